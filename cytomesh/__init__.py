@@ -1,0 +1,3 @@
+"""Map the cerebral cortex from microscopy."""
+
+__version__ = "0.1.0"

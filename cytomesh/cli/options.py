@@ -1,0 +1,57 @@
+"""Options and printing that all commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from cytomesh.core.config import load_config
+
+StudyPath = Annotated[Path, typer.Argument(help="Study manifest (YAML).", metavar="STUDY.yaml")]
+OutDir = Annotated[Path, typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False)]
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of this result within the run.")]
+ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="Settings (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Override one setting: KEY.SUBKEY=VALUE.", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Keep finished pieces, or do everything again.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no log lines.")]
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+def load_settings(
+    kind: type[SettingsT], config: Path | None, overrides: Sequence[str] | None, seed: int | None
+) -> SettingsT:
+    """Load a stage's settings from file, `--set` and `--seed`, in this order."""
+    seed_override = [] if seed is None else [f"seed={seed}"]
+    return load_config(kind, config, [*(overrides or ()), *seed_override])
+
+
+def show(summary: dict[str, Any], as_json: bool) -> None:
+    """Print a stage's summary to standard output: JSON, or one aligned line a value."""
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, default=float))
+        return
+    rows = list(_flat(summary))
+    width = max((len(key) for key, _ in rows), default=0)
+    for key, value in rows:
+        typer.echo(f"{key:<{width}}  {value}")
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in data.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return rows

@@ -1,0 +1,106 @@
+"""Configuration: YAML files and `--set a.b=c` overrides into frozen pydantic models that refuse unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cytomesh.core.errors import ConfigError, CytomeshError
+
+
+class Config(BaseModel):
+    """Base of every configuration model: frozen, unknown keys refused, field docstrings are the documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequence[str] = ()) -> ConfigT:
+    """Read a YAML file, apply `a.b=c` overrides (values are YAML) and validate.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found, each with its field, and the nearest known key for an unknown one.
+    """
+    source = str(path) if path else "--set"
+    data = read_yaml(path, ConfigError) if path else {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError("--set", override, expected="KEY.SUBKEY=VALUE")
+        _assign(data, key.split("."), yaml.safe_load(text), override)
+    return validate(kind, data, source, ConfigError)
+
+
+def read_yaml(path: Path, error: type[CytomeshError]) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(path, found="no such file", hint="check the path") from cause
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(path, found=f"a file that cannot be read as text ({cause})") from cause
+    except yaml.YAMLError as cause:
+        raise error(path, found=f"invalid YAML ({' '.join(str(cause).split())})") from cause
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise error(path, found=f"a YAML {type(data).__name__}", expected="keys and values")
+    return data
+
+
+def validate(kind: type[ConfigT], data: dict[str, Any], source: str, error: type[CytomeshError]) -> ConfigT:
+    """Validate `data`, turning pydantic's list of problems into one error that names each field."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as cause:
+        problems = [_problem(kind, item["loc"], item) for item in cause.errors()]
+        hint = "correct the keys named above"
+        raise error(source, found="; ".join(problems), hint=hint) from cause
+
+
+def write_config(settings: BaseModel) -> str:
+    """Return the resolved configuration as YAML text."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _assign(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ConfigError("--set", override, found=f"'{key}' is a value", expected="a group of keys")
+    data[keys[-1]] = value
+
+
+def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) -> str:
+    field = ".".join(str(part) for part in location)
+    if item["type"] != "extra_forbidden":
+        return f"{field or 'the file'}: {item['msg']} (got {str(item['input'])[:60]!r})"
+    known = _known_keys(kind, location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"unknown key '{field}'" + (f", did you mean '{near[0]}'?" if near else f", known: {', '.join(known)}")
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    models = [kind]
+    for part in location:
+        annotations = [
+            m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields
+        ]
+        # list indices, mapping keys and union tags in the location do not change the model
+        models = [model for annotation in annotations for model in _models_in(annotation)] or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -1,0 +1,116 @@
+"""The error tree: each error names the file, the place in it, what was found and expected, and the way out."""
+
+from __future__ import annotations
+
+import os
+
+
+class CytomeshError(Exception):
+    """Base of all errors that a user can act on.
+
+    Parameters
+    ----------
+    source : str or path
+        File (or object) at fault; the whole message where no file is involved.
+    place : str
+        Where in the source: a line, a section, a field.
+    found, expected : str
+        What is there, and what should be.
+    hint : str
+        The way out: what the user can do about it.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        place: str = "",
+        *,
+        found: str = "",
+        expected: str = "",
+        hint: str = "",
+    ) -> None:
+        self.source = os.fspath(source)
+        self.place = place
+        self.found = found
+        self.expected = expected
+        self.hint = hint
+        super().__init__(self.source, place, found, expected, hint)
+
+    def __str__(self) -> str:
+        message = ": ".join(part for part in (self.source, self.place) if part)
+        facts = [f"found {self.found}" if self.found else "", f"expected {self.expected}" if self.expected else ""]
+        if any(facts):
+            message += ": " + ", ".join(fact for fact in facts if fact)
+        return f"{message}. Way out: {self.hint}" if self.hint else message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries (section workers); keyword-only arguments need help to be pickled.
+        state = {"found": self.found, "expected": self.expected, "hint": self.hint}
+        return (_rebuild, (type(self), self.source, self.place, state))
+
+
+def _rebuild(kind: type[CytomeshError], source: str, place: str, facts: dict[str, str]) -> CytomeshError:
+    return kind(source, place, **facts)
+
+
+class ConfigError(CytomeshError, ValueError):
+    """A configuration file or override cannot be used."""
+
+
+class StudyError(CytomeshError, ValueError):
+    """A study manifest or one of its tables is wrong."""
+
+
+class ContourError(CytomeshError, ValueError):
+    """A contour cannot be used."""
+
+
+class TransformError(CytomeshError, ValueError):
+    """A transform is malformed, singular or not invertible."""
+
+
+class ImageError(CytomeshError, OSError):
+    """An image is missing, unreadable or not of the declared size."""
+
+    # OSError.__str__ would win over ours and print the bare argument tuple.
+    __str__ = CytomeshError.__str__
+
+
+class AtlasError(CytomeshError, ValueError):
+    """A label table or probability map does not fit the study."""
+
+
+class SurfaceError(CytomeshError, ValueError):
+    """A surface cannot be built, read or written."""
+
+
+class GraphError(CytomeshError, ValueError):
+    """A cortical graph is damaged or does not fit its data."""
+
+
+class FeatureError(CytomeshError, ValueError):
+    """Node features are not finite, constant, or of another graph."""
+
+
+class SplitError(CytomeshError, ValueError):
+    """A split is empty or leaks: one section on both sides."""
+
+
+class CheckpointError(CytomeshError, OSError):
+    """A checkpoint is truncated, damaged or of another model."""
+
+    __str__ = CytomeshError.__str__
+
+
+class TrainingError(CytomeshError, RuntimeError):
+    """Training diverged or cannot go on."""
+
+
+class QualityError(CytomeshError, RuntimeError):
+    """A stage's own check on its result failed."""
+
+
+class MissingStageError(CytomeshError, FileNotFoundError):
+    """A stage needs what an earlier stage has not written yet."""
+
+    __str__ = CytomeshError.__str__

@@ -1,0 +1,57 @@
+"""Sections and graphs over local processes, one thread each, results in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def available_cpus() -> int:
+    """Return the number of processors this process may use (affinity, not the machine's total)."""
+    return len(os.sched_getaffinity(0))
+
+
+def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
+    """Apply a picklable function to each item; yield results in the order of `items`.
+
+    With `workers` <= 1 or a single item everything runs in this process. Each worker is limited to one BLAS and
+    OpenMP thread: workers times threads would oversubscribe the machine. An exception in a worker is raised
+    here and the remaining work is cancelled.
+    """
+    if workers <= 1 or len(items) <= 1:
+        yield from map(function, items)
+        return
+    # "spawn": forking a process that has started torch or BLAS threads can deadlock.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_limit_threads) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _limit_threads() -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = "1"
+    threadpool_limits(1)
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Split items into lists of at most `size`."""
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,1 @@
+"""Cortical graphs: image links, node measures, storage."""

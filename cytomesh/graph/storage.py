@@ -1,0 +1,266 @@
+"""Cortical graphs and node features on disk: one folder a hemisphere, see the run directory's layout in the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
+from cytomesh.core.files import digest, read_json, write_array, write_json
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import Table, read_table, write_table
+from cytomesh.study.atlas import read_label_table, write_label_table
+from cytomesh.surface.gifti import SurfaceKind, read_surface, write_labels, write_surface
+from cytomesh.surface.mesh import Mesh
+
+NODE_UNITS = {
+    "x_mm": "mm",
+    "y_mm": "mm",
+    "z_mm": "mm",
+    "ref_x_mm": "mm",
+    "ref_y_mm": "mm",
+    "ref_z_mm": "mm",
+    "column_px": "px",
+    "row_px": "px",
+    "angle_deg": "deg",
+    "obliqueness_deg": "deg",
+    "distance_mm": "mm",
+    "thickness_mm": "mm",
+    "curvature_per_mm": "1/mm",
+    "area_mm2": "mm2",
+}
+
+
+@dataclass(frozen=True)
+class CortexGraph:
+    """The cortex of one hemisphere as a graph: nodes are midsurface vertices, edges are mesh edges.
+
+    Parameters
+    ----------
+    brain, hemisphere, brain_role : str
+        Specimen, "L" or "R", and "train", "transfer" or "unseen".
+    mesh : Mesh
+        The midsurface.
+    nodes : Table
+        One row a node; the columns are listed in the documentation of the run directory.
+    labels : LabelTable
+        The areas that `annotation` and the columns of `pmap` refer to.
+    """
+
+    brain: str
+    hemisphere: str
+    brain_role: str
+    mesh: Mesh
+    nodes: Table
+    labels: LabelTable
+
+    def __post_init__(self) -> None:
+        if len(self.nodes) != self.mesh.n_vertices:
+            found = f"{len(self.nodes)} node rows for {self.mesh.n_vertices} mesh vertices"
+            raise GraphError(self.name, found=found, expected="one row a vertex")
+        self.labels.check(self.annotation, f"{self.name}: annotation")
+        if self.pmap is not None and self.pmap.shape[1] != len(self.labels):
+            found = f"{self.pmap.shape[1]} probability columns for {len(self.labels)} labels"
+            raise GraphError(self.name, "pmap", found=found, expected="one column a label")
+
+    @property
+    def name(self) -> str:
+        """Name of the graph and of its folder, `<brain>_hemi-<L|R>`."""
+        return f"{self.brain}_hemi-{self.hemisphere}"
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.mesh.n_vertices
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Node positions in world space, (n, 3) mm."""
+        return self.mesh.vertices
+
+    @property
+    def reference(self) -> NDArray[np.float64]:
+        """Node positions in reference space, (n, 3) mm."""
+        return self.nodes.stack(["ref_x_mm", "ref_y_mm", "ref_z_mm"])
+
+    @property
+    def annotation(self) -> NDArray[np.int32]:
+        """Expert area of each node, (n,) int32, 0 where there is none."""
+        return np.asarray(self.nodes["annotation"], np.int32)
+
+    @property
+    def is_linked(self) -> NDArray[np.bool_]:
+        """Whether a node has an image link, (n,) bool."""
+        return np.asarray(self.nodes["is_linked"], bool)
+
+    @property
+    def section(self) -> NDArray[np.int32]:
+        """Index of the linked section, (n,) int32, -1 where there is none."""
+        return np.asarray(self.nodes["section"], np.int32)
+
+    @property
+    def section_role(self) -> NDArray[np.str_]:
+        """Role of the linked section, (n,) str: train, val, test or none."""
+        return np.asarray(self.nodes["section_role"], np.str_)
+
+    @property
+    def pmap(self) -> sp.csr_matrix | None:
+        """Area probabilities, (n, len(labels)) CSR, or None if the study has no probability maps."""
+        return self.nodes.columns.get("pmap")
+
+    @cached_property
+    def adjacency(self) -> sp.csr_matrix:
+        """Mesh adjacency, (n, n) CSR of ones."""
+        return self.mesh.adjacency()
+
+    @property
+    def edge_index(self) -> NDArray[np.int64]:
+        """Both directions of every edge, (2, 2e) int64 (int32 breaks scatter in PyG)."""
+        i, j = self.mesh.edges.T
+        return np.stack([np.concatenate([i, j]), np.concatenate([j, i])])
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the mesh and its image links; features carry it, so that they never meet another graph."""
+        links = [np.asarray(self.nodes[name]) for name in ("section", "column_px", "row_px", "angle_deg")]
+        return digest(self.mesh.vertices.astype(np.float32), self.mesh.faces, *links)
+
+
+def graph_folder(run: Path, name: str) -> Path:
+    """Return the folder of a graph in a run directory."""
+    return run / "graphs" / name
+
+
+def save_graph(run: Path, graph: CortexGraph, surfaces: Mapping[SurfaceKind, Mesh], qc: Mapping[str, Any]) -> Path:
+    """Write a graph, its other surfaces ("pial", "white", "sphere") and its quality record; returns the folder.
+
+    `qc.json` is written last: a folder that has one is whole.
+    """
+    folder = graph_folder(run, graph.name)
+    (folder / "qc.json").unlink(missing_ok=True)
+    for kind, mesh in {**surfaces, "midthickness": graph.mesh}.items():
+        if mesh.n_vertices != graph.n_nodes:
+            raise GraphError(graph.name, kind, found=f"{mesh.n_vertices} vertices", expected=f"{graph.n_nodes}")
+        write_surface(folder / f"{kind}.surf.gii", mesh, graph.hemisphere, kind)  # type: ignore[arg-type]
+    write_label_table(folder / "labels.tsv", graph.labels)
+    write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere)
+    facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}
+    write_table(folder / "nodes.parquet", Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts}))
+    write_json(folder / "qc.json", qc)
+    return folder
+
+
+def load_graph(folder: Path) -> CortexGraph:
+    """Read a graph folder.
+
+    Raises
+    ------
+    MissingStageError
+        If the folder holds no finished graph.
+    """
+    if not (folder / "qc.json").is_file():
+        hint = "run 'cytomesh build-graph' first, with --resume if it was interrupted"
+        raise MissingStageError(folder, found="no finished graph", hint=hint)
+    nodes = read_table(folder / "nodes.parquet")
+    facts = nodes.metadata
+    mesh = read_surface(folder / "midthickness.surf.gii")
+    labels = read_label_table(folder / "labels.tsv")
+    return CortexGraph(facts["brain"], facts["hemisphere"], facts["brain_role"], mesh, nodes, labels)
+
+
+def load_graphs(run: Path) -> list[CortexGraph]:
+    """Read every finished graph of a run, sorted by name."""
+    folders = sorted(path.parent for path in (run / "graphs").glob("*/qc.json"))
+    if not folders:
+        hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' first"
+        raise MissingStageError(run / "graphs", found="no finished graph", hint=hint)
+    return [load_graph(folder) for folder in folders]
+
+
+def load_surface(run: Path, name: str, kind: SurfaceKind) -> Mesh:
+    """Read one surface of a graph."""
+    return read_surface(graph_folder(run, name) / f"{kind}.surf.gii")
+
+
+def save_features(
+    run: Path, encoder: str, graph: CortexGraph, features: NDArray[Any], facts: Mapping[str, Any]
+) -> None:
+    """Write node features, checked: one row a node, finite where linked, not constant.
+
+    Parameters
+    ----------
+    features : (n, d) float16 or float32
+        NaN rows for nodes without an image link.
+    facts : dict
+        Anything else to record beside them (um/px, patch size, ...).
+    """
+    source = f"{encoder}: {graph.name}"
+    check_features(features, graph, source)
+    path = run / "features" / encoder / f"{graph.name}.npy"
+    write_array(path, np.ascontiguousarray(features))
+    record = {
+        "encoder": encoder,
+        "dim": features.shape[1],
+        "dtype": str(features.dtype),
+        "n_nodes": graph.n_nodes,
+        "n_linked": int(graph.is_linked.sum()),
+        "graph_digest": graph.digest,
+        **facts,
+    }
+    write_json(path.with_suffix(".json"), record)
+
+
+def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
+    """Return node features, (n, d), memory-mapped read-only.
+
+    Raises
+    ------
+    MissingStageError
+        If the encoder has not been applied to this graph.
+    FeatureError
+        If they belong to another graph, or are not finite at a linked node.
+    """
+    path = run / "features" / encoder / f"{graph.name}.npy"
+    if not path.is_file() or not path.with_suffix(".json").is_file():
+        known = sorted(folder.name for folder in (run / "features").glob("*") if folder.is_dir())
+        hint = (
+            f"run 'cytomesh embed --out {run} --encoder {encoder}', or choose one of: {', '.join(known) or 'none yet'}"
+        )
+        raise MissingStageError(path, found="no features", hint=hint)
+    record = read_json(path.with_suffix(".json"))
+    if record["graph_digest"] != graph.digest:
+        hint = "run 'cytomesh embed' again; the graph was rebuilt or the file copied from another run"
+        raise FeatureError(path, found="features of another graph", expected=f"those of {graph.name}", hint=hint)
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    check_features(features, graph, str(path))
+    return features
+
+
+def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> None:
+    """Raise FeatureError unless there is one row a node, finite at linked nodes, and not the same everywhere."""
+    if features.ndim != 2 or len(features) != graph.n_nodes:
+        raise FeatureError(source, found=f"shape {features.shape}", expected=f"({graph.n_nodes}, d)")
+    linked = np.flatnonzero(graph.is_linked)
+    lowest = np.full(features.shape[1], np.inf)
+    highest = np.full(features.shape[1], -np.inf)
+    for start in range(0, len(linked), 16384):  # features may be larger than memory
+        rows = linked[start : start + 16384]
+        block = features[rows]
+        bad = ~np.isfinite(block).all(axis=1)
+        if bad.any():
+            node = int(rows[np.argmax(bad)])
+            place = f"node {node} (section {int(graph.section[node])})"
+            found = f"NaN or infinite values at {int(bad.sum())} linked nodes or more"
+            raise FeatureError(source, place, found=found, expected="finite features", hint="embed again")
+        lowest = np.minimum(lowest, block.min(axis=0))
+        highest = np.maximum(highest, block.max(axis=0))
+    if len(linked) > 1 and not (highest > lowest).any():
+        hint = "the encoder has collapsed: train again with a lower learning rate or higher temperature"
+        raise FeatureError(source, found="the same features at every node", expected="features that differ", hint=hint)

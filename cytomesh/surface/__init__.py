@@ -1,0 +1,1 @@
+"""Cortical surfaces: reconstruction from contours, meshes, quality, GIFTI."""

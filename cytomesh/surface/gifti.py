@@ -1,0 +1,135 @@
+"""GIFTI surfaces, labels and scalars that Connectome Workbench opens; hostile files are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import MissingStageError, SurfaceError
+from cytomesh.core.files import atomic_path
+from cytomesh.core.labels import LabelTable
+from cytomesh.surface.mesh import Mesh
+
+Hemisphere = Literal["L", "R"]
+SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
+
+STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
+_SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
+
+
+def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) -> None:
+    """Write a `.surf.gii`; coordinates are stored as float32 (GIFTI's only float type), about 1e-5 mm."""
+    anatomy = {
+        "AnatomicalStructurePrimary": STRUCTURES[hemisphere],
+        "AnatomicalStructureSecondary": _SECONDARY[kind],
+        "GeometricType": "Spherical" if kind == "sphere" else "Anatomical",
+    }
+    points = GiftiDataArray(
+        mesh.vertices.astype(np.float32),
+        intent="NIFTI_INTENT_POINTSET",
+        datatype="NIFTI_TYPE_FLOAT32",
+        meta=GiftiMetaData({key: value for key, value in anatomy.items() if value}),
+        coordsys=GiftiCoordSystem(dataspace=0, xformspace=0),
+    )
+    triangles = GiftiDataArray(
+        mesh.faces.astype(np.int32),
+        intent="NIFTI_INTENT_TRIANGLE",
+        datatype="NIFTI_TYPE_INT32",
+        meta=GiftiMetaData({"TopologicalType": "Closed" if mesh.is_closed else "Open"}),
+        coordsys=None,
+    )
+    _save(path, GiftiImage(darrays=[points, triangles], meta=_structure(hemisphere)))
+
+
+def read_surface(path: Path) -> Mesh:
+    """Read a `.surf.gii`; vertex order is kept."""
+    image = _load(path)
+    points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
+    triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
+    if len(points) != 1 or len(triangles) != 1:
+        found = f"{len(points)} point sets and {len(triangles)} triangle lists"
+        raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
+    return Mesh(points[0].data, triangles[0].data)
+
+
+def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere: str) -> None:
+    """Write a `.label.gii` with its label table; 0 is the transparent "???", as Workbench and FreeSurfer have it."""
+    table.check(labels, str(path))
+    gifti_table = GiftiLabelTable()
+    for index, name, rgba in [(0, "???", np.zeros(4)), *table.rows()]:
+        label = GiftiLabel(index, *(float(value) for value in rgba))
+        label.label = name
+        gifti_table.labels.append(label)
+    array = GiftiDataArray(
+        labels.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32", coordsys=None
+    )
+    _save(path, GiftiImage(darrays=[array], labeltable=gifti_table, meta=_structure(hemisphere)))
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
+    """Read a `.label.gii`: (n,) int32 labels and their table."""
+    image = _load(path)
+    arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
+    if len(arrays) != 1:
+        raise SurfaceError(path, found=f"{len(arrays)} label arrays", expected="one (a .label.gii)")
+    entries = [label for label in image.labeltable.labels if label.key != 0]
+    colours = np.array([label.rgba for label in entries], np.float64).reshape(-1, 4)
+    table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
+    return np.asarray(arrays[0].data, np.int32), table
+
+
+def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str) -> None:
+    """Write a `.func.gii` or `.shape.gii`: one named float32 map a data array."""
+    intent = "NIFTI_INTENT_SHAPE" if path.name.endswith(".shape.gii") else "NIFTI_INTENT_NONE"
+    arrays = [
+        GiftiDataArray(
+            values.astype(np.float32),
+            intent=intent,
+            datatype="NIFTI_TYPE_FLOAT32",
+            meta=GiftiMetaData({"Name": name}),
+            coordsys=None,
+        )
+        for name, values in maps.items()
+    ]
+    _save(path, GiftiImage(darrays=arrays, meta=_structure(hemisphere)))
+
+
+def read_scalars(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the named maps of a `.func.gii` or `.shape.gii`."""
+    image = _load(path)
+    return {
+        array.meta.get("Name", f"map {i}"): np.asarray(array.data, np.float32) for i, array in enumerate(image.darrays)
+    }
+
+
+def _structure(hemisphere: str) -> GiftiMetaData:
+    return GiftiMetaData({"AnatomicalStructurePrimary": STRUCTURES[hemisphere]})
+
+
+def _save(path: Path, image: GiftiImage) -> None:
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
+
+
+def _load(path: Path) -> GiftiImage:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as cause:
+        raise MissingStageError(path, found="no such file") from cause
+    # nibabel follows external file names anywhere on the disk and expands XML entities without bound.
+    if b"<!ENTITY" in raw or re.search(rb'ExternalFileName\s*=\s*"[^"]', raw):
+        hint = "write it again with base64-encoded data (wb_command -gifti-convert GZIP_BASE64_BINARY)"
+        raise SurfaceError(
+            path, found="external data or XML entities", expected="a self-contained GIFTI file", hint=hint
+        )
+    try:
+        return GiftiImage.from_bytes(raw)
+    except Exception as cause:  # expat, zlib and nibabel raise many kinds; all mean a damaged file
+        raise SurfaceError(path, found=f"a damaged GIFTI file ({cause})", hint="write or download it again") from cause

@@ -1,0 +1,137 @@
+"""Triangle meshes: vertices in mm, vertex order is identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import trimesh
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from cytomesh.core.errors import SurfaceError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A triangle mesh; nothing here ever merges, drops or reorders a vertex.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float64
+        Positions, mm.
+    faces : (m, 3) int64
+        Vertex indices, counter-clockwise seen from outside.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, np.float64))
+        object.__setattr__(self, "faces", np.ascontiguousarray(self.faces, np.int64))
+        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or self.faces.ndim != 2 or self.faces.shape[1] != 3:
+            shapes = f"vertices {self.vertices.shape}, faces {self.faces.shape}"
+            raise SurfaceError("mesh", found=shapes, expected="(n, 3) and (m, 3)")
+        if not np.isfinite(self.vertices).all():
+            bad = int(np.flatnonzero(~np.isfinite(self.vertices).all(axis=1))[0])
+            raise SurfaceError("mesh", f"vertex {bad}", found="NaN or infinite coordinates", expected="finite mm")
+        if self.faces.size and (self.faces.min() < 0 or self.faces.max() >= len(self.vertices)):
+            found = f"vertex index {int(self.faces.max())}"
+            raise SurfaceError("mesh", "faces", found=found, expected=f"0..{len(self.vertices) - 1}")
+
+    @property
+    def n_vertices(self) -> int:
+        """Number of vertices."""
+        return len(self.vertices)
+
+    @property
+    def n_faces(self) -> int:
+        """Number of triangles."""
+        return len(self.faces)
+
+    @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """Unique undirected edges, (e, 2) int64, smaller index first, sorted."""
+        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        codes = np.unique(pairs[:, 0] * self.n_vertices + pairs[:, 1])
+        return np.column_stack(np.divmod(codes, self.n_vertices))
+
+    @property
+    def euler_number(self) -> int:
+        """V - E + F over the vertices that faces use; 2 for a sphere."""
+        return len(np.unique(self.faces)) - len(self.edges) + self.n_faces
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every edge belongs to exactly two faces that run through it in opposite directions."""
+        directed = self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+        codes = directed[:, 0] * self.n_vertices + directed[:, 1]
+        reverse = directed[:, 1] * self.n_vertices + directed[:, 0]
+        return len(np.unique(codes)) == len(codes) and bool(np.array_equal(np.sort(codes), np.sort(reverse)))
+
+    def adjacency(self) -> sp.csr_matrix:
+        """Vertex adjacency, (n, n) CSR of ones, symmetric, no diagonal."""
+        i, j = self.edges.T
+        ones = np.ones(2 * len(i), np.float32)
+        shape = (self.n_vertices, self.n_vertices)
+        return sp.csr_matrix((ones, (np.concatenate([i, j]), np.concatenate([j, i]))), shape=shape)
+
+    @property
+    def n_components(self) -> int:
+        """Number of connected pieces, unused vertices left out."""
+        _, labels = connected_components(self.adjacency(), directed=False)
+        return len(np.unique(labels[np.unique(self.faces)]))
+
+    @cached_property
+    def _face_vectors(self) -> NDArray[np.float64]:
+        a, b, c = (self.vertices[self.faces[:, i]] for i in range(3))
+        return np.cross(b - a, c - a)
+
+    @property
+    def face_areas(self) -> NDArray[np.float64]:
+        """Area of each face, (m,) mm2."""
+        return 0.5 * np.linalg.norm(self._face_vectors, axis=1)
+
+    @property
+    def face_normals(self) -> NDArray[np.float64]:
+        """Outward unit normal of each face, (m, 3); zero for degenerate faces."""
+        return _unit(self._face_vectors)
+
+    @property
+    def vertex_areas(self) -> NDArray[np.float64]:
+        """One third of the area of the faces around each vertex, (n,) mm2."""
+        weights = np.repeat(self.face_areas / 3.0, 3)
+        return np.bincount(self.faces.ravel(), weights, minlength=self.n_vertices)
+
+    @property
+    def vertex_normals(self) -> NDArray[np.float64]:
+        """Outward unit normal of each vertex, mean of its faces weighted by area, (n, 3)."""
+        total = np.zeros_like(self.vertices)
+        for corner in range(3):
+            for axis in range(3):
+                total[:, axis] += np.bincount(
+                    self.faces[:, corner], self._face_vectors[:, axis], minlength=self.n_vertices
+                )
+        return _unit(total)
+
+    @property
+    def area_mm2(self) -> float:
+        """Total surface area, mm2."""
+        return float(self.face_areas.sum())
+
+    @property
+    def volume_mm3(self) -> float:
+        """Enclosed volume by the divergence theorem, mm3; positive if faces are outward."""
+        return float(np.einsum("ij,ij->", self.vertices[self.faces[:, 0]], self._face_vectors) / 6.0)
+
+    def to_trimesh(self) -> trimesh.Trimesh:
+        """Return a trimesh with the same vertices in the same order."""
+        return trimesh.Trimesh(self.vertices, self.faces, process=False, validate=False)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -57,7 +57,7 @@ class Mesh:
         """Unique undirected edges, (e, 2) int64, smaller index first, sorted."""
         pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         codes = np.unique(pairs[:, 0] * self.n_vertices + pairs[:, 1])
-        return np.column_stack(np.divmod(codes, self.n_vertices))
+        return np.stack(np.divmod(codes, self.n_vertices), axis=1)
 
     @property
     def euler_number(self) -> int:
@@ -104,7 +104,7 @@ class Mesh:
     def vertex_areas(self) -> NDArray[np.float64]:
         """One third of the area of the faces around each vertex, (n,) mm2."""
         weights = np.repeat(self.face_areas / 3.0, 3)
-        return np.bincount(self.faces.ravel(), weights, minlength=self.n_vertices)
+        return np.bincount(self.faces.ravel(), weights, minlength=self.n_vertices).astype(np.float64)
 
     @property
     def vertex_normals(self) -> NDArray[np.float64]:

@@ -23,7 +23,6 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N."
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Keep finished pieces, or do everything again.")]
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no log lines.")]
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 

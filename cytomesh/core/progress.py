@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -26,12 +26,12 @@ def log(message: str) -> None:
         _console.print(message, markup=False)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "") -> Iterator[T]:
+def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
     """Iterate with a progress bar (count, rate, time left); without one when quiet or not on a terminal."""
     if _is_quiet or not sys.stderr.isatty():
         yield from items
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     columns = (
         TextColumn("{task.description}"),

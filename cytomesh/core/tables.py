@@ -36,7 +36,7 @@ class Table:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.columns[name]  # type: ignore[no-any-return]
+        return self.columns[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns

@@ -1,0 +1,35 @@
+# Two commands for users: `make demo` and `make test`. The virtual environment is made once per set of inputs.
+PYTHON ?= python3
+VENV := .venv
+KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
+STAMP := $(VENV)/.ready-$(KEY)
+# Tests and benchmarks are timed on two threads everywhere; the demo takes what the machine has.
+test bench: export OMP_NUM_THREADS ?= 2
+export MPLBACKEND := Agg
+
+.PHONY: demo test lint bench clean
+
+demo: $(STAMP)
+	$(VENV)/bin/cytomesh demo --out runs/demo
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)
+	$(VENV)/bin/python -m benchmarks --quick
+
+$(STAMP):
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(VENV)/bin/python -c "import torch, torchvision, timm, torch_geometric"
+	rm -f $(VENV)/.ready-*
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

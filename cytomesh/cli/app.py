@@ -1,0 +1,59 @@
+"""The `cytomesh` program: its commands, and the one place where errors are printed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import Annotated
+
+import typer
+
+from cytomesh import __version__
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.progress import set_quiet
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def cytomesh(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no log lines.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Map the cerebral cortex from microscopy: surfaces, image features, areas and parcels.
+
+    --quiet and --debug may stand before or after the command.
+    """
+    set_quiet(quiet)
+
+
+for _name in ("study", "phantom", "build_graph", "pretrain", "embed", "classify", "parcellate", "report", "demo"):
+    if importlib.util.find_spec(f"cytomesh.cli.{_name}"):
+        _module = importlib.import_module(f"cytomesh.cli.{_name}")
+        app.add_typer(_module.app, name="study" if _name == "study" else None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program; a CytomeshError is printed as one message and exits with 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Flags of the whole program are wanted after the command, too, where typer would not look for them.
+    anywhere = [word for word in arguments if word in ("--quiet", "-q", "--debug")]
+    arguments = anywhere + [word for word in arguments if word not in anywhere]
+    try:
+        app(arguments)
+    except CytomeshError as error:
+        if "--debug" in anywhere:
+            raise
+        typer.echo(f"cytomesh: {error}", err=True)
+        sys.exit(1)

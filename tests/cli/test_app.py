@@ -1,0 +1,44 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def test_help_answers_at_once():
+    """Torch, timm and PyG are imported inside commands: the median of three starts stays near 0.5 s."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        result = subprocess.run(
+            [sys.executable, "-m", "cytomesh", "--help"], capture_output=True, text=True, check=True
+        )
+        seconds.append(time.perf_counter() - start)
+    assert "build-graph" in result.stdout
+    assert sorted(seconds)[1] < 1.0  # 0.5 s on an idle machine; shared ones are slower
+
+
+def test_nothing_heavy_is_imported_for_help():
+    heavy = ("torch", "timm", "scipy", "nibabel", "plotly")
+    code = f"import sys, cytomesh.cli.app; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_version(cytomesh):
+    assert cytomesh("--version")[:2] == (0, "0.1.0\n")
+
+
+def test_errors_are_one_message_and_debug_shows_the_traceback(cytomesh, tmp_path):
+    code, _, err = cytomesh("classify", "--out", tmp_path / "none")
+    assert code == 1
+    assert err.startswith("cytomesh: ")
+    assert "Traceback" not in err
+    with pytest.raises(FileNotFoundError):
+        cytomesh("classify", "--out", tmp_path / "none", "--debug")
+
+
+def test_unknown_command(cytomesh):
+    code, _, err = cytomesh("clasify")
+    assert code == 2
+    assert "clasify" in err

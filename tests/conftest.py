@@ -1,0 +1,93 @@
+"""What many tests share: real data, small graphs, the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from cytomesh.cli.app import main
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import Table
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.surface.mesh import Mesh
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data; tests that use it carry the marker `real`."""
+    folder = Path(os.environ.get("CYTOMESH_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "bigbrain").is_dir():
+        pytest.skip(f"no real data at {folder} (set CYTOMESH_REAL_DATA)")
+    return folder
+
+
+@pytest.fixture
+def cytomesh(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def sphere_mesh(subdivisions: int = 3, radius_mm: float = 50.0) -> Mesh:
+    """An icosphere, 10 * 4**subdivisions + 2 vertices."""
+    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius_mm)
+    return Mesh(sphere.vertices, sphere.faces)
+
+
+def sphere_graph(
+    brain: str = "B01",
+    hemisphere: str = "L",
+    role: str = "train",
+    subdivisions: int = 3,
+    n_areas: int = 6,
+    seed: int = 0,
+) -> CortexGraph:
+    """A graph on a sphere whose areas are the Voronoi cells of random points; coronal sections 8 mm apart.
+
+    Sections take the roles train, train, train, val, test in turn; the outermost 4 mm at each pole are unlinked.
+    """
+    mesh = sphere_mesh(subdivisions)
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(n_areas, 3))
+    centres *= 50.0 / np.linalg.norm(centres, axis=1, keepdims=True)
+    area = np.argmin(((mesh.vertices[:, None] - centres[None]) ** 2).sum(-1), axis=1) + 1
+    section = np.round((mesh.vertices[:, 1] + 50.0) / 8.0).astype(np.int32)
+    is_linked = np.abs(mesh.vertices[:, 1]) < 46.0
+    section[~is_linked] = -1
+    roles = np.array(["train", "train", "train", "val", "test"])[section % 5]
+    n = mesh.n_vertices
+    columns = {
+        **{name: mesh.vertices[:, i] for i, name in enumerate(("x_mm", "y_mm", "z_mm"))},
+        **{name: mesh.vertices[:, i] for i, name in enumerate(("ref_x_mm", "ref_y_mm", "ref_z_mm"))},
+        "section": section,
+        "column_px": (mesh.vertices[:, 0] + 60.0) / 0.25,
+        "row_px": (60.0 - mesh.vertices[:, 2]) / 0.25,
+        "angle_deg": np.degrees(np.arctan2(mesh.vertices[:, 2], mesh.vertices[:, 0])),
+        "obliqueness_deg": np.degrees(np.arcsin(np.abs(mesh.vertices[:, 1]) / 50.0)),
+        "distance_mm": np.zeros(n),
+        "is_linked": is_linked,
+        "link_reason": np.where(is_linked, "", "no section within 4 mm"),
+        "section_role": np.where(is_linked, roles, "none"),
+        "annotation": np.where(is_linked, area, 0).astype(np.int32),
+        "thickness_mm": np.full(n, 2.5),
+        "curvature_per_mm": np.full(n, 1 / 50.0),
+        "area_mm2": mesh.vertex_areas,
+    }
+    labels = LabelTable.from_names([f"A{i:02d}" for i in range(1, n_areas + 1)])
+    return CortexGraph(brain, hemisphere, role, mesh, Table(columns), labels)

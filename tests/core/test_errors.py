@@ -1,0 +1,31 @@
+import pickle
+
+from cytomesh.core.errors import ContourError, CytomeshError, ImageError, MissingStageError
+
+
+def test_message_names_file_place_expectation_and_way_out():
+    error = ContourError(
+        "sub-01.geojson",
+        "feature 3 ('pial_L')",
+        found="a ring of two points",
+        expected="closed rings",
+        hint="draw it again",
+    )
+    assert str(error) == (
+        "sub-01.geojson: feature 3 ('pial_L'): found a ring of two points, expected closed rings."
+        " Way out: draw it again"
+    )
+
+
+def test_errors_are_also_builtins():
+    assert issubclass(ContourError, ValueError)
+    assert isinstance(ImageError("a.png", found="nothing"), OSError)
+    assert str(MissingStageError("runs/x", found="no graph")) == "runs/x: found no graph"
+
+
+def test_errors_cross_process_boundaries():
+    for kind in (CytomeshError, ContourError, ImageError):
+        error = kind("a", "b", found="c", expected="d", hint="e")
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is kind
+        assert str(copy) == str(error)

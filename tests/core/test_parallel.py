@@ -1,0 +1,39 @@
+import os
+import time
+
+import pytest
+
+from cytomesh.core.errors import ContourError
+from cytomesh.core.parallel import available_cpus, chunks, map_ordered
+
+
+def _late_square(n: int) -> tuple[int, int]:
+    time.sleep(0.05 * (3 - n))  # later items finish first
+    return n * n, os.getpid()
+
+
+def _fail_on_two(n: int) -> int:
+    if n == 2:
+        raise ContourError("s2.geojson", found="nothing")
+    return n
+
+
+def test_order_is_kept_over_processes():
+    results = list(map_ordered(_late_square, range(4), workers=2))
+    assert [square for square, _ in results] == [0, 1, 4, 9]
+    assert os.getpid() not in {pid for _, pid in results}
+
+
+def test_one_worker_stays_in_this_process():
+    assert {pid for _, pid in map_ordered(_late_square, range(2), workers=1)} == {os.getpid()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_come_back_whole(workers):
+    with pytest.raises(ContourError, match=r"s2\.geojson: found nothing"):
+        list(map_ordered(_fail_on_two, range(4), workers))
+
+
+def test_chunks():
+    assert list(chunks(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert available_cpus() >= 1

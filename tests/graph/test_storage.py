@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import AtlasError, FeatureError, GraphError, MissingStageError
+from cytomesh.core.tables import Table
+from cytomesh.graph.storage import (
+    CortexGraph,
+    graph_folder,
+    load_features,
+    load_graphs,
+    load_surface,
+    save_features,
+    save_graph,
+)
+from tests.conftest import sphere_graph
+
+
+@pytest.fixture
+def graph() -> CortexGraph:
+    return sphere_graph(subdivisions=2)
+
+
+def features_of(graph: CortexGraph, dim: int = 4) -> np.ndarray:
+    features = np.random.default_rng(0).normal(size=(graph.n_nodes, dim)).astype(np.float32)
+    features[~graph.is_linked] = np.nan
+    return features
+
+
+def test_graph_round_trip(tmp_path, graph):
+    save_graph(tmp_path, graph, {"pial": graph.mesh, "white": graph.mesh}, {"euler": 2})
+    (back,) = load_graphs(tmp_path)
+    assert (back.name, back.brain_role, back.labels.names) == ("B01_hemi-L", "train", graph.labels.names)
+    assert back.digest == graph.digest
+    np.testing.assert_array_equal(back.annotation, graph.annotation)
+    np.testing.assert_array_equal(back.section_role, graph.section_role)
+    np.testing.assert_array_equal(back.edge_index, graph.edge_index)
+    assert back.edge_index.dtype == np.int64
+    assert back.nodes.units["x_mm"] == "mm"
+    assert load_surface(tmp_path, back.name, "pial").n_vertices == graph.n_nodes
+
+
+def test_a_graph_without_its_last_file_is_not_there(tmp_path, graph):
+    save_graph(tmp_path, graph, {}, {})
+    (graph_folder(tmp_path, graph.name) / "qc.json").unlink()
+    with pytest.raises(MissingStageError, match="build-graph"):
+        load_graphs(tmp_path)
+
+
+def test_rows_and_labels_must_fit(graph):
+    short = Table({name: column[:-1] for name, column in graph.nodes.columns.items()})
+    with pytest.raises(GraphError, match="one row a vertex"):
+        CortexGraph("B", "L", "train", graph.mesh, short, graph.labels)
+    columns = {**graph.nodes.columns, "annotation": np.full(graph.n_nodes, 99, np.int32)}
+    with pytest.raises(AtlasError, match="99"):
+        CortexGraph("B", "L", "train", graph.mesh, Table(columns), graph.labels)
+
+
+def test_features_round_trip(tmp_path, graph):
+    features = features_of(graph)
+    save_features(tmp_path, "cnn", graph, features, {"um_per_px": 20.0})
+    np.testing.assert_array_equal(load_features(tmp_path, "cnn", graph), features)
+
+
+def test_features_of_another_graph_are_refused(tmp_path, graph):
+    save_features(tmp_path, "cnn", graph, features_of(graph), {})
+    moved = {**graph.nodes.columns, "column_px": graph.nodes["column_px"] + 1}
+    other = CortexGraph(graph.brain, graph.hemisphere, "train", graph.mesh, Table(moved), graph.labels)
+    with pytest.raises(FeatureError, match="another graph"):
+        load_features(tmp_path, "cnn", other)
+    with pytest.raises(MissingStageError, match="choose one of: cnn"):
+        load_features(tmp_path, "vit", graph)
+
+
+def test_bad_features_are_refused(tmp_path, graph):
+    features = features_of(graph)
+    node = int(np.flatnonzero(graph.is_linked)[7])
+    features[node, 1] = np.nan
+    with pytest.raises(FeatureError, match=rf"node {node} \(section {graph.section[node]}\)"):
+        save_features(tmp_path, "cnn", graph, features, {})
+    with pytest.raises(FeatureError, match="collapsed"):
+        save_features(tmp_path, "cnn", graph, np.ones((graph.n_nodes, 3), np.float32), {})
+    with pytest.raises(FeatureError, match="shape"):
+        save_features(tmp_path, "cnn", graph, features[:-1], {})
+    assert not (tmp_path / "features").exists()

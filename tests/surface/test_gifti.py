@@ -1,0 +1,83 @@
+import shutil
+import subprocess
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
+from cytomesh.core.labels import LabelTable
+from cytomesh.surface.gifti import (
+    read_labels,
+    read_scalars,
+    read_surface,
+    write_labels,
+    write_scalars,
+    write_surface,
+)
+from cytomesh.surface.mesh import Mesh
+from tests.conftest import sphere_mesh
+
+
+def test_surface_round_trip_keeps_vertex_order(tmp_path):
+    mesh = sphere_mesh(2)
+    doubled = Mesh(np.vstack([mesh.vertices, mesh.vertices[:3]]), mesh.faces)
+    path = tmp_path / "a.surf.gii"
+    write_surface(path, doubled, "L", "pial")
+    back = read_surface(path)
+    np.testing.assert_array_equal(back.vertices, doubled.vertices.astype(np.float32))
+    np.testing.assert_array_equal(back.faces, mesh.faces)
+    assert nib.load(path).meta["AnatomicalStructurePrimary"] == "CortexLeft"
+
+
+def test_labels_keep_their_table(tmp_path):
+    table = LabelTable((3, 7), ("hOc1", "4a & <5>"), np.array([[1, 0, 0, 1], [0, 0.5, 0, 1.0]]))
+    path = tmp_path / "a.label.gii"
+    write_labels(path, np.array([0, 3, 7, 7]), table, "R")
+    labels, back = read_labels(path)
+    assert labels.tolist() == [0, 3, 7, 7]
+    assert (back.indices, back.names) == (table.indices, table.names)
+    np.testing.assert_allclose(back.colours, table.colours, atol=1e-6)
+    with pytest.raises(AtlasError, match="5"):
+        write_labels(path, np.array([5]), table, "R")
+
+
+def test_scalars_keep_their_names(tmp_path):
+    path = tmp_path / "a.func.gii"
+    maps = {"confidence": np.linspace(0, 1, 5), "margin": np.zeros(5)}
+    write_scalars(path, maps, "L")
+    back = read_scalars(path)
+    assert list(back) == ["confidence", "margin"]
+    np.testing.assert_allclose(back["confidence"], maps["confidence"], atol=1e-7)
+
+
+def test_hostile_and_damaged_files_are_refused(tmp_path):
+    path = tmp_path / "a.surf.gii"
+    write_surface(path, sphere_mesh(1), "L", "white")
+    text = path.read_text()
+    path.write_text(text.replace('ExternalFileName=""', 'ExternalFileName="../secret"'))
+    with pytest.raises(SurfaceError, match="external data"):
+        read_surface(path)
+    path.write_text(text.replace("<GIFTI", '<!DOCTYPE x [<!ENTITY a "aaaa">]><GIFTI', 1))
+    with pytest.raises(SurfaceError, match="entities"):
+        read_surface(path)
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(SurfaceError, match="damaged"):
+        read_surface(path)
+    with pytest.raises(MissingStageError):
+        read_surface(tmp_path / "none.surf.gii")
+
+
+@pytest.mark.skipif(shutil.which("wb_command") is None, reason="Connectome Workbench is not installed")
+def test_workbench_opens_what_is_written(tmp_path):
+    mesh = sphere_mesh(2)
+    write_surface(tmp_path / "a.surf.gii", mesh, "L", "midthickness")
+    labels = (mesh.vertices[:, 0] > 0).astype(np.int32)
+    write_labels(tmp_path / "a.label.gii", labels, LabelTable.from_names(["hOc1"]), "L")
+    write_scalars(tmp_path / "a.func.gii", {"thickness": np.ones(mesh.n_vertices)}, "L")
+    for name, expected in [("a.surf.gii", "MidThickness"), ("a.label.gii", "hOc1"), ("a.func.gii", "thickness")]:
+        command = ["wb_command", "-file-information", str(tmp_path / name)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert "CortexLeft" in result.stdout.replace("CORTEX_LEFT", "CortexLeft")
+        assert expected.lower() in result.stdout.lower().replace("_", "")

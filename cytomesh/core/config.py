@@ -40,6 +40,18 @@ def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequen
     return validate(kind, data, source, ConfigError)
 
 
+def preset(stage: str, name: str) -> Path:
+    """Return the path of a shipped settings file, `configs/<stage>/<name>.yaml`."""
+    package = Path(__file__).parents[1]
+    # In a checkout the presets lie beside the package, in an installed wheel inside it.
+    folders = [package.parent / "configs", package / "configs"]
+    for folder in folders:
+        if (folder / stage / f"{name}.yaml").is_file():
+            return folder / stage / f"{name}.yaml"
+    known = sorted({path.stem for folder in folders for path in (folder / stage).glob("*.yaml")})
+    raise ConfigError(f"configs/{stage}/{name}.yaml", found="no such preset", expected=f"one of {', '.join(known)}")
+
+
 def read_yaml(path: Path, error: type[CytomeshError]) -> dict[str, Any]:
     """Read a YAML mapping; an empty file is an empty mapping."""
     try:

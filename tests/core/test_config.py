@@ -2,7 +2,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from cytomesh.core.config import Config, load_config, write_config
+from cytomesh.core.config import Config, load_config, preset, write_config
 from cytomesh.core.errors import ConfigError
 
 
@@ -59,3 +59,9 @@ def test_bad_overrides(tmp_path, override):
     path.write_text("seed: 1")
     with pytest.raises(ConfigError, match="--set"):
         load_config(Settings, path, [override])
+
+
+def test_presets_are_found_and_near_ones_named():
+    assert preset("pretrain", "tiny").name == "tiny.yaml"
+    with pytest.raises(ConfigError, match="one of .*tiny"):
+        preset("pretrain", "tniy")

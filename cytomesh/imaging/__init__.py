@@ -1,0 +1,1 @@
+"""Images of sections: pyramids, oriented patches and augmentation."""

@@ -1,0 +1,163 @@
+"""Augmentation of patch batches on the device they are on: one affine resampling, then blur, intensity and noise."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from cytomesh.core.config import Config
+
+
+class AugmentConfig(Config):
+    """Ranges of random changes; 0 (the default of each but the normalisation) means off."""
+
+    rotation_deg: float = Field(default=0.0, ge=0, le=180)
+    """Rotation about the centre, uniform in +- this angle."""
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    """Magnification, log-uniform between 1 / (1 + scale) and 1 + scale."""
+    shear_deg: float = Field(default=0.0, ge=0, lt=60)
+    """Shear along the cortex, uniform in +- this angle."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """Shift along both axes, uniform in +- this share of the patch's side."""
+    flip_probability: float = Field(default=0.0, ge=0, le=1)
+    """Probability of mirroring along the cortex (left-right; pial stays up)."""
+    blur_px: float = Field(default=0.0, ge=0)
+    """Standard deviation of a Gaussian blur, uniform between 0 and this, pixels."""
+    blur_probability: float = Field(default=0.5, ge=0, le=1)
+    """Share of the patches that are blurred, if `blur_px` is not 0."""
+    intensity_scale: float = Field(default=0.0, ge=0, lt=1)
+    """Contrast: darkness is multiplied by a factor, uniform in 1 +- this."""
+    intensity_offset: float = Field(default=0.0, ge=0, le=1)
+    """Brightness: uniform in +- this (the full range is 1) is added."""
+    gamma: float = Field(default=0.0, ge=0)
+    """Exponent of the intensity, log-uniform between 1 / (1 + gamma) and 1 + gamma."""
+    noise: float = Field(default=0.0, ge=0)
+    """Standard deviation of Gaussian noise, uniform between 0 and this (the full range is 1)."""
+    erase: float = Field(default=0.0, ge=0, le=1)
+    """Probability of overwriting a square of a quarter of the side to half of it with background."""
+    background: float = Field(default=1.0, ge=0, le=1)
+    """Intensity of what comes into view from outside the patch (1 = white)."""
+    mean: float = 0.5
+    """Subtracted at the end."""
+    std: float = Field(default=0.25, gt=0)
+    """Divided by at the end."""
+
+
+class Augmentation:
+    """Apply random changes to a batch, each patch its own; see `AugmentConfig`.
+
+    All random numbers come from the generator, in an order that does not depend on the values of the settings.
+    """
+
+    def __init__(self, config: AugmentConfig) -> None:
+        self.config = config
+
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment and normalise.
+
+        Parameters
+        ----------
+        batch : (n, c, s, s) uint8 or float tensor
+            Floats are intensities in 0..1.
+        generator : torch.Generator
+            On the CPU or on the batch's device.
+
+        Returns
+        -------
+        (n, c, s, s) float32 tensor, (intensity in 0..1 - mean) / std.
+        """
+        config, n = self.config, len(batch)
+        uniform = torch.rand(n, 16, generator=generator, device=generator.device).to(batch.device)
+        noise_seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        images = to_unit(batch)
+        if config.rotation_deg or config.scale or config.shear_deg or config.shift or config.flip_probability:
+            images = self._warp(images, uniform)
+        if config.blur_px:
+            sigma = config.blur_px * uniform[:, 6] * (uniform[:, 7] < config.blur_probability)
+            images = blur(images, sigma)
+        images = self._intensities(images, uniform)
+        if config.noise:
+            own = torch.Generator(images.device).manual_seed(noise_seed)
+            noise = torch.randn(images.shape, generator=own, device=images.device)
+            images = (images + noise * (config.noise * uniform[:, 11]).view(n, 1, 1, 1)).clamp(0, 1)
+        if config.erase:
+            images = self._erase(images, uniform)
+        return (images - config.mean) / config.std
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Return the batch as the encoder sees it, without random changes."""
+        return (to_unit(batch) - self.config.mean) / self.config.std
+
+    def _warp(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """Resample once with the product of flip, scale, shear, rotation and shift (output to input)."""
+        config = self.config
+        centred = 2 * uniform - 1
+        angle = centred[:, 0] * math.radians(config.rotation_deg)
+        zoom = torch.exp(-centred[:, 1] * math.log1p(config.scale))
+        shear = torch.tan(centred[:, 2] * math.radians(config.shear_deg))
+        mirror = torch.where(uniform[:, 3] < config.flip_probability, -1.0, 1.0)
+        cosine, sine = torch.cos(angle), torch.sin(angle)
+        # rotation @ shear @ diag(mirror, 1), times zoom
+        first = torch.stack([cosine * mirror, cosine * shear - sine], dim=1)
+        second = torch.stack([sine * mirror, sine * shear + cosine], dim=1)
+        matrix = torch.stack([first, second], dim=1) * zoom.view(-1, 1, 1)
+        theta = torch.cat([matrix, (2 * config.shift * centred[:, 4:6]).unsqueeze(2)], dim=2)
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        # grid_sample pads with 0: shift intensities so that 0 is the background.
+        moved = functional.grid_sample(images - config.background, grid, mode="bilinear", align_corners=False)
+        return moved + config.background
+
+    def _intensities(self, images: Tensor, uniform: Tensor) -> Tensor:
+        config, n = self.config, len(images)
+
+        def factors(column: int) -> Tensor:
+            return (2 * uniform[:, column] - 1).view(n, 1, 1, 1)
+
+        if config.intensity_scale:  # about white: background stays background
+            images = (1 - (1 - images) * (1 + config.intensity_scale * factors(8))).clamp(0, 1)
+        if config.intensity_offset:
+            images = (images + config.intensity_offset * factors(9)).clamp(0, 1)
+        if config.gamma:
+            images = images.clamp(0, 1) ** torch.exp(math.log1p(config.gamma) * factors(10))
+        return images
+
+    def _erase(self, images: Tensor, uniform: Tensor) -> Tensor:
+        size = images.shape[-1]
+        side = (0.25 + 0.25 * uniform[:, 12]) * size
+        corner = uniform[:, 13:15] * (size - side).unsqueeze(1)
+        at = torch.arange(size, device=images.device)
+        rows, columns = ((at >= corner[:, i : i + 1]) & (at < corner[:, i : i + 1] + side[:, None]) for i in (0, 1))
+        is_erased = uniform[:, 15] < self.config.erase
+        mask = rows[:, :, None] & columns[:, None, :] & is_erased[:, None, None]
+        return images.masked_fill(mask.unsqueeze(1), self.config.background)
+
+
+def to_unit(batch: Tensor) -> Tensor:
+    """Return intensities in 0..1 as float32; uint8 is divided by 255."""
+    return batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image of an (n, c, h, w) batch with its own Gaussian, (n,) standard deviations in pixels, 0 = not at all.
+
+    Separable; kernels are cut at 3 standard deviations of the widest and renormalised; edges are repeated.
+    """
+    n, channels, height, width = images.shape
+    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1) if n else 0
+    if radius < 1:
+        return images
+    at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernels = torch.exp(-0.5 * (at / sigma.to(images.dtype).clamp_min(1e-3).unsqueeze(1)) ** 2)
+    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)  # (n c, k)
+    stack = images.reshape(1, n * channels, height, width)
+    for shape, padding in (
+        ((-1, 1, 1, 2 * radius + 1), (radius, radius, 0, 0)),
+        ((-1, 1, 2 * radius + 1, 1), (0, 0, radius, radius)),
+    ):
+        padded = functional.pad(stack, padding, mode="replicate")
+        stack = functional.conv2d(padded, kernels.reshape(shape), groups=n * channels)
+    return stack.reshape(images.shape)

@@ -1,0 +1,1 @@
+"""What one manifest describes: brains, sections, contours, annotations, transforms and the atlas."""

@@ -1,0 +1,242 @@
+"""The study's areas: label tables, and probability maps sampled in the reference space."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import AtlasError
+from cytomesh.core.files import atomic_path, write_text
+from cytomesh.core.labels import LabelTable
+from cytomesh.study.manifest import AtlasConfig
+
+COLUMNS = ("index", "name", "r", "g", "b", "a")
+# Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
+OVERSHOOT = 1e-3
+
+
+def read_labels(path: Path) -> LabelTable:
+    """Read a label table (TSV: index, name, r, g, b, a; colours 0-255).
+
+    Raises
+    ------
+    AtlasError
+        If the file is missing, a column is missing, or an index or name is wrong or listed twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError as cause:
+        raise AtlasError(path, found="no such label table", hint="correct atlas.labels in the manifest") from cause
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise AtlasError(path, found=f"a table that cannot be read ({cause})", expected="UTF-8 TSV") from cause
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise AtlasError(
+            path, "line 1", found=f"no column {', '.join(missing)}", expected=f"columns {', '.join(COLUMNS)}"
+        )
+    indices: list[int] = []
+    colours: list[list[float]] = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            indices.append(int(row["index"]))
+            colours.append([int(row[channel]) / 255 for channel in COLUMNS[2:]])
+        except (TypeError, ValueError) as cause:
+            raise AtlasError(
+                path, f"line {line}", found=str(cause), expected="whole numbers in index, r, g, b, a"
+            ) from cause
+        if not all(0 <= value <= 1 for value in colours[-1]) or not row["name"]:
+            raise AtlasError(
+                path, f"line {line}", found=f"colour or name out of range: {row}", expected="a name and 0-255"
+            )
+    try:
+        return LabelTable(tuple(indices), tuple(row["name"] for row in rows), np.array(colours))
+    except AtlasError as cause:
+        raise AtlasError(path, found=cause.found, expected=cause.expected) from cause
+
+
+def write_labels(path: Path, table: LabelTable) -> None:
+    """Write a label table as TSV."""
+    lines = ["\t".join(COLUMNS)]
+    for index, name, colour in table.rows():
+        lines.append("\t".join(map(str, (index, name, *np.round(255 * colour).astype(int)))))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Atlas:
+    """Probability maps of areas in the reference space; volumes are read one at a time when sampled.
+
+    Parameters
+    ----------
+    labels : LabelTable
+        Areas; column j of what `sample` returns is row j of the table.
+    maps : Path or dict of str to Path
+        One 4D NIfTI with a volume per row of the table, or a 3D NIfTI by area name (areas without one: zero).
+    space : str
+        Name of the space the maps are in.
+
+    Raises
+    ------
+    AtlasError
+        If a map is given for an area that the table doesn't have.
+    """
+
+    labels: LabelTable
+    maps: Path | Mapping[str, Path]
+    space: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.maps, Path):
+            for name in self.maps:
+                _area(self.labels, name, "atlas.probability_maps")
+
+    def sample(self, positions: NDArray[np.float64]) -> sp.csr_matrix:
+        """Return (n, n_areas) float32 probabilities at (n, 3) reference positions in mm, trilinear, 0 outside the maps.
+
+        Raises
+        ------
+        AtlasError
+            If a map is missing, unreadable or no probability, or if most positions lie outside it, as they do
+            when it is in another space.
+        """
+        positions = np.asarray(positions, np.float64)
+        if isinstance(self.maps, Path):
+            image = self._open_stack(self.maps)
+            sampler = _Sampler(self.maps, image.affine, image.shape[:3], positions)
+            columns = [sampler(image.dataobj[..., j], self.labels.names[j]) for j in range(len(self.labels))]
+        else:
+            samplers: dict[bytes, _Sampler] = {}
+            columns = [self._sample_area(name, positions, samplers) for name in self.labels.names]
+        return sp.csr_matrix(sp.hstack(columns, format="csr", dtype=np.float32))
+
+    def check(self) -> None:
+        """Read the headers of all maps; raise AtlasError if one is missing or of the wrong shape."""
+        if isinstance(self.maps, Path):
+            self._open_stack(self.maps)
+            return
+        for path in self.maps.values():
+            _open_volume(path)
+
+    def _open_stack(self, path: Path) -> Any:
+        image = _open_nifti(path)
+        if len(image.shape) != 4 or image.shape[3] != len(self.labels):
+            hint = "volume j must be row j of the label table; or give one 3D file an area"
+            expected = f"a 4D map with {len(self.labels)} volumes, one a label"
+            raise AtlasError(path, found=f"shape {image.shape}", expected=expected, hint=hint)
+        return image
+
+    def _sample_area(self, name: str, positions: NDArray[np.float64], samplers: dict[bytes, _Sampler]) -> sp.csc_matrix:
+        if isinstance(self.maps, Path) or name not in self.maps:
+            return sp.csc_matrix((len(positions), 1), dtype=np.float32)
+        path = self.maps[name]
+        image = _open_volume(path)
+        key = np.array(image.affine).tobytes() + str(image.shape[:3]).encode()  # most maps share one grid
+        sampler = samplers.setdefault(key, _Sampler(path, image.affine, image.shape[:3], positions))
+        return sampler(np.asarray(image.dataobj).reshape(image.shape[:3]), name)
+
+
+def load_atlas(settings: AtlasConfig, labels: LabelTable, space: str, manifest: Path) -> Atlas | None:
+    """Make the study's atlas; None if it has labels only.
+
+    Raises
+    ------
+    AtlasError
+        If the maps are in another space than the study, or name an unknown area.
+    """
+    if settings.space != space:
+        hint = "resample the maps into the study's space (or correct the name, if they are in it)"
+        raise AtlasError(
+            manifest, "atlas.space", found=f"'{settings.space}'", expected=f"the study's space '{space}'", hint=hint
+        )
+    maps = settings.probability_maps
+    if maps is None:
+        return None
+    if isinstance(maps, Path):
+        return Atlas(labels, manifest.parent / maps, space)
+    return Atlas(labels, {name: manifest.parent / path for name, path in maps.items()}, space)
+
+
+def write_probability_maps(path: Path, values: NDArray[np.floating], affine: NDArray[np.float64]) -> None:
+    """Write (i, j, k, n_areas) probabilities as 4D NIfTI, float32, mm, whole or not at all."""
+    image = nib.Nifti1Image(np.asarray(values, np.float32), affine)
+    image.header.set_xyzt_units("mm")
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
+
+
+class _Sampler:
+    """Trilinear weights of positions in one grid, computed once and applied to one volume after the other."""
+
+    def __init__(
+        self, path: Path, affine: NDArray[np.float64], shape: tuple[int, ...], positions: NDArray[np.float64]
+    ) -> None:
+        self.path, self.n, size = path, len(positions), np.array(shape)
+        inverse = np.linalg.inv(affine)
+        grid = positions @ inverse[:3, :3].T + inverse[:3, 3]
+        inside = ((grid > -1) & (grid < size)).all(axis=1)
+        if self.n and inside.mean() < 0.5:
+            raise AtlasError(
+                path,
+                found=f"{100 * (1 - inside.mean()):.0f} % of the positions outside the map's grid",
+                expected="a map in the study's reference space",
+                hint="check to_reference of the brain and the affine of the map (RAS, mm)",
+            )
+        self.rows = np.flatnonzero(inside)
+        floor = np.floor(grid[inside]).astype(np.int64)
+        part = grid[inside] - floor
+        corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(8, 3)
+        at = floor[:, None] + corners  # (m, 8, 3)
+        weights = np.where(corners, part[:, None], 1 - part[:, None]).prod(axis=2)
+        self.weights = (weights * ((at >= 0) & (at < size)).all(axis=2)).astype(np.float32)
+        self.indices = np.ravel_multi_index(np.moveaxis(np.clip(at, 0, size - 1), 2, 0), shape)
+
+    def __call__(self, volume: Any, area: str) -> sp.csc_matrix:
+        values = np.asarray(volume, np.float32)
+        low, high = float(values.min()), float(values.max())
+        if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
+            hint = "divide by 100 or 255 if the map is in percent or 8-bit; set NaN to 0"
+            raise AtlasError(
+                self.path, f"area '{area}'", found=f"values from {low:g} to {high:g}", expected="0 to 1", hint=hint
+            )
+        sampled = np.clip((values.ravel()[self.indices] * self.weights).sum(axis=1), 0, 1)
+        kept = sampled > 0
+        entries = (sampled[kept], (self.rows[kept], np.zeros(int(kept.sum()), np.int64)))
+        return sp.csc_matrix(entries, shape=(self.n, 1), dtype=np.float32)
+
+
+def _area(labels: LabelTable, name: str, place: str) -> int:
+    try:
+        return labels.index(name)
+    except AtlasError as cause:
+        hint = "correct the name, or add the area to the label table"
+        raise AtlasError(place, found=cause.found, expected=cause.expected, hint=hint) from cause
+
+
+def _open_volume(path: Path) -> Any:
+    image = _open_nifti(path)
+    if len(image.shape) < 3 or any(n != 1 for n in image.shape[3:]):
+        raise AtlasError(path, found=f"shape {image.shape}", expected="a 3D map")
+    return image
+
+
+def _open_nifti(path: Path) -> Any:
+    try:
+        image = nib.load(path, keep_file_open=False)
+    except FileNotFoundError as cause:
+        raise AtlasError(path, found="no such probability map", hint="correct atlas.probability_maps") from cause
+    except Exception as cause:  # nibabel's readers raise what they like on damaged headers
+        found = f"a map that cannot be read ({type(cause).__name__}: {cause})"
+        raise AtlasError(path, found=found, expected="NIfTI") from cause
+    if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
+        hint = "set the sform: without it the position of the map is unknown"
+        raise AtlasError(path, found="no orientation (sform_code and qform_code are 0)", hint=hint)
+    return image

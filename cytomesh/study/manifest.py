@@ -1,0 +1,127 @@
+"""The study manifest, `study.yaml`: what one study is made of, in the user's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from cytomesh.core.config import Config, read_yaml, validate
+from cytomesh.core.errors import StudyError
+
+Hemisphere = Literal["L", "R"]
+BrainRole = Literal["train", "transfer", "unseen"]
+ContourClass = Literal["pial_L", "white_L", "pial_R", "white_R", "exclude"]
+
+Row = Annotated[list[float], Field(min_length=4, max_length=4)]
+Affine = Annotated[list[Row], Field(min_length=4, max_length=4)]
+IDENTITY: list[list[float]] = [[float(i == j) for j in range(4)] for i in range(4)]
+
+
+def _unique(values: tuple[Hemisphere, ...]) -> tuple[Hemisphere, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a hemisphere is listed twice")
+    return values
+
+
+class TemplateSurfaces(Config):
+    """Surfaces of the reference space's template, one hemisphere."""
+
+    pial: Path
+    """GIFTI surface, mm."""
+    white: Path
+    """GIFTI surface with the same vertices, mm."""
+
+
+class SpaceConfig(Config):
+    """The reference space that brains are brought into."""
+
+    name: str = Field(min_length=1)
+    """Name of the space, such as fsaverage or MNI152NLin2009cAsym; the atlas must be in the same."""
+    template: dict[Hemisphere, TemplateSurfaces] = Field(default_factory=dict)
+    """Surfaces of the template by hemisphere (optional)."""
+
+
+class AtlasConfig(Config):
+    """Areas of the study, and where they are probable."""
+
+    labels: Path
+    """Label table (TSV: index, name, r, g, b, a)."""
+    probability_maps: Path | dict[str, Path] | None = None
+    """One 4D NIfTI (volume j = row j of the label table), or area name -> 3D NIfTI; absent: no maps."""
+    space: str
+    """Space of the probability maps: must be the study's space."""
+
+
+class ContourSettings(Config):
+    """How contour files are read."""
+
+    classes: dict[str, ContourClass | Literal["ignore"]] = Field(default_factory=dict)
+    """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry."""
+    repair: bool = False
+    """Mend self-crossing rings and cut white matter back to the pial boundary instead of refusing them."""
+    max_white_outside: float = Field(default=0.02, ge=0, lt=1)
+    """Share of the white matter's area that may lie outside the pial contour (hand-drawn lines cross a little)."""
+
+
+class TransformConfig(Config):
+    """From a brain's world space to the reference space: reference = affine @ (p + displacement(p)), mm, RAS."""
+
+    affine: Affine = IDENTITY
+    """4 x 4 matrix, rows."""
+    displacement: Path | None = None
+    """NIfTI displacement field on the brain's space (x, y, z, 3) or (x, y, z, 1, 3), RAS, mm."""
+
+
+class BrainConfig(Config):
+    """One specimen."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")
+    """Name of the brain; letters, digits and hyphens, as it becomes part of folder names."""
+    role: BrainRole
+    """train: labels are used; transfer: images are used without labels; unseen: not used before testing."""
+    hemispheres: Annotated[tuple[Hemisphere, ...], Field(min_length=1), AfterValidator(_unique)] = ("L", "R")
+    """Hemispheres to reconstruct."""
+    sections: Path
+    """Table of sections (TSV)."""
+    to_reference: TransformConfig = TransformConfig()
+    """From this brain's world space to the reference space."""
+
+
+class Manifest(Config):
+    """A study: brains with their sections, the reference space and the atlas. Paths are relative to the manifest."""
+
+    name: str = Field(min_length=1)
+    """Name of the study."""
+    species: str
+    """Species, such as Homo sapiens."""
+    stain: str
+    """Stain, such as Nissl or Merker (cell bodies)."""
+    space: SpaceConfig
+    """Reference space."""
+    atlas: AtlasConfig | None = None
+    """Areas and probability maps (optional)."""
+    contours: ContourSettings = ContourSettings()
+    """How contour files are read."""
+    brains: list[BrainConfig] = Field(min_length=1)
+    """The specimens."""
+
+    @model_validator(mode="after")
+    def _brains_are_unique(self) -> Manifest:
+        ids = [brain.id for brain in self.brains]
+        doubles = sorted({name for name in ids if ids.count(name) > 1})
+        if doubles:
+            raise ValueError(f"brains: {', '.join(doubles)} listed twice")
+        return self
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate `study.yaml`.
+
+    Raises
+    ------
+    StudyError
+        With every unknown key and wrong value at once.
+    """
+    return validate(Manifest, read_yaml(path, StudyError), str(path), StudyError)

@@ -1,0 +1,36 @@
+"""Several problems at once: collect errors instead of stopping at the first, then raise them as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from cytomesh.core.errors import CytomeshError
+
+T = TypeVar("T")
+
+
+def attempt(problems: list[CytomeshError], function: Callable[[], T]) -> T | None:
+    """Call `function`; on a CytomeshError append it to `problems` and return None."""
+    try:
+        return function()
+    except CytomeshError as problem:
+        problems.append(problem)
+        return None
+
+
+def raise_problems(problems: Sequence[CytomeshError]) -> None:
+    """Raise the only problem, or one error of the first one's kind that names them all; nothing if there is none."""
+    if not problems:
+        return
+    first = problems[0]
+    if len(problems) == 1:
+        raise first
+    texts = [f"({i}) {_without_source(problem)}" for i, problem in enumerate(problems, start=1)]
+    hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
+    raise type(first)(first.source, found=f"{len(problems)} problems: {'; '.join(texts)}", hint="; ".join(hints))
+
+
+def _without_source(problem: CytomeshError) -> str:
+    facts = [problem.found, f"expected {problem.expected}" if problem.expected else ""]
+    return ": ".join(part for part in (problem.place, ", ".join(fact for fact in facts if fact)) if part)

@@ -1,0 +1,305 @@
+"""Sections of a brain: the table `sections.tsv` and its checks."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import CytomeshError, StudyError, TransformError
+from cytomesh.core.files import write_text
+from cytomesh.study.manifest import ContourSettings
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.problems import attempt, raise_problems
+
+SectionRole = Literal["train", "val", "test", "none"]
+SectionStatus = Literal["ok", "missing", "damaged"]
+
+REQUIRED = ("section", "image", "um_per_px", "to_world", "contours", "annotation", "role", "status")
+OPTIONAL = ("annotation_um_per_px", "notes")
+ABSENT = "n/a"
+# Registration may stretch a shrunken section; a factor of two (a pyramid level) or 1000 (mm for um) is a mistake.
+MAX_STRETCH = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One histological cut.
+
+    Parameters
+    ----------
+    brain : str
+        The brain's id.
+    index : int
+        Number of the section in its series.
+    image : Path or None
+        Image of the section; None if there is none (contours only, or missing).
+    um_per_px : float
+        Pixel size of the full-resolution image; of a virtual image where there is none.
+    plane : SectionPlane
+        Pixels to world, mm.
+    contours, annotation : Path or None
+        QuPath GeoJSON; label image.
+    role : {"train", "val", "test", "none"}
+        Which part of an evaluation the section belongs to.
+    status : {"ok", "missing", "damaged"}
+        Missing sections have a plane but no data; damaged ones are read like any other and marked.
+    annotation_um_per_px : float
+        Pixel size of the annotation, um.
+    notes : str
+        Free text.
+    contour_settings : ContourSettings
+        How the study's contour files are read.
+    """
+
+    brain: str
+    index: int
+    image: Path | None
+    um_per_px: float
+    plane: SectionPlane
+    contours: Path | None = None
+    annotation: Path | None = None
+    role: SectionRole = "none"
+    status: SectionStatus = "ok"
+    annotation_um_per_px: float | None = None
+    notes: str = ""
+    contour_settings: ContourSettings = field(default_factory=ContourSettings)
+
+    @property
+    def name(self) -> str:
+        """Name for messages, such as "B01 section 12"."""
+        return f"{self.brain} section {self.index}"
+
+
+def read_sections(path: Path, brain: str, contours: ContourSettings | None = None) -> tuple[Section, ...]:
+    """Read a section table; sections come sorted by plane position.
+
+    Raises
+    ------
+    StudyError, TransformError
+        With every problem of the table.
+    """
+    sections, problems = parse_sections(path, brain, contours)
+    raise_problems(problems)
+    return sections
+
+
+def parse_sections(
+    path: Path, brain: str, contours: ContourSettings | None = None
+) -> tuple[tuple[Section, ...], list[CytomeshError]]:
+    """Read a section table; return the sections that can be used and every problem found."""
+    problems: list[CytomeshError] = []
+    rows = attempt(problems, lambda: _read_rows(path))
+    if rows is None:
+        return (), problems
+    sections: list[Section] = []
+    lines: dict[int, int] = {}
+    for line, row in rows:
+        section = _parse_row(path, line, row, brain, contours or ContourSettings(), problems)
+        if section is None:
+            continue
+        if section.index in lines:
+            found = f"section {section.index} listed twice (lines {lines[section.index]} and {line})"
+            problems.append(StudyError(path, f"line {line}", found=found, expected="each section once"))
+            continue
+        lines[section.index] = line
+        sections.append(section)
+    problems += check_order(path, sections)
+    offsets = positions(sections)
+    return tuple(sections[i] for i in np.argsort(offsets, kind="stable")), problems
+
+
+def positions(sections: list[Section] | tuple[Section, ...]) -> NDArray[np.float64]:
+    """Return (n,) positions of planes along the stack's axis (the mean normal), mm."""
+    if not sections:
+        return np.empty(0)
+    normals = np.array([section.plane.normal for section in sections])
+    axis = (normals * np.sign(normals @ normals[0])[:, None]).mean(axis=0)
+    axis /= np.linalg.norm(axis)
+    return np.array([section.plane.to_world[:, 2] for section in sections]) @ axis
+
+
+def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
+    """Find sections whose plane is not where their number says: positions must rise or fall with the index."""
+    if len(sections) < 2:
+        return []
+    ordered = sorted(sections, key=lambda section: section.index)
+    offsets = positions(ordered)
+    steps = np.diff(offsets)
+    direction = 1.0 if np.median(steps) >= 0 else -1.0
+    problems: list[CytomeshError] = []
+    for i in np.flatnonzero(steps * direction <= 0):
+        before, after = ordered[i], ordered[i + 1]
+        problems.append(
+            StudyError(
+                path,
+                f"sections {before.index} and {after.index}, to_world",
+                found=f"plane positions out of order: {offsets[i]:.4f} mm, then {offsets[i + 1]:.4f} mm",
+                expected=f"positions that {'rise' if direction > 0 else 'fall'} with the section number",
+                hint="correct the origin (3rd, 6th and 9th number of to_world) or the section number",
+            )
+        )
+    return problems
+
+
+def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) -> None:
+    """Write a section table; paths are written relative to it."""
+
+    def relative(target: Path | None) -> str:
+        return ABSENT if target is None else Path(os.path.relpath(target, path.parent)).as_posix()
+
+    lines = ["\t".join((*REQUIRED, *OPTIONAL))]
+    for section in sections:
+        cells = (
+            str(section.index),
+            relative(section.image),
+            repr(float(section.um_per_px)),
+            ",".join(repr(float(value)) for value in section.plane.to_world.ravel()),
+            relative(section.contours),
+            relative(section.annotation),
+            section.role,
+            section.status,
+            ABSENT if section.annotation_um_per_px is None else repr(float(section.annotation_um_per_px)),
+            " ".join(section.notes.split()) or ABSENT,
+        )
+        lines.append("\t".join(cells))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return (line number, row) of a tab-separated table with the columns of a section table."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError as cause:
+        raise StudyError(path, found="no such file", hint="correct brains.sections in the manifest") from cause
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise StudyError(
+            path, found=f"a file that cannot be read as a table ({cause})", expected="UTF-8 TSV"
+        ) from cause
+    header = [cell.strip() for cell in lines[0]] if lines else []
+    missing = [name for name in REQUIRED if name not in header]
+    unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
+    if missing or unknown:
+        near = [difflib.get_close_matches(name, (*REQUIRED, *OPTIONAL), n=1) for name in unknown]
+        names = [
+            f"'{name}'" + (f" (did you mean '{n[0]}'?)" if n else "") for name, n in zip(unknown, near, strict=True)
+        ]
+        facts = [f"no column {', '.join(missing)}"] * bool(missing) + [f"unknown column {', '.join(names)}"] * bool(
+            unknown
+        )
+        raise StudyError(
+            path, "line 1", found="; ".join(facts), expected=f"columns {', '.join(REQUIRED)}, separated by tabs"
+        )
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise StudyError(
+                path, f"line {number}", found=f"{len(cells)} cells", expected=f"{len(header)}, separated by tabs"
+            )
+        rows.append((number, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
+    if not rows:
+        raise StudyError(path, found="no section", expected="at least one row")
+    return rows
+
+
+def _parse_row(
+    path: Path, line: int, row: dict[str, str], brain: str, contours: ContourSettings, problems: list[CytomeshError]
+) -> Section | None:
+    """Turn one row into a Section, adding what is wrong with it to `problems`; None if it cannot be used."""
+    count = len(problems)
+
+    def wrong(column: str, found: str, expected: str, hint: str = "") -> None:
+        place = f"line {line} (section {row['section']}), {column}"
+        problems.append(StudyError(path, place, found=found, expected=expected, hint=hint))
+
+    def choice(column: str, kind: object) -> str:
+        known = get_args(kind)
+        if row[column] not in known:
+            near = difflib.get_close_matches(row[column], known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else ""
+            wrong(column, f"unknown {column} '{row[column]}'", f"one of {', '.join(known)}", hint)
+        return row[column]
+
+    def number(column: str) -> float:
+        try:
+            value = float(row[column])
+        except ValueError:
+            value = float("nan")
+        if not (np.isfinite(value) and value > 0):
+            wrong(column, f"'{row[column]}'", "a positive number (um)")
+        return value
+
+    def file(column: str) -> Path | None:
+        return None if row[column] in (ABSENT, "") else path.parent / row[column]
+
+    try:
+        index = int(row["section"])
+    except ValueError:
+        index = -1
+    if index < 0:
+        wrong("section", f"'{row['section']}'", "a number, 0 or more")
+    role, status, um_per_px = choice("role", SectionRole), choice("status", SectionStatus), number("um_per_px")
+    coarse = row.get("annotation_um_per_px", ABSENT)
+    annotation_um = None if coarse in (ABSENT, "") else number("annotation_um_per_px")
+    image, rings = file("image"), file("contours")
+    if status == "missing" and (image or rings):
+        wrong(
+            "status", "a missing section with image or contours", "n/a for both", "use damaged for an imperfect section"
+        )
+    if status == "ok" and not (image or rings):
+        wrong("image", "neither image nor contours", "at least one of them, or status missing")
+    plane = _parse_plane(row["to_world"], um_per_px, wrong)
+    if plane is None or len(problems) > count:
+        return None
+    return Section(
+        brain=brain,
+        index=index,
+        image=image,
+        um_per_px=um_per_px,
+        plane=plane,
+        contours=rings,
+        annotation=file("annotation"),
+        role=cast(SectionRole, role),
+        status=cast(SectionStatus, status),
+        annotation_um_per_px=annotation_um,
+        notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
+        contour_settings=contours,
+    )
+
+
+class _Complaint(Protocol):
+    def __call__(self, column: str, found: str, expected: str, hint: str = "") -> None: ...
+
+
+def _parse_plane(text: str, um_per_px: float, wrong: _Complaint) -> SectionPlane | None:
+    """Read nine comma-separated numbers (row-major) and compare the steps with the declared pixel size."""
+    try:
+        values = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        values = np.empty(0)
+    if values.size != 9:
+        wrong("to_world", f"'{text}'", "nine numbers separated by commas: the 3 x 3 matrix, row by row")
+        return None
+    try:
+        plane = SectionPlane(values.reshape(3, 3))
+    except TransformError as problem:
+        wrong("to_world", problem.found, problem.expected)
+        return None
+    if np.isfinite(um_per_px) and um_per_px > 0:
+        stretch = np.asarray(plane.um_per_px) / um_per_px
+        if stretch.max() > MAX_STRETCH or stretch.min() < 1 / MAX_STRETCH:
+            steps = " and ".join(f"{step:g}" for step in plane.um_per_px)
+            expected = (
+                f"steps about as long as um_per_px ({um_per_px:g}), up to {100 * (MAX_STRETCH - 1):.0f} % of stretch"
+            )
+            wrong("to_world", f"steps of {steps} um a pixel", expected, "to_world is in mm per pixel, um_per_px in um")
+    return plane

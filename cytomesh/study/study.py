@@ -1,0 +1,147 @@
+"""A study: what the manifest describes, opened and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cytomesh.core.errors import StudyError
+from cytomesh.core.labels import LabelTable
+from cytomesh.study.atlas import Atlas, load_atlas, read_labels
+from cytomesh.study.manifest import (
+    BrainConfig,
+    BrainRole,
+    ContourSettings,
+    Hemisphere,
+    Manifest,
+    TemplateSurfaces,
+    read_manifest,
+)
+from cytomesh.study.sections import Section, read_sections
+from cytomesh.study.transforms import ReferenceTransform, load_transform
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """One specimen.
+
+    Parameters
+    ----------
+    id : str
+        Name of the brain.
+    role : {"train", "transfer", "unseen"}
+        train: labels are used; transfer: images without labels; unseen: not used before testing.
+    hemispheres : tuple of {"L", "R"}
+        Hemispheres to reconstruct.
+    sections : tuple of Section
+        All declared sections, missing ones too, sorted by plane position.
+    to_reference : ReferenceTransform
+        World space of this brain to the reference space.
+    """
+
+    id: str
+    role: BrainRole
+    hemispheres: tuple[Hemisphere, ...]
+    sections: tuple[Section, ...]
+    to_reference: ReferenceTransform
+
+    def section(self, index: int) -> Section:
+        """Return the section with this number."""
+        for section in self.sections:
+            if section.index == index:
+                return section
+        raise StudyError(self.id, found=f"no section {index}", expected="a section that the brain's table lists")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What one manifest describes.
+
+    Parameters
+    ----------
+    name, species, stain : str
+        As in the manifest.
+    path : Path
+        The manifest.
+    brains : tuple of Brain
+        In the manifest's order, at least one.
+    labels : LabelTable
+        Areas; empty if the study has no atlas.
+    atlas : Atlas or None
+        Probability maps, if there are any.
+    space : str
+        Name of the reference space.
+    template : dict of {"L", "R"} to TemplateSurfaces
+        Surfaces of the reference space, absolute paths; may be empty.
+    """
+
+    name: str
+    path: Path
+    species: str
+    stain: str
+    brains: tuple[Brain, ...]
+    labels: LabelTable
+    atlas: Atlas | None
+    space: str
+    template: dict[Hemisphere, TemplateSurfaces]
+
+    def brain(self, brain_id: str) -> Brain:
+        """Return the brain with this id.
+
+        Raises
+        ------
+        StudyError
+            If there is none; the known ones are named.
+        """
+        for brain in self.brains:
+            if brain.id == brain_id:
+                return brain
+        known = ", ".join(brain.id for brain in self.brains)
+        raise StudyError(self.path, "brains", found=f"no brain '{brain_id}'", expected=f"one of {known}")
+
+
+def open_study(path: Path) -> Study:
+    """Open a study: the manifest, all tables and transforms are read and checked; images and contours are not.
+
+    Raises
+    ------
+    StudyError, TransformError, AtlasError
+        If the manifest, a section table, a transform or the atlas is wrong.
+    """
+    path = path.resolve()
+    manifest = read_manifest(path)
+    labels = load_labels(manifest, path)
+    return Study(
+        name=manifest.name,
+        path=path,
+        species=manifest.species,
+        stain=manifest.stain,
+        brains=tuple(load_brain(brain, manifest.contours, path.parent) for brain in manifest.brains),
+        labels=labels,
+        atlas=None if manifest.atlas is None else load_atlas(manifest.atlas, labels, manifest.space.name, path),
+        space=manifest.space.name,
+        template={
+            side: TemplateSurfaces(pial=path.parent / surfaces.pial, white=path.parent / surfaces.white)
+            for side, surfaces in manifest.space.template.items()
+        },
+    )
+
+
+def load_labels(manifest: Manifest, path: Path) -> LabelTable:
+    """Read the study's label table; an empty one without an atlas."""
+    if manifest.atlas is None:
+        return LabelTable((), (), np.empty((0, 4)))
+    return read_labels(path.parent / manifest.atlas.labels)
+
+
+def load_brain(settings: BrainConfig, contours: ContourSettings, folder: Path) -> Brain:
+    """Read a brain's section table and transform; paths are relative to `folder`."""
+    return Brain(
+        id=settings.id,
+        role=settings.role,
+        hemispheres=settings.hemispheres,
+        sections=read_sections(folder / settings.sections, settings.id, contours),
+        to_reference=load_transform(settings.to_reference, folder),
+    )

@@ -142,22 +142,28 @@ def to_unit(batch: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image of an (n, c, h, w) batch with its own Gaussian, (n,) standard deviations in pixels, 0 = not at all.
+    """Blur each image of an (n, c, h, w) batch with its own Gaussian.
 
-    Separable; kernels are cut at 3 standard deviations of the widest and renormalised; edges are repeated.
+    Separable, as a sum of shifted images (far faster on a CPU than a convolution with a group an image). Kernels
+    are cut at 3 standard deviations of the widest and renormalised; edges are repeated.
+
+    Parameters
+    ----------
+    images : (n, c, h, w) float tensor
+    sigma : (n,) float tensor
+        Standard deviations in pixels; 0 leaves an image as it is.
     """
-    n, channels, height, width = images.shape
-    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1) if n else 0
+    height, width = images.shape[-2:]
+    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1) if len(images) else 0
     if radius < 1:
         return images
     at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernels = torch.exp(-0.5 * (at / sigma.to(images.dtype).clamp_min(1e-3).unsqueeze(1)) ** 2)
-    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)  # (n c, k)
-    stack = images.reshape(1, n * channels, height, width)
-    for shape, padding in (
-        ((-1, 1, 1, 2 * radius + 1), (radius, radius, 0, 0)),
-        ((-1, 1, 2 * radius + 1, 1), (0, 0, radius, radius)),
-    ):
-        padded = functional.pad(stack, padding, mode="replicate")
-        stack = functional.conv2d(padded, kernels.reshape(shape), groups=n * channels)
-    return stack.reshape(images.shape)
+    taps = (kernels / kernels.sum(dim=1, keepdim=True)).T.reshape(-1, len(images), 1, 1, 1)
+    for axis, length in ((3, width), (2, height)):
+        padding = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
+        padded = functional.pad(images, padding, mode="replicate")
+        images = taps[0] * padded.narrow(axis, 0, length)
+        for k in range(1, 2 * radius + 1):
+            images = torch.addcmul(images, taps[k], padded.narrow(axis, k, length))
+    return images

@@ -104,37 +104,48 @@ def _groups(centres: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     return list(np.split(order, breaks))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
 def _sample(window, centres, angles, step, n_samples, background, rows_out, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Sample every patch of a group; arrays as in `read_patches`, positions (row, column) in the window."""
     height, width, n_channels = window.shape
     size = out.shape[2]
     middle = 0.5 * (size - 1)
-    share = 1.0 / (n_samples * n_samples)
-    values = np.empty(n_channels, np.float64)
+    share = np.float32(1.0 / (n_samples * n_samples))
+    # Where the samples of one target pixel lie, in target pixels from its centre.
+    spread = (np.arange(n_samples) + 0.5) / n_samples - 0.5
     for p in range(len(centres)):
-        sine, cosine = math.sin(angles[p]), math.cos(angles[p])
-        for i in range(size):
-            for j in range(size):
-                values[:] = 0.0
-                for a in range(n_samples):
-                    down = (i - middle + (a + 0.5) / n_samples - 0.5) * step
-                    for b in range(n_samples):
-                        right = (j - middle + (b + 0.5) / n_samples - 0.5) * step
-                        row = centres[p, 0] + right * cosine + down * sine
-                        column = centres[p, 1] + right * sine - down * cosine
-                        # Half a pixel beyond the outermost centres is still image.
-                        if row < -0.5 or column < -0.5 or row > height - 0.5 or column > width - 0.5:
-                            values += background
-                            continue
-                        row = min(max(row, 0.0), height - 1.0)
-                        column = min(max(column, 0.0), width - 1.0)
-                        r0, c0 = int(row), int(column)
-                        r1, c1 = min(r0 + 1, height - 1), min(c0 + 1, width - 1)
-                        y, x = row - r0, column - c0
-                        for c in range(n_channels):
-                            top = window[r0, c0, c] * (1.0 - x) + window[r0, c1, c] * x
-                            bottom = window[r1, c0, c] * (1.0 - x) + window[r1, c1, c] * x
-                            values[c] += top * (1.0 - y) + bottom * y
-                for c in range(n_channels):
-                    out[rows_out[p], c, i, j] = np.uint8(values[c] * share + 0.5)
+        sine, cosine = math.sin(angles[p]) * step, math.cos(angles[p]) * step
+        row, column = centres[p, 0], centres[p, 1]
+        reach = 0.5 * size * (abs(sine) + abs(cosine)) + 1.0
+        # The image's border concerns few patches: the others do without comparisons.
+        is_inside = min(row, column) >= reach and row + reach < height and column + reach < width
+        for c in range(n_channels):
+            for i in range(size):
+                for j in range(size):
+                    total = np.float32(0.0)
+                    for a in range(n_samples):
+                        down = i - middle + spread[a]
+                        for b in range(n_samples):
+                            right = j - middle + spread[b]
+                            y = row + right * cosine + down * sine
+                            x = column + right * sine - down * cosine
+                            if is_inside:
+                                total += _bilinear(window, c, y, x)
+                            elif y < -0.5 or x < -0.5 or y > height - 0.5 or x > width - 0.5:
+                                # Half a pixel beyond the outermost centres is still image.
+                                total += background
+                            else:
+                                y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+                                total += _bilinear(window, c, y, x)
+                    out[rows_out[p], c, i, j] = np.uint8(total * share + np.float32(0.5))
+
+
+@numba.njit(cache=True, inline="always")
+def _bilinear(window, channel, row, column):  # type: ignore[no-untyped-def]  # pragma: no cover
+    r0, c0 = int(row), int(column)
+    r1, c1 = min(r0 + 1, window.shape[0] - 1), min(c0 + 1, window.shape[1] - 1)
+    y, x = np.float32(row - r0), np.float32(column - c0)
+    north, south = np.float32(window[r0, c0, channel]), np.float32(window[r1, c0, channel])
+    north += x * (np.float32(window[r0, c1, channel]) - north)
+    south += x * (np.float32(window[r1, c1, channel]) - south)
+    return north + y * (south - north)

@@ -40,7 +40,7 @@ class SectionPlane:
             raise TransformError(
                 "to_world",
                 found=f"pixel steps {matrix[:, 0].tolist()} and {matrix[:, 1].tolist()} mm that span no plane",
-                expected="steps neither zero nor parallel (columns of the matrix: per pixel column, per pixel row, origin)",
+                expected="steps neither zero nor parallel (columns: step per pixel column, per pixel row, origin)",
             )
         object.__setattr__(self, "to_world", matrix)
 

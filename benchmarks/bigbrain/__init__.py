@@ -1,0 +1,1 @@
+"""Real cortex: BigBrain contours, section and node data (see the data's README; never part of the package)."""

@@ -1,0 +1,179 @@
+"""build-graph: section contours of every hemisphere to surfaces, image links and one attributed graph."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cytomesh.core.files import digest, read_json
+from cytomesh.core.parallel import available_cpus, map_ordered
+from cytomesh.core.progress import log, track
+from cytomesh.core.run import is_finished, stage_directory, write_study_path
+from cytomesh.core.tables import Table
+from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.inputs import count_reachable, link_sections, median_spacing, plane_contours, read_inputs
+from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
+from cytomesh.graph.measures import mean_curvature
+from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts
+from cytomesh.graph.storage import CortexGraph, graph_folder, save_graph
+from cytomesh.study.study import Brain, Study, open_study
+from cytomesh.surface.reconstruct import CorticalSurfaces, reconstruct
+
+
+@dataclass(frozen=True)
+class _Task:
+    manifest: Path
+    run: Path
+    brain: str
+    hemisphere: str
+    settings: BuildGraphConfig
+    key: str
+    workers: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.brain}_hemi-{self.hemisphere}"
+
+
+def build_graphs(
+    manifest: Path, run: Path, settings: BuildGraphConfig, *, resume: bool = True, workers: int = 0
+) -> dict[str, Any]:
+    """Build the graph of every hemisphere of a study and write it to `run/graphs`.
+
+    Hemispheres run in parallel processes and are written one by one, whole or not at all; finished ones (same
+    settings, same inputs) are kept if `resume`.
+
+    Parameters
+    ----------
+    manifest : Path
+        `study.yaml`.
+    run : Path
+        Run directory.
+    workers : int
+        Processes; 0 takes every available processor.
+
+    Returns
+    -------
+    dict
+        Per graph: number of nodes and links, Euler numbers, skipped sections, seconds.
+
+    Raises
+    ------
+    StudyError, ContourError, ImageError, SurfaceError, AtlasError
+        For inputs that cannot be used (unless `on_bad_section: skip` covers them).
+    QualityError
+        If a result fails the stage's own checks.
+    """
+    study = open_study(manifest)
+    workers = workers or available_cpus()
+    with stage_directory(run / "graphs", settings, settings.seed):
+        write_study_path(run, manifest)
+        hemispheres = [(brain, hemisphere) for brain in study.brains for hemisphere in brain.hemispheres]
+        inner = max(1, workers // len(hemispheres))
+        tasks = [
+            _Task(manifest, run, brain.id, hemisphere, settings, _key(study, brain, hemisphere, settings), inner)
+            for brain, hemisphere in hemispheres
+        ]
+        todo = [task for task in tasks if not (resume and is_finished(_marker(task), task.key))]
+        for task in todo:
+            _marker(task).unlink(missing_ok=True)
+        for task, seconds in zip(
+            todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
+        ):
+            log(f"{task.name}: built in {seconds:.1f} s")
+        return {task.name: _summary(read_json(_marker(task)), task in todo) for task in tasks}
+
+
+def _marker(task: _Task) -> Path:
+    return graph_folder(task.run, task.name) / "qc.json"
+
+
+def _key(study: Study, brain: Brain, hemisphere: str, settings: BuildGraphConfig) -> str:
+    """Identify the result by settings, manifest, section table and the size and time of every file they name."""
+    files = [
+        path for section in brain.sections for path in (section.contours, section.image, section.annotation) if path
+    ]
+    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    planes = [(section.index, section.status, section.role, section.plane.to_world) for section in brain.sections]
+    described = settings.model_dump(mode="json", exclude={"seed"})
+    return digest(described, study.path.read_text(encoding="utf-8"), brain.id, hemisphere, planes, stamps)
+
+
+def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
+    surfaces, links = qc["surfaces"], qc["links"]
+    return {
+        "n_nodes": surfaces["midthickness"]["n_vertices"],
+        "n_linked": links["n_linked"],
+        "euler_number": surfaces["midthickness"]["euler_number"],
+        "pial_area_mm2": surfaces["pial"]["area_mm2"],
+        "thickness_mm": surfaces["thickness_mm"]["median"],
+        "n_skipped_sections": len(qc["skipped_sections"]),
+        "seconds": qc["seconds"],
+        "is_new": is_new,
+    }
+
+
+def _build(task: _Task) -> float:
+    """Build and write one hemisphere; returns the seconds it took."""
+    start = time.perf_counter()
+    study = open_study(task.manifest)
+    brain = study.brain(task.brain)
+    inputs = read_inputs(brain.sections, task.workers, skip_bad=task.settings.on_bad_section == "skip")
+    surfaces = reconstruct(plane_contours(inputs, task.hemisphere), task.settings.surface)
+    ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
+    nodes = ribbon.midthickness.vertices
+    facts = surface_facts(ribbon, surfaces.thickness_mm)
+    check_surfaces(task.name, facts, task.settings.checks)
+
+    sections = link_sections(inputs)
+    max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
+    max_reach_mm = task.settings.links.max_reach_mm or 2.0 * max_distance_mm
+    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm)
+    n_reachable = count_reachable(sections, nodes, max_distance_mm)
+    check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
+
+    graph = _graph(study, brain, task.hemisphere, surfaces, links)
+    seconds = time.perf_counter() - start
+    qc = {
+        "key": task.key,
+        "name": task.name,
+        "seconds": seconds,
+        "surfaces": facts,
+        "report": surfaces.report,
+        "links": {"max_distance_mm": max_distance_mm, "max_reach_mm": max_reach_mm, **link_facts(links, n_reachable)},
+        "n_annotated": int((graph.annotation > 0).sum()),
+        "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
+        "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},
+    }
+    save_graph(task.run, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc)
+    return seconds
+
+
+def _graph(study: Study, brain: Brain, hemisphere: str, surfaces: CorticalSurfaces, links: ImageLinks) -> CortexGraph:
+    mesh = surfaces.midthickness
+    reference = brain.to_reference.apply(mesh.vertices)
+    columns: dict[str, Any] = {
+        **dict(zip(("x_mm", "y_mm", "z_mm"), mesh.vertices.T, strict=True)),
+        **dict(zip(("ref_x_mm", "ref_y_mm", "ref_z_mm"), reference.T, strict=True)),
+        "section": links.section,
+        "column_px": links.pixels[:, 0],
+        "row_px": links.pixels[:, 1],
+        "angle_deg": links.angle_deg,
+        "obliqueness_deg": links.obliqueness_deg,
+        "distance_mm": links.distance_mm,
+        "is_linked": links.is_linked,
+        "link_reason": links.reason,
+        "section_role": section_roles(brain.sections, links),
+        "annotation": transfer_annotation(brain.sections, links, study.labels),
+        "thickness_mm": surfaces.thickness_mm,
+        "curvature_per_mm": mean_curvature(mesh),
+        "area_mm2": mesh.vertex_areas,
+    }
+    probabilities = sample_probabilities(study.atlas, reference)
+    if probabilities is not None:
+        columns["pmap"] = probabilities
+    nodes = Table(columns, metadata={"study": study.name})
+    return CortexGraph(brain.id, hemisphere, brain.role, mesh, nodes, study.labels)

@@ -1,0 +1,111 @@
+"""What build-graph reads of a section: its contours and its image's size, in parallel, bad ones left out on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+
+from cytomesh.core.errors import ContourError, CytomeshError, ImageError
+from cytomesh.core.parallel import map_ordered
+from cytomesh.graph.links import LinkSection
+from cytomesh.study.contours import SectionContours, read_contours
+from cytomesh.study.headers import read_header
+from cytomesh.study.sections import Section, positions
+from cytomesh.surface.implicit import PlaneContours
+
+SECTIONS_PER_WORKER = 100  # starting a process costs about as much as reading this many contour files
+
+
+@dataclass(frozen=True)
+class SectionInput:
+    """One section as read.
+
+    Parameters
+    ----------
+    section : Section
+    contours : SectionContours or None
+        None for a section without contours.
+    shape : (int, int) or None
+        Height and width of the image, px; None for a section without image.
+    problem : CytomeshError or None
+        Why the section is left out.
+    """
+
+    section: Section
+    contours: SectionContours | None = None
+    shape: tuple[int, int] | None = None
+    problem: CytomeshError | None = None
+
+
+def read_inputs(sections: Sequence[Section], workers: int, skip_bad: bool) -> list[SectionInput]:
+    """Read contours and image sizes of all sections, in order.
+
+    Raises
+    ------
+    ContourError, ImageError
+        For the first bad section, unless `skip_bad`.
+    """
+    n_workers = min(workers, max(1, len(sections) // SECTIONS_PER_WORKER))
+    return list(map_ordered(partial(_read, skip_bad=skip_bad), sections, n_workers))
+
+
+def plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> list[PlaneContours]:
+    """Return the contours of one hemisphere, one item a section that has them drawn (empty ones included)."""
+    return list(_plane_contours(inputs, hemisphere))
+
+
+def _plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> Iterator[PlaneContours]:
+    for item in inputs:
+        if item.contours is not None:
+            # a drawn section without this hemisphere says that the hemisphere ends before it
+            rings = item.contours.get(hemisphere)
+            pial, white = (rings.pial, rings.white) if rings else (MultiPolygon(), MultiPolygon())
+            yield PlaneContours(item.section.plane.to_world, pial, white)
+
+
+def link_sections(inputs: Sequence[SectionInput]) -> list[LinkSection]:
+    """Return the sections that links may lead to, and those that are missing, damaged or left out."""
+    result: list[LinkSection] = []
+    for item in inputs:
+        section = item.section
+        if item.problem is not None:
+            result.append(LinkSection(section.index, section.plane, unusable="left out (see qc.json)"))
+        elif section.status != "ok":
+            result.append(LinkSection(section.index, section.plane, unusable=section.status))
+        elif item.shape is not None:
+            excluded = item.contours.exclude if item.contours else None
+            result.append(LinkSection(section.index, section.plane, item.shape, excluded))
+    return result
+
+
+def median_spacing(sections: Sequence[Section]) -> float:
+    """Return the median distance between neighbouring declared planes (missing ones included), mm."""
+    steps = np.diff(np.sort(positions(list(sections))))
+    return float(np.median(steps)) if steps.size else 1.0
+
+
+def count_reachable(sections: Sequence[LinkSection], world: NDArray[np.float64], max_distance_mm: float) -> int:
+    """Count the positions within `max_distance_mm` of the plane of a usable section."""
+    is_near = np.zeros(len(world), bool)
+    for section in sections:
+        if not section.unusable:
+            is_near |= np.abs(section.plane.distance(world)) <= max_distance_mm
+    return int(is_near.sum())
+
+
+def _read(section: Section, skip_bad: bool) -> SectionInput:
+    if section.status == "missing":
+        return SectionInput(section)
+    try:
+        contours = read_contours(section) if section.contours else None
+        shape = read_header(section.image).shape if section.image else None
+    except (ContourError, ImageError) as problem:
+        if not skip_bad:
+            raise
+        return SectionInput(section, problem=problem)
+    return SectionInput(section, contours, shape)

@@ -1,0 +1,328 @@
+"""Image links: where in which section a cortical position is seen, found along the surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import GraphError
+from cytomesh.graph.curves import Curve, CurveIndex, PlaneCutter, stacking_axis
+from cytomesh.study.planes import SectionPlane
+from cytomesh.surface.mesh import Mesh
+
+N_NEIGHBOURS = 4  # planes looked at on either side of a position, beyond what tilted planes make necessary
+
+
+@dataclass(frozen=True)
+class Ribbon:
+    """The cortex between three surfaces whose vertices correspond.
+
+    Parameters
+    ----------
+    pial, midthickness, white : Mesh
+        Same faces; vertex i of each lies on one line through the cortex.
+    """
+
+    pial: Mesh
+    midthickness: Mesh
+    white: Mesh
+
+    def __post_init__(self) -> None:
+        shapes = {mesh.vertices.shape for mesh in (self.pial, self.midthickness, self.white)}
+        if len(shapes) != 1:
+            raise GraphError(
+                "ribbon", found=f"surfaces of {sorted(shapes)} vertices", expected="vertices that correspond"
+            )
+
+
+@dataclass(frozen=True)
+class LinkSection:
+    """What linking needs to know of a section.
+
+    Parameters
+    ----------
+    index : int
+        Section index.
+    plane : SectionPlane
+    shape : (int, int)
+        Height and width of the image at full resolution, px.
+    excluded : shapely geometry or None
+        Region whose links are invalid, in pixels.
+    unusable : str
+        Why no node may be linked here ("missing", "damaged"); empty for a usable section.
+    """
+
+    index: int
+    plane: SectionPlane
+    shape: tuple[int, int] = (0, 0)
+    excluded: shapely.Geometry | None = None
+    unusable: str = ""
+
+
+@dataclass(frozen=True)
+class ImageLinks:
+    """Links of n positions; unlinked ones have section -1 and NaN.
+
+    Parameters
+    ----------
+    section : (n,) int32
+        Section index.
+    pixels : (n, 2) float64
+        Column and row in the full-resolution image.
+    angle_deg : (n,) float64
+        Direction of the pial surface in the image, counter-clockwise in (column, row up); 90 is up.
+    obliqueness_deg : (n,) float64
+        Angle between the cortical normal and the section plane, 0..90; 0 is a perpendicular cut.
+    distance_mm : (n,) float64
+        Signed distance of the position to the section plane.
+    reach_mm : (n,) float64
+        Distance from the position to the link point.
+    points : (n, 3) float64
+        Link points, world mm.
+    reason : (n,) str
+        Why there is no link; empty where there is one.
+    """
+
+    section: NDArray[np.int32]
+    pixels: NDArray[np.float64]
+    angle_deg: NDArray[np.float64]
+    obliqueness_deg: NDArray[np.float64]
+    distance_mm: NDArray[np.float64]
+    reach_mm: NDArray[np.float64]
+    points: NDArray[np.float64]
+    reason: NDArray[np.str_]
+
+    @property
+    def is_linked(self) -> NDArray[np.bool_]:
+        """Whether a position has a link, (n,) bool."""
+        return self.section >= 0
+
+
+def link_positions(
+    ribbon: Ribbon,
+    sections: Sequence[LinkSection],
+    positions: NDArray[np.float64],
+    max_distance_mm: float,
+    max_reach_mm: float,
+) -> ImageLinks:
+    """Link positions on (or near) the midsurface to the images of sections.
+
+    The link of a position is the nearest point on the curves in which the section planes cut the midsurface, over
+    all usable sections whose plane is within `max_distance_mm`: it lies inside the cortex of its section, which the
+    projection onto the plane does not where the cortex is oblique or folded.
+
+    Parameters
+    ----------
+    ribbon : Ribbon
+        Surfaces of the hemisphere.
+    sections : sequence of LinkSection
+        Usable and unusable sections, in any order.
+    positions : (n, 3) float64
+        World mm; usually the vertices of the midsurface.
+    max_distance_mm : float
+        Largest distance of a position to the plane of its section.
+    max_reach_mm : float
+        Largest distance of a position to its link point.
+    """
+    usable = [section for section in sections if not section.unusable]
+    found = _Nearest.empty(len(positions))
+    curves: list[Curve] = []
+    if usable:
+        axis = stacking_axis([section.plane for section in usable])
+        cutter = PlaneCutter(ribbon.midthickness, axis)
+        curves = [cutter.cut(section.plane) for section in usable]
+        planes, distances = nearest_planes([section.plane for section in usable], axis, positions)
+        _search(curves, planes, distances, positions, max_distance_mm, found)
+    reason = _reasons(sections, positions, found, max_distance_mm, max_reach_mm)
+    return _describe(ribbon, usable, curves, positions, found, reason)
+
+
+def nearest_planes(
+    planes: Sequence[SectionPlane], axis: NDArray[np.float64], positions: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """List the nearest planes of each position, nearest first.
+
+    Planes are sorted along the stacking axis and a window around each position is measured exactly; the window
+    grows with the tilt of the planes, up to all of them.
+
+    Returns
+    -------
+    planes : (n, k) int64
+        Positions in the sequence of planes.
+    distances : (n, k) float64
+        Unsigned distances, mm.
+    """
+    normals = np.stack([plane.normal for plane in planes])
+    heights = -np.array([plane.distance(np.zeros((1, 3)))[0] for plane in planes])
+    slopes = normals @ axis
+    if (np.abs(slopes) < 1e-3).any():
+        window = len(planes)
+        order = np.arange(len(planes))
+        first = np.zeros(len(positions), np.int64)
+    else:
+        # where each plane crosses the axis through the middle of the positions, and how far it strays from there
+        middle = (positions.min(axis=0) + positions.max(axis=0)) / 2.0
+        radius = float(np.linalg.norm(positions - middle, axis=1).max())
+        along = middle @ axis + (heights - normals @ middle) / slopes
+        order = np.argsort(along, kind="stable")
+        tilt = radius * np.sqrt(np.maximum(0.0, 1.0 / slopes**2 - 1.0)).max()
+        steps = np.diff(along[order])
+        crossed = int(np.ceil(2.0 * tilt / max(float(np.median(steps)), 1e-6))) if len(steps) else 0
+        window = min(len(planes), 2 * (N_NEIGHBOURS + crossed))
+        at = np.searchsorted(along[order], positions @ axis)
+        first = np.clip(at - window // 2, 0, len(planes) - window)
+    candidates = order[first[:, None] + np.arange(window)]
+    distances = np.empty(candidates.shape)
+    for rank in range(window):
+        which = candidates[:, rank]
+        distances[:, rank] = np.abs(np.einsum("nx,nx->n", positions, normals[which]) - heights[which])
+    ranks = np.argsort(distances, axis=1, kind="stable")
+    return np.take_along_axis(candidates, ranks, axis=1), np.take_along_axis(distances, ranks, axis=1)
+
+
+@dataclass
+class _Nearest:
+    """Best link point so far of each position."""
+
+    section: NDArray[np.int64]  # position in the list of usable sections, -1 none within tolerance
+    segment: NDArray[np.int64]
+    share: NDArray[np.float64]
+    reach: NDArray[np.float64]
+    is_near_plane: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, n: int) -> _Nearest:
+        return cls(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.full(n, np.inf), np.zeros(n, bool))
+
+
+def _search(
+    curves: Sequence[Curve],
+    planes: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    max_distance_mm: float,
+    found: _Nearest,
+) -> None:
+    indices: dict[int, CurveIndex] = {}
+    tolerance = max_distance_mm * (1.0 + 1e-9)
+    found.is_near_plane[:] = distances[:, 0] <= tolerance
+    for rank in range(planes.shape[1]):
+        # a plane farther away than the best link point cannot hold a nearer one
+        active = np.flatnonzero((distances[:, rank] <= tolerance) & (distances[:, rank] < found.reach))
+        if not active.size:
+            return
+        active = active[np.argsort(planes[active, rank], kind="stable")]
+        bounds = np.flatnonzero(np.diff(planes[active, rank])) + 1
+        for nodes in np.split(active, bounds):
+            which = int(planes[nodes[0], rank])
+            if curves[which].n_segments == 0:
+                continue
+            if which not in indices:
+                indices[which] = CurveIndex(curves[which])
+            in_plane, segment, share = indices[which].nearest(positions[nodes])
+            reach = np.hypot(in_plane, distances[nodes, rank])
+            better = reach < found.reach[nodes]
+            chosen = nodes[better]
+            found.section[chosen] = which
+            found.segment[chosen] = segment[better]
+            found.share[chosen] = share[better]
+            found.reach[chosen] = reach[better]
+
+
+def _reasons(
+    sections: Sequence[LinkSection],
+    positions: NDArray[np.float64],
+    found: _Nearest,
+    max_distance_mm: float,
+    max_reach_mm: float,
+) -> NDArray[np.str_]:
+    reason = np.full(len(positions), "", dtype="<U48")
+    reason[~found.is_near_plane] = f"no section within {max_distance_mm:.3g} mm"
+    reason[found.is_near_plane & ~(found.reach <= max_reach_mm)] = f"no cut cortex within {max_reach_mm:.3g} mm"
+    for section in sections:
+        if section.unusable:
+            is_here = np.abs(section.plane.distance(positions)) <= max_distance_mm
+            reason[(reason != "") & is_here & ~found.is_near_plane] = f"section {section.unusable}"
+    return reason
+
+
+def _describe(
+    ribbon: Ribbon,
+    usable: Sequence[LinkSection],
+    curves: Sequence[Curve],
+    positions: NDArray[np.float64],
+    found: _Nearest,
+    reason: NDArray[np.str_],
+) -> ImageLinks:
+    n = len(positions)
+    links = ImageLinks(
+        np.full(n, -1, np.int32), *(np.full(shape, np.nan) for shape in ((n, 2), n, n, n, n, (n, 3))), reason
+    )
+    candidates = np.flatnonzero((reason == "") & (found.section >= 0))
+    candidates = candidates[np.argsort(found.section[candidates], kind="stable")]
+    for nodes in np.split(candidates, np.flatnonzero(np.diff(found.section[candidates])) + 1):
+        if not nodes.size:
+            continue
+        which = int(found.section[nodes[0]])
+        section, curve = usable[which], curves[which]
+        segment, share = found.segment[nodes], found.share[nodes]
+        weights = (1.0 - share)[:, None] * curve.weights[segment, 0] + share[:, None] * curve.weights[segment, 1]
+        corners = ribbon.midthickness.faces[curve.triangles[segment]]
+        pial, mid, white = (
+            np.einsum("nb,nbx->nx", weights, mesh.vertices[corners])
+            for mesh in (ribbon.pial, ribbon.midthickness, ribbon.white)
+        )
+        pixels = section.plane.pixels(mid)
+        reason[nodes] = _refusals(section, pixels)
+        good = reason[nodes] == ""
+        linked = nodes[good]
+        links.section[linked] = section.index
+        links.pixels[linked] = pixels[good]
+        links.points[linked] = mid[good]
+        links.reach_mm[linked] = found.reach[linked]
+        links.distance_mm[linked] = section.plane.distance(positions[linked])
+        links.angle_deg[linked] = image_angle(section.plane, (pial - mid)[good])
+        links.obliqueness_deg[linked] = obliqueness(section.plane, (pial - white)[good])
+    return links
+
+
+def _refusals(section: LinkSection, pixels: NDArray[np.float64]) -> NDArray[np.str_]:
+    height, width = section.shape
+    reason = np.full(len(pixels), "", dtype="<U48")
+    if section.excluded is not None and not section.excluded.is_empty:
+        shapely.prepare(section.excluded)
+        reason[shapely.contains_xy(section.excluded, pixels[:, 0], pixels[:, 1])] = (
+            f"excluded region of section {section.index}"
+        )
+    # pixel centres are integers: the image covers -0.5 to width - 0.5
+    is_inside = ((pixels >= -0.5) & (pixels <= (width - 0.5, height - 0.5))).all(axis=1)
+    reason[~is_inside] = f"outside the image of section {section.index}"
+    return reason
+
+
+def image_angle(plane: SectionPlane, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angle of world directions projected into an image, degrees counter-clockwise in (column, row up).
+
+    Parameters
+    ----------
+    directions : (n, 3) float64
+        World vectors of any length, mm.
+    """
+    steps = plane.directions(directions)
+    return np.asarray(np.degrees(np.arctan2(-steps[:, 1], steps[:, 0])), np.float64)
+
+
+def obliqueness(plane: SectionPlane, normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angle between cortical normals and a section plane, degrees 0..90.
+
+    Parameters
+    ----------
+    normals : (n, 3) float64
+        White-to-pial vectors of any length, mm.
+    """
+    lengths = np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
+    return np.asarray(np.degrees(np.arcsin(np.clip(np.abs(normals @ plane.normal) / lengths, 0.0, 1.0))), np.float64)

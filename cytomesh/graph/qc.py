@@ -1,0 +1,139 @@
+"""Quality record of a graph, and the checks that can fail it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import QualityError
+from cytomesh.graph.config import CheckConfig
+from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon
+from cytomesh.surface.mesh import Mesh
+
+THICKNESS_EDGES_MM = np.arange(0.0, 6.01, 0.25)
+
+
+def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str, Any]:
+    """Return topology and size of the three surfaces, and the distribution of cortical thickness."""
+    counts, _ = np.histogram(thickness_mm, THICKNESS_EDGES_MM)
+    return {
+        **{kind: _mesh_facts(getattr(ribbon, kind)) for kind in ("pial", "midthickness", "white")},
+        "thickness_mm": _spread(thickness_mm),
+        "thickness_histogram": {"edges_mm": THICKNESS_EDGES_MM, "counts": counts},
+    }
+
+
+def link_facts(links: ImageLinks, n_reachable: int) -> dict[str, Any]:
+    """Return how many nodes are linked, why others are not, and how far and how obliquely.
+
+    Parameters
+    ----------
+    n_reachable : int
+        Number of nodes within tolerance of the plane of a section with an image.
+    """
+    linked = links.is_linked
+    per_section = Counter(links.section[linked].tolist())
+    return {
+        "n_linked": int(linked.sum()),
+        "n_reachable": n_reachable,
+        "share_linked": float(linked.mean()),
+        "share_linked_of_reachable": float(linked.sum() / n_reachable) if n_reachable else None,
+        "reasons": dict(sorted(Counter(links.reason[~linked].tolist()).items())),
+        "nodes_per_section": {str(index): count for index, count in sorted(per_section.items())},
+        "distance_mm": _spread(np.abs(links.distance_mm[linked])),
+        "reach_mm": _spread(links.reach_mm[linked]),
+        "obliqueness_deg": _spread(links.obliqueness_deg[linked]),
+    }
+
+
+def check_surfaces(name: str, facts: dict[str, Any], checks: CheckConfig) -> None:
+    """Raise QualityError unless each surface is one closed piece and, if required, has Euler number 2."""
+    for kind in ("pial", "midthickness", "white"):
+        surface = facts[kind]
+        if surface["n_components"] != 1:
+            raise QualityError(
+                f"{name}: {kind}",
+                found=f"{surface['n_components']} separate pieces",
+                expected="one surface a hemisphere",
+                hint="look for contours of one hemisphere named as the other's, or runs of missing sections",
+            )
+        if checks.require_euler and surface["euler_number"] != 2:
+            raise QualityError(
+                f"{name}: {kind}",
+                found=f"Euler number {surface['euler_number']}",
+                expected="2 (a sphere without handles or holes)",
+                hint="see surface.report in the log, or accept it with --set checks.require_euler=false",
+            )
+        if not surface["is_closed"]:
+            raise QualityError(f"{name}: {kind}", found="an open surface", expected="a watertight one")
+
+
+def check_links(
+    name: str,
+    links: ImageLinks,
+    positions: NDArray[np.float64],
+    sections: Sequence[LinkSection],
+    n_reachable: int,
+    max_reach_mm: float,
+    min_linked: float,
+) -> None:
+    """Raise QualityError unless every link lies in its image and near its node, and enough nodes are linked.
+
+    Links are measured again from their pixels, independently of how they were found.
+    """
+    for section in sections:
+        nodes = np.flatnonzero(links.section == section.index)
+        if not nodes.size:
+            continue
+        pixels = links.pixels[nodes]
+        height, width = section.shape
+        is_outside = ~((pixels >= -0.5) & (pixels <= (width - 0.5, height - 0.5))).all(axis=1)
+        if is_outside.any():
+            node = int(nodes[np.argmax(is_outside)])
+            column, row = links.pixels[node]
+            found = f"pixel ({column:.1f}, {row:.1f}) in an image of {width} x {height} px"
+            raise QualityError(
+                name, f"node {node}, section {section.index}", found=found, expected="links inside their image"
+            )
+        away = np.linalg.norm(section.plane.world(pixels) - positions[nodes], axis=1)
+        if (away > max_reach_mm * 1.001).any():
+            node = int(nodes[away.argmax()])
+            found = f"link point {away.max():.3f} mm from its node"
+            expected = f"at most {max_reach_mm:.3f} mm"
+            raise QualityError(name, f"node {node}, section {section.index}", found=found, expected=expected)
+    n_linked = int(links.is_linked.sum())
+    if n_reachable and n_linked < min_linked * n_reachable:
+        reasons = Counter(links.reason[~links.is_linked].tolist()).most_common(3)
+        raise QualityError(
+            name,
+            found=f"image links for {n_linked} of the {n_reachable} nodes near a section with an image"
+            f" ({'; '.join(f'{reason}: {count}' for reason, count in reasons)})",
+            expected=f"at least {100 * min_linked:g} %",
+            hint="check to_world and the image sizes of the sections, or lower checks.min_linked",
+        )
+
+
+def _mesh_facts(mesh: Mesh) -> dict[str, Any]:
+    edges = mesh.vertices[mesh.edges]
+    lengths = np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1)
+    return {
+        "n_vertices": mesh.n_vertices,
+        "n_faces": mesh.n_faces,
+        "euler_number": mesh.euler_number,
+        "n_components": mesh.n_components,
+        "is_closed": mesh.is_closed,
+        "area_mm2": mesh.area_mm2,
+        "volume_mm3": mesh.volume_mm3,
+        "edge_mm": _spread(lengths),
+    }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    if not values.size:
+        return {}
+    low, median, high = np.percentile(values, [5, 50, 95])
+    return {"p5": float(low), "median": float(median), "p95": float(high), "max": float(values.max())}

@@ -16,7 +16,8 @@ from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
 from cytomesh.core.files import digest, read_json, write_array, write_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table, read_table, write_table
-from cytomesh.study.atlas import read_label_table, write_label_table
+from cytomesh.study.atlas import read_labels as read_label_table
+from cytomesh.study.atlas import write_labels as write_label_table
 from cytomesh.surface.gifti import SurfaceKind, read_surface, write_labels, write_surface
 from cytomesh.surface.mesh import Mesh
 

@@ -74,9 +74,13 @@ def validate(kind: type[ConfigT], data: dict[str, Any], source: str, error: type
     try:
         return kind.model_validate(data)
     except ValidationError as cause:
-        problems = [_problem(kind, item["loc"], item) for item in cause.errors()]
         hint = "correct the keys named above"
-        raise error(source, found="; ".join(problems), hint=hint) from cause
+        raise error(source, found="; ".join(describe(kind, cause)), hint=hint) from cause
+
+
+def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
+    """Return one line a problem, each with its field, and the nearest known key for an unknown one."""
+    return [_problem(kind, item["loc"], item) for item in cause.errors()]
 
 
 def write_config(settings: BaseModel) -> str:

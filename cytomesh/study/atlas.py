@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cytomesh.study.manifest import AtlasConfig
 COLUMNS = ("index", "name", "r", "g", "b", "a")
 # Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
 OVERSHOOT = 1e-3
+BLOCK_BYTES = 1 << 28
 
 
 def read_labels(path: Path) -> LabelTable:
@@ -112,19 +113,20 @@ class Atlas:
         if isinstance(self.maps, Path):
             image = self._open_stack(self.maps)
             sampler = _Sampler(self.maps, image.affine, image.shape[:3], positions)
-            columns = [sampler(image.dataobj[..., j], self.labels.names[j]) for j in range(len(self.labels))]
+            columns = [sampler(volume, name) for volume, name in zip(_volumes(image), self.labels.names, strict=True)]
         else:
             samplers: dict[bytes, _Sampler] = {}
             columns = [self._sample_area(name, positions, samplers) for name in self.labels.names]
         return sp.csr_matrix(sp.hstack(columns, format="csr", dtype=np.float32))
 
     def check(self) -> None:
-        """Read the headers of all maps; raise AtlasError if one is missing or of the wrong shape."""
+        """Read all maps; raise AtlasError if one is missing, of the wrong shape, or holds what is no probability."""
         if isinstance(self.maps, Path):
-            self._open_stack(self.maps)
+            for volume, name in zip(_volumes(self._open_stack(self.maps)), self.labels.names, strict=True):
+                _probabilities(self.maps, name, volume)
             return
-        for path in self.maps.values():
-            _open_volume(path)
+        for name, path in self.maps.items():
+            _probabilities(path, name, _open_volume(path).dataobj)
 
     def _open_stack(self, path: Path) -> Any:
         image = _open_nifti(path)
@@ -200,17 +202,30 @@ class _Sampler:
         self.indices = np.ravel_multi_index(np.moveaxis(np.clip(at, 0, size - 1), 2, 0), shape)
 
     def __call__(self, volume: Any, area: str) -> sp.csc_matrix:
-        values = np.asarray(volume, np.float32)
-        low, high = float(values.min()), float(values.max())
-        if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-            hint = "divide by 100 or 255 if the map is in percent or 8-bit; set NaN to 0"
-            raise AtlasError(
-                self.path, f"area '{area}'", found=f"values from {low:g} to {high:g}", expected="0 to 1", hint=hint
-            )
+        values = _probabilities(self.path, area, volume)
         sampled = np.clip((values.ravel()[self.indices] * self.weights).sum(axis=1), 0, 1)
         kept = sampled > 0
         entries = (sampled[kept], (self.rows[kept], np.zeros(int(kept.sum()), np.int64)))
         return sp.csc_matrix(entries, shape=(self.n, 1), dtype=np.float32)
+
+
+def _probabilities(path: Path, area: str, volume: Any) -> NDArray[np.float32]:
+    values = np.asarray(volume, np.float32)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # false for NaN, too
+        hint = "divide by 100 or 255 if the map is in percent or 8-bit; set NaN to 0"
+        found = f"values from {low:g} to {high:g}"
+        raise AtlasError(path, f"area '{area}'", found=found, expected="probabilities, 0 to 1", hint=hint)
+    return values
+
+
+def _volumes(image: Any) -> Iterator[NDArray[np.float32]]:
+    """Iterate over the volumes of a 4D map, a block at a time: a compressed file is read from its start for each."""
+    n = image.shape[3]
+    size = max(1, BLOCK_BYTES // (4 * int(np.prod(image.shape[:3]))))
+    for start in range(0, n, size):
+        block = np.asarray(image.dataobj[..., start : min(start + size, n)], np.float32)
+        yield from np.moveaxis(block, 3, 0)
 
 
 def _area(labels: LabelTable, name: str, place: str) -> int:

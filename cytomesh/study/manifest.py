@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import AfterValidator, Field, model_validator
 
 from cytomesh.core.config import Config, read_yaml, validate
 from cytomesh.core.errors import StudyError
+from cytomesh.core.files import write_text
 
 Hemisphere = Literal["L", "R"]
 BrainRole = Literal["train", "transfer", "unseen"]
@@ -114,6 +116,12 @@ class Manifest(Config):
         if doubles:
             raise ValueError(f"brains: {', '.join(doubles)} listed twice")
         return self
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest as YAML, without the keys that are absent; whole or not at all."""
+    data = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -1,0 +1,58 @@
+"""`cytomesh study`: check a study, or describe a BIDS dataset as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cytomesh.cli.options import AsJson, StudyPath
+
+if TYPE_CHECKING:
+    from cytomesh.study.check import CheckReport
+
+app = typer.Typer(no_args_is_help=True, help="Check a study, or describe a BIDS dataset as one.")
+
+
+@app.command("check")
+def check(study: StudyPath, as_json: AsJson = False) -> None:
+    """Print what a study consists of and every problem, each with file and field; exits with 1 if there is one."""
+    import json
+
+    from cytomesh.study.check import check_study
+
+    report = check_study(study)
+    typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command("from-bids")
+def from_bids(
+    folder: Annotated[Path, typer.Argument(help="BIDS microscopy dataset.", metavar="DIR", file_okay=False)],
+    space: Annotated[str, typer.Option("--space", help="Name of the reference space.")] = "native",
+) -> None:
+    """Write study.yaml (and section tables where there are none) into a BIDS microscopy dataset."""
+    from cytomesh.study.bids import from_bids as describe
+
+    typer.echo(describe(folder, space))
+
+
+def _text(report: CheckReport) -> str:
+    maps = "with probability maps" if report.has_probability_maps else "no probability maps"
+    lines = [
+        f"{report.name}: {report.species}, {report.stain}; space {report.space}; {report.n_areas} areas, {maps}",
+        "",
+        f"{'brain':<12}{'role':<10}{'sides':<7}{'sections':>9}{'images':>8}{'contours':>10}{'annotated':>11}{'missing':>9}"
+        f"{'damaged':>9}{'first mm':>11}{'last mm':>11}",
+    ]
+    for brain in report.brains:
+        lines.append(
+            f"{brain.id:<12}{brain.role:<10}{brain.hemispheres:<7}{brain.n_sections:>9}{brain.n_images:>8}"
+            f"{brain.n_contours:>10}{brain.n_annotations:>11}{brain.n_missing:>9}{brain.n_damaged:>9}"
+            f"{brain.first_mm:>11.3f}{brain.last_mm:>11.3f}"
+        )
+    problems = [f"{i}. {problem}" for i, problem in enumerate(report.problems, start=1)]
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}:" if problems else "No problem found."
+    return "\n".join([*lines, "", count, *problems])

@@ -1,0 +1,314 @@
+"""BIDS microscopy on disk: names of files, tables and sidecars, and a study manifest made from them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from cytomesh.core.config import validate
+from cytomesh.core.errors import CytomeshError, StudyError, TransformError
+from cytomesh.core.files import read_json, write_json, write_text
+from cytomesh.study.headers import read_header
+from cytomesh.study.manifest import BrainRole, Hemisphere, Manifest, write_manifest
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.problems import attempt, raise_problems
+from cytomesh.study.sections import ABSENT, Section, SectionRole, SectionStatus, write_sections
+
+BIDS_VERSION = "1.10.0"
+SUFFIXES = (".ome.zarr", ".ome.tif", ".ome.btf", ".tif", ".png")
+UNITS_UM = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "mm": 1e3}
+DERIVATIVES = Path("derivatives") / "cytomesh"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One row of participants.tsv: a brain."""
+
+    id: str
+    species: str
+    role: BrainRole = "train"
+    hemispheres: tuple[Hemisphere, ...] = ("L", "R")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of samples.tsv: a section."""
+
+    id: str
+    brain: str
+    section: int
+    position_mm: float
+    role: SectionRole = "none"
+    status: SectionStatus = "ok"
+    notes: str = ""
+
+
+def image_path(folder: Path, brain: str, sample: str, suffix: str = ".ome.zarr") -> Path:
+    """Return where BIDS keeps the bright-field image of a sample."""
+    return folder / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_BF{suffix}"
+
+
+def contours_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the derivatives keep a sample's contours (QuPath GeoJSON)."""
+    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_contours.geojson"
+
+
+def annotation_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the derivatives keep a sample's area labels."""
+    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg.png"
+
+
+def sidecar_path(image: Path) -> Path:
+    """Return the JSON sidecar of an image."""
+    return image.with_name(re.sub(r"(_BF|_dseg)\..*$", r"\1.json", image.name))
+
+
+def write_dataset_description(folder: Path, name: str, is_derivative: bool = False) -> None:
+    """Write dataset_description.json."""
+    facts: dict[str, Any] = {
+        "Name": name,
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative" if is_derivative else "raw",
+    }
+    if is_derivative:
+        facts["GeneratedBy"] = [{"Name": "cytomesh"}]
+    write_json(folder / "dataset_description.json", facts)
+
+
+def write_bids_tables(folder: Path, participants: Sequence[Participant], samples: Sequence[Sample]) -> None:
+    """Write participants.tsv and samples.tsv with their JSON descriptions, and .bidsignore for cytomesh's own files."""
+    _write_tsv(
+        folder / "participants.tsv",
+        ("participant_id", "species", "role", "hemispheres"),
+        [(f"sub-{p.id}", p.species, p.role, "".join(p.hemispheres)) for p in participants],
+    )
+    _write_tsv(
+        folder / "samples.tsv",
+        ("sample_id", "participant_id", "sample_type", "section", "position_mm", "role", "status", "notes"),
+        [
+            (
+                f"sample-{s.id}",
+                f"sub-{s.brain}",
+                "tissue",
+                s.section,
+                float(s.position_mm),
+                s.role,
+                s.status,
+                s.notes or ABSENT,
+            )
+            for s in samples
+        ],
+    )
+    write_json(
+        folder / "participants.json",
+        {
+            "role": {"Description": "use of the brain", "Levels": {r: r for r in ("train", "transfer", "unseen")}},
+            "hemispheres": {"Description": "hemispheres to reconstruct"},
+        },
+    )
+    write_json(
+        folder / "samples.json",
+        {
+            "section": {"Description": "number of the section in its series"},
+            "position_mm": {"Description": "position of the section plane along the stack", "Units": "mm"},
+            "role": {"Description": "part of an evaluation: train, val, test or none"},
+            "status": {"Description": "ok, missing or damaged"},
+        },
+    )
+    write_text(folder / ".bidsignore", "study.yaml\nsub-*/sections.tsv\natlas/\ntruth/\n")
+
+
+def write_sidecar(
+    image: Path, um_per_px: float, stain: str, plane: SectionPlane | None = None, thickness_um: float | None = None
+) -> None:
+    """Write an image's JSON sidecar; `ToWorld` (3 x 3, mm, RAS) is cytomesh's addition to BIDS."""
+    facts: dict[str, Any] = {
+        "PixelSize": [float(um_per_px)] * 2,
+        "PixelSizeUnits": "um",
+        "BodyPart": "BRAIN",
+        "SampleStaining": stain,
+        "SliceThickness": thickness_um,
+        "ToWorld": None if plane is None else plane.to_world,
+    }
+    write_json(sidecar_path(image), {key: value for key, value in facts.items() if value is not None})
+
+
+def from_bids(folder: Path, space: str = "native") -> Path:
+    """Describe a BIDS microscopy dataset as a study: write `study.yaml`, and `sub-*/sections.tsv` where there is none.
+
+    Per section, `to_world` is the sidecar's `ToWorld` if there is one; else the section is taken as coronal
+    (column = right, row = inferior), centred, at `position_mm` of samples.tsv. Contours and annotations are found in
+    derivatives/cytomesh; label table and probability maps at atlas/labels.tsv and atlas/pmaps.nii.gz.
+
+    Returns
+    -------
+    Path of the manifest.
+
+    Raises
+    ------
+    StudyError
+        If the dataset has no images, a table, a pixel size or a position is missing, or study.yaml exists.
+    """
+    manifest_path = folder / "study.yaml"
+    if manifest_path.exists():
+        raise StudyError(
+            manifest_path, found="a manifest already there", hint="edit it, or move it away to have it written anew"
+        )
+    participants = _read_tsv(folder / "participants.tsv", ("participant_id",))
+    samples = _read_tsv(folder / "samples.tsv", ("sample_id", "participant_id"))
+    problems: list[CytomeshError] = []
+    brains: list[dict[str, Any]] = []
+    for row in participants:
+        brain = row["participant_id"].removeprefix("sub-")
+        table = folder / f"sub-{brain}" / "sections.tsv"
+        if not table.exists():
+            mine = [sample for sample in samples if sample["participant_id"] == row["participant_id"]]
+            sections = _sections(folder, brain, mine, problems)
+            if not problems:
+                write_sections(table, sections)
+        facts = {
+            "id": brain,
+            "role": _given(row, "role", "train"),
+            "hemispheres": list(_given(row, "hemispheres", "LR")),
+        }
+        brains.append(facts | {"sections": table.relative_to(folder).as_posix()})
+    raise_problems(problems)
+    description = folder / "dataset_description.json"
+    species = sorted({_given(row, "species", "unknown") for row in participants})
+    stains = {str(_read_sidecar(path).get("SampleStaining", "unknown")) for path in folder.glob("sub-*/micr/*_BF.json")}
+    data: dict[str, Any] = {
+        "name": _read_sidecar(description).get("Name", folder.resolve().name),
+        "species": ", ".join(species),
+        "stain": ", ".join(sorted(stains)) or "unknown",
+        "space": {"name": space},
+        "brains": brains,
+    }
+    if (folder / "atlas" / "labels.tsv").is_file():
+        data["atlas"] = {"labels": "atlas/labels.tsv", "space": space}
+        if (folder / "atlas" / "pmaps.nii.gz").is_file():
+            data["atlas"]["probability_maps"] = "atlas/pmaps.nii.gz"
+    write_manifest(manifest_path, validate(Manifest, data, str(folder / "participants.tsv"), StudyError))
+    return manifest_path
+
+
+def _sections(
+    folder: Path, brain: str, samples: Sequence[dict[str, str]], problems: list[CytomeshError]
+) -> list[Section]:
+    """Make a brain's sections from its samples and sidecars, in the order of their numbers."""
+    if not samples:
+        problems.append(
+            StudyError(folder / "samples.tsv", found=f"no sample of sub-{brain}", expected="one row a section")
+        )
+    found = [attempt(problems, partial(_section, folder, brain, sample, samples)) for sample in samples]
+    return sorted((section for section in found if section is not None), key=lambda section: section.index)
+
+
+def _section(folder: Path, brain: str, row: dict[str, str], others: Sequence[dict[str, str]]) -> Section:
+    table, sample = folder / "samples.tsv", row["sample_id"].removeprefix("sample-")
+    place = f"sub-{brain}, sample-{sample}"
+    image = next((path for s in SUFFIXES if (path := image_path(folder, brain, sample, s)).exists()), None)
+    status = _given(row, "status", "ok")
+    if image is None and status != "missing":
+        expected = image_path(folder, brain, sample, f"({'|'.join(SUFFIXES)})").relative_to(folder)
+        hint = "add the image, or set the sample's status to missing"
+        raise StudyError(table, place, found="no image", expected=str(expected), hint=hint)
+    um_per_px = _pixel_size(image) if image is not None else _any_pixel_size(folder, brain, others)
+    digits = _given(row, "section", "") or "".join(re.findall(r"\d+$", sample))
+    if not digits.isdigit():
+        hint = "add a column 'section', or end the sample's label in its number"
+        raise StudyError(table, place, found="no section number", hint=hint)
+    contours, annotation = contours_path(folder, brain, sample), annotation_path(folder, brain, sample)
+    return Section(
+        brain=brain,
+        index=int(digits),
+        image=image,
+        um_per_px=um_per_px,
+        plane=_plane(table, place, row, image, um_per_px),
+        contours=contours if contours.is_file() else None,
+        annotation=annotation if annotation.is_file() else None,
+        role=cast(SectionRole, _given(row, "role", "none")),
+        status=cast(SectionStatus, status),
+        notes=_given(row, "notes", ""),
+    )
+
+
+def _plane(table: Path, place: str, row: dict[str, str], image: Path | None, um_per_px: float) -> SectionPlane:
+    """Take the plane from the image's sidecar; else a coronal one, centred, at the sample's position."""
+    if image is not None and "ToWorld" in (sidecar := _read_sidecar(sidecar_path(image))):
+        try:
+            return SectionPlane(np.array(sidecar["ToWorld"], np.float64))
+        except (TransformError, ValueError) as cause:
+            raise StudyError(sidecar_path(image), "ToWorld", found=str(cause), expected="3 x 3 numbers, mm") from cause
+    try:
+        position = float(row.get("position_mm", ABSENT))
+    except ValueError as cause:
+        hint = (
+            "add a column 'position_mm' to samples.tsv, or ToWorld to the image's sidecar: positions are never guessed"
+        )
+        raise StudyError(table, place, found="no plane position", hint=hint) from cause
+    height, width = (1, 1) if image is None else read_header(image).shape
+    step = um_per_px / 1000
+    origin = (-step * (width - 1) / 2, position, step * (height - 1) / 2)
+    return SectionPlane(np.array([[step, 0, 0], [0, 0, -step], origin]).T)
+
+
+def _pixel_size(image: Path) -> float:
+    path = sidecar_path(image)
+    facts = _read_sidecar(path)
+    try:
+        return float(facts["PixelSize"][0]) * UNITS_UM[facts["PixelSizeUnits"]]
+    except (KeyError, IndexError, TypeError, ValueError) as cause:
+        expected = "PixelSize ([x, y]) and PixelSizeUnits (nm, um or mm)"
+        raise StudyError(
+            path, found="no pixel size", expected=expected, hint="write the JSON sidecar of the image"
+        ) from cause
+
+
+def _any_pixel_size(folder: Path, brain: str, samples: Sequence[dict[str, str]]) -> float:
+    """Return the pixel size of the brain's first image, for a section that has none."""
+    for row in samples:
+        for suffix in SUFFIXES:
+            image = image_path(folder, brain, row["sample_id"].removeprefix("sample-"), suffix)
+            if image.exists():
+                return _pixel_size(image)
+    raise StudyError(folder / "samples.tsv", f"sub-{brain}", found="no image of this brain", expected="at least one")
+
+
+def _given(row: dict[str, str], column: str, otherwise: str) -> str:
+    value = row.get(column, ABSENT)
+    return otherwise if value in (ABSENT, "") else value
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an absent file is an empty one."""
+    if not path.is_file():
+        return {}
+    try:
+        data = read_json(path)
+    except ValueError as cause:
+        raise StudyError(path, found=f"invalid JSON ({cause})") from cause
+    return data if isinstance(data, dict) else {}
+
+
+def _read_tsv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, restval=ABSENT))
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise StudyError(path, found=f"a table that cannot be read ({cause})", expected="a BIDS table (TSV)") from cause
+    missing = [name for name in required if not rows or name not in rows[0]]
+    if missing:
+        raise StudyError(path, "line 1", found=f"no column {', '.join(missing)}", hint="BIDS requires it")
+    return rows
+
+
+def _write_tsv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    lines = ["\t".join(columns), *("\t".join(map(str, row)) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")

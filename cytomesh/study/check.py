@@ -1,0 +1,252 @@
+"""Check a whole study and find every problem at once: manifest, tables, transforms, atlas, images, contours."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cytomesh.core.config import describe, read_yaml
+from cytomesh.core.errors import CytomeshError, ImageError, StudyError
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import track
+from cytomesh.study.annotation import read_annotation
+from cytomesh.study.atlas import load_atlas
+from cytomesh.study.contours import parse_contours
+from cytomesh.study.headers import ImageHeader, read_header
+from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.problems import attempt
+from cytomesh.study.sections import Section, parse_sections, positions
+from cytomesh.study.study import load_labels
+from cytomesh.study.transforms import load_transform
+
+# The pixel size in the table and that in the image's own metadata may differ by rounding.
+PIXEL_SIZE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class BrainSummary:
+    """What one brain consists of; `first_mm` and `last_mm` are plane positions along the stack."""
+
+    id: str
+    role: str
+    hemispheres: str
+    n_sections: int
+    n_images: int
+    n_contours: int
+    n_annotations: int
+    n_missing: int
+    n_damaged: int
+    first_mm: float
+    last_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a study consists of, and everything that is wrong with it.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest.
+    name, species, stain, space : str
+        As in the manifest; empty if it cannot be read.
+    n_areas : int
+        Rows of the label table.
+    has_probability_maps : bool
+        Whether there are probability maps.
+    brains : tuple of BrainSummary
+        One a brain that could be read.
+    problems : tuple of CytomeshError
+        Each names its file and the place in it; empty if all is well.
+    """
+
+    path: Path
+    name: str = ""
+    species: str = ""
+    stain: str = ""
+    space: str = ""
+    n_areas: int = 0
+    has_probability_maps: bool = False
+    brains: tuple[BrainSummary, ...] = ()
+    problems: tuple[CytomeshError, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, for JSON."""
+        facts = {
+            name: getattr(self, name)
+            for name in ("name", "species", "stain", "space", "n_areas", "has_probability_maps")
+        }
+        problems = [
+            {
+                "file": problem.source,
+                "place": problem.place,
+                "found": problem.found,
+                "expected": problem.expected,
+                "hint": problem.hint,
+            }
+            for problem in self.problems
+        ]
+        return {
+            "path": str(self.path),
+            **facts,
+            "brains": [asdict(brain) for brain in self.brains],
+            "problems": problems,
+        }
+
+
+def check_study(path: Path) -> CheckReport:
+    """Read everything a manifest refers to (of images: the headers) and report all problems; never raises for them."""
+    path = path.resolve()
+    problems: list[CytomeshError] = []
+    manifest = _tolerant_manifest(path, problems)
+    if manifest is None:
+        return CheckReport(path, problems=tuple(problems))
+    folder = path.parent
+    labels = attempt(problems, lambda: load_labels(manifest, path))
+    has_maps = _check_atlas(manifest, labels, path, problems)
+    for side, surfaces in manifest.space.template.items():
+        for kind in ("pial", "white"):
+            surface = folder / getattr(surfaces, kind)
+            if not surface.is_file():
+                problems.append(StudyError(path, f"space.template.{side}.{kind}", found=f"no such file: {surface}"))
+    headers: list[ImageHeader] = []
+    brains = []
+    for settings in manifest.brains:
+        attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
+        sections, found = parse_sections(folder / settings.sections, settings.id, manifest.contours)
+        problems += found
+        for section in track(sections, f"Check {settings.id}", unit="sections"):
+            _check_section(section, labels, headers, problems)
+        brains.append(_summary(settings, sections))
+    problems += _check_channels(headers)
+    return CheckReport(
+        path=path,
+        name=manifest.name,
+        species=manifest.species,
+        stain=manifest.stain,
+        space=manifest.space.name,
+        n_areas=len(labels) if labels is not None else 0,
+        has_probability_maps=has_maps,
+        brains=tuple(brains),
+        problems=tuple(problems),
+    )
+
+
+def _check_atlas(manifest: Manifest, labels: LabelTable | None, path: Path, problems: list[CytomeshError]) -> bool:
+    settings = manifest.atlas
+    if settings is None or labels is None:
+        return False
+    atlas = attempt(problems, lambda: load_atlas(settings, labels, manifest.space.name, path))
+    if atlas is not None:
+        attempt(problems, atlas.check)
+    return settings.probability_maps is not None
+
+
+def _check_section(
+    section: Section, labels: LabelTable | None, headers: list[ImageHeader], problems: list[CytomeshError]
+) -> None:
+    image = section.image
+    if image is not None:
+        header = attempt(problems, lambda: read_header(image))
+        if header is not None:
+            headers.append(header)
+            stated = header.um_per_px
+            if stated and abs(stated / section.um_per_px - 1) > PIXEL_SIZE_TOLERANCE:
+                found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
+                hint = "correct um_per_px and to_world (both are of the full-resolution level), or the image's metadata"
+                problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
+    if section.contours is not None:
+        problems += parse_contours(section)[1]
+    if section.annotation is not None and labels is not None:
+        before = len(problems)
+        attempt(problems, lambda: read_annotation(section, labels))
+        # An image that cannot be read has been reported already.
+        problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
+
+
+def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:
+    """One study has grey or colour images, not both: the encoder has one number of input channels."""
+    headers = list(headers)
+    counts = [header.n_channels for header in headers]
+    if len(set(counts)) < 2:
+        return []
+    usual = max(set(counts), key=counts.count)
+    return [
+        ImageError(
+            header.path, found=f"{header.n_channels} channels", expected=f"{usual}, as most images of the study have"
+        )
+        for header in headers
+        if header.n_channels != usual
+    ]
+
+
+def _summary(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSummary:
+    offsets = positions(sections)
+    statuses = [section.status for section in sections]
+    return BrainSummary(
+        id=settings.id,
+        role=settings.role,
+        hemispheres="".join(settings.hemispheres),
+        n_sections=len(sections),
+        n_images=sum(section.image is not None for section in sections),
+        n_contours=sum(section.contours is not None for section in sections),
+        n_annotations=sum(section.annotation is not None for section in sections),
+        n_missing=statuses.count("missing"),
+        n_damaged=statuses.count("damaged"),
+        first_mm=float(offsets[0]) if len(offsets) else 0.0,
+        last_mm=float(offsets[-1]) if len(offsets) else 0.0,
+    )
+
+
+def _tolerant_manifest(path: Path, problems: list[CytomeshError]) -> Manifest | None:
+    """Validate the manifest; if it is wrong, report that and go on with the parts that are right."""
+    data = attempt(problems, lambda: read_yaml(path, StudyError))
+    if data is None:
+        return None
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as cause:
+        for text, item in zip(describe(Manifest, cause), cause.errors(), strict=True):
+            field = ".".join(str(part) for part in item["loc"])
+            found = text.removeprefix(f"{field}: ")
+            problems.append(StudyError(path, field, found=found, hint="correct the manifest"))
+        try:
+            return Manifest.model_validate(_without(data, [(item["loc"], item["type"]) for item in cause.errors()]))
+        except ValidationError:
+            return None
+
+
+def _without(data: dict[str, Any], faults: list[tuple[tuple[int | str, ...], str]]) -> dict[str, Any]:
+    """Return the manifest's data without what is at fault: unknown keys, whole brains, whole optional groups."""
+    data = copy.deepcopy(data)
+    placeholders: dict[str, Any] = {"name": "?", "species": "?", "stain": "?"}
+    brains: set[int] = set()
+    for place, kind in faults:
+        if kind == "extra_forbidden":
+            _delete(data, place)
+        elif len(place) > 1 and place[0] == "brains":
+            brains.add(int(place[1]))
+        elif place and place[0] in placeholders:
+            data[str(place[0])] = placeholders[str(place[0])]
+        elif place and place[0] == "space":
+            atlas = data.get("atlas")
+            data["space"] = {"name": str(atlas.get("space", "?")) if isinstance(atlas, dict) else "?"}
+        elif place:
+            data.pop(str(place[0]), None)
+    if isinstance(data.get("brains"), list):
+        kept = [brain for i, brain in enumerate(data["brains"]) if i not in brains]
+        data["brains"] = list(
+            {brain.get("id", i): brain for i, brain in enumerate(kept) if isinstance(brain, dict)}.values()
+        )
+    return data
+
+
+def _delete(data: Any, place: tuple[int | str, ...]) -> None:
+    for part in place[:-1]:
+        data = data[part]
+    del data[place[-1]]

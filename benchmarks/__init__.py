@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks.<area>.<figure> [--quick] [--json FILE]`, all quick forms by `python -m benchmarks`."""
+"""`python -m benchmarks.<area>.<figure> [--quick] [--json FILE]`; all quick forms by `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""What all benchmarks share: options, fair timing, peak memory, one table with the claim last, and JSON with versions."""
+"""What all benchmarks share: options, fair timing, peak memory, tables with the claim last, JSON with versions."""
 
 from __future__ import annotations
 
@@ -143,7 +143,9 @@ def table(result: Result) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(result.columns))]
 
     def text(cells: list[str]) -> str:
-        first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True)))
+        first, *others = (
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        )
         return "  ".join([first, *others]).rstrip()
 
     ruler = "  ".join("-" * width for width in widths)
@@ -187,4 +189,10 @@ def _processor() -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else f"{value:,.0f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float) and abs(value) < 1e4
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -71,7 +71,9 @@ def features(data: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     return standard.astype(np.float32)
 
 
-def write_hemisphere(bigbrain: Path, hemisphere: str, mesh: str, key: str, table: LabelTable, run: Path) -> dict[str, int]:
+def write_hemisphere(
+    bigbrain: Path, hemisphere: str, mesh: str, key: str, table: LabelTable, run: Path
+) -> dict[str, int]:
     """Write one graph and its features; returns its numbers."""
     data = load_nodes(bigbrain, hemisphere, mesh)
     meshes = surfaces(data)

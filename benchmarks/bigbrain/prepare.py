@@ -54,7 +54,7 @@ def coronal_plane(y_mm: float, x0_mm: float, z0_mm: float) -> SectionPlane:
 
 
 def section_index(y_mm: float) -> int:
-    """Number sections by position, in hundredths of a mm from y = -100: numbers rise with y, whatever is added."""
+    """Return a section's number, hundredths of a mm from y = -100: numbers rise with y, whatever is added."""
     return round((y_mm + 100.0) * 100.0)
 
 

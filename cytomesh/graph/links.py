@@ -131,7 +131,7 @@ def link_positions(
     usable = [section for section in sections if not section.unusable]
     found = _Nearest.empty(len(positions))
     curves: list[Curve] = []
-    if usable:
+    if usable and len(positions):
         axis = stacking_axis([section.plane for section in usable])
         cutter = PlaneCutter(ribbon.midthickness, axis)
         curves = [cutter.cut(section.plane) for section in usable]
@@ -313,7 +313,7 @@ def image_angle(plane: SectionPlane, directions: NDArray[np.float64]) -> NDArray
         World vectors of any length, mm.
     """
     steps = plane.directions(directions)
-    return np.asarray(np.degrees(np.arctan2(-steps[:, 1], steps[:, 0])), np.float64)
+    return np.asarray(np.degrees(np.arctan2(0.0 - steps[:, 1], steps[:, 0])), np.float64)
 
 
 def obliqueness(plane: SectionPlane, normals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from cytomesh.graph.links import LinkSection, link_positions
+from cytomesh.graph.locate import CortexLocator
+
+
+def test_link_pixels_lead_back_to_the_midsurface_beside_their_node(shapes):
+    ribbon = shapes.folded(5)
+    nodes = ribbon.midthickness.vertices
+    sections = [LinkSection(i, shapes.coronal(float(y)), (1001, 1001)) for i, y in enumerate(range(-18, 19))]
+    links = link_positions(ribbon, sections, nodes, 0.6, 1.2)
+    locator = CortexLocator(ribbon)
+    for section in sections:
+        linked = np.flatnonzero(links.section == section.index)
+        places = locator.pixels(section.plane, links.pixels[linked])
+        assert places.is_inside.all()
+        assert places.depth == pytest.approx(0.5, abs=1e-6)
+        assert np.abs(section.plane.pixels(places.world(ribbon)) - links.pixels[linked]).max() < 1e-6
+        away = np.linalg.norm(nodes[places.nodes(ribbon)] - nodes[linked], axis=1)
+        assert (away < links.reach_mm[linked] + 0.7).all()
+
+
+def test_every_pixel_of_the_ribbon_has_a_place_and_no_other(shapes):
+    ribbon = shapes.sphere(5)
+    plane = shapes.coronal(2.0, um_per_px=250.0, corner_mm=12.0)
+    pixels = np.stack(np.meshgrid(np.arange(97.0), np.arange(97.0)), axis=-1).reshape(-1, 2)
+    radius = np.linalg.norm(plane.world(pixels), axis=1)
+    places = CortexLocator(ribbon).pixels(plane, pixels)
+    inside = (radius < 9.98) & (radius > 8.005)
+    assert places.is_inside[inside].all()
+    assert not places.is_inside[(radius > 10.01) | (radius < 7.97)].any()
+    assert np.abs(places.depth[inside] - (10.0 - radius[inside]) / 2.0).max() < 0.02
+    assert np.abs(plane.pixels(places.world(ribbon))[inside] - pixels[inside]).max() < 1e-6
+
+
+def test_positions_inside_the_ribbon_are_found_again(shapes):
+    ribbon = shapes.folded(4)
+    rng = np.random.default_rng(0)
+    face = rng.integers(0, ribbon.midthickness.n_faces, 500)
+    weights = rng.dirichlet([2.0, 2.0, 2.0], 500)
+    depth = rng.uniform(0.02, 0.98, 500)
+    corners = ribbon.midthickness.faces[face]
+    upper = np.where((depth < 0.5)[:, None, None], ribbon.pial.vertices[corners], ribbon.white.vertices[corners])
+    share = np.abs(depth - 0.5)[:, None] * 2.0
+    world = np.einsum("nb,nbx->nx", weights, ribbon.midthickness.vertices[corners]) * (1.0 - share)
+    world += np.einsum("nb,nbx->nx", weights, upper) * share
+    places = CortexLocator(ribbon).places(world)
+    assert places.is_inside.all()
+    assert places.world(ribbon) == pytest.approx(world, abs=1e-6)
+    assert places.depth == pytest.approx(depth, abs=1e-3)
+    assert (places.face == face).mean() > 0.99
+
+
+def test_no_positions(shapes):
+    assert len(CortexLocator(shapes.sphere(1)).places(np.empty((0, 3))).face) == 0

@@ -1,0 +1,141 @@
+"""Settings of the phantom study."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cytomesh.core.config import Config
+
+
+class BrainConfig(Config):
+    """One simulated brain."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9]+$")
+    """BIDS subject label, letters and digits."""
+    role: Literal["train", "transfer", "unseen"]
+    """What the brain is for: sections of a training brain take part in train, val and test."""
+
+
+class GeometryConfig(Config):
+    """How the brains differ in shape."""
+
+    deformation_mm: float = Field(2.0, ge=0, le=3)
+    """Root mean square of the smooth random deformation along each axis."""
+    scale_sd: float = Field(0.03, ge=0, le=0.1)
+    """Standard deviation of the global scale and shear."""
+    registration_error_mm: float = Field(0.7, ge=0)
+    """Root mean square error of the brain-to-reference transform along each axis."""
+    transform_mm: float = Field(6.0, gt=0)
+    """Voxel size of the displacement field of that transform."""
+
+
+class AreaConfig(Config):
+    """The areas that tile the cortex, and how they differ."""
+
+    count: int = Field(44, ge=2, le=200)
+    """Number of areas."""
+    variation_mm: float = Field(3.5, ge=0)
+    """Root mean square shift of the areas of a brain along the sheet."""
+    contrast: float = Field(1.0, ge=0)
+    """Scale of the differences between area profiles; 1 is the default difficulty."""
+    pmap_mm: float = Field(2.0, gt=0)
+    """Voxel size of the probability maps."""
+    pmap_smoothing_mm: float = Field(2.5, ge=0)
+    """Standard deviation of the Gaussian that smooths the probability maps."""
+
+
+class SectionConfig(Config):
+    """How the brains are cut, stained and digitised."""
+
+    um_per_px: float = Field(62.5, gt=0)
+    """Pixel size of the images."""
+    annotation_um_per_px: float = Field(250.0, gt=0)
+    """Pixel size of the annotation label images."""
+    truth_um_per_px: float = Field(125.0, gt=0)
+    """Pixel size of the truth maps (area, layer and depth)."""
+    spacing_mm: float = Field(3.8, gt=0)
+    """Mean distance between section planes."""
+    spacing_jitter: float = Field(0.08, ge=0, lt=0.4)
+    """Standard deviation of a plane's position, as a fraction of the spacing."""
+    first_mm: float | None = None
+    """Leave out planes behind this position (mm from the occipital pole of the brain); the whole brain if absent."""
+    last_mm: float | None = None
+    """Leave out planes in front of this position (mm from the occipital pole of the brain); the whole brain if absent."""
+    margin_mm: float = Field(2.5, gt=0)
+    """Background around the tissue."""
+    misalignment_mm: float = Field(0.1, ge=0)
+    """Standard deviation of the in-plane error of the declared `to_world`."""
+    thickness_um: float = Field(20.0, gt=0)
+    """Thickness of a section: with the cell density it gives the number of cells in a pixel."""
+    annotate_every: int = Field(1, ge=1)
+    """Annotate every n-th section."""
+
+
+class StainConfig(Config):
+    """How images vary between brains and sections."""
+
+    gain_sd: float = Field(0.14, ge=0)
+    """Standard deviation of the logarithm of a brain's stain strength."""
+    density_sd: float = Field(0.10, ge=0)
+    """Standard deviation of the logarithm of a brain's cell density."""
+    section_sd: float = Field(0.05, ge=0)
+    """Standard deviation of the logarithm of a section's stain strength."""
+    sheet_sd: float = Field(0.30, ge=0)
+    """Standard deviation of the logarithm of the layers' cell density along the sheet, within areas."""
+    noise_grey: float = Field(2.5, ge=0)
+    """Standard deviation of the sensor noise, grey levels."""
+    blur_um: float = Field(18.0, ge=0)
+    """Standard deviation of the optical blur."""
+
+
+class ArtefactConfig(Config):
+    """Sections of each brain that are not as they should be."""
+
+    missing: int = Field(1, ge=0)
+    """Sections without image and contours."""
+    torn: int = Field(1, ge=0)
+    """Sections with a crack through the tissue."""
+    gradient: int = Field(1, ge=0)
+    """Sections with a stain gradient across the image."""
+
+
+DEFAULT_BRAINS = (
+    BrainConfig(id="B01", role="train"),
+    BrainConfig(id="B02", role="train"),
+    BrainConfig(id="B03", role="transfer"),
+    BrainConfig(id="B04", role="unseen"),
+)
+
+
+class PhantomConfig(Config):
+    """The whole phantom study."""
+
+    seed: int = 0
+    """Seed of everything random."""
+    name: str = "phantom-demo"
+    """Name of the study."""
+    hemisphere: Literal["L", "R"] = "L"
+    """Hemisphere that all brains consist of."""
+    brains: tuple[BrainConfig, ...] = DEFAULT_BRAINS
+    """The brains, at least one of them for training."""
+    geometry: GeometryConfig = GeometryConfig()
+    """How the brains differ in shape."""
+    areas: AreaConfig = AreaConfig()
+    """The areas and how they differ."""
+    sections: SectionConfig = SectionConfig()
+    """How the brains are cut and digitised."""
+    stain: StainConfig = StainConfig()
+    """How images vary between brains and sections."""
+    artefacts: ArtefactConfig = ArtefactConfig()
+    """Sections that are missing, torn or unevenly stained."""
+
+    @model_validator(mode="after")
+    def _check_brains(self) -> PhantomConfig:
+        ids = [brain.id for brain in self.brains]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"brain ids must be unique, got {ids}")
+        if not any(brain.role == "train" for brain in self.brains):
+            raise ValueError("at least one brain must have role 'train': the probability maps are made from those")
+        return self

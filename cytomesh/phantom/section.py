@@ -1,0 +1,162 @@
+"""One section: cut, locate, stain, and write image, contours, annotation and truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from PIL import Image
+from shapely.geometry import MultiPolygon
+
+from cytomesh.core.files import atomic_path
+from cytomesh.core.random import derived_seed, generator
+from cytomesh.imaging.pyramid import write_ome_zarr
+from cytomesh.phantom.artefacts import Artefact, stain_gradient, tear
+from cytomesh.phantom.config import SectionConfig, StainConfig
+from cytomesh.phantom.profiles import Profiles
+from cytomesh.phantom.ribbon import Ribbon, Slab, locate
+from cytomesh.phantom.slicing import cut, fill, polygons
+from cytomesh.phantom.stain import BACKGROUND_GREY, BrainStain, cells, coverage, develop, glia
+from cytomesh.study.bids import annotation_path, contours_path, image_path, write_sidecar
+from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours
+from cytomesh.study.planes import SectionPlane
+
+STAIN = "cell bodies (simulated Nissl)"
+SPECK_MM2 = 0.3
+"""Smaller polygons, where a plane touches a crown, are not drawn."""
+SIMPLIFY_PX = 0.05
+
+
+@dataclass(frozen=True)
+class SectionJob:
+    """Everything a worker needs to make one section.
+
+    Parameters
+    ----------
+    folder : Path
+        The study.
+    brain, sample, hemisphere : str
+        Whose section, its BIDS sample label, "L" or "R".
+    slab : Slab
+        Cortex around the plane.
+    true, declared : SectionPlane
+        Where the section was cut, and where the study says so.
+    shape : tuple of int
+        Rows and columns of the image.
+    artefact : str
+        See `artefacts`.
+    profiles : Profiles
+        Layers of the areas in this brain.
+    stain : BrainStain
+        Stain of this brain.
+    is_annotated : bool
+        Whether to write the annotation.
+    sections : SectionConfig
+    stains : StainConfig
+    seed : int
+        Of this section.
+    """
+
+    folder: Path
+    brain: str
+    sample: str
+    hemisphere: str
+    slab: Slab
+    true: SectionPlane
+    declared: SectionPlane
+    shape: tuple[int, int]
+    artefact: Artefact
+    profiles: Profiles
+    stain: BrainStain
+    is_annotated: bool
+    sections: SectionConfig
+    stains: StainConfig
+    seed: int
+
+
+def make_section(job: SectionJob) -> dict[str, Any]:
+    """Make one section and write its files; return its facts."""
+    um = job.sections.um_per_px
+    pial, white = contours(job.slab, job.true, um)
+    inside = fill(pial, job.shape)
+    core = fill(white, job.shape) & inside
+    ribbon = locate(job.slab, inside & ~core, job.true.to_world, um)
+    layers = job.profiles.layers(ribbon.labels, ribbon.depth)
+    image = render(job, ribbon, layers, core)
+    path = image_path(job.folder, job.brain, job.sample)
+    write_ome_zarr(path, image, um)
+    write_sidecar(path, um, STAIN, job.declared, job.sections.thickness_um)
+    hemispheres = {job.hemisphere: HemisphereContours(pial, white)}
+    write_contours(contours_path(job.folder, job.brain, job.sample), SectionContours(hemispheres))
+    full = np.zeros(job.shape, np.uint8 if len(job.profiles.columnarity) <= 256 else np.uint16)
+    full[ribbon.rows, ribbon.columns] = ribbon.labels
+    if job.is_annotated:
+        step = round(job.sections.annotation_um_per_px / um)
+        with atomic_path(annotation_path(job.folder, job.brain, job.sample)) as temporary:
+            Image.fromarray(full[step // 2 :: step, step // 2 :: step]).save(temporary, format="PNG")
+    write_truth(job, ribbon, layers, full, core)
+    return {"pixels": int(image.size), "ribbon_pixels": len(ribbon.rows), "mean_grey": float(image[ribbon.rows, ribbon.columns].mean())}
+
+
+def contours(slab: Slab, plane: SectionPlane, um_per_px: float) -> tuple[MultiPolygon, MultiPolygon]:
+    """Cut the true surfaces: pial and white polygons in pixels (column, row)."""
+    both = []
+    for vertices in (slab.pial, slab.white):
+        points = vertices.astype(np.float64)
+        rings = cut(plane.pixels(points), slab.faces, plane.distance(points))
+        both.append(polygons(rings, SPECK_MM2 / (1e-3 * um_per_px) ** 2))
+    pial, white = (MultiPolygon(_parts(shapely.simplify(part, SIMPLIFY_PX))) for part in both)
+    # a pial speck may be gone where its white matter is not
+    return pial, MultiPolygon([part for part in white.geoms if pial.covers(part)])
+
+
+def render(job: SectionJob, ribbon: Ribbon, layers: NDArray[np.uint8], core: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw the cells and develop the image, with the section's artefact, (h, w) uint8."""
+    counts = cells(ribbon, layers, job.profiles, job.sections, job.stain.density, job.seed)
+    white_counts = glia(int(core.sum()), job.sections, job.stain.density, job.seed)
+    covered = coverage(job.shape, ribbon, counts, core, white_counts, job.sections.um_per_px, job.stains.blur_um)
+    gain = float(np.exp(generator(job.seed, "gain").normal(0, job.stains.section_sd)))
+    gradient = stain_gradient(job.shape, job.seed) if job.artefact == "stain gradient" else 1.0
+    image = develop(covered, ribbon, core, job.stain, gain, gradient, job.stains.noise_grey, job.seed)
+    if job.artefact == "tear":
+        return tear(image, BACKGROUND_GREY + job.stain.offset, job.sections.um_per_px, job.seed)
+    return image
+
+
+def write_truth(
+    job: SectionJob, ribbon: Ribbon, layers: NDArray[np.uint8], areas: NDArray[np.integer], core: NDArray[np.bool_]
+) -> None:
+    """Write area, layer (1..6, 7 = white matter) and depth of every n-th pixel, and the true plane."""
+    step = max(1, round(job.sections.truth_um_per_px / job.sections.um_per_px))
+    picked = (slice(step // 2, None, step), slice(step // 2, None, step))
+    layer = np.zeros(job.shape, np.uint8)
+    layer[ribbon.rows, ribbon.columns] = layers
+    layer[core] = 7
+    depth = np.full(job.shape, np.nan, np.float16)
+    depth[ribbon.rows, ribbon.columns] = ribbon.depth
+    plane = job.true.to_world.copy()
+    plane[:, 2] = job.true.world(np.full((1, 2), float(step // 2)))[0]
+    plane[:, :2] *= step
+    with atomic_path(truth_path(job.folder, job.brain, job.sample)) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, area=areas[picked], layer=layer[picked], depth=depth[picked], to_world=plane, step=step)
+
+
+def truth_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the truth maps of a section are: npz with area, layer, depth, to_world (3 x 3, true) and step.
+
+    Pixel (i, j) of a map is pixel (step // 2 + step * j, step // 2 + step * i) (column, row) of the image.
+    """
+    return folder / "truth" / f"sub-{brain}" / "sections" / f"sub-{brain}_sample-{sample}_truth.npz"
+
+
+def section_seed(seed: int, brain: str, index: int) -> int:
+    """Return the seed of one section."""
+    return derived_seed(seed, "section", brain, index)
+
+
+def _parts(geometry: Any) -> list[Any]:
+    return [part for part in getattr(geometry, "geoms", [geometry]) if not part.is_empty]

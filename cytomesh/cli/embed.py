@@ -1,0 +1,30 @@
+"""`cytomesh embed`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, show
+
+app = typer.Typer()
+
+EncoderName = Annotated[str, typer.Option("--encoder", "-e", help="Encoder of this run, or the folder of another.")]
+
+
+@app.command("embed")
+def embed(
+    out: OutDir,
+    encoder: EncoderName = "spatialnce",
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    resume: Resume = True,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the features of every linked node; alone or under torchrun."""
+    from cytomesh.pretrain.config import EmbedConfig
+    from cytomesh.pretrain.embed import embed_run
+
+    show(embed_run(out, encoder, load_settings(EmbedConfig, config, overrides, seed), resume=resume), as_json)

@@ -1,0 +1,36 @@
+"""`cytomesh pretrain`."""
+
+from __future__ import annotations
+
+import typer
+
+from cytomesh.cli.options import AsJson, ConfigPath, Name, OutDir, Overrides, Resume, Seed, load_settings, show
+
+app = typer.Typer()
+
+# EX_TEMPFAIL of sysexits.h: not an error, call again. Slurm scripts requeue on it.
+PREEMPTED = 75
+
+
+@app.command("pretrain")
+def pretrain(
+    out: OutDir,
+    name: Name = "spatialnce",
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    resume: Resume = True,
+    as_json: AsJson = False,
+) -> None:
+    """Learn an image encoder from where patches lie, without labels; alone or under torchrun.
+
+    Stopped by SIGTERM, it writes a checkpoint and exits with 75: run the same command again to go on.
+    """
+    from cytomesh.pretrain.config import PretrainConfig
+    from cytomesh.pretrain.run import pretrain_run
+
+    settings = load_settings(PretrainConfig, config, overrides, seed)
+    summary = pretrain_run(out, name, settings, resume=resume)
+    show(summary, as_json)
+    if summary["preempted"]:
+        raise typer.Exit(PREEMPTED)

@@ -1,0 +1,91 @@
+"""Checkpoints: whole or absent, the last few kept, damage recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cytomesh.core.errors import CheckpointError
+from cytomesh.core.files import atomic_path
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a run needs to go on as if it had not stopped.
+
+    All random numbers of a step (batch, augmentation, dropout) are functions of the seed, the step and the rank, so
+    the step stands for the states of all generators and of the sampler.
+
+    Parameters
+    ----------
+    key : str
+        Identity of settings and data; another key is another run.
+    step : int
+        Steps done.
+    model, optimizer, scaler : dict
+        State dictionaries.
+    """
+
+    key: str
+    step: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write `step-<n>.pt` and remove all but the last `keep` checkpoints."""
+    path = folder / f"step-{checkpoint.step:08d}.pt"
+    content = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return all checkpoints, oldest first."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint to CPU tensors; nothing but tensors, numbers, strings and containers is ever unpickled.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is truncated or not a checkpoint of this version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return Checkpoint(**content)
+    except Exception as cause:  # torch raises RuntimeError, EOFError, UnpicklingError, ... on damaged files
+        before = [other for other in list_checkpoints(path.parent) if other < path]
+        back = f"to go on from {before[-1].name}, delete this file" if before else "start again with --no-resume"
+        found = f"a truncated or damaged checkpoint ({type(cause).__name__}: {' '.join(str(cause).split())[:120]})"
+        raise CheckpointError(path, found=found, hint=back) from cause
+
+
+def load_last(folder: Path, key: str) -> Checkpoint | None:
+    """Return the last checkpoint of the run with this key; None if there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If the last one is damaged: going on from an older one is the user's decision.
+    """
+    paths = list_checkpoints(folder)
+    if not paths:
+        return None
+    checkpoint = load_checkpoint(paths[-1])
+    return checkpoint if checkpoint.key == key else None
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints: those of other settings must not be mistaken for this run's."""
+    for path in list_checkpoints(folder):
+        path.unlink()

@@ -1,0 +1,199 @@
+"""Settings of pretraining and of embedding; the YAML files under `configs/` set what differs from these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from cytomesh.core.config import Config
+from cytomesh.imaging.augment import AugmentConfig
+from cytomesh.pretrain.objectives.spatial_nce import Kernel
+
+Device = Literal["auto", "cpu", "cuda"]
+BrainRoleName = Literal["train", "transfer", "unseen"]
+
+
+class EncoderConfig(Config):
+    """A timm model and what is put in front of and behind it."""
+
+    name: str = "test_resnet"
+    """Name of the timm model (`timm.list_models()`), CNN or ViT."""
+    in_chans: Literal[1, 3] | None = None
+    """Channels of the images; taken from the study unless given."""
+    patch_size: PositiveInt | None = None
+    """Side of a ViT's tokens, pixels; the model's own unless given."""
+    drop_path_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Share of residual branches left out at random while training."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of `timm.create_model`, such as `{global_pool: avg}`."""
+    channels_last: bool = True
+    """Keep images channel by channel at each pixel, which is faster for most CNNs."""
+
+
+class HeadConfig(Config):
+    """The projection head, which is dropped after pretraining (Chen et al., 2020)."""
+
+    layers: int = Field(default=2, ge=2, le=3)
+    """Number of linear layers."""
+    hidden: PositiveInt = 512
+    """Width between them."""
+    out: PositiveInt = 128
+    """Dimension of the vectors that the loss compares."""
+    norm: Literal["batch", "layer"] = "batch"
+    """Normalisation between the layers."""
+
+
+class PatchConfig(Config):
+    """What the encoder looks at."""
+
+    size_px: PositiveInt = 64
+    """Side of a patch, pixels."""
+    um_per_px: PositiveFloat = 62.5
+    """Pixel size of a patch, micrometres; with `size_px`, the field of view."""
+    border_px: int = Field(default=8, ge=0)
+    """Extra pixels read on each side for training, so that rotated and shifted patches show tissue at their corners."""
+    bank_gib: float = Field(default=4.0, ge=0)
+    """Extract all patches once into one file if it is not larger than this, GiB; else read them batch by batch."""
+
+
+class _ObjectiveConfig(Config):
+    weight: PositiveFloat = 1.0
+    """Factor in the sum of objectives."""
+    temperature: PositiveFloat = 0.1
+    """Temperature of the softmax over patches."""
+
+
+class SpatialNCEConfig(_ObjectiveConfig):
+    """Patches are alike if they lie close together in reference space."""
+
+    sigma_mm: PositiveFloat = 3.0
+    """Width of the kernel, mm."""
+    kernel: Kernel = "gaussian"
+    """Shape of the kernel: gaussian, exponential, radius or inverse."""
+    reach_mm: PositiveFloat = 9.0
+    """Distance beyond which nothing attracts, mm."""
+    same_section_weight: float = Field(default=1.0, ge=0, le=1)
+    """Factor of pairs from one section: low values keep staining from being the shortcut."""
+    same_brain_weight: float = Field(default=1.0, ge=0, le=1)
+    """Factor of pairs from different sections of one brain."""
+
+
+class ProbabilityGuidedConfig(_ObjectiveConfig):
+    """Patches are alike if they probably lie in the same area of the atlas."""
+
+
+class SupervisedContrastiveConfig(_ObjectiveConfig):
+    """Patches are alike if they are annotated with the same area (training sections of training brains only)."""
+
+
+class SimCLRConfig(_ObjectiveConfig):
+    """Only two views of one patch are alike; needs `views: 2`."""
+
+
+class ObjectivesConfig(Config):
+    """The objectives to sum; at least one."""
+
+    spatial_nce: SpatialNCEConfig | None = None
+    """Distance in reference space."""
+    probability_guided: ProbabilityGuidedConfig | None = None
+    """Area probabilities of the atlas."""
+    supervised_contrastive: SupervisedContrastiveConfig | None = None
+    """Annotated areas."""
+    simclr: SimCLRConfig | None = None
+    """Two views of one patch."""
+
+
+class SamplingConfig(Config):
+    """How batches are drawn."""
+
+    roles: tuple[BrainRoleName, ...] = ("train", "transfer")
+    """Brains to learn from."""
+    seeds_per_batch: PositiveInt = 64
+    """Patches drawn evenly over the cortex, of all ranks together."""
+    neighbours: int = Field(default=3, ge=0)
+    """Patches drawn around each seed, from other sections."""
+    radius_mm: PositiveFloat = 6.0
+    """Neighbours lie within this distance in reference space, mm; near ones are drawn more often."""
+    other_brain_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the neighbours that come from another brain, where one is near."""
+
+    @property
+    def batch_size(self) -> int:
+        """Patches of a batch, of all ranks together."""
+        return self.seeds_per_batch * (1 + self.neighbours)
+
+
+class ScheduleConfig(Config):
+    """AdamW with linear warm-up and cosine decay (Loshchilov & Hutter, 2017, 2019)."""
+
+    steps: int = Field(default=1000, ge=0)
+    """Batches; 0 exports the encoder as it begins, a baseline."""
+    warmup_steps: int = Field(default=50, ge=0)
+    """Steps of linear rise."""
+    learning_rate: PositiveFloat = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Decay of weight matrices and kernels; biases and norms are not decayed."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of the gradient."""
+
+
+class PretrainConfig(Config):
+    """Settings of `cytomesh pretrain`."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    """The model."""
+    head: HeadConfig = HeadConfig()
+    """The projection head."""
+    patches: PatchConfig = PatchConfig()
+    """What the encoder looks at."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of the patches while training, and their normalisation."""
+    objectives: ObjectivesConfig = ObjectivesConfig(spatial_nce=SpatialNCEConfig())
+    """What is learned."""
+    views: Literal[1, 2] = 1
+    """Differently augmented copies of each patch in a batch."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How batches are drawn."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How long and how fast."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Arithmetic of the encoder on a GPU; the loss, and everything on a CPU, is float32."""
+    device: Device = "auto"
+    """Where to compute."""
+    readers: PositiveInt = 1
+    """Threads a rank that read patches ahead."""
+    log_every: PositiveInt = 20
+    """Steps between lines in `metrics.jsonl`."""
+    checkpoint_every: PositiveInt = 500
+    """Steps between checkpoints."""
+    keep_checkpoints: PositiveInt = 2
+    """Checkpoints kept."""
+    collapse_spread: float = Field(default=0.02, ge=0, lt=1)
+    """Feature spread (1: evenly over the sphere, 0: all vectors the same) below which a collapse is reported."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> PretrainConfig:
+        if not any(getattr(self.objectives, name) for name in ObjectivesConfig.model_fields):
+            raise ValueError(f"objectives: none given, choose of {', '.join(ObjectivesConfig.model_fields)}")
+        if self.objectives.simclr and self.views != 2:
+            raise ValueError("objectives.simclr needs views: 2")
+        if self.schedule.warmup_steps > self.schedule.steps > 0:
+            raise ValueError("schedule.warmup_steps is larger than schedule.steps")
+        return self
+
+
+class EmbedConfig(Config):
+    """Settings of `cytomesh embed`."""
+
+    batch_size: PositiveInt = 256
+    """Patches encoded together; batches never span two sections."""
+    dtype: Literal["float16", "float32"] = "float32"
+    """Numbers that are stored."""
+    device: Device = "auto"
+    """Where to compute, in float32."""
+    seed: int = 0
+    """Recorded only: nothing here is random."""

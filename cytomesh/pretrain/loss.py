@@ -1,0 +1,113 @@
+"""The loss of a batch: a weighted sum of objectives over the vectors of all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from cytomesh.pretrain.batch import PatchBatch, concatenate
+from cytomesh.pretrain.gather import gather_rows
+from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
+from cytomesh.pretrain.objectives.base import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One objective in the sum.
+
+    Parameters
+    ----------
+    name : str
+        Name in the metrics.
+    objective : Objective
+    temperature : float
+    weight : float
+        Factor in the sum.
+    """
+
+    name: str
+    objective: Objective
+    temperature: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LossValue:
+    """The loss of one step.
+
+    Parameters
+    ----------
+    for_backward : () tensor
+        What this rank differentiates: DDP averages over ranks, after which the gradient is that of `mean`.
+    mean : dict of str to () tensor
+        Mean loss over the anchors of all ranks, of each term, detached.
+    n_anchors : dict of str to () tensor
+        Anchors with weight, of all ranks, of each term.
+    """
+
+    for_backward: Tensor
+    mean: dict[str, Tensor]
+    n_anchors: dict[str, Tensor]
+
+
+def contrastive_loss(
+    vectors: Tensor,
+    batches: Sequence[PatchBatch],
+    rank: int,
+    terms: Sequence[Term],
+    *,
+    chunk_elements: int = CHUNK_ELEMENTS,
+) -> LossValue:
+    """Return the loss of this rank's vectors against those of all ranks.
+
+    Every rank holds only its own rows of the (n, n) problem. The mean runs over the anchors of all ranks; since DDP
+    averages gradients over ranks, each rank's share is multiplied by their number.
+
+    Parameters
+    ----------
+    vectors : (b, d)
+        Unit vectors of this rank's patches.
+    batches : sequence of PatchBatch
+        The patches of each rank (`batches[rank]` are this rank's, b of them), on the device of `vectors`: the
+        sampler is deterministic, so that every rank knows them all without a message.
+    rank : int
+        This rank.
+    terms : sequence of Term
+    chunk_elements : int
+        See `weighted_info_nce`.
+    """
+    sizes = [len(batch) for batch in batches]
+    first = sum(sizes[:rank])
+    mine = batches[rank]
+    everything = concatenate(batches)
+    others = gather_rows(vectors, sizes)
+    totals, counts = [], []
+    for term in terms:
+
+        def weights(rows: slice, objective: Objective = term.objective) -> Tensor:
+            return objective.weights(mine[rows], everything)
+
+        total, count = weighted_info_nce(
+            vectors, others, weights, temperature=term.temperature, first=first, chunk_elements=chunk_elements
+        )
+        totals.append(total)
+        counts.append(count)
+    sums = torch.stack([*(total.detach().double() for total in totals), *(count.double() for count in counts)])
+    if len(batches) > 1:
+        dist.all_reduce(sums)
+    n_anchors = sums[len(terms) :].clamp(min=1)
+    means = sums[: len(terms)] / n_anchors
+    shares = [
+        term.weight * len(batches) * total / n
+        for term, total, n in zip(terms, totals, n_anchors.to(totals[0].dtype), strict=True)
+    ]
+    names = [term.name for term in terms]
+    return LossValue(
+        for_backward=torch.stack(shares).sum(),
+        mean=dict(zip(names, means, strict=True)),
+        n_anchors=dict(zip(names, sums[len(terms) :], strict=True)),
+    )

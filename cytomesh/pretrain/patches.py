@@ -1,0 +1,163 @@
+"""Patches of a batch: from a bank extracted once, or from the sections as they are needed; always read ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import StudyError
+from cytomesh.core.files import atomic_path, digest
+from cytomesh.core.parallel import available_cpus
+from cytomesh.core.progress import track
+from cytomesh.imaging.patches import read_patches
+from cytomesh.imaging.pyramid import Pyramid, open_image
+from cytomesh.pretrain.config import PatchConfig
+from cytomesh.pretrain.pool import PatchPool, SectionPatches
+
+T = TypeVar("T")
+OPEN_SECTIONS = 32
+
+
+class PatchSource(Protocol):
+    """Where pixels come from."""
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the patches of some pool rows, (n, c, s, s) uint8, pial side up."""
+        ...
+
+
+class PatchBank:
+    """Patches extracted once into a memory-mapped `.npy`, one row a patch of the pool."""
+
+    def __init__(self, path: Path) -> None:
+        self.patches = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return some patches, (n, c, s, s) uint8."""
+        patches: NDArray[np.uint8] = self.patches[rows]
+        return patches
+
+
+class SectionReader:
+    """Patches read from the sections' images; the images used last stay open."""
+
+    def __init__(self, pool: PatchPool, config: PatchConfig) -> None:
+        self.pool = pool
+        self.config = config
+        self._place = np.empty(len(pool), np.int64)
+        for part in pool.sections:
+            self._place[part.rows] = np.arange(len(part.rows))
+        self._open: OrderedDict[Path, Pyramid] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return some patches, (n, c, s, s) uint8."""
+        sections = self.pool.section[rows]
+        parts = []
+        order = np.argsort(sections, kind="stable")
+        for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1):
+            part = self.pool.sections[sections[slots[0]]]
+            parts.append(read_section(self._image(part.image), part, self.config, self._place[rows[slots]]))
+        patches = np.concatenate(parts)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return patches[back]
+
+    def _image(self, path: Path) -> Pyramid:
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = open_image(path)
+                if len(self._open) > OPEN_SECTIONS:
+                    self._open.popitem(last=False)  # closed when its last reader lets go of it
+            self._open.move_to_end(path)
+            return self._open[path]
+
+
+def read_section(
+    image: Pyramid, part: SectionPatches, config: PatchConfig, places: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.uint8]:
+    """Read patches of one section with their border."""
+    side = config.size_px + 2 * config.border_px
+    return read_patches(
+        image, part.section.um_per_px, part.pixels[places], part.angles_deg[places], side, config.um_per_px
+    )
+
+
+def open_patches(run: Path, pool: PatchPool, config: PatchConfig, key: str) -> PatchSource:
+    """Return the bank if there is one (see `build_bank`), else a reader of sections."""
+    path = bank_path(run, pool, config, key)
+    return PatchBank(path) if path.is_file() else SectionReader(pool, config)
+
+
+def bank_path(run: Path, pool: PatchPool, config: PatchConfig, key: str) -> Path:
+    """Return the file of the bank; `key` identifies the pool."""
+    size = [config.size_px, config.border_px, config.um_per_px]
+    return run / "patches" / f"{digest(key, size, [str(part.image) for part in pool.sections])}.npy"
+
+
+def build_bank(run: Path, pool: PatchPool, config: PatchConfig, key: str, n_channels: int) -> None:
+    """Extract all patches of the pool once, if they fit into `bank_gib`; nothing is done if they are there.
+
+    A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
+    section, takes seconds where random reads would take as long as training.
+    """
+    path = bank_path(run, pool, config, key)
+    side = config.size_px + 2 * config.border_px
+    shape = (len(pool), n_channels, side, side)
+    if path.is_file() or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
+        return
+
+    with atomic_path(path) as temporary:
+        bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+
+        def extract(part: SectionPatches) -> None:
+            with open_image(part.image) as image:
+                bank[part.rows] = read_section(image, part, config)
+
+        with ThreadPoolExecutor(available_cpus()) as threads:
+            done = threads.map(extract, pool.sections)
+            for _ in track(done, "extract patches", total=len(pool.sections), unit="sections"):
+                pass
+        bank.flush()
+
+
+def count_channels(pool: PatchPool) -> int:
+    """Return the number of channels that all sections of the pool share.
+
+    Raises
+    ------
+    StudyError
+        If grey and colour images are mixed.
+    """
+    channels: dict[int, Path] = {}
+    for part in pool.sections:
+        with open_image(part.image) as image:
+            channels.setdefault(image.n_channels, part.image)
+    if len(channels) > 1:
+        (first, one), (second, other) = list(channels.items())[:2]
+        found = f"{first} channel(s) in {one.name} and {second} in {other.name}"
+        raise StudyError(other, found=found, expected="the same for all sections", hint="convert the images to grey")
+    return next(iter(channels))
+
+
+def read_ahead(make: Callable[[int], T], first: int, last: int, threads: int) -> Generator[T, None, None]:
+    """Yield make(first) ... make(last - 1), in order, made ahead of time by some threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for step in range(first, last):
+                waiting.append(pool.submit(make, step))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

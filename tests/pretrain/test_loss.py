@@ -1,0 +1,63 @@
+"""Loss and gradient do not depend on the number of ranks (real gloo processes), and are those of the formula."""
+
+from __future__ import annotations
+
+import gloo_loss
+import numpy as np
+import pytest
+import torch
+from pretrain_cases import all_terms, info_nce_by_loops, random_batch, random_vectors
+
+from cytomesh.pretrain.loss import Term, contrastive_loss
+from cytomesh.pretrain.objectives.simclr import SimCLR
+from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
+
+N_PATCHES = 23
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """One process on the whole batch, computed here."""
+    folder = tmp_path_factory.mktemp("alone")
+    gloo_loss.main(folder, N_PATCHES)
+    return dict(np.load(folder / "rank-0.npz"))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_loss_and_gradient_do_not_depend_on_ranks(gloo, alone, tmp_path, size):
+    gloo(gloo_loss.main, size, tmp_path, N_PATCHES)
+    assert len(alone) == 12 * len(all_terms())
+    for rank in range(size):
+        results = np.load(tmp_path / f"rank-{rank}.npz")
+        for key, expected in alone.items():
+            tolerance = 1e-10 if "float64" in key else 1e-6
+            np.testing.assert_allclose(results[key], expected, rtol=tolerance, atol=tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("term", all_terms(), ids=lambda term: term.name)
+def test_loss_of_one_process_is_the_formula(term):
+    batch, z = random_batch(12), random_vectors(12).requires_grad_()
+    value = contrastive_loss(z, [batch], 0, [term])
+    (gradient,) = torch.autograd.grad(value.for_backward, z)
+    slow = z.detach().clone().requires_grad_()
+    expected, n_anchors = info_nce_by_loops(slow, term.objective.weights(batch, batch).tolist(), term.temperature)
+    (expected_gradient,) = torch.autograd.grad(expected, slow)
+    assert int(value.n_anchors[term.name]) == n_anchors
+    torch.testing.assert_close(value.mean[term.name], expected.detach(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-10)
+
+
+def test_sum_of_objectives_is_weighted():
+    batch, z = random_batch(9), random_vectors(9)
+    near, views = SpatialNCE(3.0, reach_mm=9.0), SimCLR()
+    both = contrastive_loss(z, [batch], 0, [Term("near", near, 0.1, 2.0), Term("views", views, 0.3, 0.5)])
+    torch.testing.assert_close(both.for_backward, 2.0 * both.mean["near"] + 0.5 * both.mean["views"])
+
+
+def test_batch_without_any_positive_pair_has_no_loss():
+    batch, z = random_batch(6)[torch.arange(5)], random_vectors(5).requires_grad_()
+    value = contrastive_loss(z, [batch], 0, [Term("views", SimCLR(), 0.1)])
+    value.for_backward.backward()
+    assert int(value.n_anchors["views"]) == 0
+    assert float(value.mean["views"]) == 0.0
+    assert not z.grad.any()

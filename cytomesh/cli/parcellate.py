@@ -1,0 +1,27 @@
+"""`cytomesh parcellate`: data-driven parcels from node features."""
+
+from __future__ import annotations
+
+import typer
+
+from cytomesh.cli.options import AsJson, ConfigPath, Name, OutDir, Overrides, Resume, Seed, load_settings, show
+
+app = typer.Typer()
+
+
+@app.command()
+def parcellate(
+    out: OutDir,
+    name: Name = "types",
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    resume: Resume = True,
+    as_json: AsJson = False,
+) -> None:
+    """Divide every hemisphere into connected parcels of similar cortex; scores are printed with their nulls."""
+    from cytomesh.parcellate.config import ParcellateConfig
+    from cytomesh.parcellate.run import parcellate_run
+
+    settings = load_settings(ParcellateConfig, config, overrides, seed)
+    show(parcellate_run(out, name, settings, resume=resume), as_json)

@@ -1,0 +1,107 @@
+"""Settings of `cytomesh parcellate`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cytomesh.core.config import Config
+
+Method = Literal["types", "spectral", "ward", "kmeans", "voronoi"]
+Baseline = Literal["spectral", "ward", "kmeans", "voronoi"]
+
+
+class PreparationConfig(Config):
+    """How node features become the coordinates that are clustered."""
+
+    clip_sd: float = Field(5.0, gt=0)
+    """Standardised features are clipped at this many standard deviations."""
+    hops: int = Field(3, ge=0)
+    """Each node takes the mean over this many steps of (node + neighbours) averaging; 0 leaves features as they are."""
+    noise_hops: int = Field(3, ge=0)
+    """Features are whitened by how much they differ from their own mean over so many hops (maximum autocorrelation
+    factors), so that what varies from node to node counts little and what varies between regions counts; 0: not."""
+    n_factors: int = Field(32, ge=1)
+    """At most so many whitened factors, or principal components where `noise_hops` is 0."""
+    impute_hops: int = Field(2, ge=0)
+    """Nodes without features, up to so many hops from one with features, take the mean of their known neighbours;
+    farther ones (the medial wall, a torn block) are masked: label 0."""
+
+
+class AffinityConfig(Config):
+    """Weights of the mesh edges."""
+
+    kind: Literal["rbf", "cosine", "correlation"] = "rbf"
+    """rbf: exp(-d^2 / (s_i s_j)) with local scales s; cosine and correlation: (1 + r) / 2 between feature vectors."""
+    sharpness: float = Field(2.0, gt=0)
+    """Exponent on the weights; higher makes borders cheaper to cut."""
+    hops: int = Field(1, ge=1, le=6)
+    """Nodes up to so many hops apart are joined, not only mesh neighbours."""
+    floor: float = Field(1e-4, ge=0, lt=1)
+    """Smallest weight of an edge; 0 lets dissimilar neighbours come apart."""
+
+
+class SpectralConfig(Config):
+    """Eigenvectors and labels."""
+
+    solver: Literal["auto", "shift_invert", "lobpcg"] = "auto"
+    """Shift-invert Lanczos, or LOBPCG preconditioned by algebraic multigrid; auto takes what measured faster."""
+    tolerance: float = Field(1e-6, gt=0)
+    """Largest residual |L v - lambda v| of a unit eigenvector that is accepted."""
+    restarts: int = Field(3, ge=0)
+    """Restarts of k-means beside cluster_qr; 0: cluster_qr alone."""
+
+
+class TypesConfig(Config):
+    """Types of cortex, and their pieces."""
+
+    n_types: int = Field(14, ge=2)
+    """Number of types (clusters in feature space, wherever in the cortex)."""
+    smoothing_hops: int = Field(3, ge=1)
+    """Neighbourhood whose most frequent type a node takes."""
+    smoothing_rounds: int = Field(5, ge=0)
+    """How often."""
+    restarts: int = Field(3, ge=1)
+    """Restarts of k-means."""
+
+
+class EvaluationConfig(Config):
+    """What a parcellation is compared with."""
+
+    spins: int = Field(20, ge=0, le=1000)
+    """Rotations of the areas on the sphere; 0, or a graph without a sphere: geometry-only null alone."""
+    tilings: int = Field(5, ge=2, le=1000)
+    """Geometry-only parcellations (Voronoi) of the same number of parcels."""
+    baselines: tuple[Baseline, ...] = ("ward", "kmeans", "voronoi")
+    """Other methods scored beside."""
+
+
+class ParcellateConfig(Config):
+    """Settings of a parcellation; each hemisphere is parcellated on its own."""
+
+    seed: int = 0
+    """Seed of everything random."""
+    encoder: str | None = None
+    """Features to use (folder under RUN/features); may be left out where there is only one."""
+    method: Method = "types"
+    """types: pieces of feature-space types; spectral: normalised cut of the mesh graph; ward: Ward's method along mesh
+    edges; kmeans: features alone; voronoi: geometry alone."""
+    n_parcels: int | None = Field(None, ge=2)
+    """Parcels a hemisphere; None: where the eigenvalues of the affinity graph have their widest relative gap."""
+    max_parcels: int = Field(60, ge=3)
+    """Largest number that the eigengap may choose."""
+    min_nodes: int = Field(10, ge=1)
+    """Smaller parcels are merged into the neighbour of strongest affinity; smaller islands of the mesh are masked."""
+    n_gradients: int = Field(5, ge=1, le=50)
+    """Diffusion-map components written beside the labels."""
+    preparation: PreparationConfig = PreparationConfig()
+    """From features to coordinates."""
+    affinity: AffinityConfig = AffinityConfig()
+    """Weights of the mesh edges."""
+    spectral: SpectralConfig = SpectralConfig()
+    """Eigenvectors and labels."""
+    types: TypesConfig = TypesConfig()
+    """The `types` method."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Scores, nulls and baselines."""

@@ -1,0 +1,168 @@
+"""Which nodes take part, and the coordinates in which they are clustered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from cytomesh.core.errors import FeatureError, GraphError
+from cytomesh.graph.storage import CortexGraph, check_features
+from cytomesh.parcellate.config import PreparationConfig
+
+NOISE_SHRINKAGE = 1e-3
+
+
+@dataclass(frozen=True)
+class NodeFeatures:
+    """The nodes that are parcellated, and their coordinates.
+
+    Parameters
+    ----------
+    nodes : (m,) int64
+        Rows of the graph, ascending.
+    adjacency : (m, m) CSR
+        Mesh edges between them.
+    positions : (m, 3) float64
+        World positions, mm.
+    standardised : (m, d) float64
+        Features, zero mean and unit variance, clipped; imputed where a node has none.
+    values : (m, q) float64
+        Coordinates to cluster in: smoothed and whitened.
+    is_imputed : (m,) bool
+        Nodes whose features are the mean of their neighbours'.
+    """
+
+    nodes: NDArray[np.int64]
+    adjacency: sp.csr_matrix
+    positions: NDArray[np.float64]
+    standardised: NDArray[np.float64]
+    values: NDArray[np.float64]
+    is_imputed: NDArray[np.bool_]
+
+
+def prepare_features(
+    graph: CortexGraph, features: NDArray[Any], settings: PreparationConfig, min_nodes: int, source: str
+) -> NodeFeatures:
+    """Select nodes, impute, standardise, smooth and whiten.
+
+    Parameters
+    ----------
+    features : (n, d) float
+        One row a node of `graph`; rows of unlinked nodes are ignored.
+    min_nodes : int
+        Islands of the selected mesh with fewer nodes are left out.
+    source : str
+        Where the features come from, for messages.
+
+    Raises
+    ------
+    FeatureError
+        Wrong shape, NaN or infinite rows at linked nodes, or every feature constant.
+    GraphError
+        If no island of the mesh is large enough.
+    """
+    check_features(features, graph, source)
+    linked = np.flatnonzero(graph.is_linked)
+    raw = np.asarray(features[linked], np.float64)
+    spread = raw.std(axis=0) if len(raw) else np.zeros(features.shape[1])
+    varies = spread > 1e-6 * np.maximum(np.abs(raw).max(axis=0, initial=0.0), 1e-30)
+    if not varies.any():
+        hint = "the encoder has collapsed, or too few nodes are linked"
+        raise FeatureError(source, found=f"no feature that varies over {len(linked)} linked nodes", hint=hint)
+    raw = (raw[:, varies] - raw[:, varies].mean(axis=0)) / spread[varies]
+    standardised = np.full((graph.n_nodes, raw.shape[1]), np.nan)
+    standardised[linked] = np.clip(raw, -settings.clip_sd, settings.clip_sd)
+    is_imputed = impute(standardised, graph.adjacency, settings.impute_hops)
+
+    nodes = large_islands(graph.adjacency, np.isfinite(standardised[:, 0]), min_nodes, graph.name)
+    adjacency = sp.csr_matrix(graph.adjacency[nodes][:, nodes])
+    kept = standardised[nodes]
+    smooth = hop_mean(adjacency, kept, settings.hops)
+    values = (
+        autocorrelation_factors(smooth, adjacency, settings.noise_hops, settings.n_factors)
+        if settings.noise_hops
+        else principal_components(smooth, settings.n_factors)
+    )
+    return NodeFeatures(nodes, adjacency, graph.positions[nodes], kept, values, is_imputed[nodes])
+
+
+def impute(rows: NDArray[np.float64], adjacency: sp.csr_matrix, hops: int) -> NDArray[np.bool_]:
+    """Fill rows of NaN in place by the mean of their known neighbours, ring by ring; returns which were filled."""
+    filled = np.zeros(len(rows), bool)
+    for _ in range(hops):
+        known = np.isfinite(rows[:, 0])
+        n_known = adjacency @ known.astype(np.float64)
+        ring = np.flatnonzero(~known & (n_known > 0))
+        if not ring.size:
+            break
+        rows[ring] = (adjacency[ring] @ np.where(known[:, None], rows, 0.0)) / n_known[ring, None]
+        filled[ring] = True
+    return filled
+
+
+def large_islands(
+    adjacency: sp.csr_matrix, is_known: NDArray[np.bool_], min_nodes: int, source: str
+) -> NDArray[np.int64]:
+    """Return the nodes of every connected piece of the known nodes that has at least `min_nodes`, ascending."""
+    known = np.flatnonzero(is_known)
+    _, piece = connected_components(adjacency[known][:, known], directed=False)
+    kept = known[np.bincount(piece)[piece] >= min_nodes] if known.size else known
+    if not kept.size:
+        found = f"{known.size} nodes with features in pieces of less than {min_nodes}"
+        raise GraphError(source, found=found, expected="a connected piece of cortex", hint="lower min_nodes")
+    return kept.astype(np.int64)
+
+
+def hop_mean(adjacency: sp.csr_matrix, values: NDArray[np.float64], hops: int) -> NDArray[np.float64]:
+    """Replace each row by the mean of itself and its neighbours, `hops` times."""
+    walk = sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0], format="csr"))
+    walk = sp.diags_array(1.0 / np.asarray(walk.sum(axis=1)).ravel()) @ walk
+    for _ in range(hops):
+        values = walk @ values
+    return values
+
+
+def autocorrelation_factors(
+    values: NDArray[np.float64], adjacency: sp.csr_matrix, hops: int, n_factors: int
+) -> NDArray[np.float64]:
+    """Rotate and scale features so that their local variation is white, most autocorrelated first.
+
+    The generalised eigenvectors of the covariance of the features and of their difference from their own mean over
+    `hops` hops: maximum autocorrelation factors (Switzer & Green, Min/max autocorrelation factors for multivariate
+    spatial imagery, 1984). Euclidean distance in the result is the Mahalanobis distance by local noise.
+
+    Parameters
+    ----------
+    values : (m, d) float64
+    n_factors : int
+        At most so many columns in the result.
+
+    Returns
+    -------
+    (m, min(d, n_factors)) float64
+    """
+    local = values - hop_mean(adjacency, values, hops)
+    noise = np.atleast_2d(np.cov(local, rowvar=False))
+    scale = np.trace(noise) / len(noise)
+    if scale <= 0:  # no local variation at all: nothing to whiten by
+        return principal_components(values, n_factors)
+    noise += NOISE_SHRINKAGE * scale * np.eye(len(noise))
+    _, directions = sl.eigh(np.atleast_2d(np.cov(values, rowvar=False)), noise)
+    return _fix_signs((values - values.mean(axis=0)) @ directions[:, ::-1][:, :n_factors])
+
+
+def principal_components(values: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
+    """Return the leading principal components of (m, d) values, largest variance first."""
+    _, directions = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False)))
+    return _fix_signs((values - values.mean(axis=0)) @ directions[:, ::-1][:, :n_components])
+
+
+def _fix_signs(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = columns[np.argmax(np.abs(columns), axis=0), np.arange(columns.shape[1])]
+    return columns * np.where(largest < 0, -1.0, 1.0)

@@ -1,0 +1,75 @@
+"""From eigenvectors to labels: cluster_qr and k-means on the rows, best by normalised cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+from cytomesh.core.random import derived_seed
+
+
+def spectral_labels(
+    vectors: NDArray[np.float64], weights: sp.csr_matrix, restarts: int, seed: int
+) -> tuple[NDArray[np.int64], float]:
+    """Cluster the rows of k eigenvectors into k groups.
+
+    Parameters
+    ----------
+    vectors : (n, k) float64
+        Orthonormal columns.
+    weights : (n, n) CSR
+        The graph they belong to.
+    restarts : int
+        Of k-means, which competes with cluster_qr; 0: cluster_qr alone.
+
+    Returns
+    -------
+    labels : (n,) int64
+        0..k-1; of the two clusterings the one with the smaller normalised cut.
+    cut : float
+        Its normalised cut.
+    """
+    k = vectors.shape[1]
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    candidates = [cluster_qr(rows)]
+    if restarts:
+        # More threads than nodes deserve cost more than they bring, and change the order of the sums.
+        with threadpool_limits(1):
+            centres = np.stack([_mean_direction(rows, candidates[0] == label) for label in range(k)])
+            from_qr = KMeans(k, init=centres, n_init=1).fit(rows)
+            candidates.append(from_qr.labels_.astype(np.int64))
+            random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
+            candidates.append(random.fit(rows).labels_.astype(np.int64))
+    cuts = [normalised_cut(weights, labels) for labels in candidates]
+    best = int(np.argmin(cuts))
+    return candidates[best], cuts[best]
+
+
+def cluster_qr(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Assign each of n rows in R^k to one of k nearly orthogonal directions found by pivoted QR.
+
+    Damle, Minden & Ying, Simple, direct and efficient multi-way spectral clustering, 2019, algorithm 1.
+    No start values, no iterations.
+    """
+    k = rows.shape[1]
+    _, _, pivots = sl.qr(rows.T, mode="economic", pivoting=True)
+    left, _, right = sl.svd(rows[pivots[:k]].T)
+    return np.argmax(np.abs(rows @ (left @ right)), axis=1).astype(np.int64)
+
+
+def normalised_cut(weights: sp.csr_matrix, labels: NDArray[np.int64]) -> float:
+    """Sum over clusters of cut(A, rest) / volume(A) (Shi & Malik, Normalized cuts, 2000); empty ones count 1 each."""
+    k = int(labels.max()) + 1
+    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+    inside = (member @ weights @ member.T).diagonal()
+    volume = member @ np.asarray(weights.sum(axis=1)).ravel()
+    return float(np.sum(1.0 - np.divide(inside, volume, out=np.zeros_like(inside), where=volume > 0)))
+
+
+def _mean_direction(rows: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(rows[members].mean(axis=0) if members.any() else np.zeros(rows.shape[1]), np.float64)

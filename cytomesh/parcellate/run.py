@@ -1,0 +1,194 @@
+"""The parcellate stage: every graph of a run into parcels, gradients and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import MissingStageError, QualityError
+from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.progress import log, track
+from cytomesh.core.run import is_finished, stage_directory
+from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.storage import CortexGraph, graph_folder, load_features, load_graphs
+from cytomesh.parcellate.affinity import affinity_graph
+from cytomesh.parcellate.colours import parcel_table
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.evaluate import scores_over_nulls, shape_facts, variance_over_geometry
+from cytomesh.parcellate.features import NodeFeatures, prepare_features
+from cytomesh.parcellate.gradients import diffusion_map
+from cytomesh.parcellate.methods import choose_count, parcellate_nodes
+from cytomesh.parcellate.nulls import Nulls, make_nulls
+from cytomesh.surface.gifti import read_surface, write_labels, write_scalars
+
+
+def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True) -> dict[str, Any]:
+    """Parcellate every hemisphere of a run on its own; write labels, gradients and scores under RUN/parcellate/NAME.
+
+    Returns
+    -------
+    dict
+        Per graph: number of parcels and the scores over their nulls.
+
+    Raises
+    ------
+    MissingStageError
+        If there is no graph, or no features.
+    QualityError
+        If a parcel is not connected or an eigenvector is wrong.
+    """
+    encoder = _encoder(run, settings.encoder)
+    graphs = load_graphs(run)
+    with stage_directory(run / "parcellate" / name, settings, settings.seed) as folder:
+        results: dict[str, Any] = {}
+        for graph in track(graphs, "parcellate", unit="graphs"):
+            marker = folder / f"{graph.name}.json"
+            key = _key(run, encoder, graph, settings)
+            if not (resume and is_finished(marker, key)):
+                marker.unlink(missing_ok=True)
+                metrics = parcellate_graph(run, encoder, graph, settings, folder)
+                write_json(marker, {"key": key, "metrics": metrics})
+                log(f"parcellate: {graph.name}: {metrics['n_parcels']} parcels")
+            results[graph.name] = read_json(marker)["metrics"]
+        facts = {"encoder": encoder, "method": settings.method, "graphs": results}
+        write_json(folder / "metrics.json", facts)
+    return {graph: _summary(metrics) for graph, metrics in results.items()}
+
+
+def parcellate_graph(
+    run: Path, encoder: str, graph: CortexGraph, settings: ParcellateConfig, folder: Path
+) -> dict[str, Any]:
+    """Parcellate one hemisphere, write its files, and return its metrics."""
+    source = f"{graph.name} ({encoder})"
+    raw = load_features(run, encoder, graph)
+    features = prepare_features(graph, raw, settings.preparation, settings.min_nodes, source)
+    k = choose_count(features, settings, source)
+    found = parcellate_nodes(features, settings.method, k, settings, source)
+    if settings.method != "kmeans":
+        check_connected(found.labels, features, source)
+    parcels = _ordered(found.labels, features.positions)
+
+    weights = affinity_graph(features.adjacency, features.values, settings.affinity)
+    components = diffusion_map(weights, settings.n_gradients, settings.spectral, settings.seed)
+    _write(folder, graph, features, parcels, components)
+
+    nulls = make_nulls(
+        graph.annotation,
+        features.nodes,
+        _sphere(run, graph),
+        features.positions,
+        features.adjacency,
+        k,
+        settings.evaluation.spins,
+        settings.evaluation.tilings,
+        settings.seed,
+    )
+    metrics = {
+        "n_nodes": graph.n_nodes,
+        "n_masked": graph.n_nodes - len(features.nodes),
+        "n_imputed": int(features.is_imputed.sum()),
+        "is_n_parcels_given": settings.n_parcels is not None,
+        **_score(parcels, features, graph, nulls),
+        **found.facts,
+    }
+    others = [baseline for baseline in settings.evaluation.baselines if baseline != settings.method]
+    metrics["baselines"] = {
+        other: _score(parcellate_nodes(features, other, k, settings, source).labels, features, graph, nulls)
+        for other in others
+    }
+    return metrics
+
+
+def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: str) -> None:
+    """Raise QualityError if a parcel lies in several pieces."""
+    n_pieces, n_parcels = int(pieces(labels, features.adjacency).max()) + 1, len(np.unique(labels))
+    if n_pieces != n_parcels:
+        found = f"{n_parcels} parcels in {n_pieces} pieces"
+        raise QualityError(source, "parcels", found=found, expected="every parcel connected", hint="report this")
+
+
+def _score(parcels: NDArray[np.int64], features: NodeFeatures, graph: CortexGraph, nulls: Nulls) -> dict[str, Any]:
+    return {
+        **shape_facts(parcels, features.adjacency),
+        "areas": scores_over_nulls(parcels, graph.annotation[features.nodes], nulls),
+        "variance_explained": variance_over_geometry(features.standardised, parcels, nulls.tilings),
+    }
+
+
+def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return labels 1..k counted from the front to the back of the brain (y descending)."""
+    _, labels = np.unique(labels, return_inverse=True)
+    means = np.bincount(labels, positions[:, 1]) / np.bincount(labels)
+    rank = np.empty(len(means), np.int64)
+    rank[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
+    return rank[labels]
+
+
+def _write(
+    folder: Path,
+    graph: CortexGraph,
+    features: NodeFeatures,
+    parcels: NDArray[np.int64],
+    components: NDArray[np.float64],
+) -> None:
+    labels = np.zeros(graph.n_nodes, np.int32)
+    labels[features.nodes] = parcels
+    write_labels(folder / f"{graph.name}.label.gii", labels, parcel_table(features.values, parcels), graph.hemisphere)
+    maps = {}
+    for number, column in enumerate(components.T, start=1):
+        values = np.full(graph.n_nodes, np.nan, np.float32)
+        values[features.nodes] = column
+        maps[f"gradient {number}"] = values
+    # Workbench shows 0 as "no data"; NaN would break its palettes.
+    scalars = {title: np.nan_to_num(values) for title, values in maps.items()}
+    write_scalars(folder / f"{graph.name}_gradients.func.gii", scalars, graph.hemisphere)
+    is_imputed = np.zeros(graph.n_nodes, bool)
+    is_imputed[features.nodes] = features.is_imputed
+    columns = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
+    columns |= {title.replace(" ", "_"): values for title, values in maps.items()}
+    facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
+    write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))
+
+
+def _sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
+    path = graph_folder(run, graph.name) / "sphere.surf.gii"
+    return read_surface(path).vertices if path.is_file() else None
+
+
+def _encoder(run: Path, wanted: str | None) -> str:
+    if wanted is not None:
+        return wanted
+    known = sorted(path.name for path in (run / "features").glob("*") if path.is_dir())
+    if len(known) == 1:
+        return known[0]
+    hint = f"choose one with --set encoder=NAME: {', '.join(known)}" if known else "run 'cytomesh embed' first"
+    found = f"{len(known)} sets of features"
+    raise MissingStageError(run / "features", found=found, expected="one, or its name in the settings", hint=hint)
+
+
+def _key(run: Path, encoder: str, graph: CortexGraph, settings: ParcellateConfig) -> str:
+    features = run / "features" / encoder / f"{graph.name}.npy"
+    stamp = [features.stat().st_size, features.stat().st_mtime_ns] if features.is_file() else []
+    return digest(settings.model_dump(mode="json"), encoder, graph.digest, graph.annotation, stamp)
+
+
+def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Pick what is worth a line on the terminal: scores over their nulls first."""
+    rows: dict[str, Any] = {"n_parcels": metrics["n_parcels"]}
+    everything = {"": metrics, **{f"{name}_": scores for name, scores in metrics["baselines"].items()}}
+    for prefix, scores in everything.items():
+        for score in ("ami", "ari", "nmi"):
+            entry = scores["areas"].get(score)
+            if entry is None:
+                continue
+            null = "spin" if "over_spin" in entry else "geometry"
+            rows[f"{prefix}{score}_over_{null}"] = entry[f"over_{null}"]
+            if "over_spin_sd" in entry:
+                rows[f"{prefix}{score}_over_spin_sd"] = entry["over_spin_sd"]
+            rows[f"{prefix}{score}"] = entry["score"]
+        rows[f"{prefix}variance_explained_over_geometry"] = scores["variance_explained"]["over_geometry"]
+    return rows

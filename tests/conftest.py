@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import trimesh
 
-from cytomesh.cli.app import main
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
@@ -31,6 +30,8 @@ def real_data() -> Path:
 @pytest.fixture
 def cytomesh(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    from cytomesh.cli.app import main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:

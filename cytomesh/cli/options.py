@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel
 
-from cytomesh.core.config import load_config
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 StudyPath = Annotated[Path, typer.Argument(help="Study manifest (YAML).", metavar="STUDY.yaml")]
 OutDir = Annotated[Path, typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False)]
@@ -24,13 +24,15 @@ Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Keep finishe
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
-SettingsT = TypeVar("SettingsT", bound=BaseModel)
+SettingsT = TypeVar("SettingsT", bound="BaseModel")
 
 
 def load_settings(
     kind: type[SettingsT], config: Path | None, overrides: Sequence[str] | None, seed: int | None
 ) -> SettingsT:
     """Load a stage's settings from file, `--set` and `--seed`, in this order."""
+    from cytomesh.core.config import load_config  # pydantic and YAML: not for --help
+
     seed_override = [] if seed is None else [f"seed={seed}"]
     return load_config(kind, config, [*(overrides or ()), *seed_override])
 

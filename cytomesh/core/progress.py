@@ -6,11 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 T = TypeVar("T")
-_console = Console(stderr=True, highlight=False)
 _is_quiet = False
 
 
@@ -23,7 +19,7 @@ def set_quiet(quiet: bool) -> None:
 def log(message: str) -> None:
     """Print one line to standard error unless quiet."""
     if not _is_quiet:
-        _console.print(message, markup=False)
+        print(message, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
@@ -33,6 +29,17 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         return
     if total is None and isinstance(items, Sized):
         total = len(items)
+    # rich takes a tenth of a second to import, which `cytomesh --help` does not have.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,7 +48,7 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total, rate="")
         for item in items:
             yield item

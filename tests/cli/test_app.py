@@ -1,21 +1,22 @@
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
 
 def test_help_answers_at_once():
-    """Torch, timm and PyG are imported inside commands: the median of three starts stays near 0.5 s."""
+    """Processor time, not wall time: machines that run tests are shared."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = subprocess.run(
             [sys.executable, "-m", "cytomesh", "--help"], capture_output=True, text=True, check=True
         )
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert "build-graph" in result.stdout
-    assert sorted(seconds)[1] < 1.0  # 0.5 s on an idle machine; shared ones are slower
+    assert min(seconds) < 0.5
 
 
 def test_nothing_heavy_is_imported_for_help():

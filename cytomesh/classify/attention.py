@@ -1,0 +1,207 @@
+"""Graph attention over a node's few mesh neighbours as one pass over CSR rows, without features per edge.
+
+The same function as PyG's `GATConv` (Velickovic et al. 2018, eqs. 3 and 6):
+e_ij = LeakyReLU(a_dst . W x_i + a_src . W x_j), alpha_ij = softmax_j e_ij over the neighbours of i and i itself,
+out_i = sum_j alpha_ij W x_j, for each head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SLOPE = 0.2
+"""Of the LeakyReLU, as in the paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshEdges:
+    """Edges of an undirected graph with self-loops, as CSR rows.
+
+    Parameters
+    ----------
+    indptr : (n + 1,) int64
+    indices : (e,) int64
+        Neighbours of each node, itself among them.
+    reverse : (e,) int64
+        Position of the edge in the other direction.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    reverse: NDArray[np.int64]
+
+    @classmethod
+    def from_adjacency(cls, adjacency: sp.csr_matrix) -> MeshEdges:
+        """Take a symmetric CSR adjacency; its values are ignored."""
+        loops = sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0], format="csr"))
+        loops.sort_indices()
+        numbers = sp.csr_matrix((np.arange(1, loops.nnz + 1), loops.indices, loops.indptr), shape=loops.shape)
+        turned = numbers.T.tocsr()
+        turned.sort_indices()
+        return cls(loops.indptr.astype(np.int64), loops.indices.astype(np.int64), turned.data.astype(np.int64) - 1)
+
+    def edge_index(self, device: torch.device) -> Tensor:
+        """Return (2, e) int64: source, target; in the order of `indices`."""
+        targets = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
+        return torch.from_numpy(np.stack([self.indices, targets])).to(device)
+
+
+def attend(x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None = None) -> Tensor:
+    """Attention-weighted means over neighbours.
+
+    Parameters
+    ----------
+    x : (n, h, c) float
+        Projected node vectors of each head.
+    to_source, to_target : (n, h) float
+        a_src . x_j and a_dst . x_i.
+    edges : MeshEdges
+    kept : (e, h) float, optional
+        Factors on the attention weights: dropout.
+
+    Returns
+    -------
+    (n, h, c) float
+    """
+    if x.device.type == "cpu":
+        return _Attend.apply(x, to_source, to_target, edges, kept)  # type: ignore[no-any-return]
+    return attend_by_edges(x, to_source, to_target, edges.edge_index(x.device), kept)
+
+
+def attend_by_edges(x: Tensor, to_source: Tensor, to_target: Tensor, edge_index: Tensor, kept: Tensor | None) -> Tensor:
+    """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
+    source, target = edge_index
+    scores = torch.nn.functional.leaky_relu(to_source[source] + to_target[target], SLOPE)
+    lowest = torch.full_like(to_target, -torch.inf)
+    highest = lowest.scatter_reduce(0, target[:, None].expand_as(scores), scores.detach(), "amax")
+    weights = torch.exp(scores - highest[target])
+    total = torch.zeros_like(to_target).index_add(0, target, weights)
+    weights = weights / total[target]
+    if kept is not None:
+        weights = weights * kept
+    return torch.zeros_like(x).index_add(0, target, weights[..., None] * x[source])
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None
+    ) -> Tensor:
+        _match_threads()
+        values, source, target = (_array(t) for t in (x, to_source, to_target))
+        factors = np.ones((1, 1), values.dtype) if kept is None else _array(kept)
+        out = np.empty_like(values)
+        weights = np.empty((edges.indices.size, values.shape[1]), values.dtype)
+        _forward(values, source, target, edges.indptr, edges.indices, factors, weights, out)
+        ctx.arrays = values, source, target, factors, weights
+        ctx.edges = edges
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  
+        _match_threads()
+        values, source, target, factors, weights = ctx.arrays
+        edges = ctx.edges
+        upstream = _array(gradient)
+        scores = np.empty_like(weights)
+        to_values, to_source, to_target = np.empty_like(values), np.empty_like(source), np.empty_like(target)
+        _backward_scores(
+            values, source, target, edges.indptr, edges.indices, factors, weights, upstream, scores, to_target
+        )
+        _backward_sources(
+            upstream, edges.indptr, edges.indices, edges.reverse, factors, weights, scores, to_values, to_source
+        )
+        return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().contiguous().numpy()
+
+
+def _match_threads() -> None:
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+_OPTIONS = {"parallel": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
+
+
+@numba.njit(**_OPTIONS)  # pragma: no cover
+def _forward(values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
+    n, heads, channels = values.shape
+    has_factors = factors.shape[0] == indices.shape[0]
+    for i in numba.prange(n):
+        start, end = indptr[i], indptr[i + 1]
+        for h in range(heads):
+            highest = -np.inf
+            for e in range(start, end):
+                score = source[indices[e], h] + target[i, h]
+                score = score if score > 0 else SLOPE * score
+                weights[e, h] = score
+                highest = max(highest, score)
+            total = values.dtype.type(0)
+            for e in range(start, end):
+                weights[e, h] = np.exp(weights[e, h] - highest)
+                total += weights[e, h]
+            for c in range(channels):
+                out[i, h, c] = 0
+            for e in range(start, end):
+                weights[e, h] /= total
+                weight = weights[e, h] * factors[e, h] if has_factors else weights[e, h]
+                j = indices[e]
+                for c in range(channels):
+                    out[i, h, c] += weight * values[j, h, c]
+
+
+@numba.njit(**_OPTIONS)  # pragma: no cover
+def _backward_scores(values, source, target, indptr, indices, factors, weights, upstream, scores, to_target):  # type: ignore[no-untyped-def]
+    # d loss / d e_ij through the softmax and the LeakyReLU
+    n, heads, channels = values.shape
+    has_factors = factors.shape[0] == indices.shape[0]
+    for i in numba.prange(n):
+        start, end = indptr[i], indptr[i + 1]
+        for h in range(heads):
+            mean = values.dtype.type(0)
+            for e in range(start, end):
+                j = indices[e]
+                product = values.dtype.type(0)
+                for c in range(channels):
+                    product += upstream[i, h, c] * values[j, h, c]
+                if has_factors:
+                    product *= factors[e, h]
+                scores[e, h] = product
+                mean += weights[e, h] * product
+            total = values.dtype.type(0)
+            for e in range(start, end):
+                slope = 1.0 if source[indices[e], h] + target[i, h] > 0 else SLOPE
+                scores[e, h] = weights[e, h] * (scores[e, h] - mean) * slope
+                total += scores[e, h]
+            to_target[i, h] = total
+
+
+@numba.njit(**_OPTIONS)  # pragma: no cover
+def _backward_sources(upstream, indptr, indices, reverse, factors, weights, scores, to_values, to_source):  # type: ignore[no-untyped-def]
+    # the graph is undirected: the rows that gather from j are those of j's neighbours, so nothing is scattered
+    n, heads, channels = upstream.shape
+    has_factors = factors.shape[0] == indices.shape[0]
+    for j in numba.prange(n):
+        start, end = indptr[j], indptr[j + 1]
+        for h in range(heads):
+            total = upstream.dtype.type(0)
+            for c in range(channels):
+                to_values[j, h, c] = 0
+            for e in range(start, end):
+                back = reverse[e]
+                i = indices[e]
+                weight = weights[back, h] * factors[back, h] if has_factors else weights[back, h]
+                for c in range(channels):
+                    to_values[j, h, c] += weight * upstream[i, h, c]
+                total += scores[back, h]
+            to_source[j, h] = total

@@ -1,0 +1,216 @@
+"""Settings of `cytomesh classify`: inputs, split, model, training."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cytomesh.core.config import Config
+
+MORPHOLOGY = {
+    "thickness": "thickness_mm",
+    "curvature": "curvature_per_mm",
+    "obliqueness": "obliqueness_deg",
+    "distance": "distance_mm",
+}
+"""Input name -> column of the node table."""
+
+KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY)
+
+
+class InputsConfig(Config):
+    """What a model sees of each node."""
+
+    names: list[str] = Field(default=["features"], min_length=1)
+    """Any mix of `features` (the run's only encoder), `features:<encoder>`, `pmap`, `coordinates`, `thickness`,
+    `curvature`, `obliqueness`, `distance`."""
+    hops: list[int] = Field(default=[0], min_length=1)
+    """Neighbourhood sizes whose means stand side by side; 0 is the node itself. Not applied to `pmap` and
+    `coordinates`, which are smooth as they are."""
+    neighbourhood: Literal["walk", "disc"] = "walk"
+    """`walk`: the mean over a node and its neighbours, applied h times (bell-shaped, stays within nodes that have the
+    input); `disc`: the plain mean over all nodes at most h edges away."""
+    standardise: Literal["training", "graph"] = "training"
+    """Mean and SD of the training nodes for all graphs, or of each graph's own nodes (takes staining differences
+    between brains out; uses no labels)."""
+    clip_sd: float = Field(default=5.0, gt=0)
+    """Standardised inputs are clipped at this many SD."""
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name in ("features", "pmap", "coordinates", *MORPHOLOGY) or name.removeprefix("features:") not in (
+                name,
+                "",
+            ):
+                continue
+            near = difflib.get_close_matches(name, KNOWN_INPUTS, n=1)
+            way_out = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KNOWN_INPUTS)}"
+            raise ValueError(f"unknown input '{name}', {way_out}")
+        if len(set(names)) != len(names):
+            raise ValueError("an input is listed twice")
+        return names
+
+    @field_validator("hops")
+    @classmethod
+    def _ordered(cls, hops: list[int]) -> list[int]:
+        if hops != sorted(set(hops)) or hops[0] < 0:
+            raise ValueError("hops must be non-negative and ascending")
+        return hops
+
+
+class SectionSplit(Config):
+    """By the sections' roles in brains with role `train`; all labels of other brains serve evaluation only."""
+
+    kind: Literal["section"] = "section"
+
+
+class HemisphereSplit(Config):
+    """Train on one hemisphere, test on the other."""
+
+    kind: Literal["hemisphere"]
+    train: list[Literal["L", "R"]] = Field(default=["L"], min_length=1)
+    """Hemispheres of the training side."""
+    test: list[Literal["L", "R"]] = Field(default=["R"], min_length=1)
+    """Hemispheres of the test side."""
+    validation: float = Field(default=0.15, ge=0, lt=0.5)
+    """Share of the training side's nodes, in contiguous blocks, kept for validation; 0 trains on all of it."""
+
+
+class BrainSplit(Config):
+    """Train on some brains, test on others."""
+
+    kind: Literal["brain"]
+    train: list[str] = Field(min_length=1)
+    """Brains of the training side."""
+    test: list[str] = Field(min_length=1)
+    """Brains of the test side."""
+    validation: list[str] | float = 0.15
+    """Brains for validation, or the share of the training side's nodes kept for it in contiguous blocks."""
+
+
+class LogisticModel(Config):
+    """Linear probe: multinomial logistic regression, classes balanced, L2."""
+
+    kind: Literal["logistic"]
+    strength: float = Field(default=1.0, gt=0)
+    """Inverse of the L2 penalty (scikit-learn's C)."""
+    iterations: int = Field(default=200, ge=1)
+    """At most this many L-BFGS iterations."""
+
+
+class LdaModel(Config):
+    """Linear discriminant analysis with a shrunk covariance and balanced priors."""
+
+    kind: Literal["lda"]
+    shrinkage: float = Field(default=0.05, ge=0, le=1)
+    """0: the empirical covariance within classes; 1: a multiple of the identity."""
+
+
+class MlpModel(Config):
+    """Each node by itself: a multi-layer perceptron."""
+
+    kind: Literal["mlp"]
+    hidden: int = Field(default=128, ge=1)
+    """Units of each hidden layer."""
+    layers: int = Field(default=2, ge=1)
+    """Hidden layers."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """On the hidden layers."""
+    input_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the inputs."""
+
+
+class GatModel(Config):
+    """Graph attention over the mesh: input projection, residual attention layers, linear read-out."""
+
+    kind: Literal["gat"]
+    hidden: int = Field(default=64, ge=1)
+    """Width of all layers; divided between the heads."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer."""
+    layers: int = Field(default=3, ge=1)
+    """Attention layers, i.e. how many hops a node sees beyond its inputs."""
+    jumping_knowledge: bool = False
+    """Whether the read-out sees the outputs of all layers, side by side, instead of the last one's."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """On each layer's output."""
+    input_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the inputs."""
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the attention weights."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> GatModel:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+Model = Annotated[LogisticModel | LdaModel | MlpModel | GatModel, Field(discriminator="kind")]
+Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit, Field(discriminator="kind")]
+
+
+class TrainingConfig(Config):
+    """How networks are trained (logistic regression and LDA have their own solvers): AdamW, full batch."""
+
+    epochs: int = Field(default=150, ge=1)
+    """At most this many steps, one per epoch; exactly this many without validation nodes."""
+    learning_rate: float = Field(default=0.005, gt=0)
+    """Peak of a cosine schedule with a short warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decoupled weight decay."""
+    balance: float = Field(default=0.5, ge=0, le=1)
+    """Class weights n^-balance: 0 none, 1 every class counts the same."""
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Probability mass spread over all classes in the target."""
+    patience: int = Field(default=30, ge=1)
+    """Stop after this many epochs without a better validation macro-F1; the best weights are kept."""
+    validate_every: int = Field(default=5, ge=1)
+    """Epochs from one validation to the next."""
+
+
+class AreasConfig(Config):
+    """Which areas take part."""
+
+    min_nodes: int = Field(default=1, ge=1)
+    """Areas with fewer labelled nodes on the training side, or on any side they are tested on, count as unlabelled."""
+
+
+class NullConfig(Config):
+    """Spin null: labels rotated on the sphere, the same analysis again."""
+
+    spins: int = Field(default=0, ge=0)
+    """Random rotations; 0 for no null."""
+
+
+class ClassifyConfig(Config):
+    """Everything `cytomesh classify` can be told."""
+
+    inputs: InputsConfig = InputsConfig()
+    """What the model sees of each node."""
+    model: Model = GatModel(kind="gat")
+    """`logistic`, `lda`, `mlp` or `gat`."""
+    split: Split = SectionSplit()
+    """`section`, `hemisphere` or `brain`."""
+    training: TrainingConfig = TrainingConfig()
+    """Networks only."""
+    areas: AreasConfig = AreasConfig()
+    """Which areas take part."""
+    null: NullConfig = NullConfig()
+    """Spin null, for `logistic` and `lda`."""
+    n_seeds: int = Field(default=3, ge=1)
+    """Trainings from different random states; probabilities are averaged over them. Solvers without chance run once."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained."""
+    seed: int = 0
+    """Of all randomness."""
+
+    @model_validator(mode="after")
+    def _null_is_linear(self) -> ClassifyConfig:
+        if self.null.spins and self.model.kind not in ("logistic", "lda"):
+            raise ValueError("null.spins needs a linear model (logistic or lda)")
+        return self

@@ -1,0 +1,146 @@
+"""Neighbourhoods on the mesh: means over hops, and missing inputs filled in from around."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import dijkstra
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SMOOTHING_STEPS = 20
+"""Jacobi steps that turn a ring-by-ring filling towards a harmonic one."""
+
+
+def neighbour_means(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, hops: Sequence[int], kind: str) -> Floats:
+    """Means over neighbourhoods of several sizes, side by side.
+
+    Parameters
+    ----------
+    values : (n, d) float32
+        Rows that are not known are ignored.
+    is_known : (n,) bool
+    adjacency : (n, n) CSR, binary, symmetric
+    hops : ascending ints
+    kind : {"walk", "disc"}
+        See `InputsConfig.neighbourhood`.
+
+    Returns
+    -------
+    (n, d * len(hops)) float32; rows without any known node in their neighbourhood are NaN.
+    """
+    if kind == "disc":
+        return _discs(values, is_known, adjacency, hops)
+    closed = (adjacency + sp.identity(adjacency.shape[0], format="csr")).astype(np.float32)
+    weight = closed @ is_known.astype(np.float32)
+    current = np.where(is_known[:, None], values, np.float32(0))
+    columns = []
+    for hop in range(hops[-1] + 1):
+        if hop in hops:
+            columns.append(np.where(is_known[:, None], current, np.float32(np.nan)))
+        if hop < hops[-1]:
+            current = np.where(is_known[:, None], (closed @ current) / np.maximum(weight, 1)[:, None], np.float32(0))
+    return np.hstack(columns)
+
+
+def impute(values: Floats, adjacency: sp.csr_matrix) -> tuple[Floats, int]:
+    """Fill rows that hold NaN from their surroundings.
+
+    Ring by ring outwards from the known nodes (mean of the neighbours reached so far), then smoothed with the known
+    nodes held fixed, which approaches the harmonic interpolation. Components without a known node become 0, the
+    training mean of standardised inputs.
+
+    Returns
+    -------
+    filled : (n, d) float32
+    n_unreachable : int
+        Nodes that became 0.
+    """
+    is_known: Mask = ~np.isnan(values).any(axis=1)
+    filled = np.where(is_known[:, None], values, np.float32(0))
+    if is_known.all():
+        return filled, 0
+    links = adjacency.astype(np.float32)
+    is_filled = is_known.copy()
+    while True:
+        weight = links @ is_filled.astype(np.float32)
+        ring = ~is_filled & (weight > 0)
+        if not ring.any():
+            break
+        filled[ring] = (links[ring] @ filled) / weight[ring, None]
+        is_filled |= ring
+    missing = np.flatnonzero(is_filled & ~is_known)
+    around = links[missing]
+    degree = np.asarray(around.sum(axis=1)).reshape(-1, 1)
+    for _ in range(SMOOTHING_STEPS if missing.size else 0):
+        filled[missing] = (around @ filled) / degree
+    return filled, int((~is_filled).sum())
+
+
+def nearest_source(adjacency: sp.csr_matrix, sources: NDArray[np.int64], max_hops: float = np.inf) -> NDArray[np.int64]:
+    """Return for each node the position in `sources` of the nearest one by hops; -1 where none is in reach."""
+    n = adjacency.shape[0]
+    if not sources.size:
+        return np.full(n, -1, np.int64)
+    _, _, nearest = dijkstra(
+        adjacency, indices=sources, unweighted=True, min_only=True, return_predecessors=True, limit=max_hops
+    )
+    position = np.full(n + 1, -1, np.int64)
+    position[sources] = np.arange(sources.size)
+    return np.asarray(position[np.where(nearest < 0, n, nearest)])
+
+
+def _discs(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, hops: Sequence[int]) -> Floats:
+    n, d = values.shape
+    out = np.empty((n, d * len(hops)), np.float32)
+    clean = np.where(is_known[:, None], values, np.float32(0))
+    _disc_sums(
+        clean,
+        is_known,
+        adjacency.indptr.astype(np.int64),
+        adjacency.indices.astype(np.int64),
+        np.asarray(hops, np.int64),
+        out,
+    )
+    return out
+
+
+@numba.njit(parallel=True, cache=True)  # pragma: no cover
+def _disc_sums(values, is_known, indptr, indices, hops, out):  # type: ignore[no-untyped-def]
+    n, d = values.shape
+    n_chunks = 64
+    for chunk in numba.prange(n_chunks):
+        seen = np.full(n, -1, np.int64)
+        queue = np.empty(n, np.int64)
+        total = np.empty(d, np.float64)
+        for node in range(chunk * n // n_chunks, (chunk + 1) * n // n_chunks):
+            total[:] = 0.0
+            count = 0
+            queue[0] = node
+            seen[node] = node
+            start, end, slot = 0, 1, 0
+            for hop in range(hops[-1] + 1):
+                for position in range(start, end):
+                    other = queue[position]
+                    if is_known[other]:
+                        count += 1
+                        for k in range(d):
+                            total[k] += values[other, k]
+                if hop == hops[slot]:
+                    for k in range(d):
+                        out[node, slot * d + k] = total[k] / count if count else np.nan
+                    slot += 1
+                ring_end = end
+                for position in range(start, ring_end):
+                    for link in range(indptr[queue[position]], indptr[queue[position] + 1]):
+                        other = indices[link]
+                        if seen[other] != node:
+                            seen[other] = node
+                            queue[end] = other
+                            end += 1
+                start = ring_end

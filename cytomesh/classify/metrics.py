@@ -1,0 +1,112 @@
+"""Scores: macro-F1, balanced accuracy, top-3, per-class table, confusion, calibration, error distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ECE_BINS = 15
+
+
+def confusion_matrix(targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Count nodes by true (row) and predicted (column) class, (k, k)."""
+    pairs = np.bincount(targets * n_classes + predicted, minlength=n_classes * n_classes)
+    return pairs.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def per_class(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Precision, recall, F1 and support of each class, (k,) each; 0 where a denominator is 0."""
+    hits = np.diag(confusion).astype(np.float64)
+    support, named = confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        "precision": hits / np.maximum(named, 1),
+        "recall": hits / np.maximum(support, 1),
+        "f1": 2 * hits / np.maximum(support + named, 1),
+        "support": support.astype(np.float64),
+    }
+
+
+def macro_f1(targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> float:
+    """Mean F1 over the classes that occur in `targets`.
+
+    Areas without test nodes cannot be scored and areas without training nodes cannot be found: neither has a part.
+    """
+    table = per_class(confusion_matrix(targets, predicted, n_classes))
+    return float(table["f1"][table["support"] > 0].mean())
+
+
+def expected_calibration_error(confidence: NDArray[np.floating[Any]], is_right: NDArray[np.bool_]) -> float:
+    """ECE: |accuracy - mean confidence| in 15 equal bins of confidence, weighted by nodes (Guo et al. 2017, eq. 3)."""
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gap = np.bincount(bins, is_right - confidence.astype(np.float64), ECE_BINS)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def scores(
+    targets: NDArray[np.int64], probabilities: NDArray[np.float32], hops: NDArray[np.float64]
+) -> dict[str, float]:
+    """All scores that are one number.
+
+    Parameters
+    ----------
+    targets : (n,) int64
+    probabilities : (n, k) float32
+    hops : (k, k) float64
+        Distance of any two areas on the area adjacency graph, inf between its components.
+
+    Returns
+    -------
+    dict
+        macro_f1, balanced_accuracy (mean recall over the same classes), accuracy, top3, ece, confidence (mean),
+        error_hops (mean distance of wrong nodes to their true area; null if there is no error or no path).
+    """
+    n_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    is_right = predicted == targets
+    confidence = probabilities.max(axis=1)
+    table = per_class(confusion_matrix(targets, predicted, n_classes))
+    is_tested = table["support"] > 0
+    top = np.argpartition(-probabilities, min(2, n_classes - 1), axis=1)[:, :3]
+    distance = hops[targets[~is_right], predicted[~is_right]]
+    distance = distance[np.isfinite(distance)]
+    return {
+        "macro_f1": float(table["f1"][is_tested].mean()),
+        "balanced_accuracy": float(table["recall"][is_tested].mean()),
+        "accuracy": float(is_right.mean()),
+        "top3": float((top == targets[:, None]).any(axis=1).mean()),
+        "ece": expected_calibration_error(confidence, is_right),
+        "confidence": float(confidence.mean()),
+        "error_hops": float(distance.mean()) if distance.size else float("nan"),
+    }
+
+
+def tables(
+    targets: NDArray[np.int64], probabilities: NDArray[np.float32], hops: NDArray[np.float64], names: Sequence[str]
+) -> dict[str, Any]:
+    """Per-class table, confusion matrix (rows: true) and share of nodes by error distance in hops ("0" is right)."""
+    n_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(targets, predicted, n_classes)
+    columns = per_class(confusion)
+    rows = [
+        {"area": name, **{key: float(values[i]) for key, values in columns.items()}} for i, name in enumerate(names)
+    ]
+    distance = hops[targets, predicted]
+    values, counts = np.unique(distance[np.isfinite(distance)], return_counts=True)
+    shares = {str(int(hop)): float(count / len(targets)) for hop, count in zip(values, counts, strict=True)}
+    if (~np.isfinite(distance)).any():
+        shares["unconnected"] = float((~np.isfinite(distance)).mean())
+    return {"per_class": rows, "confusion": confusion, "error_distance": shares}
+
+
+def mean_and_sd(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean and sample SD of each score over seeds; the SD of a single one is 0."""
+    means, deviations = {}, {}
+    for key in records[0]:
+        values = np.array([record[key] for record in records])
+        means[key] = float(values.mean())
+        deviations[key] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return means, deviations

@@ -1,0 +1,67 @@
+"""One interface for all models, and their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from cytomesh.classify.config import ClassifyConfig, LdaModel, LogisticModel
+from cytomesh.classify.context import Floats
+from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.training import NeuralClassifier
+from cytomesh.core.errors import CheckpointError
+from cytomesh.core.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Classifier(Protocol):
+    """What every model can do."""
+
+    def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
+        """Learn from the training nodes; returns the training curve, one record an epoch."""
+
+    def probabilities(self, data: NodeData) -> Floats:
+        """Return (n, k) class probabilities of all nodes."""
+
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """Return the learnt arrays."""
+
+    def load(self, state: dict[str, NDArray[np.float32]]) -> None:
+        """Take over learnt arrays."""
+
+
+def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
+    """Build the model that the settings describe, not yet fitted."""
+    model = settings.model
+    if isinstance(model, LogisticModel | LdaModel):
+        return LinearClassifier(model)
+    return NeuralClassifier(model, settings.training, n_inputs, n_classes, device)
+
+
+def save_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
+    """Write learnt arrays as safetensors."""
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, temporary)
+
+
+def load_state(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read learnt arrays.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is truncated or no safetensors file.
+    """
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as cause:
+        hint = "remove it, or run again with --no-resume"
+        raise CheckpointError(path, found=f"an unreadable file ({cause})", expected="safetensors", hint=hint) from cause

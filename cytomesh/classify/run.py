@@ -1,0 +1,214 @@
+"""The classification stage: inputs, trainings over seeds, scores, predictions, null."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cytomesh.classify.areas import area_adjacency, hop_distances
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.context import Floats
+from cytomesh.classify.inputs import NodeInputs, resolve_names
+from cytomesh.classify.metrics import macro_f1, mean_and_sd, scores, tables
+from cytomesh.classify.models import load_state, make_classifier, save_state
+from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
+from cytomesh.classify.nulls import load_spheres, spin_null
+from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.splits import make_split
+from cytomesh.core.config import write_config
+from cytomesh.core.distributed import world
+from cytomesh.core.errors import SplitError
+from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.progress import log
+from cytomesh.core.run import is_finished, mark_finished, stage_directory
+from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+
+EVALUATIONS = ("seen", "transfer", "unseen", "test")
+
+
+def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool = True) -> dict[str, Any]:
+    """Train and evaluate one classifier on the graphs of a run; writes `classify/<name>/`.
+
+    Returns
+    -------
+    dict
+        Flat summary: macro_f1_<side> and macro_f1_<side>_sd for each evaluation side, n_classes, n_train,
+        epochs (mean), seconds.
+    """
+    folder = run / "classify" / name
+    graphs = load_graphs(run)
+    key = digest(settings.model_dump(mode="json"), _identity(run, graphs, settings))
+    if resume and is_finished(folder / "metrics.json", key):
+        return summarise(read_json(folder / "metrics.json"))
+    start = time.perf_counter()
+    with stage_directory(folder, settings, settings.seed), world(settings.device) as ranks:
+        labels = [graph.annotation for graph in graphs]
+        data, inputs, notes = assemble(run, graphs, labels, settings)
+        write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
+        save_state(folder / "scaling.safetensors", inputs.scaling)
+        fits = [fit_seed(folder, data, settings, seed, key, resume, ranks.device) for seed in _seeds(settings)]
+        metrics = evaluate(data, [probabilities for probabilities, _ in fits], _names(data, graphs[0]), settings)
+        averaged = _average([probabilities for probabilities, _ in fits])
+        for graph, part in zip(graphs, data.graphs(averaged), strict=True):
+            write_predictions(folder, graph, prediction_table(graph, part, data.classes), graph.labels)
+        if settings.null.spins:
+            metrics["null"] = _null(run, graphs, inputs, settings, metrics["splits"])
+        metrics |= {
+            "key": key,
+            "name": name,
+            "model": settings.model.kind,
+            "inputs": list(inputs.names),
+            "n_inputs": int(data.inputs.shape[1]),
+            "n_train": int(data.is_train.sum()),
+            "n_validation": int(data.is_validation.sum()),
+            "curves": [{"seed": s, "epochs": curve} for s, (_, curve) in zip(_seeds(settings), fits, strict=True)],
+            "notes": list(notes),
+            "seconds": round(time.perf_counter() - start, 2),
+        }
+        write_json(folder / "metrics.json", metrics)
+    return summarise(metrics)
+
+
+def fit_seed(
+    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, key: str, resume: bool, device: torch.device
+) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
+    """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
+    model = make_classifier(settings, data.inputs.shape[1], data.classes.size, device)
+    weights, curve_path, marker = (
+        folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json", ".done.json")
+    )
+    if resume and is_finished(marker, key):
+        model.load(load_state(weights))
+        return model.probabilities(data), read_json(curve_path)
+    curve = model.fit(data, seed)
+    probabilities = model.probabilities(data)
+    save_state(weights, model.state())
+    write_json(curve_path, curve)
+    mark_finished(marker, key)
+    log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
+    return probabilities, curve
+
+
+def evaluate(
+    data: NodeData, probabilities: Sequence[NDArray[np.float32]], names: Sequence[str], settings: ClassifyConfig
+) -> dict[str, Any]:
+    """Score every evaluation side: per seed, mean and SD, and the average of the seeds' probabilities (`ensemble`)."""
+    adjacency = area_adjacency(data)
+    hops = hop_distances(adjacency)
+    splits: dict[str, Any] = {}
+    for side in EVALUATIONS:
+        rows = np.flatnonzero(data.evaluated(side))
+        if not rows.size:
+            if (data.sides == side).any():
+                raise SplitError(
+                    "split", side, found="no node of a trained area", expected="areas of the training side"
+                )
+            continue
+        targets = data.targets[rows]
+        records = [scores(targets, p[rows], hops) for p in probabilities]
+        averaged = _average([p[rows] for p in probabilities])
+        means, deviations = mean_and_sd(records)
+        splits[side] = {
+            "n_nodes": int(rows.size),
+            "n_classes": int(np.unique(targets).size),
+            "seeds": [{"seed": seed, **record} for seed, record in zip(_seeds(settings), records, strict=True)],
+            "mean": means,
+            "sd": deviations,
+            "ensemble": {**scores(targets, averaged, hops), **tables(targets, averaged, hops, names)},
+        }
+    counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
+    classes = [
+        {"label": int(label), "area": area, "n_train": int(n)}
+        for label, area, n in zip(data.classes, names, counts, strict=True)
+    ]
+    pairs = [[names[i], names[j]] for i, j in adjacency.edges]
+    return {"splits": splits, "classes": classes, "area_adjacency": pairs}
+
+
+def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:
+    """Return what is needed, beside the weights, to use the model on other graphs."""
+    areas = _names(data, graph)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
+        "classes": [{"label": int(label), "area": area} for label, area in zip(data.classes, areas, strict=True)],
+        "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
+        "scaling": "scaling.safetensors" if inputs.scaling else None,
+        "config": write_config(settings),
+    }
+
+
+def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Flatten `metrics.json` to the numbers that a table shows."""
+    summary: dict[str, Any] = {}
+    for side, split in metrics["splits"].items():
+        summary[f"macro_f1_{side}"] = split["mean"]["macro_f1"]
+        summary[f"macro_f1_{side}_sd"] = split["sd"]["macro_f1"]
+    for side, null in metrics.get("null", {}).items():
+        summary[f"null_{side}"], summary[f"null_{side}_sd"] = null["mean"], null["sd"]
+    epochs = [len(curve["epochs"]) for curve in metrics["curves"]]
+    return summary | {
+        "n_classes": len(metrics["classes"]),
+        "n_train": metrics["n_train"],
+        "epochs": float(np.mean(epochs)),
+        "seconds": metrics["seconds"],
+    }
+
+
+def _average(probabilities: Sequence[Floats]) -> Floats:
+    return np.asarray(np.mean(probabilities, axis=0), np.float32)
+
+
+def _seeds(settings: ClassifyConfig) -> list[int]:
+    is_seeded = settings.model.kind not in ("logistic", "lda")
+    return [settings.seed + i for i in range(settings.n_seeds if is_seeded else 1)]
+
+
+def _names(data: NodeData, graph: CortexGraph) -> list[str]:
+    return [graph.labels.name(int(label)) for label in data.classes]
+
+
+def _identity(run: Path, graphs: Sequence[CortexGraph], settings: ClassifyConfig) -> list[str]:
+    """Digest everything that is read: links, annotations, roles, node columns, features."""
+    parts: list[str] = []
+    encoders = [name.removeprefix("features:") for name in resolve_names(run, settings.inputs.names) if ":" in name]
+    for graph in graphs:
+        columns = [np.asarray(graph.nodes[c]) for c in ("annotation", "is_linked", "thickness_mm", "curvature_per_mm")]
+        roles = [graph.name, graph.brain_role, graph.section_role.tolist(), list(graph.labels.names)]
+        parts += [graph.digest, digest(*columns, graph.reference, *roles)]
+        parts += [digest(np.asarray(load_features(run, encoder, graph))) for encoder in encoders]
+        if "pmap" in settings.inputs.names and graph.pmap is not None:
+            parts.append(digest(graph.pmap.data, graph.pmap.indices, graph.pmap.indptr))
+    return parts
+
+
+def _null(
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    inputs: NodeInputs,
+    settings: ClassifyConfig,
+    splits: dict[str, Any],
+) -> dict[str, Any]:
+    spheres = load_spheres(run, graphs)
+    observed = {side: split["mean"]["macro_f1"] for side, split in splits.items()}
+
+    def score(labels: list[NDArray[np.int32]]) -> dict[str, float]:
+        kept, _ = drop_small_areas(graphs, labels, settings)
+        spun = with_split(inputs, graphs, kept, make_split(graphs, kept, settings.split, settings.seed))
+        model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
+        model.fit(spun, settings.seed)
+        predicted = model.probabilities(spun).argmax(axis=1)
+        result = {}
+        for side in observed:
+            rows = spun.evaluated(side)
+            if rows.any():
+                result[side] = macro_f1(spun.targets[rows], predicted[rows], spun.classes.size)
+        return result
+
+    return spin_null(spheres, graphs, settings.null.spins, settings.seed, observed, score)

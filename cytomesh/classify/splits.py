@@ -1,0 +1,176 @@
+"""Who trains, who validates, who tests: by section, hemisphere or brain, never by single node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.classify.config import BrainSplit, HemisphereSplit, SectionSplit
+from cytomesh.classify.context import Mask, nearest_source
+from cytomesh.core.errors import SplitError
+from cytomesh.core.random import generator
+from cytomesh.graph.storage import CortexGraph
+
+NONE, TRAIN, VALIDATION = "", "train", "validation"
+BLOCKS_PER_GRAPH = 40
+KEPT_SHARE = 1 / 3
+"""Every area keeps at least this share of its nodes on the training side when blocks go to validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSplit:
+    """The side of each labelled node.
+
+    Parameters
+    ----------
+    sides : list of (n,) str
+        One array a graph: "train", "validation", an evaluation side ("seen", "transfer", "unseen", "test"), or ""
+        for nodes without a label or a part in it.
+    notes : tuple of str
+        What a reader of the scores should know.
+    """
+
+    sides: list[NDArray[np.str_]]
+    notes: tuple[str, ...]
+
+    def masks(self, side: str) -> list[Mask]:
+        """Return one boolean array a graph."""
+        return [sides == side for sides in self.sides]
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """Evaluation sides with at least one node, in order."""
+        present = {str(side) for sides in self.sides for side in np.unique(sides)}
+        return tuple(side for side in ("seen", "transfer", "unseen", "test") if side in present)
+
+
+def make_split(
+    graphs: Sequence[CortexGraph],
+    labels: Sequence[NDArray[np.int32]],
+    settings: SectionSplit | HemisphereSplit | BrainSplit,
+    seed: int,
+) -> NodeSplit:
+    """Assign every labelled node to a side.
+
+    Raises
+    ------
+    SplitError
+        If a side is empty, or something is on two sides.
+    """
+    if isinstance(settings, SectionSplit):
+        split = _by_section(graphs, labels)
+    elif isinstance(settings, HemisphereSplit):
+        _disjoint("hemisphere", settings.train, settings.test)
+        split = _by_group(
+            graphs, labels, [g.hemisphere for g in graphs], settings.train, settings.test, settings.validation, seed
+        )
+    else:
+        others = settings.validation if isinstance(settings.validation, list) else []
+        _disjoint("brain", settings.train, settings.test, others)
+        split = _by_group(
+            graphs, labels, [g.brain for g in graphs], settings.train, settings.test, settings.validation, seed
+        )
+    _not_empty(split)
+    return split
+
+
+def _by_section(graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]]) -> NodeSplit:
+    _one_role_a_section(graphs)
+    sides = []
+    for graph, values in zip(graphs, labels, strict=True):
+        if graph.brain_role == "train":
+            known = {"train": TRAIN, "val": VALIDATION, "test": "seen"}
+            side = np.array([known.get(role, NONE) for role in graph.section_role.tolist()], "<U10")
+        else:
+            side = np.full(graph.n_nodes, graph.brain_role, "<U10")
+        sides.append(np.where(values > 0, side, NONE))
+    return NodeSplit(sides, ())
+
+
+def _one_role_a_section(graphs: Sequence[CortexGraph]) -> None:
+    roles: dict[tuple[str, int], str] = {}
+    for graph in graphs:
+        pairs = np.unique(np.stack([graph.section.astype(str), graph.section_role.astype(str)]), axis=1)
+        for section, role in pairs.T.tolist():
+            if section == "-1":
+                continue
+            before = roles.setdefault((graph.brain, int(section)), role)
+            if before != role:
+                found = f"both '{before}' and '{role}'"
+                hint = "give the section one role in the section table and build the graph again"
+                raise SplitError(
+                    graph.brain, f"section {section}", found=found, expected="one side of the split", hint=hint
+                )
+
+
+def _by_group(
+    graphs: Sequence[CortexGraph],
+    labels: Sequence[NDArray[np.int32]],
+    groups: Sequence[str],
+    train: Sequence[str],
+    test: Sequence[str],
+    validation: Sequence[str] | float,
+    seed: int,
+) -> NodeSplit:
+    named = [*train, *test, *(validation if not isinstance(validation, float | int) else ())]
+    unknown = sorted(set(named) - set(groups))
+    if unknown:
+        raise SplitError(
+            "split", found=f"unknown: {', '.join(unknown)}", expected=f"among {', '.join(sorted(set(groups)))}"
+        )
+    side_of = {**dict.fromkeys(train, TRAIN), **dict.fromkeys(test, "test")}
+    if not isinstance(validation, float | int):
+        side_of |= dict.fromkeys(validation, VALIDATION)
+    sides = [
+        np.where(values > 0, side_of.get(group, NONE), NONE).astype("<U10")
+        for values, group in zip(labels, groups, strict=True)
+    ]
+    notes: tuple[str, ...] = ()
+    if isinstance(validation, float | int) and validation > 0:
+        for i, (graph, values) in enumerate(zip(graphs, labels, strict=True)):
+            if side_of.get(groups[i]) == TRAIN:
+                sides[i][_blocks(graph, values, float(validation), seed)] = VALIDATION
+        notes = ("validation nodes are contiguous blocks beside training nodes: their score is optimistic",)
+    return NodeSplit(sides, notes)
+
+
+def _blocks(graph: CortexGraph, labels: NDArray[np.int32], share: float, seed: int) -> Mask:
+    """Choose contiguous blocks (Voronoi cells by hops around random nodes) with about `share` of the labelled nodes."""
+    random = generator(seed, "validation blocks", graph.name)
+    labelled = np.flatnonzero(labels > 0)
+    chosen = np.zeros(graph.n_nodes, bool)
+    if not labelled.size:
+        return chosen
+    centres = np.sort(random.choice(labelled, min(BLOCKS_PER_GRAPH, labelled.size), replace=False))
+    block = nearest_source(graph.adjacency, centres)
+    kept = np.bincount(labels[labelled])
+    floor = np.ceil(kept * KEPT_SHARE)
+    for i in random.permutation(centres.size):
+        inside = (block == i) & (labels > 0)
+        rest = kept - np.bincount(labels[inside], minlength=kept.size)
+        rest[0] = kept[0]
+        if (rest < floor).any():
+            continue
+        kept = rest
+        chosen |= inside
+        if chosen.sum() >= share * labelled.size:
+            break
+    return chosen
+
+
+def _disjoint(what: str, *sides: Sequence[str]) -> None:
+    names = [name for side in sides for name in side]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise SplitError("split", found=f"{what} {', '.join(doubles)} on two sides", expected="each on one side")
+
+
+def _not_empty(split: NodeSplit) -> None:
+    hint = "check brain and section roles, and that the annotated sections are linked to nodes (qc.json of the graphs)"
+    if not any(mask.any() for mask in split.masks(TRAIN)):
+        raise SplitError("split", "train", found="no labelled node", expected="some", hint=hint)
+    if not split.evaluations:
+        raise SplitError("split", "test", found="no labelled node", expected="some", hint=hint)

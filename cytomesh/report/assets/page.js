@@ -1,0 +1,63 @@
+"use strict";
+// Charts are drawn when they come into view, selectors switch panels, heads sort tables.
+(() => {
+  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"] };
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function themed(layout) {
+    const line = css("--line");
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
+    const merged = {
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--ink") },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft") },
+      margin: { l: 60, r: 15, t: layout.title ? 40 : 12, b: 45 }, hovermode: "closest",
+      legend: { orientation: "h", yanchor: "bottom", y: 1.01, x: 0 }, ...layout,
+    };
+    for (const key of Object.keys(merged)) if (/^[xy]axis/.test(key)) merged[key] = { ...axis, ...merged[key] };
+    return merged;
+  }
+
+  function draw(place) {
+    if (place.dataset.drawn || place.closest("[hidden]")) return;
+    place.dataset.drawn = "yes";
+    const figure = JSON.parse(place.parentElement.querySelector("script.figure").textContent);
+    Plotly.newPlot(place, figure.data, themed(figure.layout), CONFIG);
+  }
+
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
+  }, { rootMargin: "400px" });
+  document.querySelectorAll(".plot").forEach((place) => watcher.observe(place));
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".plot").forEach(draw));
+
+  document.querySelectorAll(".choice").forEach((choice) => {
+    const select = choice.querySelector(":scope > .bar select.choose");
+    const panels = [...choice.querySelectorAll(":scope > .panel")];
+    select.addEventListener("change", () => {
+      panels.forEach((panel, i) => { panel.hidden = i !== Number(select.value); });
+      panels[Number(select.value)].querySelectorAll(".plot").forEach(draw);
+    });
+  });
+
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    const heads = [...table.tHead.rows[0].cells];
+    const value = (row, column) => {
+      const cell = row.cells[column];
+      const text = cell.dataset.value ?? cell.textContent;
+      return text === "" || Number.isNaN(Number(text)) ? text : Number(text);
+    };
+    heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...table.tBodies[0].rows].sort((a, b) => {
+        const [x, y] = [value(a, column), value(b, column)];
+        // rows without a number stay last, whatever the direction
+        if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
+        const order = typeof x === "number" ? x - y : x.localeCompare(y);
+        return down ? -order : order;
+      });
+      table.tBodies[0].append(...rows);
+    }));
+  });
+})();

@@ -1,0 +1,307 @@
+"use strict";
+// Two linked views of one hemisphere; every node colours its own cell of the mesh.
+(() => {
+  const root = document.getElementById("viewer");
+  if (!root) return;
+  const data = JSON.parse(root.querySelector("script").textContent);
+  const TYPES = { Uint16Array, Uint32Array };
+  const NONE = "#c9c9c9";
+  const GREY = [201, 201, 201];
+  const cache = new WeakMap();
+
+  function unpack(packed) {
+    if (!cache.has(packed)) {
+      const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
+      cache.set(packed, new TYPES[packed.type](bytes.buffer));
+    }
+    return cache.get(packed);
+  }
+
+  function pointsOf(surface) {
+    const steps = unpack(surface.points);
+    const points = new Float64Array(steps.length);
+    for (let i = 0; i < steps.length; i++) points[i] = surface.low[i % 3] + steps[i] * surface.step[i % 3];
+    return points;
+  }
+
+  // plotly reads some markup in texts
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+  const rgbOf = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  const cssOf = (rgb) => `rgb(${rgb[0]},${rgb[1]},${rgb[2]})`;
+
+  // Split triangles whose corners differ along the lines between edge midpoints (and the centre where three labels meet).
+  function labelMesh(points, faces, labels) {
+    const xyz = Array.from(points);
+    const [i, j, k, owner, border] = [[], [], [], [], []];
+    const middles = new Map();
+    const n = points.length / 3;
+    const add = (weights) => {
+      for (let axis = 0; axis < 3; axis++) xyz.push(weights.reduce((sum, v) => sum + points[3 * v + axis], 0) / weights.length);
+      return xyz.length / 3 - 1;
+    };
+    const middle = (a, b) => {
+      const key = a < b ? a * n + b : b * n + a;
+      if (!middles.has(key)) middles.set(key, add([a, b]));
+      return middles.get(key);
+    };
+    const face = (a, b, c, label) => { i.push(a); j.push(b); k.push(c); owner.push(label); };
+    for (let f = 0; f < faces.length; f += 3) {
+      let [a, b, c] = [faces[f], faces[f + 1], faces[f + 2]];
+      if (labels[a] === labels[b] && labels[b] === labels[c]) { face(a, b, c, labels[a]); continue; }
+      if (labels[a] !== labels[b] && labels[b] !== labels[c] && labels[c] !== labels[a]) {
+        const centre = add([a, b, c]);
+        const [ab, bc, ca] = [middle(a, b), middle(b, c), middle(c, a)];
+        for (const [v, next, last] of [[a, ab, ca], [b, bc, ab], [c, ca, bc]]) {
+          face(v, next, centre, labels[v]); face(v, centre, last, labels[v]);
+        }
+        border.push(ab, centre, bc, centre, ca, centre);
+        continue;
+      }
+      while (labels[b] !== labels[c]) [a, b, c] = [b, c, a]; // a is the odd one
+      const [ab, ca] = [middle(a, b), middle(c, a)];
+      face(a, ab, ca, labels[a]); face(ab, b, c, labels[b]); face(ab, c, ca, labels[b]);
+      border.push(ab, ca);
+    }
+    return { xyz, i, j, k, owner, border };
+  }
+
+  function normalsOf(points, faces) {
+    const normals = new Float64Array(points.length);
+    for (let f = 0; f < faces.length; f += 3) {
+      const [a, b, c] = [3 * faces[f], 3 * faces[f + 1], 3 * faces[f + 2]];
+      const u = [0, 1, 2].map((x) => points[b + x] - points[a + x]);
+      const v = [0, 1, 2].map((x) => points[c + x] - points[a + x]);
+      const cross = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+      for (const corner of [a, b, c]) for (let x = 0; x < 3; x++) normals[corner + x] += cross[x];
+    }
+    for (let v = 0; v < normals.length; v += 3) {
+      const length = Math.hypot(normals[v], normals[v + 1], normals[v + 2]) || 1;
+      for (let x = 0; x < 3; x++) normals[v + x] /= length;
+    }
+    return normals;
+  }
+
+  const column = (xyz, axis) => { const out = new Float32Array(xyz.length / 3); for (let v = 0; v < out.length; v++) out[v] = xyz[3 * v + axis]; return out; };
+  // Little shading, so that colours stay those of the legend.
+  const LIGHT = { lighting: { ambient: 0.84, diffuse: 0.28, specular: 0.02, roughness: 0.9, fresnel: 0.02 } };
+
+  function mesh(xyz, i, j, k, text, more) {
+    return { type: "mesh3d", x: column(xyz, 0), y: column(xyz, 1), z: column(xyz, 2), i, j, k, text, hoverinfo: "text", ...LIGHT, lightposition: { x: 2e4 * outward(), y: 1e4, z: 2e4 }, ...more };
+  }
+
+  const nodeName = (graph, v) => (graph.nodes ? unpack(graph.nodes)[v] : v);
+
+  function labelTraces(graph, surface, map, chosen, withBorders) {
+    const table = data.tables[map.table];
+    const names = [map.none, ...table.names];
+    const colours = [NONE, ...table.colours].map((hex, label) => {
+      const rgb = rgbOf(hex);
+      return chosen && chosen !== label ? cssOf(rgb.map((x, c) => Math.round(0.12 * x + 0.88 * 232))) : cssOf(rgb);
+    });
+    const labels = unpack(map.values);
+    const faces = unpack(graph.faces);
+    const points = pointsOf(surface);
+    const cells = labelMesh(points, faces, labels);
+    const text = Array.from(labels, (label, v) => `${plain(names[label])}<br>node ${nodeName(graph, v)}`);
+    while (text.length < cells.xyz.length / 3) text.push("area border");
+    const traces = [mesh(cells.xyz, cells.i, cells.j, cells.k, text, { facecolor: cells.owner.map((label) => colours[label]) })];
+    if (withBorders && cells.border.length) {
+      const flat = [];
+      for (let f = 0; f < cells.i.length; f++) flat.push(cells.i[f], cells.j[f], cells.k[f]);
+      const normals = normalsOf(cells.xyz, flat);
+      const line = { x: [], y: [], z: [] };
+      for (let s = 0; s < cells.border.length; s += 2) {
+        for (const v of [cells.border[s], cells.border[s + 1]]) {
+          ["x", "y", "z"].forEach((axis, a) => line[axis].push(cells.xyz[3 * v + a] + 0.35 * normals[3 * v + a]));
+        }
+        ["x", "y", "z"].forEach((axis) => line[axis].push(null));
+      }
+      traces.push({ type: "scatter3d", mode: "lines", ...line, line: { color: "#202020", width: 1.5 }, hoverinfo: "skip" });
+    }
+    return traces;
+  }
+
+  function scalarTraces(graph, surface, map) {
+    const stops = map.colours.map(rgbOf);
+    const values = unpack(map.values);
+    const shade = (value) => {
+      const place = (value / 65534) * (stops.length - 1);
+      const left = Math.min(Math.floor(place), stops.length - 2);
+      return stops[left].map((x, c) => Math.round(x + (place - left) * (stops[left + 1][c] - x)));
+    };
+    const vertexcolor = Array.from(values, (value) => cssOf(value === 65535 ? GREY : shade(value)));
+    const text = Array.from(values, (value, v) => {
+      const number = map.low + (value / 65534) * (map.high - map.low);
+      return `${value === 65535 ? "no value" : `${Number(number.toPrecision(3))} ${map.unit}`}<br>node ${nodeName(graph, v)}`;
+    });
+    const faces = unpack(graph.faces);
+    const [i, j, k] = [0, 1, 2].map((corner) => Array.from({ length: faces.length / 3 }, (_, f) => faces[3 * f + corner]));
+    return [mesh(Array.from(pointsOf(surface)), i, j, k, text, { vertexcolor })];
+  }
+
+  const outward = () => (currentGraph().hemisphere === "L" ? -1 : 1);
+
+  // Letters on the axis that points at the reader would lie on the surface: they are left out.
+  function letters(box, eye) {
+    const length = Math.hypot(eye.x, eye.y, eye.z);
+    return [["L", "R", "x"], ["P", "A", "y"], ["I", "S", "z"]].flatMap(([low, high, axis], a) => [low, high].map((text, end) => {
+      const at = box.centre.map((value, other) => (other === a ? (end ? box.high[a] + 0.6 * box.margin : box.low[a] - 0.6 * box.margin) : value));
+      const visible = Math.abs(eye[axis]) / length < 0.9;
+      return { x: at[0], y: at[1], z: at[2], text: `<b>${text}</b>`, showarrow: false, visible, font: { size: 15, color: "#1b1f24" } };
+    }));
+  }
+
+  function boxOf(graph) {
+    const boxes = Object.values(graph.surfaces);
+    const low = [0, 1, 2].map((a) => Math.min(...boxes.map((s) => s.low[a])));
+    const high = [0, 1, 2].map((a) => Math.max(...boxes.map((s) => s.low[a] + 65535 * s.step[a])));
+    const margin = 0.08 * Math.max(...[0, 1, 2].map((a) => high[a] - low[a]));
+    return { low, high, margin, centre: [0, 1, 2].map((a) => (low[a] + high[a]) / 2) };
+  }
+
+  function frame(graph) {
+    const box = boxOf(graph);
+    const axis = (a) => ({ visible: false, range: [box.low[a] - box.margin, box.high[a] + box.margin], autorange: false });
+    const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
+    const [x, y, z] = sides.map((side) => (1.85 * side) / Math.max(...sides));
+    const ratio = zoom ?? { x, y, z };
+    return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: ratio, annotations: letters(box, view.eye), bgcolor: "#ffffff", camera: view };
+  }
+
+  function camera(view, hemisphere) {
+    const out = hemisphere === "L" ? -1 : 1;
+    const eyes = { lateral: [out, 0, 0], medial: [-out, 0, 0], dorsal: [0, 0, 1], ventral: [0, 0, -1], anterior: [0, 1, 0], posterior: [0, -1, 0] };
+    const up = view === "dorsal" || view === "ventral" ? { x: 0, y: 1, z: 0 } : { x: 0, y: 0, z: 1 };
+    const [x, y, z] = eyes[view].map((value) => 1.6 * value);
+    return { eye: { x, y, z }, up, center: { x: 0, y: 0, z: 0 }, projection: { type: "orthographic" } };
+  }
+
+  function options(select, items) {
+    const before = select.value;
+    select.replaceChildren(...items.map(([value, text]) => new Option(text, value)));
+    if (items.some(([value]) => value === before)) select.value = before;
+  }
+
+  const graphSelect = root.querySelector("select.graph");
+  const surfaceSelect = root.querySelector("select.surface");
+  const borders = root.querySelector("input.borders");
+  const panels = [...root.querySelectorAll(".view-panel")].map((element) => ({
+    element, scene: element.querySelector(".scene"), select: element.querySelector("select.map"), legend: element.querySelector(".legend"), chosen: 0,
+  }));
+  let view = camera("lateral", data.graphs[0].hemisphere);
+  let zoom = null;
+  const currentGraph = () => data.graphs[Number(graphSelect.value)];
+
+  function showLegend(panel, map) {
+    if (map.kind === "scalars") {
+      const ramp = Object.assign(document.createElement("div"), { className: "ramp" });
+      ramp.style.background = `linear-gradient(to right, ${map.colours.join(",")})`;
+      const ends = Object.assign(document.createElement("div"), { className: "ends" });
+      ends.append(...[0, 0.5, 1].map((t) => {
+        const number = Number((map.low + t * (map.high - map.low)).toPrecision(3));
+        return Object.assign(document.createElement("span"), { textContent: `${t === 0 ? "≤ " : t === 1 ? "≥ " : ""}${number} ${map.unit}` });
+      }));
+      const none = swatchButton(NONE, "no value", () => {});
+      none.disabled = true;
+      panel.legend.replaceChildren(ramp, ends, none);
+      return;
+    }
+    const table = data.tables[map.table];
+    const counts = new Map();
+    for (const label of unpack(map.values)) counts.set(label, (counts.get(label) ?? 0) + 1);
+    const names = [map.none, ...table.names];
+    const colours = [NONE, ...table.colours];
+    const labels = [...counts.keys()].sort((a, b) => (a === 0) - (b === 0) || a - b);
+    panel.legend.replaceChildren(...labels.map((label) => {
+      const button = swatchButton(colours[label], names[label], () => {
+        panel.chosen = panel.chosen === label ? 0 : label;
+        show(panel);
+      });
+      button.title = `${counts.get(label)} nodes`;
+      button.disabled = label === 0;
+      button.setAttribute("aria-pressed", panel.chosen === label && label > 0);
+      return button;
+    }));
+  }
+
+  function swatchButton(colour, name, action) {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
+    swatch.style.background = colour;
+    button.append(swatch, name);
+    button.addEventListener("click", action);
+    return button;
+  }
+
+  function show(panel) {
+    const graph = currentGraph();
+    const map = graph.maps.find((item) => item.title === panel.select.value);
+    const surface = graph.surfaces[surfaceSelect.value];
+    const traces = map.kind === "labels" ? labelTraces(graph, surface, map, panel.chosen, borders.checked) : scalarTraces(graph, surface, map);
+    const focused = panel.legend.contains(document.activeElement) ? document.activeElement.textContent : null;
+    const place = panel.legend.scrollTop;
+    showLegend(panel, map);
+    panel.legend.scrollTop = place;
+    if (focused !== null) [...panel.legend.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
+    const layout = { scene: frame(graph), margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: "#ffffff", modebar: { bgcolor: "rgba(0,0,0,0)" } };
+    Plotly.react(panel.scene, traces, layout, { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["sendChartToCloud", "tableRotation", "resetCameraLastSave3d"] });
+  }
+
+  const moved = new Set(); // panels that are being moved by their neighbour: their events are echoes
+
+  function move(targets, change) {
+    targets.forEach((panel) => {
+      moved.add(panel);
+      Plotly.relayout(panel.scene, change).finally(() => moved.delete(panel));
+    });
+  }
+
+  function follow(panel) {
+    const copy = (event, targets, more) => {
+      if (moved.has(panel) || !event["scene.camera"]) return;
+      view = event["scene.camera"];
+      zoom = event["scene.aspectratio"] ?? zoom;
+      move(targets, { "scene.camera": view, ...(zoom && { "scene.aspectratio": zoom }), ...more() });
+    };
+    const others = panels.filter((other) => other !== panel);
+    panel.scene.on("plotly_relayouting", (event) => copy(event, others, () => ({})));
+    panel.scene.on("plotly_relayout", (event) => copy(event, panels, () => ({ "scene.annotations": letters(boxOf(currentGraph()), view.eye) })));
+  }
+
+  function showAll() { panels.forEach(show); }
+
+  function chooseGraph() {
+    const graph = currentGraph();
+    options(surfaceSelect, Object.keys(graph.surfaces).map((kind) => [kind, data.surfaces[kind]]));
+    for (const panel of panels) {
+      options(panel.select, graph.maps.map((map) => [map.title, map.title]));
+      panel.chosen = 0;
+    }
+  }
+
+  function start() {
+    options(graphSelect, data.graphs.map((graph, number) => [String(number), graph.title]));
+    chooseGraph();
+    for (const panel of panels) {
+      const first = currentGraph().maps.find((map) => map.group === panel.element.dataset.group);
+      if (first) panel.select.value = first.title;
+    }
+    showAll();
+    panels.forEach(follow);
+    graphSelect.addEventListener("change", () => { chooseGraph(); view = camera("lateral", currentGraph().hemisphere); zoom = null; showAll(); });
+    surfaceSelect.addEventListener("change", showAll);
+    borders.addEventListener("change", showAll);
+    panels.forEach((panel) => panel.select.addEventListener("change", () => { panel.chosen = 0; show(panel); }));
+    root.querySelectorAll("button[data-view]").forEach((button) => button.addEventListener("click", () => {
+      view = camera(button.dataset.view, currentGraph().hemisphere);
+      move(panels, { "scene.camera": view, "scene.annotations": letters(boxOf(currentGraph()), view.eye) });
+    }));
+  }
+
+  const watcher = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    watcher.disconnect();
+    start();
+  }, { rootMargin: "300px" });
+  watcher.observe(root);
+})();

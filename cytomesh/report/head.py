@@ -1,0 +1,98 @@
+"""Head of the page: what the run is of, when and with what it was made, and its main scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.core.files import read_json
+from cytomesh.core.run import provenance
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.report.agreement import agreement_table
+from cytomesh.report.html import Column, Html, join, table, tag
+from cytomesh.report.results import read_models, read_parcellations
+from cytomesh.report.scores import score_table
+from cytomesh.study.study import Study
+
+
+def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
+    """Return title, key numbers, the score tables, and how the run was made."""
+    title = study.name if study else run.resolve().name
+    what = (
+        f"{study.species}, {study.stain}. Reference space: {study.space}."
+        if study
+        else "The study cannot be opened from here."
+    )
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    body = [
+        tag("h1", title),
+        tag("p", f"{what} Page made {made} with cytomesh {provenance(0)['packages']['cytomesh']}.", class_="soft"),
+        _cards(study, graphs),
+    ]
+    models, parcellations = read_models(run), read_parcellations(run)
+    if models:
+        body.append(score_table(models))
+    if parcellations:
+        body.append(agreement_table(parcellations))
+    body.append(_origin(run))
+    return join(body)
+
+
+def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
+    brains = {graph.brain: graph.brain_role for graph in graphs}
+    roles = [
+        f"{list(brains.values()).count(role)} {role}"
+        for role in ("train", "transfer", "unseen")
+        if role in brains.values()
+    ]
+    linked = np.concatenate([graph.is_linked for graph in graphs])
+    annotated = np.concatenate([graph.annotation > 0 for graph in graphs])
+    areas = np.unique(np.concatenate([graph.annotation for graph in graphs]))
+    cards = [
+        (str(len(brains)), f"brains ({', '.join(roles)})"),
+        (str(len(graphs)), "hemispheres"),
+        (f"{len(linked):,}", "nodes"),
+        (f"{100 * linked.mean():.0f} %", "nodes linked to an image"),
+        (f"{100 * annotated.mean():.0f} %", "nodes annotated"),
+        (str(int((areas > 0).sum())), f"areas, of {len(graphs[0].labels)} in the label table"),
+    ]
+    if study:
+        cards.insert(1, (str(sum(len(brain.sections) for brain in study.brains)), "sections"))
+    return tag("div", *(tag("div", tag("b", value), tag("span", text)) for value, text in cards), class_="cards")
+
+
+def _origin(run: Path) -> Html:
+    """Return a closed list of the stages that have run: seed, time, versions."""
+    records = {
+        path.parent.relative_to(run): read_json(path)
+        for path in sorted([*run.glob("*/provenance.json"), *run.glob("*/*/provenance.json")])
+    }
+    if not records:
+        return Html("")
+    rows = [
+        [str(stage), str(record.get("seed", "")), _moment(record), str(record.get("python", "")), _packages(record)]
+        for stage, record in records.items()
+    ]
+    columns = [
+        Column("stage", is_number=False),
+        Column("seed"),
+        Column("started (UTC)", is_number=False),
+        Column("Python", is_number=False),
+        Column("packages", is_number=False),
+    ]
+    stages = table(columns, rows, caption="Settings of each stage are in config.yaml beside its output.")
+    return tag("details", tag("summary", "Stages, seeds and versions"), stages)
+
+
+def _moment(record: dict[str, Any]) -> str:
+    return str(record.get("started", ""))[:16].replace("T", " ")
+
+
+def _packages(record: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {version}" for name, version in record.get("packages", {}).items() if version != "not installed"
+    )

@@ -1,0 +1,130 @@
+"""Node maps that the surface viewer shows: areas, predictions, confidence, parcels and morphometry of one graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import read_table
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.report.charts import CIVIDIS, VIRIDIS
+from cytomesh.surface.gifti import read_labels, read_scalars
+
+MAX_GRADIENTS = 3
+CHECK_TABLE = LabelTable(
+    (1, 2), ("as annotated", "differs"), np.array([[0.0, 0.447, 0.698, 1], [0.835, 0.369, 0.0, 1]])
+)
+ROLE_COLOURS = np.array(
+    [[0.0, 0.447, 0.698, 1], [0.941, 0.894, 0.259, 1], [0.835, 0.369, 0.0, 1], [0.6, 0.75, 0.85, 1]]
+)
+ROLE_TABLE = LabelTable(
+    (1, 2, 3, 4), ("train section", "val section", "test section", "section without role"), ROLE_COLOURS
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMap:
+    """An integer a node, with names and colours; 0 is drawn grey as `none`."""
+
+    title: str
+    group: str
+    values: NDArray[np.int32]
+    table: LabelTable
+    none: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarMap:
+    """A number a node; what is not finite is drawn grey.
+
+    Parameters
+    ----------
+    limits : (float, float) or None
+        Ends of the colour scale; None takes percentiles 2 and 98 over all graphs.
+    """
+
+    title: str
+    group: str
+    values: NDArray[np.float64]
+    unit: str
+    colours: tuple[str, ...] = VIRIDIS
+    limits: tuple[float, float] | None = None
+
+
+NodeMap = LabelMap | ScalarMap
+
+
+def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
+    """Collect every map of a graph that the run holds, in the order of the selector."""
+    return [
+        LabelMap("annotation", "areas", graph.annotation, graph.labels, "not annotated"),
+        *_classifications(run, graph),
+        *_parcellations(run, graph),
+        *_morphometry(graph),
+    ]
+
+
+def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
+    maps: list[NodeMap] = []
+    for folder in sorted(path for path in (run / "classify").glob("*") if path.is_dir()):
+        label_file = folder / f"{graph.name}.label.gii"
+        if not label_file.is_file():
+            continue
+        predicted, table = read_labels(label_file)
+        name = folder.name
+        maps.append(LabelMap(f"prediction, {name}", "prediction", predicted, table, "not predicted"))
+        confidence_file = folder / f"{graph.name}_confidence.func.gii"
+        if confidence_file.is_file():
+            confidence = next(iter(read_scalars(confidence_file).values())).astype(np.float64)
+            confidence = np.where(predicted > 0, confidence, np.nan)
+            maps.append(ScalarMap(f"confidence, {name}", "confidence", confidence, "", CIVIDIS, (0.0, 1.0)))
+        is_compared = (graph.annotation > 0) & (predicted > 0)
+        if is_compared.any():
+            check = np.where(is_compared, np.where(predicted == graph.annotation, 1, 2), 0).astype(np.int32)
+            maps.append(LabelMap(f"agreement, {name}", "agreement", check, CHECK_TABLE, "not compared"))
+    return maps
+
+
+def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
+    maps: list[NodeMap] = []
+    for folder in sorted(path for path in (run / "parcellate").glob("*") if path.is_dir()):
+        label_file = folder / f"{graph.name}.label.gii"
+        if label_file.is_file():
+            parcels, table = read_labels(label_file)
+            maps.append(LabelMap(f"parcels, {folder.name}", "parcels", parcels, table, "no parcel"))
+        table_file = folder / f"{graph.name}.parquet"
+        if table_file.is_file():
+            # unlike the GIFTI file, the table tells masked nodes (NaN) from zero
+            columns = read_table(table_file).columns
+            names = sorted(name for name in columns if name.startswith("gradient_"))[:MAX_GRADIENTS]
+            for name in names:
+                title = f"{name.replace('_', ' ')}, {folder.name}"
+                maps.append(ScalarMap(title, "gradients", np.asarray(columns[name], np.float64), ""))
+    return maps
+
+
+def _morphometry(graph: CortexGraph) -> list[NodeMap]:
+    def column(name: str) -> NDArray[Any]:
+        return np.asarray(graph.nodes[name], np.float64)
+
+    is_linked = graph.is_linked
+    role = np.zeros(graph.n_nodes, np.int32)
+    for index, name in enumerate(("train", "val", "test", "none"), start=1):
+        role[is_linked & (graph.section_role == name)] = index
+    section = np.where(is_linked, graph.section, np.nan)
+    curvature = column("curvature_per_mm")
+    bend = float(np.nanpercentile(np.abs(curvature), 95)) if np.isfinite(curvature).any() else 1.0
+    return [
+        ScalarMap("cortical thickness", "morphometry", column("thickness_mm"), "mm"),
+        ScalarMap("curvature", "morphometry", curvature, "1/mm", CIVIDIS, (-bend, bend)),
+        ScalarMap(
+            "obliqueness", "links", np.where(is_linked, column("obliqueness_deg"), np.nan), "deg", VIRIDIS, (0.0, 90.0)
+        ),
+        LabelMap("role of the linked section", "links", role, ROLE_TABLE, "not linked"),
+        ScalarMap("linked section", "links", section, "index"),
+    ]

@@ -1,0 +1,99 @@
+"""Pictures inside the page: arrays as data URIs, scale bars, orientation letters."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.imaging.pyramid import Pyramid
+from cytomesh.report.html import Html, join, tag
+
+AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
+
+
+def data_uri(image: NDArray[np.uint8], quality: int = 82) -> str:
+    """Return (h, w) or (h, w, 3) uint8 as a JPEG data URI."""
+    import imagecodecs
+
+    encoded: bytes = imagecodecs.jpeg8_encode(np.ascontiguousarray(image), level=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+
+
+def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (h, w, c) pixels as (h, w, 3) RGB if there are three channels, else the first channel."""
+    return image if image.shape[2] == 3 else image[:, :, 0]
+
+
+def thumbnail(
+    pyramid: Pyramid, box: tuple[int, int, int, int], max_px: int
+) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
+    """Read a box of an image, reduced by averaging until its longer side is at most `max_px`.
+
+    Parameters
+    ----------
+    box : (row0, row1, col0, col1)
+        Full-resolution pixels.
+
+    Returns
+    -------
+    image : (h, w) or (h, w, 3) uint8
+    place : (x, y, width, height)
+        What it covers, in full-resolution pixels from the corner of the first one.
+    """
+    row0, row1, col0, col1 = box
+    wanted = max(row1 - row0, col1 - col0) / max_px
+    level = max((i for i, scale in enumerate(pyramid.level_scales) if scale <= max(wanted, 1.0)), default=0)
+    scale = pyramid.level_scales[level]
+    height, width = pyramid.levels[level].shape
+    top, left = int(row0 / scale), int(col0 / scale)
+    bottom, right = min(math.ceil(row1 / scale), height), min(math.ceil(col1 / scale), width)
+    factor = max(1, math.ceil(wanted / scale))
+    h, w = max((bottom - top) // factor, 1), max((right - left) // factor, 1)
+    block = pyramid.read(level, top, min(top + h * factor, height), left, min(left + w * factor, width))
+    if factor > 1 and block.shape[:2] == (h * factor, w * factor):
+        tiles = block.reshape(h, factor, w, factor, block.shape[2])
+        block = tiles.mean(axis=(1, 3)).round().astype(np.uint8)
+    place = (left * scale, top * scale, w * factor * scale, h * factor * scale)
+    return displayable(block), place
+
+
+def round_length(total: float, share: float = 0.2) -> float:
+    """Return a length of the 1-2-5 series near a share of `total`, for scale bars."""
+    goal = max(total * share, 1e-6)
+    power = 10 ** math.floor(math.log10(goal))
+    return float(max((step * power for step in (1, 2, 5) if step * power <= goal), default=power))
+
+
+def scale_bar(x: float, y: float, length_px: float, text: str, size: float) -> Html:
+    """Return a scale bar for an SVG: a dark line on a bright one, its length above; (x, y) is its right end."""
+    line = {"x1": x - length_px, "y1": y, "x2": x, "y2": y}
+    label = {"x": x - length_px / 2, "y": y - 0.6 * size, "text_anchor": "middle", "font_size": size}
+    return join(
+        [
+            tag("line", **line, stroke="#ffffff", stroke_width=0.55 * size),
+            tag("line", **line, stroke="#000000", stroke_width=0.25 * size),
+            outlined(text, **label),
+        ]
+    )
+
+
+def outlined(text: str, **attributes: Any) -> Html:
+    """Return SVG text that can be read on any ground."""
+    halo = {
+        "fill": "#000000",
+        "stroke": "#ffffff",
+        "stroke_width": "0.22em",
+        "paint_order": "stroke",
+        "font_weight": 600,
+    }
+    return tag("text", text, **halo, **attributes)
+
+
+def direction_letter(vector: NDArray[np.float64]) -> str:
+    """Return the anatomical direction (RAS) that a world vector mostly points to."""
+    axis = int(np.argmax(np.abs(vector)))
+    return AXIS_LETTERS[axis][0 if vector[axis] > 0 else 1]

@@ -1,0 +1,86 @@
+"""`cytomesh report`: everything a run holds, on one page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.files import write_text
+from cytomesh.core.progress import log
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.storage import load_graphs
+from cytomesh.report.agreement import parcellation_part
+from cytomesh.report.head import head
+from cytomesh.report.html import Part, missing
+from cytomesh.report.page import page
+from cytomesh.report.patches import patch_part
+from cytomesh.report.quality import quality_part
+from cytomesh.report.scores import score_part
+from cytomesh.report.sections import section_part
+from cytomesh.report.surfaces import surface_part
+from cytomesh.report.training import training_part
+from cytomesh.study.study import Study, open_study
+
+
+def report_run(run: Path) -> dict[str, Any]:
+    """Write `run/report.html`, one self-contained page, whole or not at all.
+
+    A part whose stage has not run, or whose files are damaged, says so in one line; the others are shown.
+
+    Parameters
+    ----------
+    run : Path
+        Run directory with at least one finished graph.
+
+    Returns
+    -------
+    dict
+        Path and size (MB) of the page, seconds, and the parts shown and absent.
+
+    Raises
+    ------
+    MissingStageError
+        If the run holds no graph.
+    """
+    start = time.perf_counter()
+    graphs = load_graphs(run)
+    study = _study(run)
+    parts = [
+        _attempt("surfaces", "Surfaces", lambda: surface_part(run, graphs)),
+        _attempt("pretraining", "Pretraining", lambda: training_part(run)),
+        _attempt("classification", "Classification", lambda: score_part(run, graphs)),
+        _attempt("parcellation", "Parcellation", lambda: parcellation_part(run)),
+        _attempt("sections", "Sections and image links", lambda: section_part(study, graphs)),
+        _attempt("patches", "Patches", lambda: patch_part(run, study, graphs)),
+        _attempt("quality", "Quality of surfaces and links", lambda: quality_part(run, graphs)),
+    ]
+    title = f"{study.name if study else run.resolve().name}: cytomesh report"
+    path = run / "report.html"
+    write_text(path, page(title, head(run, study, graphs), parts))
+    return {
+        "report": str(path),
+        "megabytes": round(path.stat().st_size / 1e6, 2),
+        "seconds": round(time.perf_counter() - start, 2),
+        "parts": [part.anchor for part in parts if not part.is_absent],
+        "absent": [part.anchor for part in parts if part.is_absent],
+    }
+
+
+def _study(run: Path) -> Study | None:
+    try:
+        return open_study(read_study_path(run))
+    except CytomeshError as error:
+        log(f"report without images: {error}")
+        return None
+
+
+def _attempt(anchor: str, title: str, build: Callable[[], Part]) -> Part:
+    """Build a part; a damaged file costs that part, not the page."""
+    try:
+        return build()
+    except (CytomeshError, ValueError, KeyError) as error:
+        log(f"report without '{title}': {error}")
+        return missing(anchor, title, f"Not shown: {error}")

@@ -1,0 +1,224 @@
+"""Scores of classifications: tables, error distance, training curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.report.charts import PALETTE, axis, chart, curve, label, numbers
+from cytomesh.report.confusion import confusion_chart
+from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
+from cytomesh.report.results import SIDES, Model, Spread, read_models
+from cytomesh.report.surfaces import css_colour
+
+TITLE = "Classification"
+SIDE_MEANING = {
+    "seen": "test sections of training brains",
+    "transfer": "brains whose images, but not labels, were trained on",
+    "unseen": "brains never used before",
+    "test": "test side of the split",
+}
+MEASURES = {
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "top3": "right area among best three",
+    "ece": "calibration error",
+    "confidence": "mean confidence",
+    "error_hops": "error distance (areas)",
+}
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
+
+
+def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
+    """Build the part with every classification of the run."""
+    models = read_models(run)
+    if not models:
+        return missing(
+            "classification", TITLE, "No area has been classified in this run: 'cytomesh classify' has not run."
+        )
+    labels = graphs[0].labels
+    pairs = [(model, side) for model in models for side in model.sides]
+    sides = _sides(models)
+    body = [
+        _score_chart(models),
+        choice("Side of the split", [(side, _measure_table(models, side)) for side in sides]),
+        *_notes(models),
+        tag("h3", "Scores by area"),
+        choice(
+            "Model and side", [(f"{model.name}, {side}", _area_table(model, side, labels)) for model, side in pairs]
+        ),
+        tag("h3", "Confusion between areas"),
+        choice("Model and side", [(f"{model.name}, {side}", confusion_chart(model, side)) for model, side in pairs]),
+        tag("h3", "Where errors lie"),
+        choice("Side of the split", [(side, _error_chart(models, side)) for side in sides]),
+        *_curves(models),
+    ]
+    return Part("classification", TITLE, join(body))
+
+
+def score_table(models: Sequence[Model]) -> Html:
+    """Return models by sides, macro-F1; the best of a column is bold."""
+    sides = _sides(models)
+    best = {
+        side: max(model.sides[side].measures["macro_f1"].mean for model in models if side in model.sides)
+        for side in sides
+    }
+    with_null = [side for side in sides if any(side in model.sides and model.sides[side].null for model in models)]
+    columns = [Column("model", is_number=False), Column("inputs", is_number=False)]
+    columns += [
+        Column(title, "macro-F1") for side in sides for title in (side, f"{side}, spin null")[: 1 + (side in with_null)]
+    ]
+    rows: list[list[Cell | Content]] = []
+    for model in models:
+        row: list[Cell | Content] = [model.name, ", ".join(model.inputs)]
+        for side in sides:
+            scores = model.sides.get(side)
+            row.append(_score_cell(scores.measures["macro_f1"] if scores else None, best[side]))
+            if side in with_null:
+                row.append(_score_cell(scores.null if scores else None))
+        rows.append(row)
+    meaning = "; ".join(f"{side}: {SIDE_MEANING[side]}" for side in sides)
+    caption = f"Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column in bold. {meaning}."
+    return table(columns, rows, caption=caption, sortable=True)
+
+
+def _score_cell(value: Spread | None, best: float | None = None) -> Cell:
+    if value is None:
+        return Cell("")
+    return Cell(str(value), value.mean, "best" if value.mean == best else None)
+
+
+def _measure_table(models: Sequence[Model], side: str) -> Html:
+    shown = [(model, model.sides[side]) for model in models if side in model.sides]
+    keys = [key for key in MEASURES if any(key in scores.measures for _, scores in shown)]
+    rows = [
+        [
+            model.name,
+            Cell(f"{scores.n_nodes:,}", scores.n_nodes),
+            *(_score_cell(scores.measures.get(key)) for key in keys),
+        ]
+        for model, scores in shown
+    ]
+    columns = [Column("model", is_number=False), Column("nodes"), *(Column(MEASURES[key]) for key in keys)]
+    caption = (
+        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap between confidence "
+        "and accuracy, 0 is best. Error distance: how many area borders lie between the annotated and the wrongly predicted area (1: neighbours)."
+    )
+    return table(columns, rows, caption=caption, sortable=True)
+
+
+def _score_chart(models: Sequence[Model]) -> Html:
+    sides = _sides(models)
+    traces = []
+    for order, model in enumerate(models):
+        known = [(side, model.sides[side].measures["macro_f1"]) for side in sides if side in model.sides]
+        place = [sides.index(side) + 0.6 * ((order + 0.5) / len(models) - 0.5) for side, _ in known]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label(model.name),
+                "x": numbers(place),
+                "y": numbers([score.mean for _, score in known]),
+                "error_y": {
+                    "type": "data",
+                    "array": numbers([score.sd or 0.0 for _, score in known]),
+                    "thickness": 1.5,
+                },
+                "marker": {"color": PALETTE[order % len(PALETTE)], "size": 10, "symbol": MARKERS[order % len(MARKERS)]},
+                "hovertemplate": f"{label(model.name)}: %{{y:.3f}}<extra></extra>",
+            }
+        )
+    ticks = {"tickvals": list(range(len(sides))), "ticktext": list(sides), "range": [-0.5, len(sides) - 0.5]}
+    layout = {
+        "xaxis": axis("side of the split", **ticks),
+        "yaxis": axis("macro-F1", rangemode="tozero"),
+        "showlegend": True,
+    }
+    return chart(traces, layout, caption="Macro-F1 of each model; bars are one SD over seeds.")
+
+
+def _area_table(model: Model, side: str, labels: LabelTable) -> Html:
+    rows = []
+    for area in model.sides[side].areas:
+        name, support = str(area["area"]), int(area["support"])
+        values = [Cell(f"{area[key]:.3f}", area[key]) if support else Cell("") for key in ("f1", "precision", "recall")]
+        rows.append([Cell(join([_swatch(name, labels), name]), name), Cell(f"{support:,}", support), *values])
+    columns = [Column("area", is_number=False), Column("nodes"), Column("F1"), Column("precision"), Column("recall")]
+    caption = f"{model.name} on {side}, probabilities averaged over seeds. Areas without test nodes have no score. Click a head to sort."
+    return tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")
+
+
+def _swatch(name: str, labels: LabelTable) -> Html:
+    if name not in labels.names:
+        return Html("")
+    return tag("span", class_="swatch", style=f"background:{css_colour(labels.colours[labels.names.index(name)])}")
+
+
+def _error_chart(models: Sequence[Model], side: str) -> Html:
+    shown = [(order, model) for order, model in enumerate(models) if side in model.sides]
+    keys = {key for _, model in shown for key in model.sides[side].error_distance}
+    steps = [
+        *sorted((key for key in keys if key.isdigit()), key=int),
+        *sorted(key for key in keys if not key.isdigit()),
+    ]
+    titles = ["right" if key == "0" else "1 (neighbour)" if key == "1" else key for key in steps]
+    traces = [
+        {
+            "type": "bar",
+            "name": label(model.name),
+            "x": titles,
+            "y": numbers([100 * model.sides[side].error_distance.get(key, 0.0) for key in steps]),
+            "marker": {"color": PALETTE[order % len(PALETTE)]},
+            "hovertemplate": f"{label(model.name)}, %{{x}}: %{{y:.1f}} %<extra></extra>",
+        }
+        for order, model in shown
+    ]
+    layout = {
+        "xaxis": axis("distance between annotated and predicted area (area borders)", type="category"),
+        "yaxis": axis("share of nodes (%)"),
+        "barmode": "group",
+        "showlegend": True,
+    }
+    return chart(
+        traces,
+        layout,
+        caption=f"Errors on {side}: how far the predicted area is from the annotated one on the graph of adjacent areas.",
+    )
+
+
+def _curves(models: Sequence[Model]) -> list[Html]:
+    figures = []
+    for key, title in (("loss", "training loss (nats)"), ("validation_macro_f1", "validation macro-F1")):
+        traces: list[dict[str, Any]] = []
+        for order, model in enumerate(models):
+            for seed, rows in enumerate(model.curves):
+                points = [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
+                if points:
+                    x, y = np.array(points, float).T
+                    hover = f"{label(model.name)}, seed {seed}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>"
+                    more = {"legendgroup": model.name, "showlegend": seed == 0, "opacity": 0.8}
+                    traces.append(curve(model.name, x, y, order, hovertemplate=hover, **more))
+        if traces:
+            layout = {"xaxis": axis("epoch"), "yaxis": axis(title), "showlegend": True}
+            figures.append(chart(traces, layout, caption=f"{title[0].upper()}{title[1:]}; one line a seed."))
+    return [tag("h3", "Training of the classifiers"), tag("div", *figures, class_="charts")] if figures else []
+
+
+def _notes(models: Sequence[Model]) -> list[Html]:
+    items = {note: [model.name for model in models if note in model.notes] for model in models for note in model.notes}
+    if not items:
+        return []
+    lines = [tag("li", note, " ", tag("span", f"({', '.join(names)})", class_="soft")) for note, names in items.items()]
+    summary = "One note on these scores" if len(lines) == 1 else f"{len(lines)} notes on these scores"
+    return [tag("details", tag("summary", summary), tag("ul", *lines))]
+
+
+def _sides(models: Sequence[Model]) -> list[str]:
+    return [side for side in SIDES if any(side in model.sides for model in models)]

@@ -1,0 +1,195 @@
+"""Sections with their contours and image links drawn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.progress import log
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.report.html import Content, Html, Part, choice, join, missing, tag
+from cytomesh.report.pictures import data_uri, direction_letter, outlined, round_length, scale_bar, thumbnail
+from cytomesh.report.surfaces import css_colour
+from cytomesh.study.contours import SectionContours, read_contours
+from cytomesh.study.sections import Section
+from cytomesh.study.study import Brain, Study
+
+SECTIONS_PER_BRAIN = 4
+IMAGE_PX = 1000
+NORMAL_MM = 1.6
+NO_AREA = "#8a8a8a"
+TITLE = "Sections and image links"
+
+
+def section_part(study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
+    """Build the part with a few sections of each brain."""
+    if study is None:
+        return missing("sections", TITLE, "The study of this run cannot be opened, so its sections are not shown.")
+    panels: list[tuple[str, Html]] = []
+    for brain in study.brains:
+        own = [graph for graph in graphs if graph.brain == brain.id]
+        figures = [_figure(brain, section, own) for section in _choose(brain, own)]
+        shown = [figure for figure in figures if figure is not None]
+        if shown:
+            panels.append((f"{brain.id} ({brain.role})", tag("div", *shown, class_="slices")))
+    if not panels:
+        return missing("sections", TITLE, "No section of this run has image links.")
+    intro = tag(
+        "p",
+        tag("span", class_="key pial"),
+        "pial contour  ",
+        tag("span", class_="key white"),
+        "white contour. Each tick is one image link: it starts at the node and points to the pial surface "
+        f"({NORMAL_MM:g} mm long), coloured by the annotated area of the node, grey where there is none.",
+    )
+    return Part("sections", TITLE, join([intro, choice("Brain", panels)]))
+
+
+def _choose(brain: Brain, graphs: Sequence[CortexGraph]) -> list[Section]:
+    """Choose sections spread evenly over the linked ones, so that the ends of the brain are seen too."""
+    counts: dict[int, int] = {}
+    for graph in graphs:
+        for index, n in zip(*np.unique(graph.section[graph.is_linked], return_counts=True), strict=True):
+            counts[int(index)] = counts.get(int(index), 0) + int(n)
+    usable = [section for section in brain.sections if counts.get(section.index, 0) > 0]
+    if len(usable) <= SECTIONS_PER_BRAIN:
+        return usable
+    # the first and last sections graze the pole: start inside
+    places = np.linspace(0, len(usable) - 1, SECTIONS_PER_BRAIN + 2)[1:-1].round().astype(int)
+    return [usable[place] for place in places]
+
+
+def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Html | None:
+    try:
+        contours = read_contours(section) if section.contours else None
+        box, picture = _picture(section, contours, graphs)
+    except CytomeshError as error:
+        log(f"section left out of the report: {error}")
+        return None
+    row0, row1, col0, col1 = box
+    mm = section.um_per_px / 1000
+    size = 0.026 * (col1 - col0)
+    links, areas, n_links, angles = _links(section, graphs, NORMAL_MM / mm)
+    bar_mm = round_length((col1 - col0) * mm)
+    drawing = tag(
+        "svg",
+        picture,
+        _contour_paths(contours, 0.4 * (col1 - col0) / IMAGE_PX),
+        links,
+        scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
+        _orientation(section, box, size),
+        viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
+        role="img",
+        aria_label=f"section {section.index} of brain {brain.id} with contours and image links",
+    )
+    facts = [
+        f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm, role {section.role}, {section.um_per_px:g} um/px"
+    ]
+    facts.append(f"{n_links} links, median obliqueness {np.median(angles):.0f} deg" if n_links else "no links")
+    legend: list[Content] = [tag("strong", facts[0]), f"; {facts[1]}. "]
+    legend += [
+        tag("span", tag("span", class_="swatch", style=f"background:{colour}"), name, "  ") for name, colour in areas
+    ]
+    return tag("figure", drawing, tag("figcaption", *legend))
+
+
+def _picture(
+    section: Section, contours: SectionContours | None, graphs: Sequence[CortexGraph]
+) -> tuple[tuple[int, int, int, int], Html]:
+    points = [np.zeros((0, 2))]
+    for graph in graphs:
+        points.append(graph.nodes.stack(["column_px", "row_px"])[graph.is_linked & (graph.section == section.index)])
+    low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
+    for hemisphere in (contours or {}).values():
+        if not hemisphere.pial.is_empty:
+            bounds = np.array(hemisphere.pial.bounds)
+            low, high = np.minimum(low, bounds[:2]), np.maximum(high, bounds[2:])
+    margin = 0.08 * float(max(high - low)) + 2
+    col0, row0 = (int(value) for value in np.floor(low - margin))
+    col1, row1 = (int(value) for value in np.ceil(high + margin))
+    if section.image is None:
+        return (row0, row1, col0, col1), Html("")
+    with open_image(section.image) as pyramid:
+        h, w = pyramid.shape
+        row0, col0, row1, col1 = max(row0, 0), max(col0, 0), min(row1, h), min(col1, w)
+        image, (x, y, width, height) = thumbnail(pyramid, (row0, row1, col0, col1), IMAGE_PX)
+    # pixel centres are at integers, so the first pixel's corner is at -0.5
+    place = {"x": x - 0.5, "y": y - 0.5, "width": width, "height": height}
+    return (row0, row1, col0, col1), tag("image", href=data_uri(image), preserveAspectRatio="none", **place)
+
+
+def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Html:
+    paths: list[Html] = []
+    for hemisphere in (contours or {}).values():
+        for kind, shape in (("white", hemisphere.white), ("pial", hemisphere.pial)):
+            line = _path(shape, tolerance_px)
+            paths.append(
+                tag("path", d=line, class_=kind, fill="none", stroke_width=1.6, vector_effect="non-scaling-stroke")
+            )
+    return join(paths)
+
+
+def _path(shape: MultiPolygon, tolerance_px: float) -> str:
+    lines = []
+    for polygon in shapely.get_parts(shape.simplify(tolerance_px)):
+        for ring in (polygon.exterior, *polygon.interiors):
+            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in np.asarray(ring.coords)[:-1, :2]) + "Z")
+    return "".join(lines)
+
+
+def _links(
+    section: Section, graphs: Sequence[CortexGraph], length_px: float
+) -> tuple[Html, list[tuple[str, str]], int, NDArray[np.float64]]:
+    """Return the ticks, one path an area; the areas met with their colours, largest first; number and obliqueness."""
+    ticks: dict[tuple[str, str], list[str]] = {}
+    angles = []
+    for graph in graphs:
+        chosen = np.flatnonzero(graph.is_linked & (graph.section == section.index))
+        colours = dict(zip(graph.labels.indices, map(css_colour, graph.labels.colours), strict=True))
+        columns, rows, turns, obliqueness = graph.nodes.stack(["column_px", "row_px", "angle_deg", "obliqueness_deg"])[
+            chosen
+        ].T
+        # angles are counter-clockwise with rows upwards, SVG's y runs downwards
+        dx, dy = length_px * np.cos(np.radians(turns)), -length_px * np.sin(np.radians(turns))
+        angles.append(obliqueness)
+        for i, label in enumerate(graph.annotation[chosen]):
+            key = (graph.labels.name(int(label)) if label else "no annotation", colours.get(int(label), NO_AREA))
+            # the zero-length stroke with round caps is the dot at the node
+            ticks.setdefault(key, []).append(f"M{columns[i]:.1f} {rows[i]:.1f}h0l{dx[i]:.1f} {dy[i]:.1f}")
+    order = sorted(ticks, key=lambda key: (key[1] == NO_AREA, -len(ticks[key])))
+    style = {"fill": "none", "stroke_linecap": "round", "vector_effect": "non-scaling-stroke"}
+    parts = []
+    for key in order:
+        title = tag("title", f"{key[0]}: {len(ticks[key])} links")
+        line = "".join(ticks[key])
+        parts.append(
+            tag(
+                "g",
+                title,
+                tag("path", d=line, stroke="#000000", stroke_width=3.2, **style),
+                tag("path", d=line, stroke=key[1], stroke_width=2, **style),
+            )
+        )
+    total = np.concatenate(angles) if angles else np.zeros(0)
+    return join(parts), order, len(total), total
+
+
+def _orientation(section: Section, box: tuple[int, int, int, int], size: float) -> Html:
+    row0, row1, col0, col1 = box
+    to_world = np.asarray(section.plane.to_world)
+    right, down = to_world[:, 0], to_world[:, 1]
+    middle_row, middle_col, gap = (row0 + row1) / 2, (col0 + col1) / 2, 0.9 * size
+    letters = [
+        (direction_letter(-right), col0 + gap, middle_row),
+        (direction_letter(right), col1 - gap, middle_row),
+        (direction_letter(-down), middle_col, row0 + gap),
+        (direction_letter(down), middle_col, row1 - gap),
+    ]
+    style = {"text_anchor": "middle", "dominant_baseline": "central", "font_size": 1.2 * size}
+    return join(outlined(text, x=f"{x:.1f}", y=f"{y:.1f}", **style) for text, x, y in letters)

@@ -1,0 +1,203 @@
+"""Turnable surfaces: meshes and node maps packed for the viewer in the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.graph.storage import CortexGraph, graph_folder
+from cytomesh.report.html import Html, Part, embed_json, join, tag
+from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap, node_maps
+from cytomesh.surface.gifti import read_surface
+from cytomesh.surface.mesh import Mesh
+
+MAX_NODES = 20_000
+SURFACE_TITLES = {"midthickness": "midsurface", "pial": "pial", "white": "white", "inflated": "inflated (display only)"}
+VIEWS = ("lateral", "medial", "dorsal", "ventral", "anterior", "posterior")
+
+
+def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
+    """Build the surface viewer with every graph and map of the run."""
+    maps = {graph.name: node_maps(run, graph) for graph in graphs}
+    limits = _shared_limits([item for items in maps.values() for item in items])
+    tables: list[dict[str, Any]] = []
+    packed = [_packed_graph(run, graph, maps[graph.name], limits, tables) for graph in graphs]
+    data = {"graphs": packed, "tables": tables, "surfaces": SURFACE_TITLES}
+    groups = {item.group for items in maps.values() for item in items}
+    second = next((group for group in ("prediction", "parcels", "morphometry") if group in groups), "morphometry")
+    reduced = [graph.name for graph in graphs if graph.n_nodes > MAX_NODES]
+    note = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
+    intro = tag(
+        "p",
+        "Drag to turn, scroll to zoom; both panels turn together. Every node colours its own cell of the mesh, so area "
+        "borders run halfway between nodes and nothing is interpolated across them. Choose an area in a legend to "
+        f"highlight it (colour alone does not tell many areas apart). Coordinates: world space, mm, RAS.{note}",
+    )
+    bar = tag(
+        "div",
+        tag("label", "Hemisphere ", tag("select", class_="graph")),
+        tag("label", "Surface ", tag("select", class_="surface")),
+        tag(
+            "span",
+            *(tag("button", view, type="button", data_view=view) for view in VIEWS),
+            class_="views",
+            role="group",
+            aria_label="view",
+        ),
+        tag("label", tag("input", type="checkbox", class_="borders", checked=True), " area borders"),
+        class_="bar",
+    )
+    panels = tag("div", _panel("areas"), _panel(second), class_="panels")
+    return Part("surfaces", "Surfaces", join([intro, tag("div", bar, panels, embed_json(data), id="viewer")]))
+
+
+def _panel(group: str) -> Html:
+    return tag(
+        "div",
+        tag("label", "Map ", tag("select", class_="map")),
+        tag("div", class_="scene"),
+        tag("div", class_="legend"),
+        class_="view-panel",
+        data_group=group,
+    )
+
+
+def _packed_graph(
+    run: Path,
+    graph: CortexGraph,
+    maps: Sequence[NodeMap],
+    limits: dict[str, tuple[float, float]],
+    tables: list[dict[str, Any]],
+) -> dict[str, Any]:
+    keep, faces = reduced_mesh(graph.mesh, MAX_NODES)
+    surfaces = {"midthickness": graph.mesh.vertices}
+    for kind in ("pial", "white"):
+        path = graph_folder(run, graph.name) / f"{kind}.surf.gii"
+        if path.is_file():
+            surfaces[kind] = read_surface(path).vertices
+    points = {kind: vertices[keep] for kind, vertices in surfaces.items()}
+    points["inflated"] = inflated(points["midthickness"], faces)
+    return {
+        "name": graph.name,
+        "title": f"{graph.brain}, {'left' if graph.hemisphere == 'L' else 'right'} hemisphere ({graph.brain_role} brain)",
+        "hemisphere": graph.hemisphere,
+        "faces": pack(faces.astype(np.uint16 if len(keep) <= 65535 else np.uint32)),
+        "surfaces": {kind: _packed_points(vertices) for kind, vertices in points.items()},
+        "nodes": pack(keep.astype(np.uint32)) if len(keep) < graph.n_nodes else None,
+        "maps": [_packed_map(item, keep, limits, tables) for item in maps],
+    }
+
+
+def _packed_points(vertices: NDArray[np.float64]) -> dict[str, Any]:
+    # 16 bits over the bounding box: about 3 micrometres on a human hemisphere
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    step = np.maximum(high - low, 1e-9) / 65535
+    steps = np.round((vertices - low) / step).astype(np.uint16)
+    return {"low": low.round(4).tolist(), "step": step.tolist(), "points": pack(steps)}
+
+
+def _packed_map(
+    item: NodeMap, keep: NDArray[np.int64], limits: dict[str, tuple[float, float]], tables: list[dict[str, Any]]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"title": item.title, "group": item.group}
+    if isinstance(item, LabelMap):
+        rows = {index: row for row, index in enumerate(item.table.indices, start=1)}
+        values = np.array([rows.get(int(value), 0) for value in item.values[keep]], np.uint16)
+        return {
+            **facts,
+            "kind": "labels",
+            "none": item.none,
+            "table": _table_number(item.table, tables),
+            "values": pack(values),
+        }
+    low, high = limits[item.title]
+    scaled = np.clip((item.values[keep] - low) / (high - low), 0, 1) * 65534
+    values = np.where(np.isfinite(scaled), scaled, 65535).round().astype(np.uint16)
+    return {
+        **facts,
+        "kind": "scalars",
+        "unit": item.unit,
+        "low": low,
+        "high": high,
+        "colours": list(item.colours),
+        "values": pack(values),
+    }
+
+
+def _table_number(table: LabelTable, tables: list[dict[str, Any]]) -> int:
+    entry = {"names": list(table.names), "colours": [css_colour(rgba) for rgba in table.colours]}
+    if entry not in tables:
+        tables.append(entry)
+    return tables.index(entry)
+
+
+def _shared_limits(maps: Sequence[NodeMap]) -> dict[str, tuple[float, float]]:
+    limits: dict[str, tuple[float, float]] = {}
+    for title in {item.title for item in maps if isinstance(item, ScalarMap)}:
+        same = [item for item in maps if isinstance(item, ScalarMap) and item.title == title]
+        fixed = [item.limits for item in same if item.limits is not None]
+        values = np.concatenate([item.values[np.isfinite(item.values)] for item in same])
+        if fixed:
+            low, high = min(pair[0] for pair in fixed), max(pair[1] for pair in fixed)
+        elif values.size:
+            low, high = (float(value) for value in np.percentile(values, (2, 98)))
+        else:
+            low, high = 0.0, 1.0
+        limits[title] = (low, high if high > low else low + 1.0)
+    return limits
+
+
+def reduced_mesh(mesh: Mesh, n_nodes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Reduce a mesh for display to about `n_nodes` of its own vertices.
+
+    Returns
+    -------
+    keep : (k,) int64
+        Vertices that are shown; all of them if the mesh is small enough.
+    faces : (m, 3) int64
+        Triangles between them (rows of `keep`).
+    """
+    if mesh.n_vertices <= n_nodes:
+        return np.arange(mesh.n_vertices), mesh.faces
+    import pyvista as pv
+
+    solid = pv.PolyData.from_regular_faces(mesh.vertices, mesh.faces)
+    reduced = solid.decimate(1 - n_nodes / mesh.n_vertices)
+    nearest = cKDTree(mesh.vertices).query(np.asarray(reduced.points))[1]
+    keep, place = np.unique(nearest, return_inverse=True)
+    faces = place[reduced.regular_faces]
+    is_whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return keep.astype(np.int64), faces[is_whole].astype(np.int64)
+
+
+def inflated(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: int = 120) -> NDArray[np.float64]:
+    """Smooth a surface by neighbour averaging until sulci open, keeping its centre and spread; (n, 3) mm."""
+    n = len(vertices)
+    i, j = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).T
+    links = sp.csr_matrix((np.ones(2 * len(i)), (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
+    links.data[:] = 1.0
+    degree = np.maximum(np.asarray(links.sum(axis=1)), 1.0)
+    smooth = vertices
+    for _ in range(rounds):
+        smooth = 0.3 * smooth + 0.7 * (links @ smooth) / degree
+    centre, spread = vertices.mean(axis=0), vertices.std(axis=0)
+    return (smooth - smooth.mean(axis=0)) / np.maximum(smooth.std(axis=0), 1e-9) * spread + centre
+
+
+def pack(array: NDArray[Any]) -> dict[str, str]:
+    """Return a little-endian array as base64, with the name of the typed array that reads it."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return {"type": f"{array.dtype.name.capitalize()}Array", "data": base64.b64encode(little.tobytes()).decode()}
+
+
+def css_colour(rgba: NDArray[np.float64]) -> str:
+    """Return a colour of a label table as `#rrggbb`."""
+    return "#" + "".join(f"{round(255 * float(value)):02x}" for value in np.clip(rgba[:3], 0, 1))

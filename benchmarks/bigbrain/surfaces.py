@@ -8,16 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyvista
-from numpy.typing import NDArray
-
 from benchmarks.bigbrain.nodes import load_nodes, surfaces
 from benchmarks.bigbrain.run import built_run
 from benchmarks.common import Options, Result, main
 from cytomesh.core.files import read_json
 from cytomesh.graph.storage import graph_folder, load_surface
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.quality import self_intersections, surface_distances
 
 COLUMNS = (
     "surface",
@@ -27,31 +24,24 @@ COLUMNS = (
     "p95 ",
     "Euler",
     "pieces",
+    "crossing pairs",
     "area/true",
     "volume/true",
 )
 
 
-def point_to_surface(points: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:
-    """Return the exact distance of each point to a mesh, (n,) mm (VTK's static cell locator)."""
-    cells = np.column_stack([np.full(mesh.n_faces, 3), mesh.faces]).ravel()
-    target = pyvista.PolyData(mesh.vertices, cells)
-    _, nearest = target.find_closest_cell(points, return_closest_point=True)
-    return np.asarray(np.linalg.norm(np.asarray(nearest) - points, axis=1), np.float64)
-
-
 def compare(name: str, built: Mesh, truth: Mesh) -> list[Any]:
     """Return one row of the table."""
-    to_truth = point_to_surface(built.vertices, truth)
-    from_truth = point_to_surface(truth.vertices, built)
+    distances = surface_distances(built, truth)
     return [
         name,
-        float(to_truth.mean()),
-        float(np.percentile(to_truth, 95)),
-        float(from_truth.mean()),
-        float(np.percentile(from_truth, 95)),
+        distances.forward_mean_mm,
+        distances.forward_p95_mm,
+        distances.backward_mean_mm,
+        distances.backward_p95_mm,
         built.euler_number,
         built.n_components,
+        len(self_intersections(built)),
         built.area_mm2 / truth.area_mm2,
         built.volume_mm3 / truth.volume_mm3,
     ]

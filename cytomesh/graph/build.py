@@ -80,6 +80,9 @@ def build_graphs(
         todo = [task for task in tasks if not (resume and is_finished(_marker(task), task.key))]
         for task in todo:
             _marker(task).unlink(missing_ok=True)
+            # what a killed run left half-written; the stage's lock says that nobody is writing
+            for leftover in _marker(task).parent.glob(".partial-*"):
+                leftover.unlink()
         for task, seconds in zip(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):

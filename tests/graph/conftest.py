@@ -110,6 +110,12 @@ def write_study(folder: Path, missing: tuple[int, ...] = ()) -> Path:
     return folder / "study.yaml"
 
 
+@pytest.fixture(scope="session")
+def write_ellipsoids() -> Callable[..., Path]:
+    """The function that writes the study into a folder of choice."""
+    return write_study
+
+
 @pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes the study of nested ellipsoids and returns its manifest."""

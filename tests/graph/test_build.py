@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import ContourError, QualityError
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.storage import load_graph, load_graphs, load_surface
+
+SETTINGS = ("surface.voxel_mm=0.5", "surface.edge_length_mm=1.5")
+NAME = "B01_hemi-L"
+
+
+def settings(*overrides: str) -> BuildGraphConfig:
+    return load_config(BuildGraphConfig, None, [*SETTINGS, *overrides])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, write_ellipsoids):
+    """A finished run of the ellipsoid study with one missing section: (run, summary)."""
+    folder = tmp_path_factory.mktemp("built")
+    manifest = write_ellipsoids(folder / "study", missing=(8,))
+    return folder / "run", build_graphs(manifest, folder / "run", settings(), workers=1)
+
+
+def test_surfaces_are_the_ellipsoids(built):
+    run, summary = built
+    assert summary[NAME]["euler_number"] == 2
+    for kind, axes in (("pial", (12.0, 9.0, 10.0)), ("white", (9.5, 6.5, 7.5))):
+        mesh = load_surface(run, NAME, kind)
+        assert mesh.euler_number == 2 and mesh.is_closed
+        assert mesh.volume_mm3 == pytest.approx(4 / 3 * np.pi * np.prod(axes), rel=0.04)
+    thickness = load_graph(run / "graphs" / NAME).nodes["thickness_mm"]
+    assert np.median(thickness) == pytest.approx(2.5, abs=0.3)
+
+
+def test_every_column_of_the_node_table_is_there(built):
+    graph = load_graphs(built[0])[0]
+    assert graph.nodes.metadata["brain_role"] == "train" and graph.nodes.metadata["study"] == "ellipsoids"
+    assert graph.nodes.units["column_px"] == "px"
+    assert graph.reference == pytest.approx(graph.positions)
+    linked = graph.is_linked
+    assert linked.mean() > 0.9
+    assert (graph.nodes["link_reason"][linked] == "").all() and (graph.nodes["link_reason"][~linked] != "").all()
+    for name in ("column_px", "row_px", "angle_deg", "obliqueness_deg", "distance_mm"):
+        assert np.isfinite(graph.nodes[name][linked]).all() and np.isnan(graph.nodes[name][~linked]).all()
+    assert (graph.nodes["curvature_per_mm"] > 0).mean() > 0.95
+    assert graph.nodes["area_mm2"].sum() == pytest.approx(graph.mesh.area_mm2)
+
+
+def test_links_point_outward_and_annotation_follows_the_side(built):
+    graph = load_graphs(built[0])[0]
+    linked = graph.is_linked & (np.abs(graph.positions[:, 1]) < 5.0)
+    outward = np.degrees(np.arctan2(graph.positions[:, 2], graph.positions[:, 0]))[linked]
+    assert np.abs((graph.nodes["angle_deg"][linked] - outward + 180) % 360 - 180).max() < 30
+    column = graph.nodes["column_px"]
+    clear = linked & (np.abs(column - 149.5) > 2)
+    assert (graph.annotation[clear] == np.where(column[clear] < 149.5, 1, 2)).all()
+    roles = graph.section_role[linked]
+    assert (roles == np.where(graph.section[linked] % 4 == 0, "test", "train")).all()
+
+
+def test_a_missing_section_is_bridged_by_its_neighbours(built):
+    graph = load_graphs(built[0])[0]
+    assert 8 not in graph.section
+    near = graph.is_linked & (np.abs(graph.positions[:, 1] + 1.5) < 0.4)
+    assert near.any() and set(graph.section[near]) == {7, 9}
+
+
+def test_the_quality_record_and_the_study_are_written(built):
+    run, _ = built
+    qc = json.loads((run / "graphs" / NAME / "qc.json").read_text())
+    assert qc["unusable_sections"] == {"8": "missing"} and qc["skipped_sections"] == []
+    assert qc["links"]["share_linked_of_reachable"] > 0.9 and qc["links"]["max_distance_mm"] == pytest.approx(1.0)
+    assert read_study_path(run).name == "study.yaml"
+    assert (run / "graphs" / "config.yaml").is_file() and (run / "graphs" / "provenance.json").is_file()
+
+
+def test_finished_hemispheres_are_kept_and_changed_inputs_are_not(make_study, tmp_path):
+    manifest, run = make_study(), tmp_path / "run"
+    build_graphs(manifest, run, settings(), workers=1)
+    marker = run / "graphs" / NAME / "nodes.parquet"
+    before = marker.stat().st_mtime_ns
+    assert not build_graphs(manifest, run, settings(), workers=1)[NAME]["is_new"]
+    assert marker.stat().st_mtime_ns == before
+    contours = manifest.parent / "data" / "03.geojson"
+    os.utime(contours, ns=(1, 1))
+    assert build_graphs(manifest, run, settings(), workers=1)[NAME]["is_new"]
+    assert build_graphs(manifest, run, settings("links.max_distance_mm=0.4"), workers=1)[NAME]["is_new"]
+
+
+def test_same_input_same_bytes(make_study, tmp_path):
+    manifest = make_study()
+    for name in ("a", "b"):
+        build_graphs(manifest, tmp_path / name, settings(), workers=1)
+    first, second = (load_graphs(tmp_path / name)[0] for name in ("a", "b"))
+    assert first.digest == second.digest
+
+
+def test_a_bad_section_stops_the_stage_or_is_listed(make_study, tmp_path, cytomesh):
+    manifest = make_study()
+    (manifest.parent / "data" / "10.geojson").write_text("not contours")
+    with pytest.raises(ContourError, match=r"10\.geojson"):
+        build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+    assert not (tmp_path / "run" / "graphs" / NAME / "qc.json").exists()
+    options = [part for override in SETTINGS for part in ("--set", override)]
+    code, out, err = cytomesh(
+        "build-graph", manifest, "--out", tmp_path / "run", *options, "--on-bad-section", "skip", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)[NAME]["n_skipped_sections"] == 1
+    qc = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())
+    assert qc["skipped_sections"][0]["section"] == 10 and "10.geojson" in qc["skipped_sections"][0]["problem"]
+    assert 10 not in load_graphs(tmp_path / "run")[0].section
+
+
+def test_failed_checks_fail_the_stage_and_leave_no_graph(make_study, tmp_path, cytomesh):
+    manifest = make_study()
+    strict = settings("links.max_reach_mm=0.01")
+    with pytest.raises(QualityError, match="image links for"):
+        build_graphs(manifest, tmp_path / "run", strict, workers=1)
+    assert not (tmp_path / "run" / "graphs" / NAME / "qc.json").exists()
+    code, _, err = cytomesh("build-graph", manifest, "--out", tmp_path / "run", "--set", "surface.voxel=1")
+    assert code == 1 and "voxel_mm" in err
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_whole_files_and_goes_on(make_study, tmp_path):
+    manifest, run = make_study(), tmp_path / "run"
+    options = [part for override in SETTINGS for part in ("--set", override)]
+    command = [
+        sys.executable,
+        "-m",
+        "cytomesh",
+        "build-graph",
+        str(manifest),
+        "--out",
+        str(run),
+        "--workers",
+        "1",
+        *options,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = run / "graphs" / NAME
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for path in folder.glob("[!.]*.surf.gii"):
+        load_surface(run, NAME, path.name.removesuffix(".surf.gii"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert load_graphs(run)[0].n_nodes > 100
+    assert not list(folder.glob(".partial-*"))

@@ -162,6 +162,8 @@ class PretrainConfig(Config):
     """Arithmetic of the encoder on a GPU; the loss, and everything on a CPU, is float32."""
     device: Device = "auto"
     """Where to compute."""
+    threads: PositiveInt | None = None
+    """Threads a rank that compute; the processors of the machine are shared between its ranks unless given."""
     readers: PositiveInt = 1
     """Threads a rank that read patches ahead."""
     log_every: PositiveInt = 20

@@ -29,7 +29,7 @@ from cytomesh.pretrain.trainer import Trainer
 from cytomesh.study.study import Study, open_study
 
 # Settings that change how fast or how often, not what comes out.
-NOT_IN_KEY = {"device", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
+NOT_IN_KEY = {"device", "threads", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
 
 
 def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool = True) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool
     data_key = digest([graph.digest for graph in graphs if graph.brain_role in settings.sampling.roles])
     key = digest(settings.model_dump(mode="json", exclude=NOT_IN_KEY), data_key)
     folder = run / "encoders" / name
-    with world(settings.device) as here, _directory(folder, settings, here):
+    with world(settings.device, settings.threads) as here, _directory(folder, settings, here):
         if resume and is_finished(folder / "finished.json", key):
             log(f"{name}: finished before, kept")
             summary: dict[str, Any] = read_json(folder / "summary.json")

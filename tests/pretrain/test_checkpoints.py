@@ -1,0 +1,52 @@
+"""Checkpoints: the last few are kept, damage is recognised, other settings are another run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cytomesh.core.errors import CheckpointError
+from cytomesh.pretrain.checkpoints import Checkpoint, clear_checkpoints, list_checkpoints, load_last, save_checkpoint
+
+
+def checkpoint(step: int, key: str = "a") -> Checkpoint:
+    return Checkpoint(key, step, {"weight": torch.full((50,), float(step))}, {"state": {0: torch.ones(2)}}, {})
+
+
+def test_last_ones_are_kept(tmp_path):
+    for step in (5, 10, 100, 15):
+        save_checkpoint(tmp_path, checkpoint(step), keep=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000015.pt", "step-00000100.pt"]
+    found = load_last(tmp_path, "a")
+    assert found.step == 100
+    assert torch.equal(found.model["weight"], torch.full((50,), 100.0))
+
+
+def test_other_settings_are_another_run(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    assert load_last(tmp_path, "b") is None
+    assert load_last(tmp_path / "nothing", "a") is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_truncated_checkpoint_is_one_clear_error(tmp_path, share):
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    path = save_checkpoint(tmp_path, checkpoint(2), keep=2)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(CheckpointError, match=r"step-00000002\.pt.*truncated.*step-00000001\.pt") as caught:
+        load_last(tmp_path, "a")
+    assert "delete this file" in caught.value.hint
+    path.unlink()
+    assert load_last(tmp_path, "a").step == 1
+
+
+def test_file_of_something_else(tmp_path):
+    torch.save({"step": 1}, tmp_path / "step-00000001.pt")
+    with pytest.raises(CheckpointError, match="--no-resume"):
+        load_last(tmp_path, "a")
+
+
+def test_clear(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    clear_checkpoints(tmp_path)
+    assert list_checkpoints(tmp_path) == []

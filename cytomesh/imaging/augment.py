@@ -71,6 +71,8 @@ class Augmentation:
         (n, c, s, s) float32 tensor, (intensity in 0..1 - mean) / std.
         """
         config, n = self.config, len(batch)
+        if not n:  # affine_grid refuses empty batches
+            return self.normalise(batch)
         uniform = torch.rand(n, 16, generator=generator, device=generator.device).to(batch.device)
         noise_seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         images = to_unit(batch)
@@ -154,7 +156,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
         Standard deviations in pixels; 0 leaves an image as it is.
     """
     height, width = images.shape[-2:]
-    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1) if len(images) else 0
+    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1)
     if radius < 1:
         return images
     at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)

@@ -72,7 +72,8 @@ def read_patches(
         high = np.minimum(np.ceil(centres[group].max(axis=0) + reach) + 1, level.shape).astype(int)
         if (high <= low).any():
             continue
-        window = pyramid.read(index, int(low[0]), int(high[0]), int(low[1]), int(high[1]))
+        # One memory layout, so that the kernel is compiled once.
+        window = np.ascontiguousarray(pyramid.read(index, int(low[0]), int(high[0]), int(low[1]), int(high[1])))
         _sample(window, centres[group] - low, angles[group], step_level, n_samples, background, group, out)
     return out
 

@@ -102,7 +102,7 @@ class Pyramid:
 
     def _open_plain(self) -> None:
         with Image.open(self.path) as image:
-            array = np.asarray(image.convert("L" if self.n_channels == 1 else "RGB"))
+            array = np.array(image.convert("L" if self.n_channels == 1 else "RGB"))
         arrays = [array.reshape(*array.shape[:2], self.n_channels)]
         while max(arrays[-1].shape[:2]) >= 2 * SMALLEST_PX:
             arrays.append(halve(arrays[-1]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import shapely
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, mapping, shape
@@ -176,7 +177,8 @@ def _read_feature(
         problems.append(ContourError(path, place, found=found, expected="a closed ring (Polygon or MultiPolygon)"))
         return
     try:
-        parts = list(_multi(shape(geometry)).geoms)
+        with np.errstate(invalid="ignore"):
+            parts = list(_multi(shape(geometry)).geoms)
         is_finite = all(_is_finite(part) for part in parts)
     except (ValueError, TypeError, KeyError, IndexError, shapely.errors.ShapelyError) as cause:
         problems.append(

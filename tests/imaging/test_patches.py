@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.ndimage import map_coordinates
+
+from cytomesh.core.errors import ImageError
+from cytomesh.imaging.patches import choose_level, patch_grid, read_patches
+from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+
+UM = 20.0
+
+
+@pytest.fixture(scope="module")
+def image():
+    """A smooth random image, so that interpolation is well behaved."""
+    rng = np.random.default_rng(1)
+    coarse = rng.uniform(30, 220, (14, 18))
+    at = np.mgrid[:300, :400] / 25.0
+    return map_coordinates(coarse, at, order=3).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pyramid(image, tmp_path_factory):
+    path = tmp_path_factory.mktemp("patches") / "a.ome.zarr"
+    write_ome_zarr(path, image, UM, n_levels=3)
+    with open_image(path) as pyramid:
+        yield pyramid
+
+
+def test_pial_up_at_full_resolution_is_the_plain_window(pyramid, image):
+    even = read_patches(pyramid, UM, np.array([[100.5, 80.5]]), np.array([90.0]), 64, UM)
+    np.testing.assert_array_equal(even[0, 0], image[49:113, 69:133])
+    odd = read_patches(pyramid, UM, np.array([[100.0, 80.0]]), np.array([90.0]), 33, UM)
+    np.testing.assert_array_equal(odd[0, 0], image[64:97, 84:117])
+
+
+@pytest.mark.parametrize(("angle", "turns"), [(0, 1), (90, 0), (180, -1), (270, 2), (-90, 2), (360, 1)])
+def test_quarter_turns_are_rotations_of_the_array(pyramid, image, angle, turns):
+    patch = read_patches(pyramid, UM, np.array([[100.5, 80.5]]), np.array([float(angle)]), 64, UM)
+    np.testing.assert_array_equal(patch[0, 0], np.rot90(image[49:113, 69:133], turns))
+
+
+@settings(max_examples=20)
+@given(st.floats(-360, 360))
+def test_pial_side_is_up(tmp_path_factory, angle):
+    """The image is bright on the pial side of its centre: so is the upper half of the patch, whatever the angle."""
+    rows, columns = np.mgrid[:101, :101] - 50.0
+    towards_pial = columns * np.cos(np.deg2rad(angle)) - rows * np.sin(np.deg2rad(angle))
+    path = tmp_path_factory.mktemp("pial") / "a.png"
+    Image.fromarray(np.where(towards_pial > 0, 200, 40).astype(np.uint8)).save(path)
+    with open_image(path) as pyramid:
+        patch = read_patches(pyramid, UM, np.array([[50.0, 50.0]]), np.array([angle]), 40, UM)[0, 0]
+    assert (patch[:18] == 200).all() and (patch[22:] == 40).all()
+
+
+@pytest.mark.parametrize("angle", [0.0, 17.0, 90.0, 133.3, -71.0])
+def test_rotation_equals_scipy(pyramid, image, angle):
+    centres = np.array([[150.2, 140.9], [200.7, 99.1]])
+    patches = read_patches(pyramid, UM, centres, np.full(2, angle), 48, UM)
+    for patch, centre in zip(patches, centres, strict=True):
+        columns, rows = np.moveaxis(centre + patch_grid(angle, 48, 1.0), -1, 0)
+        expected = map_coordinates(image.astype(float), [rows, columns], order=1)
+        assert np.abs(patch[0] - expected).max() < 0.51
+
+
+def by_supersampling(image, centre, angle, size, step, k):
+    """Mean of k x k bilinear samples a target pixel of the full-resolution image, the obvious way."""
+    fine = patch_grid(angle, size * k, step / k) + centre
+    samples = map_coordinates(image.astype(float), [fine[..., 1], fine[..., 0]], order=1, cval=255.0)
+    return samples.reshape(size, k, size, k).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("um_per_px", [25.0, 40.0, 62.5, 80.0])
+def test_coarser_patches_are_area_means_of_the_full_resolution(pyramid, image, um_per_px):
+    """Whatever level was read: a half-pixel mistake between levels would show as several grey values."""
+    centre, angle = np.array([200.3, 151.7]), 33.0
+    patch = read_patches(pyramid, UM, centre[None], np.array([angle]), 40, um_per_px)[0, 0]
+    expected = by_supersampling(image, centre, angle, 40, um_per_px / UM, 8)
+    assert np.abs(patch - expected).mean() < 0.8
+    assert np.abs(patch - expected).max() < 5
+
+
+def test_fine_detail_does_not_alias(tmp_path):
+    stripes = np.where(np.arange(400) % 2, 255, 0).astype(np.uint8)[None].repeat(400, 0)
+    write_ome_zarr(tmp_path / "a.ome.zarr", stripes, UM, n_levels=1)
+    with open_image(tmp_path / "a.ome.zarr") as pyramid:
+        patch = read_patches(pyramid, UM, np.array([[200.0, 200.0]]), np.array([90.0]), 32, 4 * UM)
+    assert np.abs(patch.astype(int) - 128).max() <= 2
+
+
+def test_outside_the_image_is_background(pyramid, image):
+    centres = np.array([[0.0, 0.0], [-5000.0, 80.0], [399.0, 299.0]])
+    patches = read_patches(pyramid, UM, centres, np.full(3, 90.0), 33, UM)
+    np.testing.assert_array_equal(patches[0, 0, 16:, 16:], image[:17, :17])
+    assert (patches[0, 0, :16] == 255).all() and (patches[0, 0, :, :16] == 255).all()
+    assert (patches[1] == 255).all()
+    np.testing.assert_array_equal(patches[2, 0, :17, :17], image[-17:, -17:])
+    dark = read_patches(pyramid, UM, centres, np.full(3, 90.0), 33, UM, background=7)
+    assert (dark[1] == 7).all()
+
+
+def test_channels_and_order_are_kept(tmp_path, image):
+    rgb = np.dstack([image, 255 - image, image // 2])
+    write_ome_zarr(tmp_path / "a.ome.zarr", rgb, UM)
+    rng = np.random.default_rng(0)
+    centres, angles = rng.uniform(0, 300, (20, 2)), rng.uniform(0, 360, 20)
+    with open_image(tmp_path / "a.ome.zarr", cache_bytes=0) as pyramid:
+        together = read_patches(pyramid, UM, centres, angles, 16, 30.0)
+        alone = [read_patches(pyramid, UM, centres[i : i + 1], angles[i : i + 1], 16, 30.0)[0] for i in range(20)]
+    assert together.shape == (20, 3, 16, 16)
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_patches_do_not_depend_on_how_they_are_grouped(pyramid, monkeypatch):
+    rng = np.random.default_rng(0)
+    centres, angles = rng.uniform(0, 300, (50, 2)), rng.uniform(0, 360, 50)
+    expected = read_patches(pyramid, UM, centres, angles, 16, 45.0)
+    monkeypatch.setattr("cytomesh.imaging.patches.CELL_PX", 37)
+    np.testing.assert_array_equal(read_patches(pyramid, UM, centres, angles, 16, 45.0), expected)
+
+
+def test_level_is_the_coarsest_that_is_fine_enough():
+    scales = (1.0, 2.0, 4.0)
+    assert [choose_level(scales, step) for step in (0.5, 1.0, 1.9, 1.99, 2.0, 3.9, 4.0, 50.0)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+        2,
+        2,
+    ]
+
+
+def test_no_patch_and_wrong_input(pyramid):
+    assert read_patches(pyramid, UM, np.empty((0, 2)), np.empty(0), 16, UM).shape == (0, 1, 16, 16)
+    with pytest.raises(ImageError, match="finite"):
+        read_patches(pyramid, UM, np.array([[np.nan, 1.0]]), np.zeros(1), 16, UM)
+    with pytest.raises(ImageError, match="one angle each"):
+        read_patches(pyramid, UM, np.zeros((2, 2)), np.zeros(1), 16, UM)

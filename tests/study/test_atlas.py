@@ -1,0 +1,127 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from cytomesh.core.errors import AtlasError
+from cytomesh.core.labels import LabelTable
+from cytomesh.study import atlas as atlas_module
+from cytomesh.study.atlas import Atlas, load_atlas, read_labels, write_labels, write_probability_maps
+from cytomesh.study.manifest import AtlasConfig
+
+LABELS = LabelTable.from_names(["V1", "V2", "M1"])
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """Random probabilities on an oblique 2 mm grid: (path, values, affine)."""
+    rng = np.random.default_rng(3)
+    values = rng.uniform(0, 1, (8, 9, 10, 3)).astype(np.float32)
+    values[..., 2] = 0
+    values[2:4, 2:4, 2:4, 2] = 0.5
+    affine = np.array([[2.0, 0.1, 0, -8], [-0.1, 2.0, 0, -9], [0, 0, 2.0, -10], [0, 0, 0, 1]])
+    write_probability_maps(tmp_path / "pmaps.nii.gz", values, affine)
+    return tmp_path / "pmaps.nii.gz", values, nib.load(tmp_path / "pmaps.nii.gz").affine
+
+
+def by_scipy(values, affine, positions):
+    grid = (np.c_[positions, np.ones(len(positions))] @ np.linalg.inv(affine).T)[:, :3].T
+    return np.stack([map_coordinates(values[..., j], grid, order=1, mode="grid-constant") for j in range(3)], 1)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 28])
+def test_sampling_equals_scipy(maps, block_bytes, monkeypatch):
+    monkeypatch.setattr(atlas_module, "BLOCK_BYTES", block_bytes)
+    path, values, affine = maps
+    positions = np.random.default_rng(0).uniform(-9, 9, (500, 3))
+    sampled = Atlas(LABELS, path, "MNI").sample(positions)
+    assert sampled.shape == (500, 3) and sampled.dtype == np.float32
+    np.testing.assert_allclose(sampled.toarray(), by_scipy(values, affine, positions), atol=1e-5)
+    assert sampled[:, 2].nnz < 100  # absent areas are not stored
+
+
+def test_one_file_an_area_equals_one_file(maps, tmp_path):
+    path, values, affine = maps
+    for j, name in enumerate(("V1", "V2")):
+        nib.save(nib.Nifti1Image(values[..., j], affine), tmp_path / f"{name}.nii")
+    positions = np.random.default_rng(0).uniform(-7, 7, (50, 3))
+    separate = Atlas(LABELS, {"V2": tmp_path / "V2.nii", "V1": tmp_path / "V1.nii"}, "MNI")
+    separate.check()
+    both = Atlas(LABELS, path, "MNI").sample(positions).toarray()
+    np.testing.assert_allclose(separate.sample(positions).toarray()[:, :2], both[:, :2])
+    assert separate.sample(positions)[:, 2].nnz == 0
+
+
+def test_unknown_area_name(tmp_path):
+    with pytest.raises(AtlasError, match="atlas.probability_maps: found unknown area 'V9', expected one of V1, V2, M1"):
+        Atlas(LABELS, {"V9": tmp_path / "V9.nii"}, "MNI")
+
+
+def test_map_in_another_space(maps, tmp_path):
+    settings = AtlasConfig(labels="labels.tsv", probability_maps="pmaps.nii.gz", space="Colin27")
+    with pytest.raises(AtlasError, match="atlas.space: found 'Colin27', expected the study's space 'MNI'"):
+        load_atlas(settings, LABELS, "MNI", tmp_path / "study.yaml")
+
+
+def test_positions_elsewhere_mean_another_space(maps):
+    with pytest.raises(AtlasError, match=r"100 % of the positions outside the map's grid.*to_reference"):
+        Atlas(LABELS, maps[0], "MNI").sample(np.full((10, 3), 80.0))
+
+
+@pytest.mark.parametrize("value", [50.0, -0.2, np.nan])
+def test_values_that_are_no_probabilities(maps, value):
+    path, values, affine = maps
+    values[1, 2, 3, 1] = value
+    write_probability_maps(path, values, affine)
+    atlas = Atlas(LABELS, path, "MNI")
+    for use in (atlas.check, lambda: atlas.sample(np.zeros((1, 3)))):
+        with pytest.raises(AtlasError, match="area 'V2': found values from"):
+            use()
+
+
+def test_maps_that_do_not_fit(maps, tmp_path):
+    path, values, _ = maps
+    with pytest.raises(AtlasError, match=r"expected a 4D map with 2 volumes"):
+        Atlas(LabelTable.from_names(["a", "b"]), path, "MNI").check()
+    with pytest.raises(AtlasError, match="expected a 3D map"):
+        Atlas(LABELS, {"V1": path}, "MNI").check()
+    with pytest.raises(AtlasError, match="no such probability map"):
+        Atlas(LABELS, tmp_path / "none.nii", "MNI").check()
+    (tmp_path / "bad.nii").write_bytes(b"nothing")
+    with pytest.raises(AtlasError, match="cannot be read"):
+        Atlas(LABELS, tmp_path / "bad.nii", "MNI").check()
+    image = nib.Nifti1Image(values[..., 0], None)
+    nib.save(image, tmp_path / "nowhere.nii")
+    with pytest.raises(AtlasError, match="no orientation"):
+        Atlas(LABELS, {"V1": tmp_path / "nowhere.nii"}, "MNI").check()
+
+
+def test_atlas_may_be_labels_only(tmp_path):
+    assert load_atlas(AtlasConfig(labels="l.tsv", space="MNI"), LABELS, "MNI", tmp_path / "study.yaml") is None
+
+
+def test_label_tables_round_trip(tmp_path):
+    write_labels(tmp_path / "labels.tsv", LABELS)
+    read = read_labels(tmp_path / "labels.tsv")
+    assert read.names == LABELS.names and read.indices == LABELS.indices
+    np.testing.assert_allclose(read.colours, LABELS.colours, atol=0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("index\tname\tr\tg\tb\n1\tV1\t0\t0\t0\n", "no column a"),
+        ("index\tname\tr\tg\tb\ta\nx\tV1\t0\t0\t0\t255\n", "line 2"),
+        ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t999\t255\n", "line 2: found colour or name out of range"),
+        ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t9\t255\n1\tV2\t0\t0\t9\t255\n", "positive, unique"),
+        ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t9\t255\n2\tV1\t0\t0\t9\t255\n", "names listed twice: V1"),
+        ("", "no column"),
+    ],
+)
+def test_wrong_label_tables(tmp_path, text, message):
+    path = tmp_path / "labels.tsv"
+    path.write_text(text)
+    with pytest.raises(AtlasError, match=message):
+        read_labels(path)
+    with pytest.raises(AtlasError, match="no such label table"):
+        read_labels(tmp_path / "none.tsv")

@@ -1,0 +1,105 @@
+import numpy as np
+import yaml
+from PIL import Image
+from shapely.geometry import box
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.study.atlas import write_labels
+from cytomesh.study.check import check_study
+from cytomesh.study.contours import write_contours
+
+
+def places(report):
+    return [f"{problem.source.rsplit('/', 1)[-1]}|{problem.place}|{problem.found}" for problem in report.problems]
+
+
+def test_a_good_study_has_no_problem(study_folder):
+    report = check_study(study_folder.manifest)
+    assert report.problems == ()
+    brain = report.brains[0]
+    assert (brain.n_sections, brain.n_images, brain.n_contours, brain.n_annotations, brain.n_missing) == (4, 3, 3, 1, 1)
+    assert (brain.first_mm, brain.last_mm) == (0.5, 2.0)
+    assert report.n_areas == 3 and report.has_probability_maps
+    assert report.to_dict()["brains"][0]["id"] == "B01"
+
+
+def test_every_problem_is_found_at_once(study_folder):
+    """One of each kind, in one study: none hides another."""
+    study_folder.change(specis="Homo", contours={"repair": False, "clases": {}})
+    study_folder.change_table("\ttrain\t", "\ttrian\t")
+    study_folder.image(1).write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    study_folder.image(4).unlink()
+    write_contours(study_folder.contours(1), _contours(white=box(60, 20, 90, 40)))
+    write_labels(study_folder.folder / "atlas" / "labels.tsv", LabelTable.from_names(["V1"]))
+    found = places(check_study(study_folder.manifest))
+    expected = (
+        "study.yaml|specis|unknown key 'specis'",
+        "study.yaml|contours.clases|unknown key 'contours.clases'",
+        "pmaps.nii.gz||shape (11, 11, 11, 3)",
+        "sections.tsv|line 3 (section 2), role|unknown role 'trian'",
+        "section1.png||an image that cannot be read",
+        "section1.geojson|'white_L'|66.7 % of the white matter outside",
+        "section4.png||no such image",
+    )
+    for start in expected:
+        assert sum(text.startswith(start) for text in found) == 1, (start, found)
+    assert len(found) == len(expected)
+
+
+def test_annotation_with_unknown_area_and_image_reported_once(study_folder):
+    write_labels(study_folder.folder / "atlas" / "labels.tsv", LabelTable.from_names(["V1"]))
+    study_folder.change(atlas={"labels": "atlas/labels.tsv", "space": "MNI"})
+    report = check_study(study_folder.manifest)
+    assert places(report) == ["areas2.png||labels outside the label table: [2]"]
+    study_folder.image(2).unlink()
+    write_labels(study_folder.folder / "atlas" / "labels.tsv", LabelTable.from_names(["V1", "V2"]))
+    assert places(check_study(study_folder.manifest)) == ["section2.png||no such image"]
+
+
+def test_pixel_size_and_channels_are_compared(study_folder):
+    from cytomesh.imaging.pyramid import write_ome_zarr
+
+    array = np.zeros((60, 80), np.uint8)
+    write_ome_zarr(study_folder.folder / "sub-B01" / "section1.ome.zarr", array, 50.0)
+    study_folder.change_table("section1.png", "section1.ome.zarr")
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(study_folder.image(4))
+    found = places(check_study(study_folder.manifest))
+    assert found == [
+        "section1.ome.zarr|B01 section 1|50 um/px in the image, 100 um/px in the section table".replace(
+            "100 um/px", "100"
+        ),
+        "section4.png||3 channels",
+    ]
+
+
+def test_a_wrong_brain_does_not_hide_the_others(study_folder):
+    brain = yaml.safe_load(study_folder.manifest.read_text())["brains"][0]
+    wrong = {"id": "B02", "role": "tarin", "sections": "sub-B02/sections.tsv"}
+    study_folder.change(brains=[wrong, brain, brain], stain=None)
+    study_folder.image(1).unlink()
+    found = places(check_study(study_folder.manifest))
+    assert [text.split("|")[1] for text in found] == ["stain", "brains.0.role", ""]
+
+
+def test_atlas_in_another_space_and_missing_template(study_folder):
+    study_folder.change(space={"name": "Colin27", "template": {"L": {"pial": "p.gii", "white": "w.gii"}}})
+    found = places(check_study(study_folder.manifest))
+    assert [text.split("|")[1] for text in found] == ["atlas.space", "space.template.L.pial", "space.template.L.white"]
+
+
+def test_a_manifest_that_is_none(tmp_path):
+    assert len(check_study(tmp_path / "none.yaml").problems) == 1
+    (tmp_path / "study.yaml").write_text("brains: [")
+    assert "invalid YAML" in places(check_study(tmp_path / "study.yaml"))[0]
+    (tmp_path / "study.yaml").write_text("name: x\n")
+    assert {text.split("|")[1] for text in places(check_study(tmp_path / "study.yaml"))} == {
+        "species", "stain", "space", "brains",
+    }  # fmt: skip
+
+
+def _contours(white):
+    from shapely.geometry import MultiPolygon
+
+    from cytomesh.study.contours import HemisphereContours, SectionContours
+
+    return SectionContours({"L": HemisphereContours(MultiPolygon([box(10, 10, 70, 50)]), MultiPolygon([white]))})

@@ -1,0 +1,26 @@
+"""Settings of the surface reconstruction."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cytomesh.core.config import Config
+
+
+class SurfaceConfig(Config):
+    """How section contours become cortical surfaces."""
+
+    voxel_mm: float = Field(default=0.5, gt=0)
+    """Edge length of the cubic voxels of the implicit volume, mm. Banks of a sulcus closer than this stay separate."""
+
+    edge_length_mm: float = Field(default=1.0, gt=0)
+    """Mean edge length of the final triangles on the midsurface, mm."""
+
+    repair_mm: float = Field(default=1.0, ge=0)
+    """Up to this far outside a contour, thin gaps may be bridged to mend a perforated or broken sheet, mm."""
+
+    min_thickness_mm: float = Field(default=0.25, gt=0)
+    """Least distance kept between white and pial where the contours leave less, mm."""
+
+    tolerance: float = Field(default=1e-5, gt=0, lt=1)
+    """Relative residual at which the solution of Laplace's equation is accepted."""

@@ -1,0 +1,263 @@
+"""How good a surface is: self-intersections, distances between surfaces, distance to the contours it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from cytomesh.surface.compiled import kernel
+from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.mesh import Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """Unsigned distances between two surfaces, mm, each way: mean and 95th percentile.
+
+    Parameters
+    ----------
+    forward_mean_mm, forward_p95_mm : float
+        From the vertices of the first surface to the second.
+    backward_mean_mm, backward_p95_mm : float
+        From the vertices of the second surface to the first.
+    """
+
+    forward_mean_mm: float
+    forward_p95_mm: float
+    backward_mean_mm: float
+    backward_p95_mm: float
+
+
+def surface_distances(first: Mesh, second: Mesh) -> Distances:
+    """Exact vertex-to-surface distances both ways."""
+    forward = point_to_surface(first.vertices, second)
+    backward = point_to_surface(second.vertices, first)
+    return Distances(
+        float(forward.mean()),
+        float(np.percentile(forward, 95)),
+        float(backward.mean()),
+        float(np.percentile(backward, 95)),
+    )
+
+
+def point_to_surface(points: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:
+    """Return (n,) exact distances from points to the nearest triangle, mm.
+
+    The nearest vertex bounds the distance; every triangle whose bounding box is nearer than that is then examined.
+    """
+    used = np.unique(mesh.faces)
+    bound, _ = cKDTree(mesh.vertices[used]).query(points)
+    corners = mesh.vertices[mesh.faces]
+    grid = _bin(corners)
+    return np.asarray(_closest(np.ascontiguousarray(points, np.float64), bound, corners, *grid))
+
+
+def self_intersections(mesh: Mesh) -> NDArray[np.int64]:
+    """Return (k, 2) pairs of triangles that cross each other.
+
+    Triangles with a common vertex count when an edge of one crosses the other away from that vertex; triangles with
+    a common edge are left out.
+    """
+    corners = mesh.vertices[mesh.faces]
+    return np.asarray(_crossing_pairs(corners, mesh.faces, *_bin(corners)))
+
+
+def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary: str) -> NDArray[np.float64]:
+    """Return (n_sections, 2) mean and 95th percentile of the distance from contour points to the surface, mm.
+
+    Parameters
+    ----------
+    surface : Mesh
+        Pial or white.
+    contours : sequence of PlaneContours
+        The sections.
+    boundary : {"pial", "white"}
+        Which contours to measure from. Sections without them give NaN.
+    """
+    result = np.full((len(contours), 2), np.nan)
+    points, owner = [], []
+    for n, plane in enumerate(contours):
+        pixels = shapely.get_coordinates(getattr(plane, boundary))
+        points.append(pixels @ plane.to_world[:, :2].T + plane.to_world[:, 2])
+        owner.append(np.full(len(pixels), n))
+    distance = point_to_surface(np.concatenate(points), surface)
+    owners = np.concatenate(owner)
+    for n in np.unique(owners):
+        here = distance[owners == n]
+        result[n] = here.mean(), np.percentile(here, 95)
+    return result
+
+
+def _bin(
+    corners: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Sort triangles into the cubic cells that their bounding boxes touch (compressed rows)."""
+    low, high = corners.min(1), corners.max(1)
+    origin = low.min(0)
+    size = float(max(np.percentile((high - low).max(1), 90), 1e-9))
+    # a cell for every few cubic edge lengths at most: meshes with very small triangles in a large box
+    extent = high.max(0) - origin
+    size = max(size, float((extent.prod() / 2e7) ** (1 / 3)))
+    shape = np.floor(extent / size).astype(np.int64) + 1
+    starts, members = _fill_cells(low, high, origin, size, shape)
+    return origin, size, shape, starts, members
+
+
+@kernel
+def _fill_cells(low, high, origin, size, shape):  # type: ignore[no-untyped-def]
+    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
+    members = np.empty(0, np.int64)
+    for turn in range(2):
+        if turn == 1:
+            starts[1:] = np.cumsum(starts[1:])
+            members = np.empty(starts[-1], np.int64)
+            fill = starts[:-1].copy()
+        for f in range(len(low)):
+            a = ((low[f] - origin) / size).astype(np.int64)
+            b = ((high[f] - origin) / size).astype(np.int64)
+            for i in range(a[0], min(b[0], shape[0] - 1) + 1):
+                for j in range(a[1], min(b[1], shape[1] - 1) + 1):
+                    for k in range(a[2], min(b[2], shape[2] - 1) + 1):
+                        cell = (i * shape[1] + j) * shape[2] + k
+                        if turn == 0:
+                            starts[cell + 1] += 1
+                        else:
+                            members[fill[cell]] = f
+                            fill[cell] += 1
+    return starts, members
+
+
+@kernel
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@kernel
+def _point_triangle(p, t):  # type: ignore[no-untyped-def]
+    """Squared distance from a point to a triangle (Ericson, Real-Time Collision Detection, 5.1.5)."""
+    a, b, c = t[0], t[1], t[2]
+    ab, ac, ap = b - a, c - a, p - a
+    d1, d2 = _dot(ab, ap), _dot(ac, ap)
+    bp = p - b
+    d3, d4 = _dot(ab, bp), _dot(ac, bp)
+    cp = p - c
+    d5, d6 = _dot(ab, cp), _dot(ac, cp)
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    if d1 <= 0 and d2 <= 0:
+        q = a
+    elif d3 >= 0 and d4 <= d3:
+        q = b
+    elif d6 >= 0 and d5 <= d6:
+        q = c
+    elif vc <= 0 and d1 >= 0 and d3 <= 0:
+        q = a + ab * (d1 / (d1 - d3))
+    elif vb <= 0 and d2 >= 0 and d6 <= 0:
+        q = a + ac * (d2 / (d2 - d6))
+    elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
+        q = b + (c - b) * ((d4 - d3) / ((d4 - d3) + (d5 - d6)))
+    else:
+        total = va + vb + vc
+        q = a + ab * (vb / total) + ac * (vc / total)
+    e = p - q
+    return _dot(e, e)
+
+
+@kernel
+def _closest(points, bound, corners, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
+    result = np.empty(len(points))
+    for n in range(len(points)):
+        p = points[n]
+        reach = bound[n] * (1 + 1e-9) + 1e-12
+        best = reach * reach
+        a = np.floor((p - reach - origin) / size).astype(np.int64)
+        b = np.floor((p + reach - origin) / size).astype(np.int64)
+        for i in range(max(a[0], 0), min(b[0], shape[0] - 1) + 1):
+            for j in range(max(a[1], 0), min(b[1], shape[1] - 1) + 1):
+                for k in range(max(a[2], 0), min(b[2], shape[2] - 1) + 1):
+                    cell = (i * shape[1] + j) * shape[2] + k
+                    for m in range(starts[cell], starts[cell + 1]):
+                        d = _point_triangle(p, corners[members[m]])
+                        if d < best:
+                            best = d
+        result[n] = np.sqrt(best)
+    return result
+
+
+@kernel
+def _orient(a, b, c, d):  # type: ignore[no-untyped-def]
+    ax, ay, az = a[0] - d[0], a[1] - d[1], a[2] - d[2]
+    bx, by, bz = b[0] - d[0], b[1] - d[1], b[2] - d[2]
+    cx, cy, cz = c[0] - d[0], c[1] - d[1], c[2] - d[2]
+    return ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+
+
+@kernel
+def _segment_crosses(p, q, t):  # type: ignore[no-untyped-def]
+    u, v = _orient(t[0], t[1], t[2], p), _orient(t[0], t[1], t[2], q)
+    if u * v >= 0:
+        return False
+    a = _orient(p, q, t[0], t[1])
+    b = _orient(p, q, t[1], t[2])
+    c = _orient(p, q, t[2], t[0])
+    return (a > 0 and b > 0 and c > 0) or (a < 0 and b < 0 and c < 0)
+
+
+@kernel
+def _triangles_cross(s, t, fs, ft):  # type: ignore[no-untyped-def]
+    n_shared = 0
+    for a in range(3):
+        for b in range(3):
+            if fs[a] == ft[b]:
+                n_shared += 1
+    if n_shared > 1:
+        return False
+    for a in range(3):
+        b = (a + 1) % 3
+        touches = False
+        for c in range(3):
+            touches |= fs[a] == ft[c] or fs[b] == ft[c]
+        if not touches and _segment_crosses(s[a], s[b], t):
+            return True
+        touches = False
+        for c in range(3):
+            touches |= ft[a] == fs[c] or ft[b] == fs[c]
+        if not touches and _segment_crosses(t[a], t[b], s):
+            return True
+    return False
+
+
+@kernel
+def _crossing_pairs(corners, faces, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
+    pairs = np.empty((1024, 2), np.int64)
+    n = 0
+    low = np.empty((len(corners), 3))
+    high = np.empty((len(corners), 3))
+    for f in range(len(corners)):
+        for c in range(3):
+            low[f, c] = min(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
+            high[f, c] = max(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
+    for cell in range(len(starts) - 1):
+        for x in range(starts[cell], starts[cell + 1]):
+            for y in range(x + 1, starts[cell + 1]):
+                f, g = members[x], members[y]
+                apart = False
+                home = 0
+                for c in range(3):
+                    corner = max(low[f, c], low[g, c])
+                    apart |= corner > min(high[f, c], high[g, c])
+                    home = home * shape[c] + int((corner - origin[c]) / size)
+                # a pair that shares several cells is tested in the one that holds the overlap's lower corner
+                if apart or home != cell:
+                    continue
+                if _triangles_cross(corners[f], corners[g], faces[f], faces[g]):
+                    if n == len(pairs):
+                        pairs = np.concatenate((pairs, np.empty_like(pairs)))
+                    pairs[n, 0] = min(f, g)
+                    pairs[n, 1] = max(f, g)
+                    n += 1
+    return pairs[:n].copy()

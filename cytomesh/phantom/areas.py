@@ -47,7 +47,9 @@ def draw_atlas(cortex: Cortex, n_areas: int, seed: int) -> tuple[NDArray[np.int3
         spread *= 0.95
     ordered = np.array(seeds)[np.argsort(cortex.midsurface[seeds, 1], kind="stable")]
     distance = dijkstra(graph, indices=ordered)  # (n_areas, n)
-    head_start = np.minimum(rng.uniform(0, 0.35, n_areas) * RADIAN_MM * spread, 0.45 * _nearest_other(distance, ordered))
+    head_start = np.minimum(
+        rng.uniform(0, 0.35, n_areas) * RADIAN_MM * spread, 0.45 * _nearest_other(distance, ordered)
+    )
     labels = 1 + np.argmin(distance - head_start[:, None], axis=0)
     labels[cortex.is_medial_wall] = 0
     return _connected(labels.astype(np.int32), graph), ordered

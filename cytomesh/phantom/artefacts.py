@@ -18,10 +18,16 @@ EDGE = 0.15
 
 def plan(settings: ArtefactConfig, n_sections: int, seed: int, brain: str) -> tuple[Artefact, ...]:
     """Choose which sections of a brain have which artefact; never two neighbours missing."""
-    order = generator(seed, "artefacts", brain).permutation(np.arange(int(EDGE * n_sections), int((1 - EDGE) * n_sections)))
+    order = generator(seed, "artefacts", brain).permutation(
+        np.arange(int(EDGE * n_sections), int((1 - EDGE) * n_sections))
+    )
     result: list[Artefact] = ["none"] * n_sections
-    wanted: list[Artefact] = ["missing"] * settings.missing + ["tear"] * settings.torn + ["stain gradient"] * settings.gradient
-    for kind in wanted:
+    wanted: list[tuple[Artefact, int]] = [
+        ("missing", settings.missing),
+        ("tear", settings.torn),
+        ("stain gradient", settings.gradient),
+    ]
+    for kind in [kind for kind, count in wanted for _ in range(count)]:
         for i in order:
             beside = "missing" in result[max(0, i - 1) : i + 2]
             if result[i] == "none" and not (kind == "missing" and beside):

@@ -57,7 +57,9 @@ class PhantomBrain:
     sheet: NDArray[np.float32]
 
 
-def draw_brain(config: BrainConfig, settings: PhantomConfig, template: Cortex, atlas: NDArray[np.int32]) -> PhantomBrain:
+def draw_brain(
+    config: BrainConfig, settings: PhantomConfig, template: Cortex, atlas: NDArray[np.int32]
+) -> PhantomBrain:
     """Draw one brain: shape, areas and fluctuation."""
     shape = individual(settings.geometry, settings.seed, config.id)
     labels = vary(atlas, template, settings.areas.variation_mm, settings.seed, config.id)
@@ -67,7 +69,9 @@ def draw_brain(config: BrainConfig, settings: PhantomConfig, template: Cortex, a
     return PhantomBrain(config, shape, shape.cortex(template), labels, sheet(template.midsurface).astype(np.float32))
 
 
-def declare(brain: PhantomBrain, settings: PhantomConfig, folder: Path) -> list[tuple[Section, SectionPlane, tuple[int, int], Artefact]]:
+def declare(
+    brain: PhantomBrain, settings: PhantomConfig, folder: Path
+) -> list[tuple[Section, SectionPlane, tuple[int, int], Artefact]]:
     """Decide where a brain is cut: (section as declared, true plane, image shape, artefact) from back to front.
 
     Raises
@@ -157,7 +161,7 @@ def sample_label(index: int) -> str:
 def _frame(
     pial: NDArray[np.float64], faces: NDArray[np.int64], y: float, angle: float, config: SectionConfig
 ) -> tuple[SectionPlane, tuple[int, int]]:
-    """Return the plane of a coronal image (columns to the right, rows down) that just holds the tissue, and its shape."""
+    """Return the plane of a coronal image that just holds the tissue (columns right, rows down), and its shape."""
     near = faces[(pial[faces, 1] < y).any(axis=1) & (pial[faces, 1] >= y).any(axis=1)]
     tissue = pial[np.unique(near)]
     right = np.array([np.cos(angle), 0.0, np.sin(angle)])
@@ -180,4 +184,6 @@ def _misaligned(plane: SectionPlane, shape: tuple[int, int], sd_mm: float, seed:
     units = np.stack([right, down], axis=1) / np.linalg.norm(right)
     turned = units @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     moved = turned @ (units.T @ (origin - centre)) + centre + units @ shift
-    return SectionPlane(np.column_stack([turned * np.linalg.norm(right), moved + plane.normal * (plane.normal @ (origin - moved))]))
+    return SectionPlane(
+        np.column_stack([turned * np.linalg.norm(right), moved + plane.normal * (plane.normal @ (origin - moved))])
+    )

@@ -55,14 +55,16 @@ class SectionConfig(Config):
     """Pixel size of the annotation label images."""
     truth_um_per_px: float = Field(125.0, gt=0)
     """Pixel size of the truth maps (area, layer and depth)."""
+    distance_um: float = Field(312.5, gt=0)
+    """Step of the grid on which depth is computed; it is interpolated in between."""
     spacing_mm: float = Field(3.8, gt=0)
     """Mean distance between section planes."""
     spacing_jitter: float = Field(0.08, ge=0, lt=0.4)
     """Standard deviation of a plane's position, as a fraction of the spacing."""
     first_mm: float | None = None
-    """Leave out planes behind this position (mm from the occipital pole of the brain); the whole brain if absent."""
+    """Leave out planes behind this position (mm from the occipital pole); none if absent."""
     last_mm: float | None = None
-    """Leave out planes in front of this position (mm from the occipital pole of the brain); the whole brain if absent."""
+    """Leave out planes in front of this position (mm from the occipital pole); none if absent."""
     margin_mm: float = Field(2.5, gt=0)
     """Background around the tissue."""
     misalignment_mm: float = Field(0.1, ge=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import nibabel as nib
@@ -63,6 +63,7 @@ class Cortex:
         return sp.csr_matrix((np.tile(d, 2), (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
 
 
+@cache
 def template(hemisphere: str) -> Cortex:
     """Return fsaverage5, subdivided once (40,962 vertices), at least 1.2 mm thick and with open sulci.
 
@@ -128,7 +129,9 @@ def _largest_patch(faces: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray
     return np.asarray(mask & (component == int(np.argmax(sizes))))
 
 
-def _fsaverage5(hemisphere: str) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _fsaverage5(
+    hemisphere: str,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     # find_spec instead of an import: nilearn's own loader pulls in pandas and scikit-learn, seconds in each process
     spec = importlib.util.find_spec("nilearn")
     side = {"L": "left", "R": "right"}[hemisphere]
@@ -137,7 +140,9 @@ def _fsaverage5(hemisphere: str) -> tuple[NDArray[np.int64], NDArray[np.float64]
     for kind in ("pial", "white", "sphere"):
         path = folder / f"{kind}_{side}.gii.gz"
         if not path.is_file():
-            raise SurfaceError(path, found="no such file", expected="nilearn's packaged fsaverage5", hint="reinstall nilearn")
+            raise SurfaceError(
+                path, found="no such file", expected="nilearn's packaged fsaverage5", hint="reinstall nilearn"
+            )
         arrays.append([array.data for array in nib.load(path).darrays])
     points = [np.asarray(pair[0], np.float64) for pair in arrays]
     return np.asarray(arrays[0][1], np.int64), points[0], points[1], points[2]

@@ -60,14 +60,16 @@ class Individual:
         shape = np.ceil((np.ptp(cortex.pial, axis=0) + 2 * MARGIN_MM) / step_mm).astype(int) + 1
         grid = low + step_mm * np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
         true = self.template(grid)
-        # reference = affine @ (p + displacement(p)), so the displacement is what the affine alone misses, in brain space
+        # reference = affine @ (p + displacement(p)), so the displacement is what the affine misses, in brain space
         displacement = (true + self.error(true)) @ self.linear.T + self.shift - grid
         affine = np.eye(4)
         affine[:3, :3] = np.linalg.inv(self.linear)
         affine[:3, 3] = -affine[:3, :3] @ self.shift
         to_world = np.diag([step_mm, step_mm, step_mm, 1.0])
         to_world[:3, 3] = low
-        return ReferenceTransform(affine, DisplacementField(displacement.reshape(*shape, 3).astype(np.float32), to_world))
+        return ReferenceTransform(
+            affine, DisplacementField(displacement.reshape(*shape, 3).astype(np.float32), to_world)
+        )
 
 
 def individual(settings: GeometryConfig, seed: int, brain: str) -> Individual:

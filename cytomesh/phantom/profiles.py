@@ -34,8 +34,8 @@ CELLS_UM = np.array([7.0, 11.0, 17.0, 27.0])
 SPREAD = 0.30
 """Standard deviation of the logarithm of the cell diameter within a layer."""
 
-# Standard deviation between areas of the logarithms. Size varies at constant ink (density falls as cells grow), which an
-# intensity profile cannot see but texture shows.
+# Standard deviation between areas of the logarithms. Size varies at constant ink (density falls as cells grow), which
+# an intensity profile cannot see but texture shows.
 THICKNESS_SD, INK_SD, SIZE_SD = 0.20, 0.16, 0.17
 SHARED = 0.6
 """Share of the variance between areas that is smooth over the sheet, so that neighbours resemble each other."""
@@ -72,7 +72,7 @@ class Profiles:
         """Share of a cut's area that cell bodies cover, per um of section thickness, (n + 1, 6)."""
         return self.density * 1e-9 * cell_area_um2(self.size)
 
-    def layers(self, labels: NDArray[np.int32], depths: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def layers(self, labels: NDArray[np.int32], depths: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Return the layer, 1..6, at depths (n,) in areas `labels` (n,)."""
         return (1 + (depths[:, None] > self.boundaries[labels]).sum(axis=1)).astype(np.uint8)
 

@@ -78,7 +78,7 @@ def samples(points: Points, faces: NDArray[np.int64]) -> tuple[Points, Points]:
 
 
 def depth_below(points: Points, faces: NDArray[np.int64], queries: Points) -> NDArray[np.float64]:
-    """Signed distance of each query below a surface, mm, positive inside, by the tangent plane at the nearest sample."""
+    """Signed distance of each query below a surface, mm, positive inside, by the nearest sample's tangent plane."""
     positions, normals = samples(points, faces)
     _, nearest = cKDTree(positions).query(queries)
     return -np.einsum("ij,ij->i", queries - positions[nearest], normals[nearest])

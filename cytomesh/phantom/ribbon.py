@@ -10,8 +10,6 @@ from scipy.spatial import cKDTree
 
 from cytomesh.surface.mesh import Mesh
 
-GRID_UM = 250.0
-"""Distances are computed on a grid of about this step and interpolated in between."""
 REACH_MM = 8.0
 """No cortex is thicker: surfaces further than this from a plane do not matter to it."""
 
@@ -65,18 +63,15 @@ class Ribbon:
     feet: NDArray[np.float32]
 
 
-def crop(
-    slab: Slab, height_pial: NDArray[np.float64], height_white: NDArray[np.float64]
-) -> Slab:
+def crop(slab: Slab, height_pial: NDArray[np.float64], height_white: NDArray[np.float64]) -> Slab:
     """Return the faces with a corner within `REACH_MM` of the plane, and their vertices only."""
     near = np.minimum(np.abs(height_pial), np.abs(height_white)) < REACH_MM
     faces = slab.faces[near[slab.faces].any(axis=1)]
     used, index = np.unique(faces, return_inverse=True)
-    arrays = (array[used] for array in (slab.pial, slab.white))
-    return Slab(*arrays, index.reshape(-1, 3), slab.labels[used], slab.sheet[used])
+    return Slab(slab.pial[used], slab.white[used], index.reshape(-1, 3), slab.labels[used], slab.sheet[used])
 
 
-def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], um_per_px: float) -> Ribbon:
+def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], step: int) -> Ribbon:
     """Find depth, area and place along the sheet of the masked pixels.
 
     Parameters
@@ -85,9 +80,10 @@ def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], u
         Pixels of the cortex.
     to_world : (3, 3) float64
         Pixels to world, see `SectionPlane`.
+    step : int
+        Distances are computed at every `step`-th pixel and interpolated in between.
     """
     rows, columns = np.nonzero(mask)
-    step = max(1, round(GRID_UM / um_per_px))
     width = mask.shape[1] // step + 2
     corner = rows // step * width + columns // step
     is_needed = np.zeros((mask.shape[0] // step + 2) * width, bool)
@@ -113,7 +109,12 @@ def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], u
     vertex = sample.vertex[place[closest]]
     depth = mixed[:, 0] / np.maximum(mixed[:, 0] + mixed[:, 1], 1e-6)
     return Ribbon(
-        rows, columns, depth.astype(np.float32), slab.labels[vertex], slab.sheet[vertex], mixed[:, 2:].astype(np.float32)
+        rows,
+        columns,
+        depth.astype(np.float32),
+        slab.labels[vertex],
+        slab.sheet[vertex],
+        mixed[:, 2:].astype(np.float32),
     )
 
 
@@ -137,7 +138,7 @@ def _distance(
     owner = np.concatenate([faces[:, :1], faces], axis=1).ravel()
     normals = np.repeat(Mesh(np.asarray(points, np.float64), faces).face_normals, 4, axis=0)
     radius = np.repeat(0.5 * np.linalg.norm(corners - centre, axis=2).max(axis=1), 4)
-    away, nearest = cKDTree(quarters).query(queries)
+    away, nearest = cKDTree(quarters, leafsize=32, balanced_tree=False).query(queries)
     offset = np.einsum("ij,ij->i", queries - quarters[nearest], normals[nearest])
     distance = np.maximum(np.abs(offset), away - radius[nearest])
     return distance, _Nearest(queries - offset[:, None] * normals[nearest], owner[nearest])

@@ -84,7 +84,8 @@ def make_section(job: SectionJob) -> dict[str, Any]:
     pial, white = contours(job.slab, job.true, um)
     inside = fill(pial, job.shape)
     core = fill(white, job.shape) & inside
-    ribbon = locate(job.slab, inside & ~core, job.true.to_world, um)
+    step = max(1, round(job.sections.distance_um / um))
+    ribbon = locate(job.slab, inside & ~core, job.true.to_world, step)
     layers = job.profiles.layers(ribbon.labels, ribbon.depth)
     image = render(job, ribbon, layers, core)
     path = image_path(job.folder, job.brain, job.sample)
@@ -99,7 +100,11 @@ def make_section(job: SectionJob) -> dict[str, Any]:
         with atomic_path(annotation_path(job.folder, job.brain, job.sample)) as temporary:
             Image.fromarray(full[step // 2 :: step, step // 2 :: step]).save(temporary, format="PNG")
     write_truth(job, ribbon, layers, full, core)
-    return {"pixels": int(image.size), "ribbon_pixels": len(ribbon.rows), "mean_grey": float(image[ribbon.rows, ribbon.columns].mean())}
+    return {
+        "pixels": int(image.size),
+        "ribbon_pixels": len(ribbon.rows),
+        "mean_grey": float(image[ribbon.rows, ribbon.columns].mean()),
+    }
 
 
 def contours(slab: Slab, plane: SectionPlane, um_per_px: float) -> tuple[MultiPolygon, MultiPolygon]:
@@ -142,7 +147,9 @@ def write_truth(
     plane[:, 2] = job.true.world(np.full((1, 2), float(step // 2)))[0]
     plane[:, :2] *= step
     with atomic_path(truth_path(job.folder, job.brain, job.sample)) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, area=areas[picked], layer=layer[picked], depth=depth[picked], to_world=plane, step=step)
+        np.savez_compressed(
+            stream, area=areas[picked], layer=layer[picked], depth=depth[picked], to_world=plane, step=step
+        )
 
 
 def truth_path(folder: Path, brain: str, sample: str) -> Path:

@@ -10,7 +10,9 @@ from shapely.geometry import MultiPolygon, Polygon
 from cytomesh.core.errors import SurfaceError
 
 
-def cut(vertices: NDArray[np.float64], faces: NDArray[np.int64], height: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def cut(
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], height: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
     """Cut a mesh at height 0.
 
     Parameters

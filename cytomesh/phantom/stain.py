@@ -125,9 +125,7 @@ def develop(
     return np.clip(np.rint(grey + np.float32(noise_grey) * noise), 0, 255).astype(np.uint8)
 
 
-def _columns(
-    waves: NDArray[np.float64], phases: NDArray[np.float64], feet: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _columns(waves: NDArray[np.float64], phases: NDArray[np.float64], feet: NDArray[np.float32]) -> NDArray[np.float32]:
     total = np.zeros(len(feet), np.float32)
     for wave, phase in zip(waves.astype(np.float32), phases.astype(np.float32), strict=True):
         total += np.cos(feet @ wave + phase)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from cytomesh.core.files import digest, write_json
 from cytomesh.core.labels import LabelTable
@@ -74,7 +75,8 @@ def write_phantom(out: Path, settings: PhantomConfig, *, workers: int = 0, resum
     marker, key = out / "truth" / "finished.json", digest(settings.model_dump(mode="json"), FORMAT)
     if resume and is_finished(marker, key):
         return {"manifest": str(out / "study.yaml"), "is_kept": True}
-    with stage_directory(out / "truth", settings, settings.seed):
+    # one thread here as in the workers: sums in another order would give other bytes
+    with stage_directory(out / "truth", settings, settings.seed), threadpool_limits(1):
         marker.unlink(missing_ok=True)
         common = template(settings.hemisphere)
         atlas, seeds = draw_atlas(common, settings.areas.count, settings.seed)
@@ -131,7 +133,11 @@ def _write_atlas(
         reference, [b.labels for b in training], len(labels), settings.areas.pmap_mm, settings.areas.pmap_smoothing_mm
     )
     write_probability_maps(out / "atlas" / "pmaps.nii.gz", maps, affine)
-    _write_surfaces(out / "atlas", settings.hemisphere, common)
+    side = settings.hemisphere
+    _write_surfaces(out / "atlas", side, common)
+    # one sphere serves all brains: their vertices correspond
+    sphere = Mesh(100.0 * common.sphere, common.faces)
+    write_surface(out / "atlas" / f"hemi-{side}_sphere.surf.gii", sphere, side, "sphere")
     write_label_gifti(out / "truth" / "atlas.label.gii", atlas, labels, settings.hemisphere)
     rows = {
         name: {
@@ -167,7 +173,6 @@ def _write_surfaces(folder: Path, hemisphere: str, cortex: Cortex) -> None:
         "pial": cortex.pial,
         "white": cortex.white,
         "midthickness": cortex.midsurface,
-        "sphere": 100.0 * cortex.sphere,
     }
     for kind, vertices in points.items():
         write_surface(folder / f"hemi-{hemisphere}_{kind}.surf.gii", Mesh(vertices, cortex.faces), hemisphere, kind)

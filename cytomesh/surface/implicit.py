@@ -114,7 +114,8 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
     intercepts = origins[:, 2] - (slopes * origins[:, :2]).sum(1)
 
     rings = {
-        name: [_segments(getattr(plane, name), plane.to_world, axes) for plane in contours] for name in ("pial", "white")
+        name: [_segments(getattr(plane, name), plane.to_world, axes) for plane in contours]
+        for name in ("pial", "white")
     }
     points = np.concatenate([segments[:, :2] for segments in rings["pial"] + rings["white"]])
     low, high = points.min(0), points.max(0)

@@ -70,7 +70,9 @@ def solve_depth(
     solution, n_iterations, residual = _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
     if not residual <= tolerance:
         raise SurfaceError(
-            "depth field", found=f"relative residual {residual:.1e} after {n_iterations} steps", expected=f"{tolerance:.0e}"
+            "depth field",
+            found=f"relative residual {residual:.1e} after {n_iterations} steps",
+            expected=f"{tolerance:.0e}",
         )
     values = np.where(is_white == 1, INSIDE, OUTSIDE).astype(np.float32)
     values.reshape(-1)[ribbon] = np.clip(solution, LEAST, 1 - LEAST)

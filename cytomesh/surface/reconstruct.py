@@ -21,7 +21,7 @@ from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import contour_distances, self_intersections
 from cytomesh.surface.resample import resample
 from cytomesh.surface.topology import OFFSETS, deform, euler_number
-from cytomesh.surface.tracing import project, trace
+from cytomesh.surface.tracing import trace
 
 LONGEST_LINE_MM = 12.0
 LEAST = np.float32(1e-3)
@@ -100,16 +100,20 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         is_inner = is_white
         deform(is_inner, 0, -depth.values, -0.5)
         vertices, faces = marching_tetrahedra(depth.values - np.float32(0.5), is_inner)
-        fine = Mesh(stack.grid.world(vertices), faces)
         del is_inner
     with clock("resampling"):
-        middle = resample(fine, settings.edge_length_mm)
+        edge_length = settings.edge_length_mm / settings.voxel_mm
+        vertices, faces = resample(vertices, faces, depth.values, 0.5, edge_length)
     with clock("field lines"):
-        surfaces = _field_lines(middle, depth.values, stack.grid, report)
+        surfaces = _field_lines(vertices, faces, depth.values, stack.grid, report)
     with clock("checks"):
         for name in ("white", "pial"):
             mesh = getattr(surfaces, name)
-            report[name] |= {"euler_number": mesh.euler_number, "area_mm2": mesh.area_mm2, "volume_mm3": mesh.volume_mm3}
+            report[name] |= {
+                "euler_number": mesh.euler_number,
+                "area_mm2": mesh.area_mm2,
+                "volume_mm3": mesh.volume_mm3,
+            }
             distance = contour_distances(mesh, contours, name)
             report[name]["contour_distance_mm"] = {
                 "mean": distance[:, 0].round(4).tolist(),
@@ -134,9 +138,7 @@ def _grow_white(white: NDArray[np.float32], repair_mm: float) -> NDArray[np.uint
     return state
 
 
-def _grow_pial(
-    pial: NDArray[np.float32], white: NDArray[np.float32], is_white: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
+def _grow_pial(pial: NDArray[np.float32], white: NDArray[np.float32], is_white: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Grow from white through the ribbon in order of relative depth: fronts of two banks meet midway between them."""
     _fill_cavities(pial)
     inside = np.maximum(pial, LEAST)
@@ -181,9 +183,12 @@ def _correction(field: NDArray[np.float32], state: NDArray[np.uint8], grid: Grid
 
 
 def _field_lines(
-    middle: Mesh, values: NDArray[np.float32], grid: Grid, report: dict[str, Any]
+    start: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    values: NDArray[np.float32],
+    grid: Grid,
+    report: dict[str, Any],
 ) -> CorticalSurfaces:
-    start = project(values, grid.indices(middle.vertices), 0.5, 2.0)
     longest = LONGEST_LINE_MM / grid.voxel_mm
     meshes, total, unfinished = {}, np.zeros(len(start)), {}
     for name, level in (("pial", 0.0), ("white", 1.0)):
@@ -192,7 +197,7 @@ def _field_lines(
         unfinished[name] = int((~reached).sum())
         shape = paths.shape
         meshes[name] = grid.world(paths.reshape(-1, 3)).reshape(shape)
-    mid = Mesh(grid.world(start), middle.faces)
+    mid = Mesh(grid.world(start), faces)
     pial, white, history = _separate(mid, meshes["pial"], meshes["white"])
     report["field_lines"] = {"unfinished": unfinished, "crossings_by_round": history}
     return CorticalSurfaces(pial, mid, white, total, report)

@@ -127,9 +127,7 @@ def _pop(keys, items, size):  # type: ignore[no-untyped-def]
         if child >= size:
             break
         right = child + 1
-        if right < size and (
-            keys[right] < keys[child] or (keys[right] == keys[child] and items[right] < items[child])
-        ):
+        if right < size and (keys[right] < keys[child] or (keys[right] == keys[child] and items[right] < items[child])):
             child = right
         if key < keys[child] or (key == keys[child] and item <= items[child]):
             break

@@ -51,7 +51,9 @@ def sample(values: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[
     return result
 
 
-def project(values: NDArray[np.float32], points: NDArray[np.float64], level: float, reach: float) -> NDArray[np.float64]:
+def project(
+    values: NDArray[np.float32], points: NDArray[np.float64], level: float, reach: float
+) -> NDArray[np.float64]:
     """Move points along the gradient onto a level of the field, at most `reach` voxels."""
     paths, _, _ = trace(values, points, level, reach)
     return np.ascontiguousarray(paths[:, -1])

@@ -96,6 +96,14 @@ class ImageLinks:
     points: NDArray[np.float64]
     reason: NDArray[np.str_]
 
+    @classmethod
+    def empty(cls, reason: NDArray[np.str_]) -> ImageLinks:
+        """Return as many unlinked positions as there are reasons."""
+        n = len(reason)
+        angle, obliqueness, distance, reach = np.full((4, n), np.nan)
+        pixels, points = np.full((n, 2), np.nan), np.full((n, 3), np.nan)
+        return cls(np.full(n, -1, np.int32), pixels, angle, obliqueness, distance, reach, points, reason)
+
     @property
     def is_linked(self) -> NDArray[np.bool_]:
         """Whether a position has a link, (n,) bool."""
@@ -258,10 +266,7 @@ def _describe(
     found: _Nearest,
     reason: NDArray[np.str_],
 ) -> ImageLinks:
-    n = len(positions)
-    links = ImageLinks(
-        np.full(n, -1, np.int32), *(np.full(shape, np.nan) for shape in ((n, 2), n, n, n, n, (n, 3))), reason
-    )
+    links = ImageLinks.empty(reason)
     candidates = np.flatnonzero((reason == "") & (found.section >= 0))
     candidates = candidates[np.argsort(found.section[candidates], kind="stable")]
     for nodes in np.split(candidates, np.flatnonzero(np.diff(found.section[candidates])) + 1):

@@ -149,7 +149,7 @@ def save_graph(run: Path, graph: CortexGraph, surfaces: Mapping[SurfaceKind, Mes
     for kind, mesh in {**surfaces, "midthickness": graph.mesh}.items():
         if mesh.n_vertices != graph.n_nodes:
             raise GraphError(graph.name, kind, found=f"{mesh.n_vertices} vertices", expected=f"{graph.n_nodes}")
-        write_surface(folder / f"{kind}.surf.gii", mesh, graph.hemisphere, kind)  # type: ignore[arg-type]
+        write_surface(folder / f"{kind}.surf.gii", mesh, graph.hemisphere, kind)
     write_label_table(folder / "labels.tsv", graph.labels)
     write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere)
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}

@@ -33,7 +33,7 @@ def linked(shapes, tmp_path):
 
 
 def test_areas_come_from_the_link_pixel_and_only_from_annotated_sections(linked):
-    sections, links, nodes = linked
+    sections, links, _ = linked
     annotation = transfer_annotation(sections, links, LABELS)
     assert annotation.dtype == np.int32
     on_first = links.section == 0

@@ -142,8 +142,9 @@ class Atlas:
         path = self.maps[name]
         image = _open_volume(path)
         key = np.array(image.affine).tobytes() + str(image.shape[:3]).encode()  # most maps share one grid
-        sampler = samplers.setdefault(key, _Sampler(path, image.affine, image.shape[:3], positions))
-        return sampler(np.asarray(image.dataobj).reshape(image.shape[:3]), name)
+        if key not in samplers:
+            samplers[key] = _Sampler(path, image.affine, image.shape[:3], positions)
+        return samplers[key](np.asarray(image.dataobj).reshape(image.shape[:3]), name)
 
 
 def load_atlas(settings: AtlasConfig, labels: LabelTable, space: str, manifest: Path) -> Atlas | None:

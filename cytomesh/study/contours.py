@@ -92,6 +92,7 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         _read_feature(path, number, feature, section.contour_settings, polygons, problems)
     if section.image is not None:
         problems += _outside_image(path, section.image, polygons)
+    problems += _nested(path, polygons)
     merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
     hemispheres = {}
     for side in ("L", "R"):
@@ -225,6 +226,21 @@ def _outside_image(path: Path, image: Path, polygons: dict[str, list[Polygon]]) 
                 expected = f"rings within the image ({width} x {height} px, {image.name})"
                 hint = "contours belong to another image or another pyramid level: export them at full resolution"
                 problems.append(ContourError(path, f"'{name}'", found=found, expected=expected, hint=hint))
+    return problems
+
+
+def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
+    """Find rings within another ring of their class: merged, the hole that is probably meant would vanish."""
+    problems: list[CytomeshError] = []
+    for name in (name for name in CLASSES if name != "exclude"):
+        if len(polygons[name]) < 2:
+            continue
+        inner, outer = shapely.STRtree(polygons[name]).query(polygons[name], predicate="within")
+        for i in np.unique(inner[inner != outer]):
+            at = polygons[name][i].representative_point()
+            found = f"ring around ({at.x:.1f}, {at.y:.1f}) px within another ring of the same class"
+            hint = "make it a hole of the outer one (in QuPath, subtract it), or delete it if it is a copy"
+            problems.append(ContourError(path, f"'{name}'", found=found, expected="holes as holes", hint=hint))
     return problems
 
 

@@ -141,3 +141,26 @@ def test_no_patch_and_wrong_input(pyramid):
         read_patches(pyramid, UM, np.array([[np.nan, 1.0]]), np.zeros(1), 16, UM)
     with pytest.raises(ImageError, match="one angle each"):
         read_patches(pyramid, UM, np.zeros((2, 2)), np.zeros(1), 16, UM)
+
+
+@pytest.mark.real
+def test_profiles_of_a_real_section_run_from_pial_to_white(real_data):
+    """Down the middle column of a patch, the cortex of a real section has the profile that the reference gives."""
+    folder = real_data / "bigbrain" / "sections"
+    links = np.load(folder / "coronal_A_node_links.npz", allow_pickle=False)
+    pial, white = links["L_pial_colrow"].astype(float), links["L_white_colrow"].astype(float)
+    step = pial - white
+    length = np.hypot(*step.T)
+    angles = np.rad2deg(np.arctan2(-step[:, 1], step[:, 0]))
+    is_short = (length > 20) & (length < 120)
+    with open_image(folder / "bigbrain_coronal_A.png") as pyramid:
+        patches = read_patches(pyramid, 42.3333, (pial + white)[is_short] / 2, angles[is_short], 129, 42.3333)
+    depths = ((np.arange(18) + 0.5) / 18 - 0.5) * length[is_short, None] + 64
+    profiles = np.array(
+        [np.interp(d, np.arange(129), p[0, :, 63:66].mean(axis=1)) for d, p in zip(depths, patches, strict=True)]
+    )
+    expected = links["L_image_profile18"][is_short]
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(profiles, expected, strict=True)]
+    upside_down = [np.corrcoef(a[::-1], b)[0, 1] for a, b in zip(profiles, expected, strict=True)]
+    # The reference was smoothed: not exactly the same numbers.
+    assert np.median(agreement) > 0.93 and np.median(upside_down) < 0

@@ -184,3 +184,12 @@ def test_overlapping_parts_of_a_class_are_merged(tmp_path):
     pial = read_contours(section(path))["L"].pial
     assert isinstance(pial, MultiPolygon) and len(pial.geoms) == 1
     assert pial.area == pytest.approx(Polygon(SQUARE).union(box(60, 20, 90, 30)).area)
+
+
+def test_hole_drawn_as_a_ring_of_its_own_is_refused(tmp_path):
+    inner = [[20, 20], [40, 20], [40, 40], [20, 40], [20, 20]]
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("pial_L", inner))
+    with pytest.raises(ContourError, match=r"'pial_L': found ring around \(30.0, 30.0\) px within another ring"):
+        read_contours(section(path))
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("pial_R", inner), feature("exclude", inner))
+    assert len(read_contours(section(path))) == 2

@@ -122,7 +122,7 @@ def split_regions(
 ) -> NDArray[np.int64]:
     """Halve the region with the largest sum of squares by Ward's method along its edges until there are k.
 
-    A half below `min_nodes` is not split off; regions that cannot be halved otherwise stay whole.
+    No part is smaller than `min_nodes`; where nothing can be halved any more, fewer than k are returned.
     """
     labels = labels.copy()
     n_regions = int(labels.max()) + 1
@@ -130,8 +130,8 @@ def split_regions(
     while n_regions < k and scatter:
         region = max(scatter, key=lambda r: (scatter[r], -r))
         nodes = np.flatnonzero(labels == region)
-        halves = ward_labels(values[nodes], adjacency[nodes][:, nodes], 2) if len(nodes) >= 2 else np.zeros(1, np.int64)
-        if halves.max() == 0 or np.bincount(halves).min() < min_nodes:
+        halves = _halves(values[nodes], adjacency[nodes][:, nodes], min_nodes)
+        if halves.max() == 0:
             del scatter[region]
             continue
         labels[nodes[halves == 1]] = n_regions
@@ -145,6 +145,19 @@ def ward_labels(values: NDArray[np.float64], adjacency: sp.csr_matrix, k: int) -
     """Cluster the nodes of a connected graph into k connected groups by Ward's method along its edges."""
     model = AgglomerativeClustering(k, connectivity=adjacency, linkage="ward")
     return np.asarray(model.fit_predict(values), np.int64)
+
+
+def _halves(values: NDArray[np.float64], adjacency: sp.csr_matrix, min_nodes: int) -> NDArray[np.int64]:
+    """Cut a region in two, neither part below `min_nodes`; zeros where Ward's tree has no such cut."""
+    n = len(values)
+    for n_parts in (2, 4, 8, 16, 32):
+        if n < max(n_parts, 2 * min_nodes):
+            break
+        # Ward likes to cut off a few odd nodes: cut finer, dissolve what is too small, and merge again.
+        parts = join_fragments(ward_labels(values, adjacency, n_parts), adjacency, min_nodes)
+        if parts.max() > 0:
+            return merge_regions(parts, values, adjacency, 2)
+    return np.zeros(n, np.int64)
 
 
 def _scatter(values: NDArray[np.float64]) -> float:

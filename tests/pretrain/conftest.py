@@ -17,7 +17,7 @@ Gloo = Callable[..., None]
 
 # One process imports torch, and every rank is forked from it: seconds saved a rank, and still a process of its own.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch", "torch.nn.parallel", "torch.distributed", "cytomesh.pretrain.loss"])
+CONTEXT.set_forkserver_preload(["torch", "torch.nn.parallel", "torch.distributed", "cytomesh.pretrain.embed"])
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_seeds_follow_area_within_a_brain_and_brains_are_even(pool):
 
 
 def test_lonely_seed_gets_stand_ins(pool):
-    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=20000, neighbours=1, radius_mm=3.0), 0)
+    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=4000, neighbours=1, radius_mm=3.0), 0)
     batch = sampler.draw(0)
     lonely = batch[batch[:, 0] == 1000]
     assert len(lonely)

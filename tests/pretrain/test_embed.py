@@ -1,0 +1,107 @@
+"""Features: of every linked node, the same bytes for any number of ranks, resumed by section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pretrain_study import write_run
+from safetensors.torch import load_file, save_file
+
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import FeatureError, MissingStageError
+from cytomesh.graph.storage import load_features, load_graphs
+from cytomesh.imaging.patches import read_patches
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.pretrain import embed
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.export import load_encoder
+from cytomesh.pretrain.run import pretrain_run
+
+TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
+SETTINGS = EmbedConfig(batch_size=10, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = write_run(tmp_path_factory.mktemp("embed"))
+    overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
+    for name in ("one", "two", "half", "damaged"):
+        pretrain_run(run, name, load_config(PretrainConfig, TINY, overrides))
+    embed.embed_run(run, "one", SETTINGS)
+    return run
+
+
+def test_every_linked_node_has_the_feature_of_its_patch(run):
+    encoder = load_encoder(run / "encoders" / "one")
+    for graph in load_graphs(run):
+        features = load_features(run, "one", graph)
+        assert features.shape == (graph.n_nodes, encoder.dim)
+        assert features.dtype == np.float32
+        assert np.isnan(features[~graph.is_linked]).all()
+        node = np.flatnonzero(graph.is_linked)[11]
+        image = run.parent / "study" / graph.brain / f"{graph.section[node]}.png"
+        pixel = graph.nodes.stack(["column_px", "row_px"])[[node]]
+        with open_image(image) as opened:
+            patch = read_patches(opened, 500.0, pixel, graph.nodes["angle_deg"][[node]], 32, 125.0)
+        expected = encoder.embed(torch.from_numpy(patch))[0].numpy()
+        np.testing.assert_allclose(features[node], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_ranks_write_the_same_bytes(run, gloo):
+    gloo(embed.embed_run, 2, run, "two", SETTINGS)
+    for graph in load_graphs(run):
+        one, two = ((run / "features" / name / f"{graph.name}.npy").read_bytes() for name in ("one", "two"))
+        assert one == two
+
+
+def test_finished_features_are_kept_and_missing_sections_are_done(run, monkeypatch):
+    path = run / "features" / "one" / "T02_hemi-L.npy"
+    before, others = path.read_bytes(), run / "features" / "one" / "T01_hemi-L.npy"
+    written = others.stat().st_mtime_ns
+    path.unlink()
+    done = []
+    compute = embed._embed_piece
+
+    def stop_after_two(piece, *arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(piece.part.section.index)
+        return compute(piece, *arguments)
+
+    monkeypatch.setattr(embed, "_embed_piece", stop_after_two)
+    monkeypatch.setattr(embed, "available_cpus", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        embed.embed_run(run, "one", SETTINGS)
+    monkeypatch.setattr(embed, "_embed_piece", lambda *arguments: (done.append(9), compute(*arguments))[1])
+    embed.embed_run(run, "one", SETTINGS)
+    assert len(done) == 6  # two sections before, the other four after
+    assert path.read_bytes() == before
+    assert others.stat().st_mtime_ns == written
+    assert not list((run / "features" / "one").glob(".sections-*"))
+
+
+def test_half_precision(run):
+    embed.embed_run(run, "half", EmbedConfig(batch_size=10, device="cpu", dtype="float16"))
+    graph = load_graphs(run)[0]
+    half, single = load_features(run, "half", graph), load_features(run, "one", graph)
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, np.asarray(single).astype(np.float16))
+
+
+def test_features_that_are_not_finite_name_section_and_node(run):
+    path = run / "encoders" / "damaged" / "model.safetensors"
+    state = load_file(path)
+    name = next(key for key in state if key.endswith("weight"))
+    state[name].view(-1)[0] = float("nan")
+    save_file(state, path)
+    with pytest.raises(FeatureError, match=r"T01 section \d+, node \d+ of T01_hemi-L.*not finite"):
+        embed.embed_run(run, "damaged", SETTINGS)
+    assert not (run / "features" / "damaged" / "T01_hemi-L.npy").exists()
+
+
+def test_unknown_encoder_names_those_there_are(run):
+    with pytest.raises(MissingStageError, match="damaged, half, one, two"):
+        embed.embed_run(run, "three", SETTINGS)

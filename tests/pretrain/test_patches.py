@@ -1,0 +1,88 @@
+"""Patches from the bank and from the sections are the same, in the order asked for, and read ahead in order."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from pretrain_study import write_run
+
+from cytomesh.core.errors import StudyError
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.patches import read_patches
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.pretrain.config import PatchConfig
+from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, open_patches, read_ahead
+from cytomesh.pretrain.pool import build_pool
+from cytomesh.study.study import open_study
+
+CONFIG = PatchConfig(size_px=12, um_per_px=500.0, border_px=2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("patches"))
+
+
+@pytest.fixture(scope="module")
+def pool(run):
+    return build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
+
+
+def test_bank_and_sections_give_the_same_patches(run, pool):
+    assert isinstance(open_patches(run, pool, CONFIG, "key"), SectionReader)
+    build_bank(run, pool, CONFIG, "key", 1)
+    bank = open_patches(run, pool, CONFIG, "key")
+    assert isinstance(bank, PatchBank)
+    rows = np.random.default_rng(0).integers(0, len(pool), 50)
+    patches = bank.read(rows)
+    assert patches.shape == (50, 1, 16, 16)
+    assert np.array_equal(patches, SectionReader(pool, CONFIG).read(rows))
+    changed = (run / "patches").stat().st_mtime_ns
+    build_bank(run, pool, CONFIG, "key", 1)
+    assert (run / "patches").stat().st_mtime_ns == changed
+
+
+def test_a_row_is_the_patch_of_its_node(run, pool):
+    graphs = [graph for graph in load_graphs(run) if graph.brain_role != "unseen"]
+    second = np.flatnonzero(graphs[1].is_linked)
+    row = int(graphs[0].is_linked.sum()) + 7
+    node = second[7]
+    part = pool.sections[pool.section[row]]
+    assert part.section.brain == graphs[1].brain
+    assert part.section.index == graphs[1].section[node]
+    pixel = graphs[1].nodes.stack(["column_px", "row_px"])[[node]]
+    with open_image(part.image) as image:
+        expected = read_patches(image, 500.0, pixel, graphs[1].nodes["angle_deg"][[node]], 16, 500.0)
+    assert np.array_equal(SectionReader(pool, CONFIG).read(np.array([row])), expected)
+    assert np.allclose(pool.position[row], graphs[1].reference[node])
+
+
+def test_bank_too_large_is_not_built(run, pool):
+    config = CONFIG.model_copy(update={"size_px": 20, "bank_gib": 1e-6})
+    build_bank(run, pool, config, "key", 1)
+    assert isinstance(open_patches(run, pool, config, "key"), SectionReader)
+
+
+def test_grey_and_colour_mixed_is_an_error(tmp_path):
+    run = write_run(tmp_path)
+    pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train",))
+    assert count_channels(pool) == 1
+    Image.new("RGB", (96, 96)).save(pool.sections[1].image)
+    with pytest.raises(StudyError, match="channel"):
+        count_channels(pool)
+
+
+def test_read_ahead_keeps_order_and_passes_errors_on():
+    def make(step: int) -> int:
+        time.sleep(0.01 * (step % 3))
+        if step == 7:
+            raise StudyError("step 7")
+        return step
+
+    assert list(read_ahead(make, 2, 7, 3)) == [2, 3, 4, 5, 6]
+    with pytest.raises(StudyError, match="step 7"):
+        list(read_ahead(make, 5, 20, 3))

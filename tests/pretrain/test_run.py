@@ -1,0 +1,213 @@
+"""Pretraining as a stage: the same whatever happens in between, and one clear error when it cannot go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from pretrain_study import write_run
+from safetensors.torch import load_file
+
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, TrainingError
+from cytomesh.pretrain.checkpoints import list_checkpoints
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.export import load_encoder
+from cytomesh.pretrain.monitor import read_metrics
+from cytomesh.pretrain.run import pretrain_run
+
+TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
+SMALL = [
+    "device=cpu",
+    "threads=1",
+    "encoder.name=test_efficientnet",
+    "encoder.drop_path_rate=0.1",
+    "sampling.seeds_per_batch=4",
+    "sampling.radius_mm=12",
+    "schedule.warmup_steps=2",
+    "log_every=2",
+    "checkpoint_every=2",
+]
+
+
+def settings(*overrides: str) -> PretrainConfig:
+    return load_config(PretrainConfig, TINY, [*SMALL, "schedule.steps=6", *overrides])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("pretrain"))
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """Weights of a run that was never stopped."""
+    pretrain_run(run, "whole", settings())
+    return load_file(run / "encoders" / "whole" / "model.safetensors")
+
+
+def assert_same(run: Path, name: str, expected: dict[str, torch.Tensor]) -> None:
+    found = load_file(run / "encoders" / name / "model.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_summary_files_and_resume(run, whole):
+    folder = run / "encoders" / "whole"
+    names = {path.name for path in folder.iterdir()}
+    assert {"model.safetensors", "config.yaml", "metrics.jsonl", "README.md", "checkpoints", "summary.json"} <= names
+    assert [line["step"] for line in read_metrics(folder)] == [2, 4, 6]
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    again = pretrain_run(run, "whole", settings("log_every=3"))  # how often to report is not another result
+    assert again["steps"] == 6
+    assert again["preempted"] == 0
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    encoder = load_encoder(folder)
+    assert not encoder.training
+    assert encoder.config.in_chans == 1
+    assert encoder.embed(torch.zeros((2, 1, 32, 32), dtype=torch.uint8)).shape == (2, again["dim"])
+
+
+def test_killed_run_resumes_bit_for_bit(run, whole):
+    folder = run / "encoders" / "killed"
+    overrides = [word for setting in [*SMALL, "schedule.steps=6"] for word in ("--set", setting)]
+    command = ["pretrain", "--out", str(run), "--name", "killed", "--config", str(TINY), *overrides]
+    process = subprocess.Popen([sys.executable, "-m", "cytomesh", *command], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "model.safetensors").exists()
+    step = int(list_checkpoints(folder / "checkpoints")[-1].stem.removeprefix("step-"))
+    assert 0 < step < 6
+    pretrain_run(run, "killed", settings())
+    assert_same(run, "killed", whole)
+    assert [line["step"] for line in read_metrics(folder)] == [2, 4, 6]
+
+
+def test_sigterm_writes_a_checkpoint_and_leaves_with_75(run, cytomesh, monkeypatch):
+    from cytomesh.pretrain import trainer
+
+    # SIGTERM arrives while step 3 is being computed
+    compute = trainer.contrastive_loss
+    steps = []
+
+    def interrupted(*arguments, **options):
+        steps.append(1)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return compute(*arguments, **options)
+
+    monkeypatch.setattr(trainer, "contrastive_loss", interrupted)
+    overrides = [word for setting in [*SMALL, "schedule.steps=6"] for word in ("--set", setting)]
+    arguments = ["pretrain", "--out", run, "--name", "stopped", "--config", TINY, "--json", *overrides]
+    code, out, _ = cytomesh(*arguments)
+    assert code == 75
+    assert json.loads(out)["preempted"] == 1
+    folder = run / "encoders" / "stopped"
+    assert list_checkpoints(folder / "checkpoints")[-1].stem == "step-00000003"
+    assert not (folder / "model.safetensors").exists()
+    code, out, _ = cytomesh(*arguments)
+    assert code == 0
+    assert json.loads(out)["preempted"] == 0
+    whole = pretrain_run(run, "not_stopped", settings())
+    assert whole["loss"] == pytest.approx(json.loads(out)["loss"])
+    assert_same(run, "stopped", load_file(run / "encoders" / "not_stopped" / "model.safetensors"))
+
+
+def test_truncated_checkpoint_names_the_file(run, whole):
+    pretrain_run(run, "truncated", settings())
+    folder = run / "encoders" / "truncated"
+    (folder / "finished.json").unlink()
+    last = list_checkpoints(folder / "checkpoints")[-1]
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"step-00000006\.pt.*step-00000004\.pt"):
+        pretrain_run(run, "truncated", settings())
+    last.unlink()
+    pretrain_run(run, "truncated", settings())
+    assert_same(run, "truncated", whole)
+
+
+def test_other_settings_start_again(run, whole):
+    pretrain_run(run, "changed", settings("schedule.steps=2"))
+    pretrain_run(run, "changed", settings())
+    assert_same(run, "changed", whole)
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(run):
+    with pytest.raises(TrainingError, match="finite"):
+        pretrain_run(run, "diverged", settings("schedule.learning_rate=1e30", "schedule.warmup_steps=0"))
+    folder = run / "encoders" / "diverged"
+    assert not (folder / "model.safetensors").exists()
+    for path in list_checkpoints(folder / "checkpoints"):
+        state = torch.load(path, weights_only=True)["model"]
+        assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
+
+
+def test_collapse_is_reported(run, capfd):
+    from cytomesh.core.progress import set_quiet
+
+    set_quiet(False)
+    # everything within reach of everything, no repulsion to speak of: all vectors become the same
+    summary = pretrain_run(
+        run,
+        "collapsed",
+        settings(
+            "objectives.spatial_nce={sigma_mm: 1000.0, reach_mm: 10000.0, temperature: 50.0}",
+            "head.norm=layer",
+            "collapse_spread=0.9",
+        ),
+    )
+    assert summary["collapsed"] == 1
+    assert "collapse" in capfd.readouterr().err
+
+
+def test_untrained_baseline_is_exported_the_same_way(run):
+    summary = pretrain_run(run, "baseline", settings("schedule.steps=0", "schedule.warmup_steps=0"))
+    assert summary["steps"] == 0
+    folder = run / "encoders" / "baseline"
+    assert "untrained" in (folder / "README.md").read_text()
+    assert not list_checkpoints(folder / "checkpoints")
+    load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    ["{probability_guided: {}}", "{supervised_contrastive: {}}", "{simclr: {}, spatial_nce: {reach_mm: 18.0}}"],
+)
+def test_every_objective_trains(run, objectives):
+    name = objectives.split(":")[0].strip("{")
+    summary = pretrain_run(run, name, settings("schedule.steps=2", f"objectives={objectives}", "views=2"))
+    assert summary["loss"] > 0
+
+
+def test_nothing_within_reach_is_an_error(run):
+    with pytest.raises(TrainingError, match="no patch with a partner"):
+        pretrain_run(run, "lonely", settings("objectives.spatial_nce.reach_mm=1e-6"))
+
+
+def test_wrong_channels_and_missing_graphs(run, tmp_path):
+    with pytest.raises(ConfigError, match="in_chans"):
+        pretrain_run(run, "colour", settings("encoder.in_chans=3"))
+    with pytest.raises(MissingStageError, match="build-graph"):
+        pretrain_run(tmp_path, "nothing", settings())
+
+
+def test_truncated_and_missing_weights(run, whole, tmp_path):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name in ("config.yaml", "model.safetensors"):
+        data = (run / "encoders" / "whole" / name).read_bytes()
+        (folder / name).write_bytes(data if name == "config.yaml" else data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_encoder(folder)
+    with pytest.raises(MissingStageError, match="pretrain"):
+        load_encoder(tmp_path / "nothing")

@@ -58,7 +58,9 @@ class TypesConfig(Config):
 
     n_types: int = Field(14, ge=2)
     """Number of types (clusters in feature space, wherever in the cortex)."""
-    smoothing_hops: int = Field(3, ge=1)
+    rounds: int = Field(2, ge=1)
+    """Rounds of k-means; from the second on in coordinates whitened by the scatter within the types of the last."""
+    smoothing_hops: int = Field(2, ge=1)
     """Neighbourhood whose most frequent type a node takes."""
     smoothing_rounds: int = Field(5, ge=0)
     """How often."""

@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from cytomesh.parcellate.config import AffinityConfig, PreparationConfig, TypesConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import prepare_features
-from cytomesh.parcellate.types import type_labels, type_parcels
+from cytomesh.parcellate.types import type_labels, type_parcels, within_whitened
 
 
 def test_one_type_in_two_places_is_two_parcels(make_planted) -> None:
@@ -17,7 +17,7 @@ def test_one_type_in_two_places_is_two_parcels(make_planted) -> None:
     rng = np.random.default_rng(0)
     values = cap[:, None] * 4.0 + 0.3 * rng.normal(size=(graph.n_nodes, 2))
     settings = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
-    types = type_labels(values, graph.adjacency, settings, 0)
+    types, _ = type_labels(values, graph.adjacency, settings, 0)
     assert adjusted_rand_score(types, cap) == 1.0
     parcels = type_parcels(values, graph.adjacency, 3, 5, settings, AffinityConfig(), 0)
     assert parcels.max() == 2
@@ -32,7 +32,7 @@ def test_smoothing_removes_specks(make_planted) -> None:
     rough = TypesConfig(n_types=2, smoothing_rounds=0)
     smooth = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
     neighbour = graph.adjacency[speck].indices[0]
-    before, after = (type_labels(half[:, None], graph.adjacency, s, 0) for s in (rough, smooth))
+    before, after = (type_labels(half[:, None], graph.adjacency, s, 0)[0] for s in (rough, smooth))
     assert before[speck] != before[neighbour]
     assert after[speck] == after[neighbour]
 
@@ -43,3 +43,14 @@ def test_planted_areas_are_recovered(make_planted) -> None:
     settings = TypesConfig(n_types=8, smoothing_hops=1)
     parcels = type_parcels(found.values, found.adjacency, 8, 4, settings, AffinityConfig(), 0)
     assert adjusted_rand_score(parcels, graph.annotation[found.nodes]) > 0.9
+
+
+def test_scatter_within_types_becomes_the_identity() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=2000)
+    values = rng.normal(size=(4, 3))[labels] * 9.0 + rng.normal(size=(2000, 3)) @ np.array(
+        [[2.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.3, 1.0]]
+    )
+    white = within_whitened(values, labels)
+    rest = white - np.stack([white[labels == label].mean(0) for label in range(4)])[labels]
+    np.testing.assert_allclose(np.cov(rest, rowvar=False), np.eye(3), atol=0.02)

@@ -27,6 +27,8 @@ N_POINTS = 18
 WITHIN_MM = 0.5
 """Nodes whose midpoint is this near a section plane are seen in it."""
 SHRINKAGE = 0.05
+ACROSS_MM = np.linspace(-0.4, 0.4, 7)
+"""A profile is the mean along parallel lines: one pixel's cells are no profile."""
 
 
 def phantom_baselines(study_dir: Path) -> dict[str, dict[str, float]]:
@@ -78,7 +80,7 @@ def sampled(study_dir: Path, brain: Brain) -> Iterator[tuple[Section, NDArray[np
         plane = true_plane(study_dir, section)
         seen = (np.abs(plane.distance(0.5 * (pial + white))) < WITHIN_MM) & (areas > 0)
         ends = plane.pixels(pial[seen]), plane.pixels(white[seen])
-        yield section, _profiles(section.image, *ends), areas[seen].astype(np.int32)
+        yield section, _profiles(section.image, *ends, 1e-3 * section.um_per_px), areas[seen].astype(np.int32)
 
 
 def true_plane(study_dir: Path, section: Section) -> SectionPlane:
@@ -90,15 +92,22 @@ def true_plane(study_dir: Path, section: Section) -> SectionPlane:
     return SectionPlane(matrix)
 
 
-def _profiles(image: Path, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+def _profiles(
+    image: Path, start: NDArray[np.float64], end: NDArray[np.float64], mm_per_px: float
+) -> NDArray[np.float64]:
     """Sample (n, 18) grey values at the middles of 18 equal steps from start to end, (n, 2) (column, row)."""
     with open_image(image) as pyramid:
         height, width = pyramid.shape
         grey = pyramid.read(0, 0, height, 0, width)[..., 0].astype(np.float32)
     share = (np.arange(N_POINTS) + 0.5)[None, :, None] / N_POINTS
-    points = start[:, None] + share * (end - start)[:, None]
-    values = map_coordinates(grey, points[..., ::-1].reshape(-1, 2).T, order=1, mode="nearest")
-    return values.reshape(-1, N_POINTS).astype(np.float64)
+    along = end - start
+    across = along[:, ::-1] * (1, -1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6) / mm_per_px
+    total = np.zeros((len(start), N_POINTS))
+    for offset in ACROSS_MM:
+        points = (start + offset * across)[:, None] + share * along[:, None]
+        values = map_coordinates(grey, points[..., ::-1].reshape(-1, 2).T, order=1, mode="nearest")
+        total += values.reshape(-1, N_POINTS)
+    return total / len(ACROSS_MM)
 
 
 def _scores(sets: dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]) -> dict[str, float]:

@@ -84,7 +84,7 @@ class StainConfig(Config):
     """Standard deviation of the logarithm of a brain's cell density."""
     section_sd: float = Field(0.05, ge=0)
     """Standard deviation of the logarithm of a section's stain strength."""
-    sheet_sd: float = Field(0.30, ge=0)
+    sheet_sd: float = Field(0.15, ge=0)
     """Standard deviation of the logarithm of the layers' cell density along the sheet, within areas."""
     noise_grey: float = Field(2.5, ge=0)
     """Standard deviation of the sensor noise, grey levels."""

@@ -36,7 +36,7 @@ SPREAD = 0.30
 
 # Standard deviation between areas of the logarithms. Size varies at constant ink (density falls as cells grow), which
 # an intensity profile cannot see but texture shows.
-THICKNESS_SD, INK_SD, SIZE_SD = 0.20, 0.16, 0.17
+THICKNESS_SD, INK_SD, SIZE_SD = 0.28, 0.28, 0.20
 SHARED = 0.6
 """Share of the variance between areas that is smooth over the sheet, so that neighbours resemble each other."""
 

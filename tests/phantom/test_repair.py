@@ -8,7 +8,7 @@ def test_banks_of_individual_brains_stay_apart(cortex):
         own = individual(GeometryConfig(), 3, brain).cortex(cortex)
         for points, side in ((own.pial, 1), (own.white, -1)):
             pairs = opposite_pairs(points, own.faces, within_mm=1.5)
-            assert touching(points, own.faces, pairs, side=side, gap_mm=0.6).sum() == 0
+            assert touching(points, own.faces, pairs, side=side, gap_mm=0.5).sum() == 0
         assert depth_below(own.pial, own.faces, own.white).min() > 0.4
 
 

@@ -36,7 +36,7 @@ def test_fill_against_point_in_polygon():
         (20 + r * np.cos(a), 18 + r * np.sin(a))
         for a, r in zip(np.linspace(0, 6, 15), rng.uniform(6, 25, 15), strict=True)
     ]
-    area = MultiPolygon([Polygon(star).buffer(0).difference(Point(20, 18).buffer(4))])
+    area = MultiPolygon([Polygon(star).buffer(0).difference(Point(20, 18).buffer(4.1))])
     mask = fill(area, (40, 45))
     expected = [[area.contains(Point(column, row)) for column in range(45)] for row in range(40)]
     assert (mask == np.array(expected)).all()

@@ -12,7 +12,8 @@ from shapely.geometry import MultiPolygon
 
 from cytomesh.core.errors import ContourError, CytomeshError, ImageError
 from cytomesh.core.parallel import map_ordered
-from cytomesh.graph.links import LinkSection
+from cytomesh.graph.curves import stacking_axis
+from cytomesh.graph.links import LinkSection, nearest_planes
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.headers import read_header
 from cytomesh.study.sections import Section, positions
@@ -91,11 +92,11 @@ def median_spacing(sections: Sequence[Section]) -> float:
 
 def count_reachable(sections: Sequence[LinkSection], world: NDArray[np.float64], max_distance_mm: float) -> int:
     """Count the positions within `max_distance_mm` of the plane of a usable section."""
-    is_near = np.zeros(len(world), bool)
-    for section in sections:
-        if not section.unusable:
-            is_near |= np.abs(section.plane.distance(world)) <= max_distance_mm
-    return int(is_near.sum())
+    planes = [section.plane for section in sections if not section.unusable]
+    if not planes:
+        return 0
+    _, distances = nearest_planes(planes, stacking_axis(planes), world)
+    return int((distances[:, 0] <= max_distance_mm).sum())
 
 
 def _read(section: Section, skip_bad: bool) -> SectionInput:

@@ -251,10 +251,11 @@ def _reasons(
     reason = np.full(len(positions), "", dtype="<U48")
     reason[~found.is_near_plane] = f"no section within {max_distance_mm:.3g} mm"
     reason[found.is_near_plane & ~(found.reach <= max_reach_mm)] = f"no cut cortex within {max_reach_mm:.3g} mm"
+    away = np.flatnonzero(~found.is_near_plane)
     for section in sections:
         if section.unusable:
-            is_here = np.abs(section.plane.distance(positions)) <= max_distance_mm
-            reason[(reason != "") & is_here & ~found.is_near_plane] = f"section {section.unusable}"
+            is_here = np.abs(section.plane.distance(positions[away])) <= max_distance_mm
+            reason[away[is_here]] = f"section {section.unusable}"
     return reason
 
 

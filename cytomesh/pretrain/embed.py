@@ -72,7 +72,10 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
     ) as here:
         encoder = load_encoder(folder).to(here.device)
         weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        keys = {graph.name: digest(weights, graph.name, graph.digest, settings.batch_size, settings.dtype) for graph in graphs}
+        keys = {
+            graph.name: digest(weights, graph.name, graph.digest, settings.batch_size, settings.dtype)
+            for graph in graphs
+        }
         todo = [graph for graph in graphs if not (resume and _is_finished(run, folder.name, graph, keys[graph.name]))]
         shards = {graph.name: run / "features" / folder.name / f".sections-{keys[graph.name]}" for graph in todo}
         here.barrier()  # all ranks agree on what is to do before any of it is done

@@ -126,7 +126,9 @@ def interleave(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str
 
 def peak_memory_mb(code: str, *arguments: str) -> float:
     """Run Python code in a fresh process and return its peak resident memory, MB."""
-    program = "import resource, sys\n" + code + "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    # VmHWM begins anew at exec; ru_maxrss would begin at the size of this process
+    report = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    program = f"import sys\n{code}\n{report}"
     done = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1]) / 1024.0
 

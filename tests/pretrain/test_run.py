@@ -211,3 +211,17 @@ def test_truncated_and_missing_weights(run, whole, tmp_path):
         load_encoder(folder)
     with pytest.raises(MissingStageError, match="pretrain"):
         load_encoder(tmp_path / "nothing")
+
+
+def test_two_ranks_train_like_one_process(run, gloo):
+    # without batch statistics and random changes, nothing is left that could differ but the order of sums
+    exact = settings(
+        "encoder.name=test_vit", "encoder.drop_path_rate=0", "head.norm=layer", "augment={}", "log_every=1"
+    )
+    pretrain_run(run, "alone", exact)
+    gloo(pretrain_run, 2, run, "ranks", exact)
+    alone, ranks = (read_metrics(run / "encoders" / name) for name in ("alone", "ranks"))
+    assert [line["step"] for line in ranks] == [1, 2, 3, 4, 5, 6]
+    for one, two in zip(alone, ranks, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)

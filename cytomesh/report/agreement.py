@@ -8,7 +8,7 @@ from typing import Any
 
 from cytomesh.report.charts import PALETTE, axis, chart, label, numbers
 from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
-from cytomesh.report.results import Spread, read_parcellations
+from cytomesh.report.results import Spread, read_parcellations, unreadable
 
 TITLE = "Parcellation"
 MEASURES = {"ari": "ARI", "nmi": "NMI", "ami": "AMI"}
@@ -18,12 +18,18 @@ NULLS = {"spin": "areas rotated on the sphere", "geometry": "parcels of the same
 def parcellation_part(run: Path) -> Part:
     """Build the part with every parcellation of the run and its baselines."""
     parcellations = read_parcellations(run)
+    damaged = [
+        tag("p", f"Not shown, since its metrics.json is damaged: {name}.", class_="missing")
+        for name in unreadable(run, "parcellate", parcellations)
+    ]
     if not parcellations:
+        if damaged:
+            return Part("parcellation", TITLE, join(damaged), is_absent=True)
         return missing("parcellation", TITLE, "No parcellation in this run: 'cytomesh parcellate' has not run.")
     panels = [(MEASURES[measure], _measure_panel(parcellations, measure)) for measure in MEASURES]
     shown = [(title, panel) for title, panel in panels if panel is not None]
     body = [choice("Score", shown)] if shown else [tag("p", "No areas to compare the parcels with.", class_="missing")]
-    return Part("parcellation", TITLE, join([*body, _shape_table(parcellations)]))
+    return Part("parcellation", TITLE, join([*damaged, *body, _shape_table(parcellations)]))
 
 
 def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
@@ -40,7 +46,9 @@ def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
     columns = [Column("parcellation", is_number=False), Column("graph", is_number=False), Column("parcels")]
     for measure in ("ari", "nmi"):
         columns += [Column(MEASURES[measure]), Column("null"), Column("over null")]
-    kinds = {null_kind(m["areas"].get("ari", {})) for record in parcellations.values() for m in record["graphs"].values()}
+    kinds = {
+        null_kind(m["areas"].get("ari", {})) for record in parcellations.values() for m in record["graphs"].values()
+    }
     meaning = "; ".join(NULLS[kind] for kind in NULLS if kind in kinds)
     caption = f"Parcellation: agreement of parcels with annotated areas, 1 is perfect. Null: {meaning}, mean ± SD."
     return table(columns, rows, caption=caption, sortable=True)
@@ -64,12 +72,21 @@ def _methods(parcellations: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[s
 
 
 def _measure_panel(parcellations: Mapping[str, Mapping[str, Any]], measure: str) -> Html | None:
-    found = [(method, graph, m["areas"][measure]) for method, graph, m in _methods(parcellations) if measure in m["areas"]]
+    found = [
+        (method, graph, m["areas"][measure]) for method, graph, m in _methods(parcellations) if measure in m["areas"]
+    ]
     if not found:
         return None
-    rows = [
-        [method, graph, _number(entry["score"]), _spread(entry, "spin"), _number(entry.get("over_spin_sd"), "+.1f")]
-        + [_spread(entry, "geometry"), _number(entry.get("over_geometry"), "+.3f")]
+    rows: list[list[Cell | Content]] = [
+        [
+            method,
+            graph,
+            _number(entry["score"]),
+            _spread(entry, "spin"),
+            _number(entry.get("over_spin_sd"), "+.1f"),
+            _spread(entry, "geometry"),
+            _number(entry.get("over_geometry"), "+.3f"),
+        ]
         for method, graph, entry in found
     ]
     columns = [
@@ -82,8 +99,8 @@ def _measure_panel(parcellations: Mapping[str, Mapping[str, Any]], measure: str)
         Column("over it"),
     ]
     caption = (
-        f"{MEASURES[measure]} between parcels and annotated areas. Any two tilings of the cortex agree to some degree: read "
-        "a score over its nulls, areas rotated on the sphere and parcels of the same number made from positions only."
+        f"{MEASURES[measure]} between parcels and annotated areas. Any two tilings of the cortex agree to some "
+        "degree: read a score over its nulls, areas rotated on the sphere and as many parcels made from positions only."
     )
     return join([_measure_chart(found, measure), table(columns, rows, caption=caption, sortable=True)])
 
@@ -131,10 +148,12 @@ def _measure_chart(found: list[tuple[str, str, Mapping[str, Any]]], measure: str
 
 
 def _shape_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
-    rows = []
+    rows: list[list[Cell | Content]] = []
     for method, graph, metrics in _methods(parcellations):
         variance = metrics.get("variance_explained", {})
-        counts = [metrics.get(key) for key in ("n_parcels", "n_pieces", "smallest_nodes", "median_nodes", "largest_nodes")]
+        counts = [
+            metrics.get(key) for key in ("n_parcels", "n_pieces", "smallest_nodes", "median_nodes", "largest_nodes")
+        ]
         cells = [Cell("" if count is None else f"{count:,}", count) for count in counts]
         rows.append([method, graph, *cells, _number(variance.get("score")), _spread(variance, "geometry")])
     columns = [

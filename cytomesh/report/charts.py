@@ -21,10 +21,18 @@ VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#3
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 
 
-def chart(traces: Sequence[dict[str, Any]], layout: dict[str, Any], *, caption: Content, height_px: int = 320) -> Html:
-    """Return a figure: data block, place to draw and caption."""
+def chart(
+    traces: Sequence[dict[str, Any]],
+    layout: dict[str, Any],
+    *,
+    caption: Content,
+    height_px: int = 320,
+    width_px: int | None = None,
+) -> Html:
+    """Return a figure: data block, place to draw (at most `width_px` wide) and caption."""
     figure = {"data": list(traces), "layout": layout}
-    place = tag("div", class_="plot", style=f"height:{height_px}px")
+    limit = "" if width_px is None else f";max-width:{width_px}px"
+    place = tag("div", class_="plot", style=f"height:{height_px}px{limit}")
     return tag("figure", place, embed_json(figure, class_="figure"), tag("figcaption", caption), class_="chart")
 
 

@@ -41,11 +41,12 @@ def confusion_chart(model: Model, side: str) -> Html:
         "yaxis": axis("annotated area", autorange="reversed", scaleanchor="x", constrain="domain", **every),
         "margin": {"l": 90, "r": 20, "t": 12, "b": 90},
     }
+    side_px = min(900, 280 + 15 * len(names))
     caption = (
-        f"{model.name} on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused stand side by side "
-        "(optimal leaf order of average linkage); rows without test nodes are empty."
+        f"{model.name} on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused stand "
+        "side by side (optimal leaf order of average linkage); rows without test nodes are empty."
     )
-    return chart([trace], layout, caption=caption, height_px=min(900, 260 + 16 * len(names)))
+    return chart([trace], layout, caption=caption, height_px=side_px, width_px=side_px + 110)
 
 
 def confusion_order(counts: NDArray[np.float64]) -> NDArray[np.int64]:

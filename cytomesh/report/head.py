@@ -34,12 +34,9 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
         _cards(study, graphs),
     ]
     models, parcellations = read_models(run), read_parcellations(run)
-    if models:
-        body.append(score_table(models))
-    if parcellations:
-        body.append(agreement_table(parcellations))
-    body.append(_origin(run))
-    return join(body)
+    body += [score_table(models)] if models else []
+    body += [agreement_table(parcellations)] if parcellations else []
+    return join([*body, _origin(run)])
 
 
 def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
@@ -53,8 +50,8 @@ def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     annotated = np.concatenate([graph.annotation > 0 for graph in graphs])
     areas = np.unique(np.concatenate([graph.annotation for graph in graphs]))
     cards = [
-        (str(len(brains)), f"brains ({', '.join(roles)})"),
-        (str(len(graphs)), "hemispheres"),
+        (str(len(brains)), f"{'brain' if len(brains) == 1 else 'brains'} ({', '.join(roles)})"),
+        (str(len(graphs)), "hemisphere" if len(graphs) == 1 else "hemispheres"),
         (f"{len(linked):,}", "nodes"),
         (f"{100 * linked.mean():.0f} %", "nodes linked to an image"),
         (f"{100 * annotated.mean():.0f} %", "nodes annotated"),

@@ -69,6 +69,11 @@ def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
     ]
 
 
+def prediction_title(model: str) -> str:
+    """Return the title of a model's map of predicted areas."""
+    return f"prediction, {model}"
+
+
 def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
     maps: list[NodeMap] = []
     for folder in sorted(path for path in (run / "classify").glob("*") if path.is_dir()):
@@ -77,7 +82,7 @@ def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
             continue
         predicted, table = read_labels(label_file)
         name = folder.name
-        maps.append(LabelMap(f"prediction, {name}", "prediction", predicted, table, "not predicted"))
+        maps.append(LabelMap(prediction_title(name), "prediction", predicted, table, "not predicted"))
         confidence_file = folder / f"{graph.name}_confidence.func.gii"
         if confidence_file.is_file():
             confidence = next(iter(read_scalars(confidence_file).values())).astype(np.float64)

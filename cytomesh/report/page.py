@@ -8,7 +8,10 @@ from importlib.resources import files
 from cytomesh.report.html import Html, Part, join, tag
 
 # The browser itself refuses every request: the page works offline and tells nobody that it was opened.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; form-action 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; form-action 'none'"
+)
 
 
 def page(title: str, head: Html, parts: Sequence[Part]) -> str:

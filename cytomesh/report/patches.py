@@ -65,9 +65,9 @@ def patch_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) ->
         if figures:
             rows.append(join([title, tag("div", *figures, class_="patches")]))
     intro = (
-        f"Pial side up; {size_px} x {size_px} px at {um_per_px:g} um/px, a field of {size_px * um_per_px / 1000:.3g} mm; "
-        f"scale bars: {bar_mm:g} mm. Nodes are drawn at random among the linked ones; where the section is oblique to the cortex "
-        "(angle given), layers look wider than they are."
+        f"Pial side up; {size_px} x {size_px} px at {um_per_px:g} um/px, a field of "
+        f"{size_px * um_per_px / 1000:.3g} mm; scale bars: {bar_mm:g} mm. Nodes are drawn at random among the linked "
+        "ones; where the section is oblique to the cortex (angle given), layers look wider than they are."
     )
     return Part("patches", TITLE, join([tag("p", intro), *rows]))
 
@@ -169,6 +169,8 @@ def _read(
     pictures = {}
     for key, wanted in by_section.items():
         section = sections[key]
+        if section.image is None:
+            continue
         pixels = np.array(
             [[request.graph.nodes[name][request.node] for name in ("column_px", "row_px")] for request in wanted]
         )
@@ -198,6 +200,7 @@ def _figure(request: PatchRequest, picture: NDArray[np.uint8], bar_mm: float, um
         role="img",
         aria_label=f"patch at node {node} of {graph.name}",
     )
-    facts = f"{graph.name}, section {int(graph.section[node])}, {float(graph.nodes['obliqueness_deg'][node]):.0f} deg oblique"
+    oblique = float(graph.nodes["obliqueness_deg"][node])
+    facts = f"{graph.name}, section {int(graph.section[node])}, {oblique:.0f} deg oblique"
     caption = [tag("strong", request.note), tag("br")] if request.note else []
     return tag("figure", drawing, tag("figcaption", *caption, facts))

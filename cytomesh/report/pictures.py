@@ -19,7 +19,7 @@ def data_uri(image: NDArray[np.uint8], quality: int = 82) -> str:
     """Return (h, w) or (h, w, 3) uint8 as a JPEG data URI."""
     import imagecodecs
 
-    encoded: bytes = imagecodecs.jpeg8_encode(np.ascontiguousarray(image), level=quality)
+    encoded = imagecodecs.jpeg8_encode(np.ascontiguousarray(image), level=quality)
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
@@ -83,7 +83,7 @@ def scale_bar(x: float, y: float, length_px: float, text: str, size: float) -> H
 
 def outlined(text: str, **attributes: Any) -> Html:
     """Return SVG text that can be read on any ground."""
-    halo = {
+    halo: dict[str, Any] = {
         "fill": "#000000",
         "stroke": "#ffffff",
         "stroke_width": "0.22em",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.files import read_json
+from cytomesh.core.progress import log
 
+T = TypeVar("T")
 SIDES = ("seen", "transfer", "unseen", "test")
 
 
@@ -77,15 +79,43 @@ class Model:
     curves: list[list[dict[str, float]]]
     notes: tuple[str, ...]
 
+    @property
+    def mean_macro_f1(self) -> float:
+        """Mean over the evaluation sides."""
+        return float(np.mean([side.measures["macro_f1"].mean for side in self.sides.values()]))
+
 
 def read_models(run: Path) -> list[Model]:
     """Read every `classify/<name>/metrics.json` of a run, sorted by name."""
-    return [_model(path.parent.name, read_json(path)) for path in sorted((run / "classify").glob("*/metrics.json"))]
+    return list(_readable(run, "classify", _model).values())
 
 
-def read_parcellations(run: Path) -> dict[str, dict[str, Any]]:
+def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
     """Read every `parcellate/<name>/metrics.json` of a run, by name."""
-    return {path.parent.name: read_json(path) for path in sorted((run / "parcellate").glob("*/metrics.json"))}
+    return _readable(run, "parcellate", _parcellation)
+
+
+def unreadable(run: Path, stage: str, shown: Collection[str]) -> list[str]:
+    """Return the names of a stage's results whose `metrics.json` could not be read."""
+    return [path.parent.name for path in sorted((run / stage).glob("*/metrics.json")) if path.parent.name not in shown]
+
+
+def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+    """Read the results of a stage by name; a damaged one is logged and left out, so that the others are shown."""
+    results = {}
+    for path in sorted((run / stage).glob("*/metrics.json")):
+        try:
+            results[path.parent.name] = read(path.parent.name, read_json(path))
+        except (ValueError, KeyError, TypeError) as error:
+            log(f"left out of the report: {path}: {type(error).__name__}: {error}")
+    return results
+
+
+def _parcellation(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    missing_areas = [graph for graph, metrics in record["graphs"].items() if "areas" not in metrics]
+    if missing_areas:
+        raise KeyError(f"{name}: no scores for {', '.join(missing_areas)}")
+    return record
 
 
 def _model(name: str, record: Mapping[str, Any]) -> Model:

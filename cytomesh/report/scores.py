@@ -13,7 +13,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.report.charts import PALETTE, axis, chart, curve, label, numbers
 from cytomesh.report.confusion import confusion_chart
 from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
-from cytomesh.report.results import SIDES, Model, Spread, read_models
+from cytomesh.report.results import SIDES, Model, Spread, read_models, unreadable
 from cytomesh.report.surfaces import css_colour
 
 TITLE = "Classification"
@@ -38,14 +38,21 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with every classification of the run."""
     models = read_models(run)
-    if not models:
+    damaged = [
+        tag("p", f"Not shown, since its metrics.json is damaged: {name}.", class_="missing")
+        for name in unreadable(run, "classify", {model.name for model in models})
+    ]
+    if not models and not damaged:
         return missing(
             "classification", TITLE, "No area has been classified in this run: 'cytomesh classify' has not run."
         )
     labels = graphs[0].labels
     pairs = [(model, side) for model in models for side in model.sides]
     sides = _sides(models)
+    if not models:
+        return Part("classification", TITLE, join(damaged), is_absent=True)
     body = [
+        *damaged,
         _score_chart(models),
         choice("Side of the split", [(side, _measure_table(models, side)) for side in sides]),
         *_notes(models),
@@ -84,7 +91,10 @@ def score_table(models: Sequence[Model]) -> Html:
                 row.append(_score_cell(scores.null if scores else None))
         rows.append(row)
     meaning = "; ".join(f"{side}: {SIDE_MEANING[side]}" for side in sides)
-    caption = f"Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column in bold. {meaning}."
+    caption = (
+        "Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column bold. "
+        f"{meaning}."
+    )
     return table(columns, rows, caption=caption, sortable=True)
 
 
@@ -97,7 +107,7 @@ def _score_cell(value: Spread | None, best: float | None = None) -> Cell:
 def _measure_table(models: Sequence[Model], side: str) -> Html:
     shown = [(model, model.sides[side]) for model in models if side in model.sides]
     keys = [key for key in MEASURES if any(key in scores.measures for _, scores in shown)]
-    rows = [
+    rows: list[list[Cell | Content]] = [
         [
             model.name,
             Cell(f"{scores.n_nodes:,}", scores.n_nodes),
@@ -107,8 +117,9 @@ def _measure_table(models: Sequence[Model], side: str) -> Html:
     ]
     columns = [Column("model", is_number=False), Column("nodes"), *(Column(MEASURES[key]) for key in keys)]
     caption = (
-        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap between confidence "
-        "and accuracy, 0 is best. Error distance: how many area borders lie between the annotated and the wrongly predicted area (1: neighbours)."
+        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap "
+        "between confidence and accuracy, 0 is best. Error distance: how many area borders lie between the annotated "
+        "and the wrongly predicted area (1: neighbours)."
     )
     return table(columns, rows, caption=caption, sortable=True)
 
@@ -145,13 +156,16 @@ def _score_chart(models: Sequence[Model]) -> Html:
 
 
 def _area_table(model: Model, side: str, labels: LabelTable) -> Html:
-    rows = []
+    rows: list[list[Cell | Content]] = []
     for area in model.sides[side].areas:
         name, support = str(area["area"]), int(area["support"])
         values = [Cell(f"{area[key]:.3f}", area[key]) if support else Cell("") for key in ("f1", "precision", "recall")]
         rows.append([Cell(join([_swatch(name, labels), name]), name), Cell(f"{support:,}", support), *values])
     columns = [Column("area", is_number=False), Column("nodes"), Column("F1"), Column("precision"), Column("recall")]
-    caption = f"{model.name} on {side}, probabilities averaged over seeds. Areas without test nodes have no score. Click a head to sort."
+    caption = (
+        f"{model.name} on {side}, probabilities averaged over seeds. Areas without test nodes have no score. "
+        "Click a head to sort."
+    )
     return tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")
 
 
@@ -189,7 +203,7 @@ def _error_chart(models: Sequence[Model], side: str) -> Html:
     return chart(
         traces,
         layout,
-        caption=f"Errors on {side}: how far the predicted area is from the annotated one on the graph of adjacent areas.",
+        caption=f"Errors on {side}: distance of the predicted from the annotated area on the graph of adjacent areas.",
     )
 
 

@@ -88,11 +88,10 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
         role="img",
         aria_label=f"section {section.index} of brain {brain.id} with contours and image links",
     )
-    facts = [
-        f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm, role {section.role}, {section.um_per_px:g} um/px"
-    ]
-    facts.append(f"{n_links} links, median obliqueness {np.median(angles):.0f} deg" if n_links else "no links")
-    legend: list[Content] = [tag("strong", facts[0]), f"; {facts[1]}. "]
+    where = f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm"
+    facts = f"role {section.role}, {section.um_per_px:g} um/px, "
+    facts += f"{n_links} links, median obliqueness {np.median(angles):.0f} deg" if n_links else "no links"
+    legend: list[Content] = [tag("strong", where), f"; {facts}. "]
     legend += [
         tag("span", tag("span", class_="swatch", style=f"background:{colour}"), name, "  ") for name, colour in areas
     ]

@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.report.html import Html, Part, embed_json, join, tag
-from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap, node_maps
+from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap, node_maps, prediction_title
+from cytomesh.report.results import read_models
 from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh
 
@@ -31,8 +32,6 @@ def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     tables: list[dict[str, Any]] = []
     packed = [_packed_graph(run, graph, maps[graph.name], limits, tables) for graph in graphs]
     data = {"graphs": packed, "tables": tables, "surfaces": SURFACE_TITLES}
-    groups = {item.group for items in maps.values() for item in items}
-    second = next((group for group in ("prediction", "parcels", "morphometry") if group in groups), "morphometry")
     reduced = [graph.name for graph in graphs if graph.n_nodes > MAX_NODES]
     note = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
     intro = tag(
@@ -55,19 +54,29 @@ def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         tag("label", tag("input", type="checkbox", class_="borders", checked=True), " area borders"),
         class_="bar",
     )
-    panels = tag("div", _panel("areas"), _panel(second), class_="panels")
+    panels = tag("div", _panel("annotation"), _panel(_second_map(run, maps[graphs[0].name])), class_="panels")
     return Part("surfaces", "Surfaces", join([intro, tag("div", bar, panels, embed_json(data), id="viewer")]))
 
 
-def _panel(group: str) -> Html:
+def _panel(title: str) -> Html:
     return tag(
         "div",
         tag("label", "Map ", tag("select", class_="map")),
         tag("div", class_="scene"),
         tag("div", class_="legend"),
         class_="view-panel",
-        data_group=group,
+        data_map=title,
     )
+
+
+def _second_map(run: Path, maps: Sequence[NodeMap]) -> str:
+    """Return what is first shown beside the annotation: the best model's prediction, else parcels, else thickness."""
+    titles = [item.title for item in maps if item.group in ("parcels", "morphometry")]
+    predictions = {item.title for item in maps if item.group == "prediction"}
+    models = [model for model in read_models(run) if prediction_title(model.name) in predictions]
+    if models:
+        return prediction_title(max(models, key=lambda model: model.mean_macro_f1).name)
+    return titles[0]
 
 
 def _packed_graph(
@@ -85,9 +94,10 @@ def _packed_graph(
             surfaces[kind] = read_surface(path).vertices
     points = {kind: vertices[keep] for kind, vertices in surfaces.items()}
     points["inflated"] = inflated(points["midthickness"], faces)
+    side = "left" if graph.hemisphere == "L" else "right"
     return {
         "name": graph.name,
-        "title": f"{graph.brain}, {'left' if graph.hemisphere == 'L' else 'right'} hemisphere ({graph.brain_role} brain)",
+        "title": f"{graph.brain}, {side} hemisphere ({graph.brain_role} brain)",
         "hemisphere": graph.hemisphere,
         "faces": pack(faces.astype(np.uint16 if len(keep) <= 65535 else np.uint32)),
         "surfaces": {kind: _packed_points(vertices) for kind, vertices in points.items()},
@@ -189,7 +199,8 @@ def inflated(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: in
     for _ in range(rounds):
         smooth = 0.3 * smooth + 0.7 * (links @ smooth) / degree
     centre, spread = vertices.mean(axis=0), vertices.std(axis=0)
-    return (smooth - smooth.mean(axis=0)) / np.maximum(smooth.std(axis=0), 1e-9) * spread + centre
+    unit = (smooth - smooth.mean(axis=0)) / np.maximum(smooth.std(axis=0), 1e-9)
+    return np.asarray(unit * spread + centre, np.float64)
 
 
 def pack(array: NDArray[Any]) -> dict[str, str]:

@@ -15,14 +15,14 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.report.charts import PALETTE, axis, chart, curve, label
 from cytomesh.report.html import Column, Html, Part, join, missing, table, tag
 
-# what is drawn, in this order, if an encoder recorded it: key -> (title, unit, logarithmic)
+# what is drawn, in this order, if an encoder recorded it: key -> (title, unit)
 QUANTITIES = {
-    "loss": ("training loss", "nats", False),
-    "spread": ("feature spread (1: everywhere, 0: collapsed)", "", False),
-    "effective_rank": ("effective rank of the features", "dimensions", False),
-    "learning_rate": ("learning rate", "", False),
-    "gradient_norm": ("gradient norm", "", True),
-    "images_per_second": ("speed", "patches/s", False),
+    "loss": ("training loss", "nats"),
+    "spread": ("feature spread (1: everywhere, 0: collapsed)", ""),
+    "effective_rank": ("effective rank of the features", "dimensions"),
+    "learning_rate": ("learning rate", ""),
+    "gradient_norm": ("gradient norm", ""),
+    "images_per_second": ("speed", "patches/s"),
 }
 MAX_POINTS = 1500
 
@@ -54,7 +54,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _chart(key: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html | None:
-    title, unit, is_log = QUANTITIES[key]
+    title, unit = QUANTITIES[key]
     traces: list[dict[str, Any]] = []
     n_smooth = 0
     for order, (name, rows) in enumerate(records.items()):
@@ -78,7 +78,7 @@ def _chart(key: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html
         return None
     layout = {
         "xaxis": axis("optimiser step"),
-        "yaxis": axis(f"{title} ({unit})" if unit else title, type="log" if is_log else "linear"),
+        "yaxis": axis(f"{title} ({unit})" if unit else title),
         "showlegend": True,
     }
     smooth = " Strong line: running median; faint line: every step." if n_smooth else ""

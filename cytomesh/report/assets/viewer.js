@@ -83,7 +83,7 @@
 
   const column = (xyz, axis) => { const out = new Float32Array(xyz.length / 3); for (let v = 0; v < out.length; v++) out[v] = xyz[3 * v + axis]; return out; };
   // Little shading, so that colours stay those of the legend.
-  const LIGHT = { lighting: { ambient: 0.84, diffuse: 0.28, specular: 0.02, roughness: 0.9, fresnel: 0.02 } };
+  const LIGHT = { lighting: { ambient: 0.76, diffuse: 0.4, specular: 0.02, roughness: 0.9, fresnel: 0.02 } };
 
   function mesh(xyz, i, j, k, text, more) {
     return { type: "mesh3d", x: column(xyz, 0), y: column(xyz, 1), z: column(xyz, 2), i, j, k, text, hoverinfo: "text", ...LIGHT, lightposition: { x: 2e4 * outward(), y: 1e4, z: 2e4 }, ...more };
@@ -163,7 +163,7 @@
     const box = boxOf(graph);
     const axis = (a) => ({ visible: false, range: [box.low[a] - box.margin, box.high[a] + box.margin], autorange: false });
     const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
-    const [x, y, z] = sides.map((side) => (1.85 * side) / Math.max(...sides));
+    const [x, y, z] = sides.map((side) => (2.5 * side) / Math.max(...sides));
     const ratio = zoom ?? { x, y, z };
     return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: ratio, annotations: letters(box, view.eye), bgcolor: "#ffffff", camera: view };
   }
@@ -247,25 +247,33 @@
     Plotly.react(panel.scene, traces, layout, { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["sendChartToCloud", "tableRotation", "resetCameraLastSave3d"] });
   }
 
-  const moved = new Set(); // panels that are being moved by their neighbour: their events are echoes
-
   function move(targets, change) {
-    targets.forEach((panel) => {
-      moved.add(panel);
-      Plotly.relayout(panel.scene, change).finally(() => moved.delete(panel));
-    });
+    targets.forEach((panel) => Plotly.relayout(panel.scene, change));
   }
 
+  // A panel that is turned by hand takes the others along. Relayouts made here come back as events, too: those with
+  // letters are ours, and so is one of a panel that nobody holds and that shows the common view already.
+  let held = null;
+
   function follow(panel) {
+    const others = panels.filter((other) => other !== panel);
     const copy = (event, targets, more) => {
-      if (moved.has(panel) || !event["scene.camera"]) return;
       view = event["scene.camera"];
       zoom = event["scene.aspectratio"] ?? zoom;
-      move(targets, { "scene.camera": view, ...(zoom && { "scene.aspectratio": zoom }), ...more() });
+      move(targets, { "scene.camera": view, ...(zoom && { "scene.aspectratio": zoom }), ...more });
     };
-    const others = panels.filter((other) => other !== panel);
-    panel.scene.on("plotly_relayouting", (event) => copy(event, others, () => ({})));
-    panel.scene.on("plotly_relayout", (event) => copy(event, panels, () => ({ "scene.annotations": letters(boxOf(currentGraph()), view.eye) })));
+    panel.scene.on("plotly_relayouting", (event) => {
+      if (!event["scene.camera"]) return;
+      held = panel;
+      copy(event, others, {});
+    });
+    panel.scene.on("plotly_relayout", (event) => {
+      const camera = event["scene.camera"];
+      if (!camera || event["scene.annotations"]) return;
+      if (panel !== held && JSON.stringify(camera) === JSON.stringify(view)) return;
+      held = null;
+      copy(event, panels, { "scene.annotations": letters(boxOf(currentGraph()), camera.eye) });
+    });
   }
 
   function showAll() { panels.forEach(show); }
@@ -283,8 +291,8 @@
     options(graphSelect, data.graphs.map((graph, number) => [String(number), graph.title]));
     chooseGraph();
     for (const panel of panels) {
-      const first = currentGraph().maps.find((map) => map.group === panel.element.dataset.group);
-      if (first) panel.select.value = first.title;
+      const wanted = panel.element.dataset.map;
+      if (currentGraph().maps.some((map) => map.title === wanted)) panel.select.value = wanted;
     }
     showAll();
     panels.forEach(follow);

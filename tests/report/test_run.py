@@ -1,0 +1,196 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import MissingStageError
+from cytomesh.core.files import read_json
+from cytomesh.report.run import report_run
+
+PARTS = ["surfaces", "pretraining", "classification", "parcellation", "sections", "patches", "quality"]
+
+
+class Page(HTMLParser):
+    """Text, tables, tags with attributes, and data blocks of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._in_script = False
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((name, dict(attributes)))
+        self._in_script = name in ("script", "style")
+        if name == "tr":
+            self.rows.append([])
+        if name in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, name: str) -> None:
+        self._in_script = False
+        if name in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts.append(data)
+            return
+        self.text += data
+        if self._in_cell:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def summary(run: Path) -> dict:
+    return report_run(run)
+
+
+@pytest.fixture(scope="module")
+def text(run: Path, summary: dict) -> str:
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_every_part_is_there_and_in_the_contents(summary: dict, page: Page) -> None:
+    assert summary["parts"] == PARTS
+    assert summary["absent"] == []
+    assert [attributes["id"] for name, attributes in page.tags if name == "section"] == PARTS
+    links = [attributes["href"] for name, attributes in page.tags if name == "a"]
+    assert links == [f"#{part}" for part in PARTS]
+
+
+def test_page_is_small_and_fast(summary: dict) -> None:
+    assert summary["megabytes"] < 25
+    assert summary["seconds"] < 20
+
+
+def test_nothing_is_loaded_from_outside(text: str, page: Page) -> None:
+    for name, attributes in page.tags:
+        for key in ("src", "href", "data", "action", "poster"):
+            value = attributes.get(key)
+            assert value is None or value.startswith(("#", "data:")), (name, key, value)
+    assert not any(name in ("link", "iframe", "object", "base") for name, _ in page.tags)
+    policy = next(
+        a["content"] for n, a in page.tags if n == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    styles = re.findall(r"<style>(.*?)</style>", text, re.S)
+    assert not any("url(" in style or "@import" in style for style in styles)
+
+
+def test_names_are_shown_as_written(text: str, page: Page) -> None:
+    assert "<i>Ellipsoid</i> & friends" in page.text
+    assert "4a <b>&" in page.text
+    assert "ring <crosses> itself" in page.text
+    markup = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    assert "<i>" not in markup
+    assert "<b>&" not in markup
+    assert "<crosses>" not in markup
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+@pytest.mark.parametrize("side", ["seen", "unseen"])
+def test_scores_equal_the_metrics(run: Path, page: Page, model: str, side: str) -> None:
+    split = read_json(run / "classify" / model / "metrics.json")["splits"][side]
+    mean, sd = split["mean"]["macro_f1"], split["sd"]["macro_f1"]
+    expected = f"{mean:.3f}" if len(split["seeds"]) == 1 else f"{mean:.3f} ± {sd:.3f}"
+    heads = next(row for row in page.rows if row[0].startswith("model") and row[1].startswith("inputs"))
+    column = next(i for i, head in enumerate(heads) if head.startswith(side))
+    row = next(row for row in page.rows if row[0] == model and len(row) == len(heads))
+    assert row[column] == expected
+    area = split["ensemble"]["per_class"][1]
+    assert [
+        area["area"],
+        f"{area['support']:,.0f}",
+        *(f"{area[key]:.3f}" for key in ("f1", "precision", "recall")),
+    ] in page.rows
+
+
+def test_agreement_equals_the_metrics(run: Path, page: Page) -> None:
+    metrics = read_json(run / "parcellate" / "spectral" / "metrics.json")["graphs"]["B01_hemi-L"]
+    ari = metrics["areas"]["ari"]
+    row = next(row for row in page.rows if row[:2] == ["spectral", "B01_hemi-L"])
+    assert row[2] == str(metrics["n_parcels"])
+    assert row[3] == f"{ari['score']:.3f}"
+    assert row[4] == f"{ari['geometry_mean']:.3f} ± {ari['geometry_sd']:.3f}"
+
+
+def test_confusion_rows_add_up_to_the_counts(run: Path, page: Page) -> None:
+    confusion = np.array(
+        read_json(run / "classify" / "linear" / "metrics.json")["splits"]["seen"]["ensemble"]["confusion"]
+    )
+    figures = [json.loads(script) for script in page.scripts if script.startswith('{"data"')]
+    maps = [figure["data"][0] for figure in figures if figure["data"][0]["type"] == "heatmap"]
+    counts = np.array(maps[0]["customdata"])
+    assert sorted(counts.sum(axis=1)) == sorted(confusion.sum(axis=1))
+    assert sorted(np.diag(counts)) == sorted(np.diag(confusion))
+    filled = counts.sum(axis=1) > 0
+    np.testing.assert_allclose(np.array(maps[0]["z"], float)[filled].sum(axis=1), 100, atol=0.5)
+
+
+def test_figures_are_valid_plotly(page: Page) -> None:
+    import plotly.graph_objects as go
+
+    figures = [json.loads(script) for script in page.scripts if script.startswith('{"data"')]
+    assert len(figures) > 10
+    for figure in figures:
+        go.Figure(figure)
+
+
+def test_one_copy_of_plotly(text: str) -> None:
+    assert text.count("* plotly.js v") == 1
+
+
+def test_stages_that_have_not_run_are_named(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "graphs", tmp_path / "graphs")
+    summary = report_run(tmp_path)
+    assert summary["parts"] == ["surfaces", "quality"]
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for command in ("pretrain", "classify", "parcellate"):
+        assert f"'cytomesh {command}' has not run" in page.text
+
+
+def test_damaged_file_costs_its_part_only(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "classify" / "mlp" / "metrics.json").write_text('{"splits": ')
+    (tmp_path / "parcellate" / "spectral" / "B01_hemi-L.label.gii").write_bytes(b"<GIFTI")
+    summary = report_run(tmp_path)
+    assert "quality" in summary["parts"]
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Not shown: " in page.text
+
+
+def test_failure_keeps_the_page_before(run: Path, tmp_path: Path, summary: dict) -> None:
+    shutil.copytree(run / "graphs", tmp_path / "graphs")
+    report_run(tmp_path)
+    before = (tmp_path / "report.html").read_bytes()
+    shutil.rmtree(tmp_path / "graphs")
+    with pytest.raises(MissingStageError):
+        report_run(tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_command(cytomesh, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "graphs", tmp_path / "graphs")
+    code, out, _ = cytomesh("report", "--out", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(out)["report"] == str(tmp_path / "report.html")
+    code, _, err = cytomesh("report", "--out", tmp_path / "nothing")
+    assert code == 1
+    assert "build-graph" in err

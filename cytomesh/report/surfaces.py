@@ -38,7 +38,8 @@ def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         "p",
         "Drag to turn, scroll to zoom; both panels turn together. Every node colours its own cell of the mesh, so area "
         "borders run halfway between nodes and nothing is interpolated across them. Choose an area in a legend to "
-        f"highlight it (colour alone does not tell many areas apart). Coordinates: world space, mm, RAS.{note}",
+        "highlight it (colour alone does not tell many areas apart). Predictions cover nodes without "
+        f"an image link, too: see the map 'role of the linked section'. Coordinates: world space, mm, RAS.{note}",
     )
     bar = tag(
         "div",

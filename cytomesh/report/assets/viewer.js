@@ -83,7 +83,7 @@
 
   const column = (xyz, axis) => { const out = new Float32Array(xyz.length / 3); for (let v = 0; v < out.length; v++) out[v] = xyz[3 * v + axis]; return out; };
   // Little shading, so that colours stay those of the legend.
-  const LIGHT = { lighting: { ambient: 0.76, diffuse: 0.4, specular: 0.02, roughness: 0.9, fresnel: 0.02 } };
+  const LIGHT = { lighting: { ambient: 0.82, diffuse: 0.34, specular: 0.02, roughness: 0.9, fresnel: 0.02 } };
 
   function mesh(xyz, i, j, k, text, more) {
     return { type: "mesh3d", x: column(xyz, 0), y: column(xyz, 1), z: column(xyz, 2), i, j, k, text, hoverinfo: "text", ...LIGHT, lightposition: { x: 2e4 * outward(), y: 1e4, z: 2e4 }, ...more };

@@ -1,0 +1,48 @@
+import base64
+
+import numpy as np
+import pytest
+import trimesh
+
+from cytomesh.report.surfaces import css_colour, inflated, pack, reduced_mesh
+from cytomesh.surface.mesh import Mesh
+
+
+@pytest.fixture(scope="module")
+def sphere() -> Mesh:
+    shape = trimesh.creation.icosphere(4, 40.0)
+    return Mesh(shape.vertices, shape.faces)
+
+
+def test_small_mesh_is_kept(sphere: Mesh) -> None:
+    keep, faces = reduced_mesh(sphere, 5000)
+    np.testing.assert_array_equal(keep, np.arange(sphere.n_vertices))
+    assert faces is sphere.faces
+
+
+def test_reduced_mesh_consists_of_own_vertices(sphere: Mesh) -> None:
+    keep, faces = reduced_mesh(sphere, 800)
+    reduced = Mesh(sphere.vertices[keep], faces)
+    assert 600 < len(keep) < 1000
+    assert reduced.area_mm2 == pytest.approx(sphere.area_mm2, rel=0.03)
+    assert reduced.euler_number == 2
+
+
+def test_inflated_keeps_place_and_size_and_loses_folds(sphere: Mesh) -> None:
+    folded = sphere.vertices * (1 + 0.1 * np.sin(sphere.vertices[:, 1:2]))
+    smooth = inflated(folded, sphere.faces)
+    np.testing.assert_allclose(smooth.mean(axis=0), folded.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(smooth.std(axis=0), folded.std(axis=0), rtol=1e-9)
+    radius = np.linalg.norm(smooth, axis=1)
+    assert radius.std() < 0.5 * np.linalg.norm(folded, axis=1).std()
+
+
+def test_packed_arrays_come_back() -> None:
+    values = np.array([0, 1, 65535], np.uint16)
+    packed = pack(values)
+    assert packed["type"] == "Uint16Array"
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(packed["data"]), "<u2"), values)
+
+
+def test_colours_are_those_of_the_table() -> None:
+    assert css_colour(np.array([1.0, 128 / 255, 0.0, 1.0])) == "#ff8000"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-
-def kernel(function: Kernel) -> Kernel:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function on first use; keep the machine code in `NUMBA_CACHE_DIR` or beside the source.
 
     An installation where neither that, nor the package, nor the home folder is writable compiles once a process.
     """
     try:
-        compiled: Kernel = numba.njit(cache=True, nogil=True)(function)
+        compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba's "no locator available": nowhere to write
         compiled = numba.njit(nogil=True)(function)
     return compiled

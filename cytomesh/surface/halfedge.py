@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.surface.compiled import kernel
+from cytomesh.surface.tracing import value
 
 MAX_VALENCE = 48
 FLATTEST = 0.3
 """Least cosine between a triangle's normal before and after an operation."""
+SAG = 0.2
+"""Furthest that the middle of a new edge may be from the level, in units of the field: thin stalks keep short edges."""
 
 
 def twins(faces: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -50,7 +53,7 @@ def _end(faces, h):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _ring(faces, twin, first, ring):  # type: ignore[no-untyped-def]
+def _ring(twin, first, ring):  # type: ignore[no-untyped-def]
     """Write the half-edges that leave a vertex; return their number, or -1 if there are too many."""
     h, n = first, 0
     while True:
@@ -87,7 +90,7 @@ def _normal(p, q, r, out):  # type: ignore[no-untyped-def]
 def _keeps_normals(faces, points, ring, n, moved, place, skip0, skip1, old, new):  # type: ignore[no-untyped-def]
     for r in range(n):
         f = ring[r] // 3
-        if f == skip0 or f == skip1:
+        if f in (skip0, skip1):
             continue
         h = ring[r]
         q, s = points[_end(faces, h)], points[_end(faces, _next(h))]
@@ -100,8 +103,14 @@ def _keeps_normals(faces, points, ring, n, moved, place, skip0, skip1, old, new)
 
 
 @kernel
-def collapse_short(faces, twin, leaving, points, shortest, longest):  # type: ignore[no-untyped-def]
-    """Collapse edges below `shortest` to their midpoint where the link condition holds and no edge exceeds `longest`."""
+def _fits(p, q, field, level, longest):  # type: ignore[no-untyped-def]
+    middle = value(field, 0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]), 0.5 * (p[2] + q[2]))
+    return _length2(p, q) < longest * longest and abs(middle - level) < SAG
+
+
+@kernel
+def collapse_short(faces, twin, leaving, points, field, level, shortest, longest):  # type: ignore[no-untyped-def]
+    """Collapse edges below `shortest` where the link condition holds, to a midpoint near the level of the field."""
     ring_u, ring_v = np.empty(MAX_VALENCE, np.int64), np.empty(MAX_VALENCE, np.int64)
     ring = np.empty(MAX_VALENCE, np.int64)
     place, old, new = np.empty(3), np.empty(3), np.empty(3)
@@ -116,7 +125,7 @@ def collapse_short(faces, twin, leaving, points, shortest, longest):  # type: ig
         g = twin[h]
         f1 = g // 3
         a, b = _end(faces, _next(h)), _end(faces, _next(g))
-        n_u, n_v = _ring(faces, twin, leaving[u], ring_u), _ring(faces, twin, leaving[v], ring_v)
+        n_u, n_v = _ring(twin, leaving[u], ring_u), _ring(twin, leaving[v], ring_v)
         if n_u < 0 or n_v < 0 or a == b or n_u + n_v - 4 > MAX_VALENCE // 2:
             continue
         n_common = 0
@@ -126,17 +135,17 @@ def collapse_short(faces, twin, leaving, points, shortest, longest):  # type: ig
                     n_common += 1
         if n_common != 2 or n_u + n_v - 4 < 3:
             continue
-        if _ring(faces, twin, leaving[a], ring) == 3:
+        if _ring(twin, leaving[a], ring) == 3:
             continue
-        if _ring(faces, twin, leaving[b], ring) == 3:
+        if _ring(twin, leaving[b], ring) == 3:
             continue
         for c in range(3):
             place[c] = 0.5 * (points[u, c] + points[v, c])
-        is_good = True
+        is_good = abs(value(field, place[0], place[1], place[2]) - level) < SAG
         for r in range(n_u):
-            is_good &= _length2(place, points[_end(faces, ring_u[r])]) < longest * longest
+            is_good &= _fits(place, points[_end(faces, ring_u[r])], field, level, longest)
         for r in range(n_v):
-            is_good &= _length2(place, points[_end(faces, ring_v[r])]) < longest * longest
+            is_good &= _fits(place, points[_end(faces, ring_v[r])], field, level, longest)
         if not is_good:
             continue
         if not _keeps_normals(faces, points, ring_u, n_u, u, place, f0, f1, old, new):
@@ -157,7 +166,7 @@ def collapse_short(faces, twin, leaving, points, shortest, longest):  # type: ig
 
 
 @kernel
-def flip_uneven(faces, twin, leaving, points):  # type: ignore[no-untyped-def]
+def flip_uneven(faces, twin, leaving, points, field, level):  # type: ignore[no-untyped-def]
     """Flip edges where that brings the number of neighbours of the four vertices closer to six."""
     ring = np.empty(MAX_VALENCE, np.int64)
     one, two, three, four = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
@@ -181,7 +190,7 @@ def flip_uneven(faces, twin, leaving, points):  # type: ignore[no-untyped-def]
         after = (valence[u] - 7) ** 2 + (valence[v] - 7) ** 2 + (valence[a] - 5) ** 2 + (valence[b] - 5) ** 2
         if after >= before or valence[u] < 4 or valence[v] < 4 or a == b:
             continue
-        n = _ring(faces, twin, leaving[a], ring)
+        n = _ring(twin, leaving[a], ring)
         exists = n < 0
         for r in range(n):
             exists |= _end(faces, ring[r]) == b
@@ -191,10 +200,10 @@ def flip_uneven(faces, twin, leaving, points):  # type: ignore[no-untyped-def]
         _normal(points[v], points[u], points[b], two)
         small = min(_normal(points[a], points[u], points[b], three), _normal(points[b], points[v], points[a], four))
         worst = 1.0
-        for x in (one, two):
-            for y in (three, four):
-                worst = min(worst, x[0] * y[0] + x[1] * y[1] + x[2] * y[2])
-        if small < 1e-9 or worst < FLATTEST:
+        for was in (one, two):
+            for now in (three, four):
+                worst = min(worst, was[0] * now[0] + was[1] * now[1] + was[2] * now[2])
+        if small < 1e-9 or worst < FLATTEST or not _fits(points[a], points[b], field, level, np.inf):
             continue
         n0, p0, n1, p1 = twin[_next(h)], twin[_previous(h)], twin[_next(g)], twin[_previous(g)]
         faces[f0, 0], faces[f0, 1], faces[f0, 2] = a, u, b

@@ -1,4 +1,4 @@
-"""Section contours as an implicit volume: exact distance in each plane, interpolated between the true plane positions."""
+"""Section contours as an implicit volume: exact in-plane distances, interpolated between the true plane positions."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def interpolate(stack: Stack, fields: NDArray[np.float32]) -> NDArray[np.float32
 def signed_distance(segments: NDArray[np.float64], ni: int, nj: int) -> NDArray[np.float32]:
     """Signed distance (index units, positive inside by the even-odd rule) on an ni x nj grid to closed rings."""
     distance = np.sqrt(_squared_distance(segments, ni, nj))
-    return np.where(_inside(segments, ni, nj), distance, -distance).astype(np.float32)
+    return np.asarray(np.where(_inside(segments, ni, nj), distance, -distance), np.float32)
 
 
 def _normal(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -242,7 +242,7 @@ def _taper_parts(fields: NDArray[np.float32], is_empty: NDArray[np.bool_], voxel
                     continue
                 met = np.unique(labels[labelled[neighbour][0] > 0])
                 for part in np.setdiff1d(np.arange(1, n_parts + 1), met):
-                    _taper(fields, k, neighbour, labels, part, sign, float(depth[part - 1]), voxel_mm)
+                    _taper(fields, int(k), int(neighbour), labels, int(part), sign, float(depth[part - 1]), voxel_mm)
 
 
 def _taper(

@@ -65,7 +65,7 @@ def solve_depth(
     steps = flat_offsets(is_pial.shape)
     straight = np.array([s for s in steps if abs(s) in (1, is_pial.shape[2], is_pial.shape[1] * is_pial.shape[2])])
     flat = (white.reshape(-1), pial.reshape(-1), is_white.reshape(-1), is_pial.reshape(-1))
-    neighbours, diagonal, right = _assemble(*flat, ribbon, number, straight)
+    neighbours, diagonal, right = _assemble(*flat[:3], ribbon, number, straight)
     del number
     solution, n_iterations, residual = _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
     if not residual <= tolerance:
@@ -81,7 +81,7 @@ def solve_depth(
 
 
 @kernel
-def _assemble(white, pial, is_white, is_pial, ribbon, number, steps):  # type: ignore[no-untyped-def]
+def _assemble(white, pial, is_white, ribbon, number, steps):  # type: ignore[no-untyped-def]
     n = len(ribbon)
     neighbours = np.full((n, 6), -1, np.int32)
     diagonal = np.zeros(n, np.float32)

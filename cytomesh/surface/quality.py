@@ -57,14 +57,15 @@ def point_to_surface(points: NDArray[np.float64], mesh: Mesh) -> NDArray[np.floa
     return np.asarray(_closest(np.ascontiguousarray(points, np.float64), bound, corners, *grid))
 
 
-def self_intersections(mesh: Mesh) -> NDArray[np.int64]:
+def self_intersections(mesh: Mesh, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
     """Return (k, 2) pairs of triangles that cross each other.
 
     Triangles with a common vertex count when an edge of one crosses the other away from that vertex; triangles with
-    a common edge are left out.
+    a common edge are left out. `among` limits the search to pairs with at least one of the marked triangles.
     """
     corners = mesh.vertices[mesh.faces]
-    return np.asarray(_crossing_pairs(corners, mesh.faces, *_bin(corners)))
+    wanted = np.ones(mesh.n_faces, bool) if among is None else among
+    return np.asarray(_crossing_pairs(corners, mesh.faces, wanted, *_bin(corners)))
 
 
 def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary: str) -> NDArray[np.float64]:
@@ -232,7 +233,7 @@ def _triangles_cross(s, t, fs, ft):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _crossing_pairs(corners, faces, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
+def _crossing_pairs(corners, faces, wanted, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
     pairs = np.empty((1024, 2), np.int64)
     n = 0
     low = np.empty((len(corners), 3))
@@ -245,6 +246,8 @@ def _crossing_pairs(corners, faces, origin, size, shape, starts, members):  # ty
         for x in range(starts[cell], starts[cell + 1]):
             for y in range(x + 1, starts[cell + 1]):
                 f, g = members[x], members[y]
+                if not (wanted[f] or wanted[g]):
+                    continue
                 apart = False
                 home = 0
                 for c in range(3):

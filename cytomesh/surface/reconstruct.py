@@ -26,6 +26,7 @@ from cytomesh.surface.tracing import trace
 LONGEST_LINE_MM = 12.0
 LEAST = np.float32(1e-3)
 N_PLACES = 200
+N_SEPARATIONS = 20
 NEIGHBOURHOOD = np.zeros((3, 3, 3), bool)
 NEIGHBOURHOOD[tuple((OFFSETS + 1).T)] = True
 
@@ -214,17 +215,21 @@ def _separate(
     paths = (to_pial, to_white)
     share = [np.ones(middle.n_vertices), np.ones(middle.n_vertices)]
     history: list[int] = []
-    for _ in range(12):
+    among: NDArray[np.bool_] | None = None
+    for _ in range(N_SEPARATIONS):
         ends = [_along(path, part) for path, part in zip(paths, share, strict=True)]
         both = Mesh(np.concatenate(ends), np.concatenate([middle.faces, middle.faces + middle.n_vertices]))
-        pairs = self_intersections(both)
+        pairs = self_intersections(both, among)
         history.append(len(pairs))
         if not len(pairs):
             break
         vertices = np.unique(both.faces[np.unique(pairs)])
         for surface in (0, 1):
             mine = vertices[(vertices >= middle.n_vertices) == surface] - surface * middle.n_vertices
-            share[surface][mine] *= 0.9
+            share[surface][mine] *= 0.85
+        has_moved = np.zeros(both.n_vertices, bool)
+        has_moved[vertices] = True
+        among = np.asarray(has_moved[both.faces].any(axis=1))
     return Mesh(ends[0], middle.faces), Mesh(ends[1], middle.faces), history
 
 

@@ -49,24 +49,29 @@ def resample(
     # from fine to coarse in steps: a collapse then always joins vertices that are near in the surface, too
     shortest = 0.5 * min(edge_length, 1.0)
     while shortest < SHORTEST * edge_length:
-        points, triangles = _coarsen(points, triangles, shortest, LONGEST * edge_length)
+        points, triangles = _coarsen(points, triangles, values, level, shortest, LONGEST * edge_length)
         shortest *= 1.5
     for _ in range(N_ROUNDS):
         mesh = (triangles, twins(triangles), leaving(triangles, len(points)), points)
         mesh = split_long(*mesh, LONGEST * edge_length)
-        collapse_short(*mesh, SHORTEST * edge_length, LONGEST * edge_length)
-        flip_uneven(*mesh)
+        collapse_short(*mesh, values, level, SHORTEST * edge_length, LONGEST * edge_length)
+        flip_uneven(*mesh, values, level)
         points, triangles = _compact(mesh[3], mesh[0])
         points = project(values, relax(triangles, points, 0.7), level, edge_length)
     return points, triangles
 
 
 def _coarsen(
-    points: NDArray[np.float64], faces: NDArray[np.int64], shortest: float, longest: float
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    values: NDArray[np.float32],
+    level: float,
+    shortest: float,
+    longest: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     mesh = (faces, twins(faces), leaving(faces, len(points)), points)
-    collapse_short(*mesh, shortest, longest)
-    flip_uneven(*mesh)
+    collapse_short(*mesh, values, level, shortest, longest)
+    flip_uneven(*mesh, values, level)
     return _compact(points, faces)
 
 

@@ -31,13 +31,13 @@ def link_adjacency() -> NDArray[np.bool_]:
 
 @cache
 def simple_table() -> NDArray[np.bool_]:
-    """Return (2**14,): may a point flip when the bits of the index say which neighbours are object?
+    """Return (2**14,) whether a point may flip when the bits of the index say which neighbours are object.
 
     A point is simple where object and background each form exactly one component on its link: on a triangulated
     sphere both are then contractible (Alexander duality), and flipping changes no component, handle or cavity.
     """
     masks = np.arange(2**14)
-    return (_n_components(masks) == 1) & (_n_components(2**14 - 1 - masks) == 1)
+    return np.asarray((_n_components(masks) == 1) & (_n_components(2**14 - 1 - masks) == 1))
 
 
 def flat_offsets(shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -65,7 +65,7 @@ def deform(state: NDArray[np.uint8], source: int, key: NDArray[np.float32], limi
 
 def euler_number(is_object: NDArray[np.bool_]) -> int:
     """Euler number of the object's Freudenthal complex; its boundary surface has twice that number."""
-    chains = [((0, 0, 0),)]
+    chains: list[tuple[tuple[int, ...], ...]] = [((0, 0, 0),)]
     total = 0
     for dimension in range(4):
         total += (-1) ** dimension * sum(_count(is_object, chain) for chain in chains)

@@ -60,7 +60,8 @@ def project(
 
 
 @kernel
-def _value(values, x, y, z):  # type: ignore[no-untyped-def]
+def value(values, x, y, z):  # type: ignore[no-untyped-def]
+    """Interpolate trilinearly at one point, clamped to the grid."""
     ni, nj, nk = values.shape
     x = min(max(x, 0.0), ni - 1.001)
     y = min(max(y, 0.0), nj - 1.001)
@@ -78,11 +79,11 @@ def _value(values, x, y, z):  # type: ignore[no-untyped-def]
 
 @kernel
 def _direction(values, p, sign, out):  # type: ignore[no-untyped-def]
-    """Unit gradient by central differences half a voxel apart."""
+    """Write the unit gradient by central differences half a voxel apart."""
     x, y, z = p[0], p[1], p[2]
-    out[0] = _value(values, x + 0.5, y, z) - _value(values, x - 0.5, y, z)
-    out[1] = _value(values, x, y + 0.5, z) - _value(values, x, y - 0.5, z)
-    out[2] = _value(values, x, y, z + 0.5) - _value(values, x, y, z - 0.5)
+    out[0] = value(values, x + 0.5, y, z) - value(values, x - 0.5, y, z)
+    out[1] = value(values, x, y + 0.5, z) - value(values, x, y - 0.5, z)
+    out[2] = value(values, x, y, z + 0.5) - value(values, x, y, z - 0.5)
     norm = np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
     if norm > 1e-12:
         for c in range(3):
@@ -93,7 +94,7 @@ def _direction(values, p, sign, out):  # type: ignore[no-untyped-def]
 @kernel
 def _sample(values, points, result):  # type: ignore[no-untyped-def]
     for n in range(len(points)):
-        result[n] = _value(values, points[n, 0], points[n, 1], points[n, 2])
+        result[n] = value(values, points[n, 0], points[n, 1], points[n, 2])
 
 
 @kernel
@@ -107,7 +108,7 @@ def _trace(values, start, level, max_length, paths, lengths, reached):  # type: 
         line[0] = start[n]
         arc[0] = 0.0
         last = 0
-        here = _value(values, start[n, 0], start[n, 1], start[n, 2])
+        here = value(values, start[n, 0], start[n, 1], start[n, 2])
         sign = 1.0 if level > here else -1.0
         reached[n] = here == level
         while not reached[n] and last + 1 < n_max:
@@ -118,7 +119,7 @@ def _trace(values, start, level, max_length, paths, lengths, reached):  # type: 
             if not _direction(values, p + 0.5 * STEP * d1, sign, d2):
                 break
             q = p + STEP * d2
-            there = _value(values, q[0], q[1], q[2])
+            there = value(values, q[0], q[1], q[2])
             if (there - here) * sign <= 0:
                 break
             step = STEP

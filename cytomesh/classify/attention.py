@@ -106,7 +106,7 @@ class _Attend(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         _match_threads()
         values, source, target, factors, weights = ctx.arrays
         edges = ctx.edges

@@ -61,7 +61,7 @@ def impute(values: Floats, adjacency: sp.csr_matrix) -> tuple[Floats, int]:
     n_unreachable : int
         Nodes that became 0.
     """
-    is_known: Mask = ~np.isnan(values).any(axis=1)
+    is_known: Mask = np.asarray(~np.isnan(values).any(axis=1))
     filled = np.where(is_known[:, None], values, np.float32(0))
     if is_known.all():
         return filled, 0

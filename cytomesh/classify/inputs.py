@@ -115,7 +115,7 @@ def prepare_inputs(
     for name in names:
         values = [read_input(run, graph, name) for graph in graphs]
         _same_width(name, values, graphs)
-        known: list[Mask] = [np.isfinite(v).all(axis=1) for v in values]
+        known = [np.asarray(np.isfinite(v).all(axis=1)) for v in values]
         hops = [0] if name in SMOOTH_INPUTS else settings.hops
         values, scaling[f"{name}/node"] = _standardise(values, is_train, settings, name)
         if hops != [0]:

@@ -37,7 +37,10 @@ class LinearClassifier:
             solver = LinearDiscriminantAnalysis(
                 solver="lsqr", shrinkage=self.settings.shrinkage, priors=np.full(k, 1 / k)
             )
-            solver.fit(inputs, targets)
+            with warnings.catch_warnings():
+                # An area with one node has no covariance of its own; it is named in the notes of metrics.json.
+                warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+                solver.fit(inputs, targets)
         else:
             solver = LogisticRegression(
                 C=self.settings.strength, class_weight="balanced", max_iter=self.settings.iterations, tol=1e-3

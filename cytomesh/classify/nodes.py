@@ -19,7 +19,6 @@ from cytomesh.core.errors import SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
 
-
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 

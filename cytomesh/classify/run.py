@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
     if resume and is_finished(folder / "metrics.json", key):
         return summarise(read_json(folder / "metrics.json"))
     start = time.perf_counter()
-    with stage_directory(folder, settings, settings.seed), world(settings.device) as ranks:
+    with stage_directory(folder, settings, settings.seed), world(settings.device, _threads()) as ranks:
         labels = [graph.annotation for graph in graphs]
         data, inputs, notes = assemble(run, graphs, labels, settings)
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
@@ -159,6 +160,11 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
         "epochs": float(np.mean(epochs)),
         "seconds": metrics["seconds"],
     }
+
+
+def _threads() -> int | None:
+    """Threads that the environment asks for; by default every processor of this process."""
+    return int(os.environ.get("OMP_NUM_THREADS", "0")) or None
 
 
 def _average(probabilities: Sequence[Floats]) -> Floats:

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from cytomesh.classify.attention import MeshEdges, attend, attend_by_edges
+from cytomesh.classify.networks import Attention
+
+
+@pytest.fixture
+def edges(synthetic):
+    ball = synthetic.sphere(1).adjacency()
+    return MeshEdges.from_adjacency(
+        sp.block_diag([ball, sp.csr_matrix((2, 2)), ball], format="csr")
+    )  # two isolated nodes
+
+
+def test_reverse_edges(edges):
+    targets = np.repeat(np.arange(edges.indptr.size - 1), np.diff(edges.indptr))
+    np.testing.assert_array_equal(targets[edges.reverse], edges.indices)
+    np.testing.assert_array_equal(edges.indices[edges.reverse], targets)
+
+
+@pytest.mark.parametrize("with_dropout", [False, True])
+def test_rows_equal_edges_forward_and_gradient(edges, with_dropout):
+    torch.manual_seed(0)
+    n = edges.indptr.size - 1
+    arguments = [torch.randn(n, 2, 5), *(torch.randn(n, 2) for _ in range(2))]
+    kept = (torch.rand(edges.indices.size, 2) > 0.3) / 0.7 if with_dropout else None
+    upstream = torch.randn(n, 2, 5)
+    results = []
+    for function in (
+        lambda *a: attend(*a, edges, kept),
+        lambda *a: attend_by_edges(*a, edges.edge_index(torch.device("cpu")), kept),
+    ):
+        leaves = [a.clone().requires_grad_() for a in arguments]
+        out = function(*leaves)
+        out.backward(upstream)
+        results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for ours, reference in zip(*results, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_equal_to_pyg_with_the_same_weights(edges):
+    from torch_geometric.nn import GATConv
+
+    torch.manual_seed(1)
+    reference = GATConv(7, 5, heads=3)
+    ours = Attention(7, 5, 3, dropout=0.0)
+    ours.load_state_dict(reference.state_dict())
+    results = []
+    for layer, graph in ((ours, edges), (reference, edges.edge_index(torch.device("cpu")))):
+        x = torch.randn(edges.indptr.size - 1, 7, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        out = layer(x, graph)
+        (out**2).sum().backward()
+        results.append([out.detach(), x.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

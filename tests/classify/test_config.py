@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import ConfigError
+
+PRESETS = sorted((Path(__file__).parents[2] / "configs" / "classify").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_presets_load(preset):
+    assert load_config(ClassifyConfig, preset).n_seeds >= 1
+
+
+def test_the_issue_s_presets_exist():
+    assert {"linear", "neighbour_lda", "mlp", "gat", "gat_plus", "bigbrain_gat"} <= {path.stem for path in PRESETS}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("inputs.names=[featurs]", "unknown input 'featurs', did you mean 'features'"),
+        ("inputs.names=['features:']", "unknown input"),
+        ("inputs.names=[thickness, thickness]", "listed twice"),
+        ("inputs.hops=[3, 1]", "ascending"),
+        ("model={kind: gat, hidden: 30, heads: 4}", "multiple of heads"),
+        ("null.spins=3", "linear model"),
+        ("training.epoch=3", "did you mean 'epochs'"),
+        ("split={kind: hemisphere, train: []}", "split"),
+    ],
+)
+def test_wrong_settings_are_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(ClassifyConfig, None, [override])

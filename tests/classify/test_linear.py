@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cytomesh.classify.config import LdaModel, LogisticModel
+from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.nodes import NodeData
+
+
+def gaussian_data(k=3, n=300, seed=0):
+    random = np.random.default_rng(seed)
+    targets = random.integers(0, k, n)
+    inputs = (2.5 * np.eye(k, 4)[targets] + random.normal(size=(n, 4))).astype(np.float32)
+    sides = np.where(np.arange(n) < n // 2, "train", "test")
+    classes = np.arange(1, k + 1, dtype=np.int32)
+    return NodeData(inputs, targets, sides, sp.csr_matrix((n, n)), np.array([n]), classes)
+
+
+MODELS = [LdaModel(kind="lda"), LogisticModel(kind="logistic")]
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=["lda", "logistic"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_learns_and_comes_back(settings, k):
+    data = gaussian_data(k)
+    model = LinearClassifier(settings)
+    assert model.fit(data, 0) == []
+    probabilities = model.probabilities(data)
+    assert probabilities.shape == (300, k)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    on_test = data.evaluated("test")
+    assert (probabilities.argmax(axis=1) == data.targets)[on_test].mean() > 0.75
+    again = LinearClassifier(settings)
+    again.load(model.state())
+    np.testing.assert_allclose(again.probabilities(data), probabilities, atol=1e-5)
+
+
+def test_lda_by_the_formula():
+    data = gaussian_data(3)
+    model = LinearClassifier(LdaModel(kind="lda", shrinkage=0.2))
+    model.fit(data, 0)
+    x, y = data.inputs[data.is_train].astype(float), data.targets[data.is_train]
+    means = np.stack([x[y == c].mean(axis=0) for c in range(3)])
+    shrunk = np.zeros((4, 4))
+    for c in range(3):
+        covariance = np.cov(x[y == c].T, bias=True)
+        shrunk += (0.8 * covariance + 0.2 * np.trace(covariance) / 4 * np.eye(4)) / 3
+    weights = np.linalg.solve(shrunk, means.T)
+    scores = data.inputs @ weights - 0.5 * (means * weights.T).sum(axis=1)
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.probabilities(data), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=["lda", "logistic"])
+def test_a_class_with_one_node(settings):
+    data = gaussian_data(3)
+    targets = data.targets.copy()
+    targets[np.flatnonzero(data.is_train & (targets == 2))[1:]] = 0
+    data = NodeData(data.inputs, targets, data.sides, data.adjacency, data.sizes, data.classes)
+    model = LinearClassifier(settings)
+    model.fit(data, 0)
+    assert np.isfinite(model.probabilities(data)).all()

@@ -1,0 +1,141 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import FeatureError, SplitError
+from cytomesh.core.files import read_json
+from cytomesh.core.tables import Table, read_table
+from cytomesh.graph.storage import load_graphs
+from cytomesh.surface.gifti import read_labels
+from cytomesh.surface.mesh import Mesh
+
+PRESETS = Path(__file__).parents[2] / "configs" / "classify"
+SMALL = ["n_seeds=2", "training.epochs=30", "training.learning_rate=0.02"]
+
+
+def settings(preset, *overrides):
+    networks = SMALL if "gat" in preset or "mlp" in preset else []
+    return load_config(ClassifyConfig, PRESETS / f"{preset}.yaml", [*networks, *overrides])
+
+
+@pytest.fixture
+def run(section_run, tmp_path):
+    shutil.copytree(section_run, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("preset", ["linear", "neighbour_lda", "mlp", "gat", "gat_plus"])
+def test_every_section_preset_runs_and_learns(run, preset):
+    summary = classify_run(run, preset, settings(preset))
+    assert {f"macro_f1_{side}{end}" for side in ("seen", "transfer", "unseen") for end in ("", "_sd")} <= set(summary)
+    floor = {"linear": 0.4, "mlp": 0.4}.get(preset, 0.6)  # chance is 1/6; context helps against the noise
+    assert summary["macro_f1_unseen"] > floor
+    metrics = read_json(run / "classify" / preset / "metrics.json")
+    seen = metrics["splits"]["seen"]
+    assert len(seen["ensemble"]["per_class"]) == len(metrics["classes"]) == 6
+    assert np.sum(seen["ensemble"]["confusion"]) == seen["n_nodes"]
+    assert {"macro_f1", "balanced_accuracy", "top3", "ece", "error_hops"} <= set(seen["mean"])
+    for graph in load_graphs(run):
+        labels, _ = read_labels(run / "classify" / preset / f"{graph.name}.label.gii")
+        assert labels.shape == (graph.n_nodes,)
+        assert (labels > 0).all()
+        assert len(read_table(run / "classify" / preset / "predictions" / f"{graph.name}.parquet")) == graph.n_nodes
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("bigbrain_*.yaml")))
+def test_every_hemisphere_preset_runs(hemisphere_run, preset):
+    summary = classify_run(hemisphere_run, preset, settings(preset, "areas.min_nodes=1"))
+    assert summary["macro_f1_test"] > 0.4
+
+
+def test_same_seed_same_metrics(run):
+    first, second = (read_metrics(run, name, settings("gat")) for name in ("one", "two"))
+    assert first == second
+    assert read_metrics(run, "three", settings("gat", "seed=5"))["splits"] != first["splits"]
+
+
+def read_metrics(run, name, chosen):
+    classify_run(run, name, chosen)
+    metrics = read_json(run / "classify" / name / "metrics.json")
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "name", "key")}
+
+
+def test_resume_keeps_finished_pieces(run):
+    chosen = settings("mlp")
+    folder = run / "classify" / "mlp"
+    summary = classify_run(run, "mlp", chosen)
+    weights = folder / "seed-0.safetensors"
+    written = weights.stat().st_mtime_ns
+    assert classify_run(run, "mlp", chosen) == summary
+    (folder / "metrics.json").unlink()  # killed before the end: trainings stay, the rest is made again
+    (folder / "seed-1.done.json").unlink()
+    again = classify_run(run, "mlp", chosen)
+    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in summary.items() if k != "seconds"}
+    assert weights.stat().st_mtime_ns == written
+    classify_run(run, "mlp", settings("mlp", "model.hidden=8"))
+    assert weights.stat().st_mtime_ns != written
+
+
+def test_changed_labels_are_done_again(synthetic, run):
+    chosen = settings("linear")
+    before = classify_run(run, "linear", chosen)
+    graph = load_graphs(run)[0]
+    labels = np.where(graph.annotation == 1, 2, graph.annotation).astype(np.int32)
+    synthetic.save(run, synthetic.change(graph, annotation=labels), synthetic.features(graph))
+    assert classify_run(run, "linear", chosen)["n_classes"] == before["n_classes"] - 1
+
+
+def test_spin_null(hemisphere_run):
+    summary = classify_run(
+        hemisphere_run, "null", settings("bigbrain_neighbour_lda", "null.spins=3", "areas.min_nodes=1")
+    )
+    assert summary["null_test"] < summary["macro_f1_test"]
+    null = read_json(hemisphere_run / "classify" / "null" / "metrics.json")["null"]["test"]
+    assert len(null["spins"]) == 3
+    assert null["p"] == pytest.approx(1 / 4)
+
+
+def test_isolated_nodes_and_two_components(synthetic, run):
+    graph = load_graphs(run)[0]
+    # a second, unlabelled sphere without image links: nothing to fill its features in from
+    n = graph.n_nodes
+    mesh = Mesh(
+        np.vstack([graph.mesh.vertices, graph.mesh.vertices + 200]), np.vstack([graph.mesh.faces, graph.mesh.faces + n])
+    )
+    columns = {
+        name: sp.vstack([column, column], format="csr") if sp.issparse(column) else np.concatenate([column, column])
+        for name, column in graph.nodes.columns.items()
+    }
+    for name, value in (("annotation", 0), ("section", -1), ("section_role", "none"), ("is_linked", False)):
+        columns[name][n:] = value
+    doubled = replace(graph, mesh=mesh, nodes=Table(columns))
+    synthetic.save(run, doubled)
+    classify_run(run, "gat", settings("gat"))
+    notes = read_json(run / "classify" / "gat" / "metrics.json")["notes"]
+    assert any(f"out of reach at {n} nodes" in note for note in notes)
+
+
+def test_features_all_nan_at_a_section(run):
+    graph = load_graphs(run)[0]
+    path = run / "features" / "cnn" / f"{graph.name}.npy"
+    values = np.load(path)
+    values[graph.section == 3] = np.nan
+    np.save(path, values)
+    with pytest.raises(FeatureError, match="section 3"):
+        classify_run(run, "gat", settings("gat"))
+    assert not (run / "classify" / "gat" / "metrics.json").exists()
+
+
+def test_empty_split_leaves_what_was_written(run):
+    classify_run(run, "linear", settings("linear"))
+    with pytest.raises(SplitError, match="unknown: R"):
+        classify_run(run, "linear", settings("linear", "split={kind: hemisphere}"))
+    assert json.loads((run / "classify" / "linear" / "metrics.json").read_text())["model"] == "logistic"

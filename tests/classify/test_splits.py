@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from cytomesh.classify.config import BrainSplit, HemisphereSplit, SectionSplit
+from cytomesh.classify.splits import make_split
+from cytomesh.core.errors import SplitError
+
+
+def labels_of(graphs):
+    return [graph.annotation for graph in graphs]
+
+
+@pytest.fixture
+def brains(synthetic):
+    roles = {"B01": "train", "B02": "transfer", "B03": "unseen"}
+    return [synthetic.graph(brain, "L", role) for brain, role in roles.items()]
+
+
+def test_section_split(brains):
+    split = make_split(brains, labels_of(brains), SectionSplit(), 0)
+    assert split.evaluations == ("seen", "transfer", "unseen")
+    by_role = {"train": "train", "val": "validation", "test": "seen", "none": ""}
+    assert [by_role[r] for r in brains[0].section_role.tolist()] == split.sides[0].tolist()
+    assert set(split.sides[1]) == {"", "transfer"}
+    assert set(split.sides[2]) == {"", "unseen"}
+    pairs = {(int(s), side) for s, side in zip(brains[0].section, split.sides[0], strict=True) if side}
+    assert len({section for section, _ in pairs}) == len(pairs)
+
+
+def test_a_section_on_two_sides(brains, synthetic):
+    roles = brains[0].section_role.copy()
+    roles[np.flatnonzero(brains[0].section == 3)[0]] = "test"
+    leaking = synthetic.change(brains[0], section_role=roles)
+    with pytest.raises(SplitError, match="section 3: found both"):
+        make_split([leaking], labels_of([leaking]), SectionSplit(), 0)
+
+
+def test_a_section_on_two_sides_of_two_hemispheres(synthetic):
+    left, right = synthetic.graph("B01", "L"), synthetic.graph("B01", "R")
+    right = synthetic.change(right, section_role=np.where(right.section_role == "val", "test", right.section_role))
+    with pytest.raises(SplitError, match="B01: section"):
+        make_split([left, right], labels_of([left, right]), SectionSplit(), 0)
+
+
+@pytest.mark.parametrize(("emptied", "place"), [("train", "train"), ("test", "test")])
+def test_empty_side(brains, synthetic, emptied, place):
+    graph = synthetic.change(
+        brains[0], section_role=np.where(brains[0].section_role == emptied, "none", brains[0].section_role)
+    )
+    with pytest.raises(SplitError, match=f"split: {place}: found no labelled node"):
+        make_split([graph], labels_of([graph]), SectionSplit(), 0)
+
+
+def test_hemisphere_split_with_blocks(synthetic):
+    graphs = [synthetic.graph("B01", hemisphere) for hemisphere in "LR"]
+    settings = HemisphereSplit(kind="hemisphere", validation=0.2)
+    split = make_split(graphs, labels_of(graphs), settings, 0)
+    left, right = split.sides
+    assert set(right) == {"", "test"}
+    share = (left == "validation").sum() / (left != "").sum()
+    assert 0.15 < share < 0.3
+    # contiguous: far fewer borders between sides than a random choice of nodes has
+    i, j = graphs[0].mesh.edges.T
+    inner = (left[i] != "") & (left[j] != "")
+    assert (left[i] != left[j])[inner].mean() < 0.5 * 2 * share * (1 - share)
+    for area in np.unique(graphs[0].annotation[graphs[0].annotation > 0]):
+        of_area = left[graphs[0].annotation == area]
+        assert (of_area == "train").mean() >= 1 / 3 - 1e-9
+    assert make_split(graphs, labels_of(graphs), settings, 0).sides[0].tolist() == left.tolist()
+    assert make_split(graphs, labels_of(graphs), settings, 1).sides[0].tolist() != left.tolist()
+    nothing = make_split(graphs, labels_of(graphs), HemisphereSplit(kind="hemisphere", validation=0.0), 0)
+    assert set(nothing.sides[0]) == {"", "train"}
+
+
+def test_brain_split(brains):
+    settings = BrainSplit(kind="brain", train=["B01"], validation=["B02"], test=["B03"])
+    split = make_split(brains, labels_of(brains), settings, 0)
+    assert [set(sides) - {""} for sides in split.sides] == [{"train"}, {"validation"}, {"test"}]
+    with pytest.raises(SplitError, match="brain B01 on two sides"):
+        make_split(brains, labels_of(brains), BrainSplit(kind="brain", train=["B01"], test=["B01"]), 0)
+    with pytest.raises(SplitError, match="unknown: B09"):
+        make_split(brains, labels_of(brains), BrainSplit(kind="brain", train=["B01"], test=["B09"]), 0)
+
+
+def test_hemispheres_on_two_sides(brains):
+    with pytest.raises(SplitError, match="hemisphere L on two sides"):
+        make_split(brains, labels_of(brains), HemisphereSplit(kind="hemisphere", train=["L"], test=["L"]), 0)

@@ -74,14 +74,15 @@ def rbf_weights(values: NDArray[np.float64], i: NDArray[np.int64], j: NDArray[np
     count = np.maximum(np.bincount(i, minlength=n) + np.bincount(j, minlength=n), 1)
     scale = np.sqrt(total / count)
     scale = np.maximum(scale, 1e-6 * scale.max(initial=1e-30))
-    return np.exp(-squared / (scale[i] * scale[j]))
+    return np.asarray(np.exp(-squared / (scale[i] * scale[j])), np.float64)
 
 
 def cosine_weights(values: NDArray[np.float64], i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
     """(1 + cosine) / 2; a zero vector is orthogonal to everything."""
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     unit = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
-    return np.clip(0.5 * (1.0 + np.einsum("eq,eq->e", unit[i], unit[j])), 0.0, 1.0)
+    cosine = np.einsum("eq,eq->e", unit[i], unit[j])
+    return np.asarray(np.clip(0.5 * (1.0 + cosine), 0.0, 1.0), np.float64)
 
 
 def correlation_weights(values: NDArray[np.float64], i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -99,4 +99,4 @@ def _limit(distance: NDArray[np.float64]) -> float:
 def _cells(lengths: sp.csr_matrix, seeds: NDArray[np.int64]) -> NDArray[np.int64]:
     _, _, source = dijkstra(lengths, indices=seeds, min_only=True, return_predecessors=True)
     order = np.argsort(seeds)
-    return order[np.searchsorted(seeds, source, sorter=order)].astype(np.int64)
+    return np.asarray(order[np.searchsorted(seeds, source, sorter=order)], np.int64)

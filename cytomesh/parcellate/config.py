@@ -56,8 +56,8 @@ class SpectralConfig(Config):
 class TypesConfig(Config):
     """Types of cortex, and their pieces."""
 
-    n_types: int = Field(14, ge=2)
-    """Number of types (clusters in feature space, wherever in the cortex)."""
+    n_types: int | None = Field(None, ge=2)
+    """Number of types (clusters in feature space, wherever in the cortex); None: a third of the parcels."""
     rounds: int = Field(2, ge=1)
     """Rounds of k-means; from the second on in coordinates whitened by the scatter within the types of the last."""
     smoothing_hops: int = Field(2, ge=1)

@@ -29,7 +29,7 @@ def pieces(labels: NDArray[np.int64], adjacency: sp.csr_matrix) -> NDArray[np.in
     i, j = edge_list(adjacency)
     same = labels[i] == labels[j]
     inside = symmetric(np.ones(int(same.sum())), i[same], j[same], len(labels))
-    return connected_components(inside, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(inside, directed=False)[1], np.int64)
 
 
 def join_fragments(labels: NDArray[np.int64], weights: sp.csr_matrix, min_nodes: int) -> NDArray[np.int64]:

@@ -59,7 +59,7 @@ def cluster_qr(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     k = rows.shape[1]
     _, _, pivots = sl.qr(rows.T, mode="economic", pivoting=True)
     left, _, right = sl.svd(rows[pivots[:k]].T)
-    return np.argmax(np.abs(rows @ (left @ right)), axis=1).astype(np.int64)
+    return np.asarray(np.argmax(np.abs(rows @ (left @ right)), axis=1), np.int64)
 
 
 def normalised_cut(weights: sp.csr_matrix, labels: NDArray[np.int64]) -> float:

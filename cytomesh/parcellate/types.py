@@ -20,10 +20,11 @@ from cytomesh.parcellate.connect import join_fragments, merge_regions, pieces, s
 from cytomesh.parcellate.features import hop_mean
 
 WITHIN_SHRINKAGE = 1e-3
+PARCELS_PER_TYPE = 3
 
 
 def type_labels(
-    values: NDArray[np.float64], adjacency: sp.csr_matrix, settings: TypesConfig, seed: int
+    values: NDArray[np.float64], adjacency: sp.csr_matrix, n_types: int, settings: TypesConfig, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Cluster nodes into types by k-means, then let each node take the commonest type around it.
 
@@ -43,7 +44,7 @@ def type_labels(
     values : (m, q) float64
         The coordinates of the last round.
     """
-    n_types = min(settings.n_types, len(values))
+    n_types = min(n_types, len(values))
     labels = np.zeros(len(values), np.int64)
     for number in range(settings.rounds):
         if number:
@@ -85,7 +86,8 @@ def type_parcels(
     (m,) int64
         Labels from 0.
     """
-    types, values = type_labels(values, adjacency, settings, seed)
+    n_types = settings.n_types or max(2, round(k / PARCELS_PER_TYPE))
+    types, values = type_labels(values, adjacency, n_types, settings, seed)
     regions = join_fragments(pieces(types, adjacency), affinity_graph(adjacency, values, affinity), min_nodes)
     regions = merge_regions(regions, values, adjacency, k)
     return split_regions(regions, values, adjacency, k, min_nodes)

@@ -17,7 +17,7 @@ def test_one_type_in_two_places_is_two_parcels(make_planted) -> None:
     rng = np.random.default_rng(0)
     values = cap[:, None] * 4.0 + 0.3 * rng.normal(size=(graph.n_nodes, 2))
     settings = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
-    types, _ = type_labels(values, graph.adjacency, settings, 0)
+    types, _ = type_labels(values, graph.adjacency, 2, settings, 0)
     assert adjusted_rand_score(types, cap) == 1.0
     parcels = type_parcels(values, graph.adjacency, 3, 5, settings, AffinityConfig(), 0)
     assert parcels.max() == 2
@@ -32,7 +32,7 @@ def test_smoothing_removes_specks(make_planted) -> None:
     rough = TypesConfig(n_types=2, smoothing_rounds=0)
     smooth = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
     neighbour = graph.adjacency[speck].indices[0]
-    before, after = (type_labels(half[:, None], graph.adjacency, s, 0)[0] for s in (rough, smooth))
+    before, after = (type_labels(half[:, None], graph.adjacency, 2, s, 0)[0] for s in (rough, smooth))
     assert before[speck] != before[neighbour]
     assert after[speck] == after[neighbour]
 

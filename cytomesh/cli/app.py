@@ -26,10 +26,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @app.callback()
 def cytomesh(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no log lines.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 (read in main)
-    version: Annotated[
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,  # noqa: ARG001 (its callback answers)
+    ] = False,
 ) -> None:
     """Map the cerebral cortex from microscopy: surfaces, image features, areas and parcels.
 

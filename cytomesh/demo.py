@@ -1,0 +1,155 @@
+"""The whole job on the built-in study: every stage with its demo settings, one table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import Config, ConfigT, load_config, preset
+from cytomesh.core.errors import QualityError
+from cytomesh.core.files import write_json
+from cytomesh.core.parallel import available_cpus
+from cytomesh.core.progress import log
+from cytomesh.core.run import provenance
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.run import parcellate_run
+from cytomesh.phantom.baselines import phantom_baselines
+from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.write import write_phantom
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.embed import embed_run
+from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.run import report_run
+
+SPLITS = ("seen", "transfer", "unseen")
+# result -> (settings below configs/classify, inputs, row of the table)
+MODELS = {
+    "linear-untrained": ("linear", ["features:untrained"], "linear, encoder untrained"),
+    "linear": ("linear", ["features:spatialnce"], "linear"),
+    "mlp": ("mlp", ["features:spatialnce"], "MLP"),
+    "gat": ("gat", ["features:spatialnce"], "GAT"),
+    "gat-plus": ("gat_plus", ["features:spatialnce", "pmap", "coordinates"], "GNN+"),
+}
+
+
+class DemoConfig(Config):
+    """Settings of the demo; those of the stages are the shipped ones, see `configs/`."""
+
+    size: Literal["tiny", "demo"] = "demo"
+    """`demo` maps four brains in minutes; `tiny` takes seconds, shows that everything runs, and promises no score."""
+    seed: int = 0
+    """Seed of every stage."""
+
+
+def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[str, Any]:
+    """Write a whole run directory on the phantom study, `report.html` and `summary.json` included.
+
+    Returns
+    -------
+    dict
+        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `seconds` (per stage).
+
+    Raises
+    ------
+    QualityError
+        At size `demo`, if pretraining did not help a linear model or the graph model did not beat it: the phantom is
+        made so that both must.
+    """
+    size, workers = settings.size, available_cpus()
+    study = run / "phantom"
+    seconds: dict[str, float] = {}
+
+    def step(command: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        log(f"$ cytomesh {command}")
+        start = time.perf_counter()
+        result = do()
+        seconds[command.split(" --config")[0].split(" --out")[0]] = round(time.perf_counter() - start, 1)
+        return result
+
+    def stage(kind: type[ConfigT], path: str, *overrides: str) -> ConfigT:
+        folder, name = path.split("/")
+        return load_config(kind, preset(folder, name), [*overrides, f"seed={settings.seed}"])
+
+    phantom = stage(PhantomConfig, f"phantom/{size}")
+    build = load_config(BuildGraphConfig, preset("build-graph", "tiny" if size == "tiny" else "default"))
+    encoders = {
+        "spatialnce": stage(PretrainConfig, f"pretrain/{size}"),
+        "untrained": stage(PretrainConfig, f"pretrain/{size}", "schedule.steps=0"),
+    }
+    parcels = stage(ParcellateConfig, "parcellate/tiny" if size == "tiny" else "parcellate/spectral")
+
+    step(f"phantom --out {study}", lambda: write_phantom(study, phantom, workers=workers, resume=resume))
+    baselines = step(f"phantom --out {study} --baselines", lambda: phantom_baselines(study))
+    step(
+        f"build-graph {study / 'study.yaml'} --out {run}",
+        lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),
+    )
+    for name, config in encoders.items():
+        step(f"pretrain --name {name} --out {run}", lambda n=name, c=config: pretrain_run(run, n, c, resume=resume))  # type: ignore[misc]
+        step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
+    models = {}
+    for name, (path, inputs, _) in MODELS.items():
+        config = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}")
+        models[name] = step(
+            f"classify --name {name} --config configs/classify/{path}.yaml --out {run}",
+            lambda n=name, c=config: classify_run(run, n, c, resume=resume),  # type: ignore[misc]
+        )
+    parcellation = step(
+        f"parcellate --name spectral --out {run}", lambda: parcellate_run(run, "spectral", parcels, resume=resume)
+    )
+    summary = {
+        "size": size,
+        "models": models,
+        "baselines": baselines,
+        "parcellation": parcellation,
+        "seconds": seconds,
+        "provenance": provenance(settings.seed),
+    }
+    write_json(run / "summary.json", summary)
+    step(f"report --out {run}", lambda: report_run(run))
+    write_json(run / "summary.json", summary)
+    if size == "demo":
+        check_order(models, run)
+    return summary
+
+
+def check_order(models: dict[str, dict[str, Any]], run: Path) -> None:
+    """Raise QualityError unless pretrained beats untrained, and GAT beats linear, on every split."""
+    for better, worse in (("linear", "linear-untrained"), ("gat", "linear")):
+        for split in SPLITS:
+            high, low = (models[name][f"macro_f1_{split}"] for name in (better, worse))
+            if not high > low:
+                found = f"{split}: {better} {high:.3f}, {worse} {low:.3f} macro-F1"
+                raise QualityError(run / "summary.json", found=found, expected=f"{better} above {worse}")
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """Return the final table as text: models by split, baselines, parcellation beside its nulls."""
+    lines = [f"{'macro-F1':<44}" + "".join(f"{split:>16}" for split in SPLITS)]
+    for name, scores in summary["baselines"].items():
+        values = "".join(f"{scores[split]:>16.3f}" for split in SPLITS)
+        lines.append(f"{name.replace('_', ' ') + ' (no learning)':<44}{values}")
+    for name, (_, _, row) in MODELS.items():
+        scores = summary["models"][name]
+        cells = [f"{scores[f'macro_f1_{s}']:.3f} ± {scores[f'macro_f1_{s}_sd']:.3f}" for s in SPLITS]
+        lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
+    lines.append("")
+    lines += _parcellation_rows(summary["parcellation"])
+    lines.append(f"\n{sum(summary['seconds'].values()):.0f} s in all")
+    return "\n".join(lines)
+
+
+def _parcellation_rows(parcellation: dict[str, dict[str, Any]]) -> list[str]:
+    rows = [f"{'parcels against areas (minus geometry alone)':<48}{'k':>5}{'ARI':>18}{'NMI':>18}"]
+    for graph, scores in parcellation.items():
+        if "ari" not in scores:
+            continue
+        cells = [f"{scores[s]:.3f} ({scores[f'{s}_over_geometry']:+.3f})" for s in ("ari", "nmi")]
+        rows.append(f"{graph:<48}{scores['n_parcels']:>5}" + "".join(f"{cell:>18}" for cell in cells))
+    return rows

@@ -9,26 +9,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.progress import log
 from cytomesh.surface.config import SurfaceConfig
+from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
 from cytomesh.surface.extract import marching_tetrahedra
+from cytomesh.surface.fit import chord_shift
 from cytomesh.surface.implicit import Grid, PlaneContours, interpolate, plane_fields, stack_contours
 from cytomesh.surface.laplace import solve_depth
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import contour_distances, self_intersections
 from cytomesh.surface.resample import resample
-from cytomesh.surface.topology import OFFSETS, deform, euler_number
 from cytomesh.surface.tracing import trace
 
 LONGEST_LINE_MM = 12.0
-LEAST = np.float32(1e-3)
-N_PLACES = 200
 N_SEPARATIONS = 20
-NEIGHBOURHOOD = np.zeros((3, 3, 3), bool)
-NEIGHBOURHOOD[tuple((OFFSETS + 1).T)] = True
+SEPARATION, SEPARATION_GROWTH = 0.03, 1.25
+"""First step back from a crossing as a share of the mean edge length, and its growth each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +80,13 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         "grid": list(stack.grid.shape),
     }
     with clock("topology"):
-        is_white = _grow_white(white, settings.repair_mm)
-        report["white"] = _correction(white, is_white, stack.grid)
-        _make_consistent(white, is_white)
+        is_white = grow_white(white, settings.repair_mm)
+        report["white"] = describe_correction(white, is_white, stack.grid)
+        make_consistent(white, is_white)
         np.maximum(pial, white + np.float32(settings.min_thickness_mm), out=pial)
-        is_pial = _grow_pial(pial, white, is_white)
-        report["pial"] = _correction(pial, is_pial, stack.grid)
-        _make_consistent(pial, is_pial)
+        is_pial = grow_pial(pial, white, is_white)
+        report["pial"] = describe_correction(pial, is_pial, stack.grid)
+        make_consistent(pial, is_pial)
     with clock("depth"):
         depth = solve_depth(white, pial, is_white, is_pial, settings.tolerance)
         report["depth"] = {
@@ -96,17 +94,18 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
             "n_iterations": depth.n_iterations,
             "residual": depth.residual,
         }
-        del white, pial, is_pial
+        del is_pial
     with clock("midsurface"):
-        is_inner = is_white
-        deform(is_inner, 0, -depth.values, -0.5)
-        vertices, faces = marching_tetrahedra(depth.values - np.float32(0.5), is_inner)
-        del is_inner
+        field, is_inner, report["n_places_off_middle"] = grow_middle(depth.values, is_white, stack.grid.voxel_mm)
+        vertices, faces = marching_tetrahedra(field, is_inner)
+        del is_inner, is_white
     with clock("resampling"):
         edge_length = settings.edge_length_mm / settings.voxel_mm
-        vertices, faces = resample(vertices, faces, depth.values, 0.5, edge_length)
+        vertices, faces = resample(vertices, faces, field, 0.0, edge_length)
+        del field
     with clock("field lines"):
-        surfaces = _field_lines(vertices, faces, depth.values, stack.grid, report)
+        surfaces = _field_lines(Mesh(vertices, faces), depth.values, (pial, white), stack.grid, report)
+        del white, pial
     with clock("checks"):
         for name in ("white", "pial"):
             mesh = getattr(surfaces, name)
@@ -125,80 +124,23 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
     return surfaces
 
 
-def _grow_white(white: NDArray[np.float32], repair_mm: float) -> NDArray[np.uint8]:
-    """Grow a genus-0 object a little too far from the deepest point, then peel it back to the contours.
-
-    Growth in order of depth cuts a handle where it is thinnest; the excess bridges gaps thinner than twice
-    `repair_mm`, and the way back leaves only what the topology needs.
-    """
-    _fill_cavities(white)
-    state = np.zeros(white.shape, np.uint8)
-    state[np.unravel_index(int(white.argmax()), white.shape)] = 1
-    deform(state, 0, -white, repair_mm)
-    deform(state, 1, white, 0.0)
-    return state
-
-
-def _grow_pial(pial: NDArray[np.float32], white: NDArray[np.float32], is_white: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grow from white through the ribbon in order of relative depth: fronts of two banks meet midway between them."""
-    _fill_cavities(pial)
-    inside = np.maximum(pial, LEAST)
-    key = np.maximum(-white, LEAST)
-    key /= key + inside
-    key[pial <= 0] = 2.0
-    state = is_white.copy()
-    deform(state, 0, key, 1.0)
-    return state
-
-
-def _fill_cavities(field: NDArray[np.float32]) -> None:
-    """Fill background that does not reach the grid's border: growth would leave a tunnel to it."""
-    labels, n_labels = ndimage.label(field <= 0, NEIGHBOURHOOD)
-    if n_labels > 1:
-        field[(labels > 0) & (labels != labels[0, 0, 0])] = LEAST
-
-
-def _make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> None:
-    """Give a field the sign that the corrected object has, with the least change."""
-    np.maximum(field, LEAST, out=field, where=state == 1)
-    np.minimum(field, -LEAST, out=field, where=state == 0)
-
-
-def _correction(field: NDArray[np.float32], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
-    """Describe what topology correction changed; a place is a connected group of voxels."""
-    is_inside = field > 0
-    is_filled, is_cut = (state == 1) & ~is_inside, (state == 0) & is_inside
-    labels, n_places = ndimage.label(is_filled | is_cut, NEIGHBOURHOOD)
-    index = np.arange(1, n_places + 1)
-    sizes = np.bincount(labels[labels > 0].ravel(), minlength=n_places + 1)[1:]
-    largest = index[np.argsort(-sizes, kind="stable")[:N_PLACES]]
-    centres = np.array(ndimage.center_of_mass(labels > 0, labels, largest)).reshape(-1, 3)
-    return {
-        "euler_number_before": 2 * euler_number(is_inside),
-        "voxels_filled": int(is_filled.sum()),
-        "voxels_cut": int(is_cut.sum()),
-        "n_places": int(n_places),
-        "places_mm": grid.world(centres).round(2).tolist(),
-        "places_voxels": sizes[largest - 1].tolist(),
-    }
-
-
 def _field_lines(
-    start: NDArray[np.float64],
-    faces: NDArray[np.int64],
+    middle: Mesh,
     values: NDArray[np.float32],
+    boundaries: tuple[NDArray[np.float32], NDArray[np.float32]],
     grid: Grid,
     report: dict[str, Any],
 ) -> CorticalSurfaces:
     longest = LONGEST_LINE_MM / grid.voxel_mm
-    meshes, total, unfinished = {}, np.zeros(len(start)), {}
-    for name, level in (("pial", 0.0), ("white", 1.0)):
-        paths, lengths, reached = trace(values, start, level, longest)
+    meshes, total, unfinished = {}, np.zeros(middle.n_vertices), {}
+    for name, level, field in zip(("pial", "white"), (0.0, 1.0), boundaries, strict=True):
+        paths, lengths, reached = trace(values, middle.vertices, level, longest)
+        paths[:, -1] += chord_shift(Mesh(paths[:, -1], middle.faces), field)
         total += lengths * grid.voxel_mm
         unfinished[name] = int((~reached).sum())
         shape = paths.shape
         meshes[name] = grid.world(paths.reshape(-1, 3)).reshape(shape)
-    mid = Mesh(grid.world(start), faces)
+    mid = Mesh(grid.world(middle.vertices), middle.faces)
     pial, white, history = _separate(mid, meshes["pial"], meshes["white"])
     report["field_lines"] = {"unfinished": unfinished, "crossings_by_round": history}
     return CorticalSurfaces(pial, mid, white, total, report)
@@ -213,6 +155,8 @@ def _separate(
     don't. The midsurface is far from touching itself, so a step back towards it always helps.
     """
     paths = (to_pial, to_white)
+    lengths = [np.linalg.norm(np.diff(path, axis=1), axis=2).sum(axis=1) for path in paths]
+    step = SEPARATION * np.linalg.norm(np.diff(middle.vertices[middle.edges], axis=1), axis=2).mean()
     share = [np.ones(middle.n_vertices), np.ones(middle.n_vertices)]
     history: list[int] = []
     among: NDArray[np.bool_] | None = None
@@ -226,7 +170,9 @@ def _separate(
         vertices = np.unique(both.faces[np.unique(pairs)])
         for surface in (0, 1):
             mine = vertices[(vertices >= middle.n_vertices) == surface] - surface * middle.n_vertices
-            share[surface][mine] *= 0.85
+            share[surface][mine] -= step / np.maximum(lengths[surface][mine], step)
+            np.maximum(share[surface], 0.0, out=share[surface])
+        step *= SEPARATION_GROWTH
         has_moved = np.zeros(both.n_vertices, bool)
         has_moved[vertices] = True
         among = np.asarray(has_moved[both.faces].any(axis=1))

@@ -10,6 +10,8 @@ from cytomesh.surface.compiled import kernel
 N_SAMPLES = 17
 STEP = 0.25
 """Step along a line, voxels."""
+REACH = 0.25
+"""Half the distance over which the gradient is taken, voxels."""
 
 
 def trace(
@@ -79,11 +81,11 @@ def value(values, x, y, z):  # type: ignore[no-untyped-def]
 
 @kernel
 def _direction(values, p, sign, out):  # type: ignore[no-untyped-def]
-    """Write the unit gradient by central differences half a voxel apart."""
+    """Write the unit gradient by central differences of the interpolated field."""
     x, y, z = p[0], p[1], p[2]
-    out[0] = value(values, x + 0.5, y, z) - value(values, x - 0.5, y, z)
-    out[1] = value(values, x, y + 0.5, z) - value(values, x, y - 0.5, z)
-    out[2] = value(values, x, y, z + 0.5) - value(values, x, y, z - 0.5)
+    out[0] = value(values, x + REACH, y, z) - value(values, x - REACH, y, z)
+    out[1] = value(values, x, y + REACH, z) - value(values, x, y - REACH, z)
+    out[2] = value(values, x, y, z + REACH) - value(values, x, y, z - REACH)
     norm = np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
     if norm > 1e-12:
         for c in range(3):
@@ -113,16 +115,19 @@ def _trace(values, start, level, max_length, paths, lengths, reached):  # type: 
         reached[n] = here == level
         while not reached[n] and last + 1 < n_max:
             p = line[last]
-            if not _direction(values, p, sign, d1):
+            step, there, is_uphill = STEP, here, False
+            # a crest or valley (two banks in contact) is approached in ever smaller steps
+            while not is_uphill and step > STEP / 20 and _direction(values, p, sign, d1):
+                # midpoint rule: second order, as accurate as the trilinear field
+                if not _direction(values, p + 0.5 * step * d1, sign, d2):
+                    break
+                q = p + step * d2
+                there = value(values, q[0], q[1], q[2])
+                is_uphill = (there - here) * sign > 0
+                if not is_uphill:
+                    step *= 0.5
+            if not is_uphill:
                 break
-            # midpoint rule: second order, as accurate as the trilinear field
-            if not _direction(values, p + 0.5 * STEP * d1, sign, d2):
-                break
-            q = p + STEP * d2
-            there = value(values, q[0], q[1], q[2])
-            if (there - here) * sign <= 0:
-                break
-            step = STEP
             if (there - level) * sign >= 0:
                 step *= (level - here) / (there - here)
                 reached[n] = True

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cytomesh.classify.rows import over_rows
+
 SLOPE = 0.2
 """Of the LeakyReLU, as in the paper."""
 
@@ -95,29 +97,50 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None
     ) -> Tensor:
-        _match_threads()
         values, source, target = (_array(t) for t in (x, to_source, to_target))
         factors = np.ones((1, 1), values.dtype) if kept is None else _array(kept)
         out = np.empty_like(values)
         weights = np.empty((edges.indices.size, values.shape[1]), values.dtype)
-        _forward(values, source, target, edges.indptr, edges.indices, factors, weights, out)
+        over_rows(
+            _forward, edges.indptr.size - 1, values, source, target, edges.indptr, edges.indices, factors, weights, out
+        )
         ctx.arrays = values, source, target, factors, weights
         ctx.edges = edges
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        _match_threads()
         values, source, target, factors, weights = ctx.arrays
         edges = ctx.edges
         upstream = _array(gradient)
         scores = np.empty_like(weights)
         to_values, to_source, to_target = np.empty_like(values), np.empty_like(source), np.empty_like(target)
-        _backward_scores(
-            values, source, target, edges.indptr, edges.indices, factors, weights, upstream, scores, to_target
+        over_rows(
+            _backward_scores,
+            edges.indptr.size - 1,
+            values,
+            source,
+            target,
+            edges.indptr,
+            edges.indices,
+            factors,
+            weights,
+            upstream,
+            scores,
+            to_target,
         )
-        _backward_sources(
-            upstream, edges.indptr, edges.indices, edges.reverse, factors, weights, scores, to_values, to_source
+        over_rows(
+            _backward_sources,
+            edges.indptr.size - 1,
+            upstream,
+            edges.indptr,
+            edges.indices,
+            edges.reverse,
+            factors,
+            weights,
+            scores,
+            to_values,
+            to_source,
         )
         return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None
 
@@ -126,18 +149,14 @@ def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().contiguous().numpy()
 
 
-def _match_threads() -> None:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-
-
-_OPTIONS = {"parallel": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
+_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
 
 
 @numba.njit(**_OPTIONS)  # pragma: no cover
-def _forward(values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
-    n, heads, channels = values.shape
+def _forward(start_row, stop_row, values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
+    _, heads, channels = values.shape
     has_factors = factors.shape[0] == indices.shape[0]
-    for i in numba.prange(n):
+    for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
             highest = -np.inf
@@ -161,11 +180,13 @@ def _forward(values, source, target, indptr, indices, factors, weights, out):  #
 
 
 @numba.njit(**_OPTIONS)  # pragma: no cover
-def _backward_scores(values, source, target, indptr, indices, factors, weights, upstream, scores, to_target):  # type: ignore[no-untyped-def]
+def _backward_scores(  # type: ignore[no-untyped-def]
+    start_row, stop_row, values, source, target, indptr, indices, factors, weights, upstream, scores, to_target
+):
     # d loss / d e_ij through the softmax and the LeakyReLU
-    n, heads, channels = values.shape
+    _, heads, channels = values.shape
     has_factors = factors.shape[0] == indices.shape[0]
-    for i in numba.prange(n):
+    for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
             mean = values.dtype.type(0)
@@ -187,11 +208,13 @@ def _backward_scores(values, source, target, indptr, indices, factors, weights, 
 
 
 @numba.njit(**_OPTIONS)  # pragma: no cover
-def _backward_sources(upstream, indptr, indices, reverse, factors, weights, scores, to_values, to_source):  # type: ignore[no-untyped-def]
+def _backward_sources(  # type: ignore[no-untyped-def]
+    start_row, stop_row, upstream, indptr, indices, reverse, factors, weights, scores, to_values, to_source
+):
     # the graph is undirected: the rows that gather from j are those of j's neighbours, so nothing is scattered
-    n, heads, channels = upstream.shape
+    _, heads, channels = upstream.shape
     has_factors = factors.shape[0] == indices.shape[0]
-    for j in numba.prange(n):
+    for j in range(start_row, stop_row):
         start, end = indptr[j], indptr[j + 1]
         for h in range(heads):
             total = upstream.dtype.type(0)

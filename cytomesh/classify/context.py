@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
+from cytomesh.classify.rows import over_rows
+
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -99,48 +101,40 @@ def _discs(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, hops: Seque
     n, d = values.shape
     out = np.empty((n, d * len(hops)), np.float32)
     clean = np.where(is_known[:, None], values, np.float32(0))
-    _disc_sums(
-        clean,
-        is_known,
-        adjacency.indptr.astype(np.int64),
-        adjacency.indices.astype(np.int64),
-        np.asarray(hops, np.int64),
-        out,
-    )
+    links = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int64)
+    over_rows(_disc_sums, n, clean, is_known, *links, np.asarray(hops, np.int64), out)
     return out
 
 
-@numba.njit(parallel=True, cache=True)  # pragma: no cover
-def _disc_sums(values, is_known, indptr, indices, hops, out):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)  # pragma: no cover
+def _disc_sums(first, last, values, is_known, indptr, indices, hops, out):  # type: ignore[no-untyped-def]
     n, d = values.shape
-    n_chunks = 64
-    for chunk in numba.prange(n_chunks):
-        seen = np.full(n, -1, np.int64)
-        queue = np.empty(n, np.int64)
-        total = np.empty(d, np.float64)
-        for node in range(chunk * n // n_chunks, (chunk + 1) * n // n_chunks):
-            total[:] = 0.0
-            count = 0
-            queue[0] = node
-            seen[node] = node
-            start, end, slot = 0, 1, 0
-            for hop in range(hops[-1] + 1):
-                for position in range(start, end):
-                    other = queue[position]
-                    if is_known[other]:
-                        count += 1
-                        for k in range(d):
-                            total[k] += values[other, k]
-                if hop == hops[slot]:
+    seen = np.full(n, -1, np.int64)
+    queue = np.empty(n, np.int64)
+    total = np.empty(d, np.float64)
+    for node in range(first, last):
+        total[:] = 0.0
+        count = 0
+        queue[0] = node
+        seen[node] = node
+        start, end, slot = 0, 1, 0
+        for hop in range(hops[-1] + 1):
+            for position in range(start, end):
+                other = queue[position]
+                if is_known[other]:
+                    count += 1
                     for k in range(d):
-                        out[node, slot * d + k] = total[k] / count if count else np.nan
-                    slot += 1
-                ring_end = end
-                for position in range(start, ring_end):
-                    for link in range(indptr[queue[position]], indptr[queue[position] + 1]):
-                        other = indices[link]
-                        if seen[other] != node:
-                            seen[other] = node
-                            queue[end] = other
-                            end += 1
-                start = ring_end
+                        total[k] += values[other, k]
+            if hop == hops[slot]:
+                for k in range(d):
+                    out[node, slot * d + k] = total[k] / count if count else np.nan
+                slot += 1
+            ring_end = end
+            for position in range(start, ring_end):
+                for link in range(indptr[queue[position]], indptr[queue[position] + 1]):
+                    other = indices[link]
+                    if seen[other] != node:
+                        seen[other] = node
+                        queue[end] = other
+                        end += 1
+            start = ring_end

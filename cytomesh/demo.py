@@ -77,7 +77,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         return load_config(kind, preset(folder, name), [*overrides, f"seed={settings.seed}"])
 
     phantom = stage(PhantomConfig, f"phantom/{size}")
-    build = load_config(BuildGraphConfig, preset("build-graph", "tiny" if size == "tiny" else "default"))
+    build = load_config(BuildGraphConfig, preset("build-graph", size))
     encoders = {
         "spatialnce": stage(PretrainConfig, f"pretrain/{size}"),
         "untrained": stage(PretrainConfig, f"pretrain/{size}", "schedule.steps=0"),

@@ -62,7 +62,7 @@ def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
     path = section.annotation
     if path is None:
         raise ImageError(section.name, found="no annotation", hint="declare it in the section table")
-    array = _read_labels(path)
+    array = read_label_image(path)
     labels.check(array, str(path))
     annotation = AnnotationImage(array, section.annotation_um_per_px or section.um_per_px, section.um_per_px)
     if section.image is not None:
@@ -70,7 +70,14 @@ def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
     return annotation
 
 
-def _read_labels(path: Path) -> NDArray[np.int32]:
+def read_label_image(path: Path) -> NDArray[np.int32]:
+    """Read a label image as (h, w) int32: PNG, TIFF, or NIfTI with axes column, row.
+
+    Raises
+    ------
+    ImageError
+        If it is missing, unreadable, or not one plane of whole numbers.
+    """
     if not path.is_file():
         raise ImageError(path, found="no such annotation", hint="correct the path in the section table, or write n/a")
     name = path.name.lower()

@@ -1,34 +1,33 @@
-"""Contours of a section: QuPath GeoJSON to pial and white polygons in pixels, with their checks."""
+"""Contours of a section: any supported file to pial and white polygons in pixels, with their checks."""
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import shapely
 from shapely.affinity import translate
-from shapely.geometry import MultiPolygon, Polygon, mapping, shape
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity, make_valid
 
 from cytomesh.core.errors import ContourError, CytomeshError
-from cytomesh.core.files import write_text
-from cytomesh.study.headers import read_header
+from cytomesh.study.contour_formats.features import CORNER, ContourFeature
+from cytomesh.study.contour_formats.geojson import write_geojson
+from cytomesh.study.contour_formats.registry import read_features
+from cytomesh.study.contour_rings import check_sizes, ring_fault
 from cytomesh.study.manifest import ContourClass, ContourSettings
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import Section
 
 CLASSES: tuple[str, ...] = get_args(ContourClass)
-# QuPath counts from the corner of pixel (0, 0), cytomesh from its centre.
-CORNER = 0.5
-# Rings may touch the border of the image, and a stroke may go over it by a pixel.
-BORDER_PX = 1.0
+# The class of `cytomesh contours extract`: known, and not a boundary of cortex.
+TISSUE = "tissue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +85,12 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         return SectionContours({}), [
             ContourError(section.name, found="no contours", hint="declare them in the section table")
         ]
-    features = attempt(problems, lambda: _read_features(path))
+    known = frozenset(CLASSES) | frozenset(section.contour_settings.classes) | {TISSUE}
+    features = attempt(problems, lambda: read_features(section, known))
     polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES}
-    for number, feature in enumerate(features or []):
-        _read_feature(path, number, feature, section.contour_settings, polygons, problems)
-    if section.image is not None:
-        problems += _outside_image(path, section.image, polygons)
+    for feature in features or []:
+        _add_feature(path, feature, section.contour_settings, polygons, problems)
+    problems += check_sizes(section, polygons)
     problems += _nested(path, polygons)
     merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
     hemispheres = {}
@@ -113,89 +112,57 @@ def write_contours(path: Path, contours: SectionContours) -> None:
     named = {"exclude": contours.exclude}
     for side, hemisphere in contours.items():
         named |= {f"pial_{side}": hemisphere.pial, f"white_{side}": hemisphere.white}
-    features = [
-        {
-            "type": "Feature",
-            "geometry": mapping(translate(polygon, CORNER, CORNER)),
-            "properties": {"objectType": "annotation", "classification": {"name": name}},
-        }
-        for name, polygons in named.items()
-        for polygon in polygons.geoms
-    ]
-    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}))
+    write_geojson(path, named)
 
 
-def _read_features(path: Path) -> list[dict[str, Any]]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        hint = "correct the path in the section table, or write n/a"
-        raise ContourError(path, found="no such file", hint=hint) from cause
-    except (OSError, ValueError) as cause:
-        raise ContourError(path, found=f"a file that cannot be read ({cause})", expected="QuPath GeoJSON") from cause
-    features = data.get("features") if isinstance(data, dict) else data
-    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
-        raise ContourError(
-            path,
-            found="no list of features",
-            expected="a GeoJSON FeatureCollection",
-            hint="in QuPath: File > Export objects as GeoJSON",
-        )
-    return features
-
-
-def _read_feature(
+def _add_feature(
     path: Path,
-    number: int,
-    feature: dict[str, Any],
+    feature: ContourFeature,
     settings: ContourSettings,
     polygons: dict[str, list[Polygon]],
     problems: list[CytomeshError],
 ) -> None:
-    """Add the feature's polygons, in the file's coordinates, to those of its class; complain to `problems`."""
-    classification = (feature.get("properties") or {}).get("classification") or {}
-    written = str(classification.get("name", ""))
-    place = f"feature {number} ('{written}')" if written else f"feature {number}"
-    name = settings.classes.get(written, written)
+    """Add the feature's polygons, counted from the corner, to those of its class; complain to `problems`."""
+    place = feature.place
+    known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
+    written = next((name for name in feature.names if name in known), None)
+    if written is None:
+        problems.append(_unknown_class(path, feature, list(known)))
+        return
+    name = known[written]
     if name == "ignore":
         return
-    if name not in CLASSES:
-        near = difflib.get_close_matches(name, CLASSES, n=1, cutoff=0.75)
-        problems.append(
-            ContourError(
-                path,
-                place,
-                found=f"unknown class '{written}'" if written else "no classification",
-                expected=f"one of {', '.join(CLASSES)}",
-                hint=(f"did you mean '{near[0]}'? " if near else "")
-                + "rename it in contours.classes of the manifest, or map it to ignore",
-            )
-        )
+    if feature.fault:
+        expected = "a closed ring (Polygon or MultiPolygon)"
+        problems.append(ContourError(path, place, found=feature.fault, expected=expected))
         return
-    geometry = feature.get("geometry") or {}
-    if geometry.get("type") not in ("Polygon", "MultiPolygon"):
-        found = f"a {geometry.get('type', 'feature without geometry')}"
-        problems.append(ContourError(path, place, found=found, expected="a closed ring (Polygon or MultiPolygon)"))
-        return
-    try:
-        with np.errstate(invalid="ignore"):
-            parts = list(_multi(shape(geometry)).geoms)
-        is_finite = all(_is_finite(part) for part in parts)
-    except (ValueError, TypeError, KeyError, IndexError, shapely.errors.ShapelyError) as cause:
-        problems.append(
-            ContourError(path, place, found=f"a ring that cannot be read ({cause})", expected="4 or more points")
-        )
-        return
-    if not is_finite:
-        problems.append(ContourError(path, place, found="coordinates that are not finite", expected="pixels"))
-        return
-    for part in parts:
+    for rings in feature.polygons:
+        fault = next((fault for ring in rings for fault in [ring_fault(ring, settings.repair)] if fault), None)
+        if fault:
+            hint = "close it, or set contours.repair: true" if fault.startswith("an open") else "draw it again"
+            expected = "closed rings of 3 or more points, finite pixels"
+            problems.append(ContourError(path, place, found=fault, expected=expected, hint=hint))
+            continue
+        part = Polygon(rings[0], rings[1:])
         if part.is_valid:
             polygons[name].append(part)
         elif settings.repair:
             polygons[name].extend(_multi(make_valid(part)).geoms)
         else:
             problems.append(_invalid(path, place, part))
+
+
+def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> ContourError:
+    written = feature.names[0] if feature.names else ""
+    near = difflib.get_close_matches(written, known, n=1, cutoff=0.75)
+    return ContourError(
+        path,
+        feature.place,
+        found=f"unknown class '{written}'" if written else "no classification",
+        expected=f"one of {', '.join(CLASSES)}",
+        hint=(f"did you mean '{near[0]}'? " if near else "")
+        + "rename it in contours.classes of the manifest, or map it to ignore",
+    )
 
 
 def _invalid(path: Path, place: str, polygon: Polygon) -> ContourError:
@@ -209,24 +176,6 @@ def _invalid(path: Path, place: str, polygon: Polygon) -> ContourError:
     )
     hint = "fix it in QuPath (Objects > Annotations > Fix geometry), or set contours.repair: true"
     return ContourError(path, place, found=text, expected="simple closed rings", hint=hint)
-
-
-def _outside_image(path: Path, image: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
-    """Find rings beyond the image's border; without a readable image there is nothing to compare with."""
-    problems: list[CytomeshError] = []
-    header = attempt([], lambda: read_header(image))
-    if header is None:
-        return problems
-    height, width = header.shape
-    for name, parts in polygons.items():
-        for part in parts:
-            left, top, right, bottom = part.bounds
-            if min(left, top) < -BORDER_PX or right > width + BORDER_PX or bottom > height + BORDER_PX:
-                found = f"ring over columns {left:.1f} to {right:.1f}, rows {top:.1f} to {bottom:.1f} px"
-                expected = f"rings within the image ({width} x {height} px, {image.name})"
-                hint = "contours belong to another image or another pyramid level: export them at full resolution"
-                problems.append(ContourError(path, f"'{name}'", found=found, expected=expected, hint=hint))
-    return problems
 
 
 def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
@@ -249,6 +198,16 @@ def _white_outside(
 ) -> ContourError | None:
     if white.is_empty:
         return None
+    for part in white.geoms:
+        if not part.intersects(pial):
+            at = part.representative_point()
+            return ContourError(
+                path,
+                f"'white_{side}'",
+                found=f"ring around ({at.x:.1f}, {at.y:.1f}) px outside every pial ring",
+                expected="white matter inside the pial boundary",
+                hint=f"draw the pial ring around it, or give it another class than white_{side}",
+            )
     outside = _multi(white.difference(pial))
     share = outside.area / white.area
     if share <= settings.max_white_outside:
@@ -278,7 +237,3 @@ def _multi(geometry: BaseGeometry) -> MultiPolygon:
 
 def _shift(polygons: MultiPolygon, by: float) -> MultiPolygon:
     return polygons if polygons.is_empty else translate(polygons, by, by)
-
-
-def _is_finite(geometry: BaseGeometry) -> bool:
-    return bool(shapely.get_coordinates(geometry).size and (abs(shapely.get_coordinates(geometry)) < 1e9).all())

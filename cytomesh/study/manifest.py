@@ -15,6 +15,7 @@ from cytomesh.core.files import write_text
 Hemisphere = Literal["L", "R"]
 BrainRole = Literal["train", "transfer", "unseen"]
 ContourClass = Literal["pial_L", "white_L", "pial_R", "white_R", "exclude"]
+ContourLabels = dict[ContourClass | Literal["ignore"], list[int]]
 
 Row = Annotated[list[float], Field(min_length=4, max_length=4)]
 Affine = Annotated[list[Row], Field(min_length=4, max_length=4)]
@@ -66,6 +67,13 @@ class ContourSettings(Config):
     max_white_outside: float = Field(default=0.02, ge=0, lt=1)
     """Share of the white matter's area that may lie outside the pial contour (hand-drawn lines cross a little);
     more is refused in any case."""
+    labels: ContourLabels = Field(default_factory=dict)
+    """Label masks and CSL: class -> the label values that make it up ("ignore" for values without meaning). The pial
+    class is all that lies inside the pial boundary: with 1 grey and 2 white matter, pial_L: [1, 2], white_L: [2]."""
+    mask_um_per_px: float | None = Field(default=None, gt=0)
+    """Label masks: their pixel size, um, if it is not that of the section's image; corners coincide."""
+    svg_px_per_unit: float = Field(default=1.0, gt=0)
+    """SVG: image pixels per user unit (1 / 0.72 for a figure of 100 dpi measured in points)."""
 
 
 class TransformConfig(Config):

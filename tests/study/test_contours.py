@@ -125,7 +125,7 @@ def test_a_little_white_outside_is_what_hands_draw(tmp_path):
 
 def test_white_without_pial_is_outside(tmp_path):
     path = write(tmp_path / "c.geojson", feature("white_L", SQUARE))
-    with pytest.raises(ContourError, match=r"100.0 % of the white matter outside"):
+    with pytest.raises(ContourError, match=r"ring around \(40.5, 30.5\) px outside every pial ring"):
         read_contours(section(path))
 
 
@@ -138,7 +138,9 @@ def test_white_without_pial_is_outside(tmp_path):
             "feature 0: found no classification",
         ),
         (feature("pial_L", SQUARE, "LineString"), "found a LineString, expected a closed ring"),
-        (feature("pial_L", SQUARE[:2]), "cannot be read"),
+        (feature("pial_L", SQUARE[:2]), "a ring of 2 different points"),
+        (feature("pial_L", SQUARE[:4]), r"an open ring: 40.0 px from its first point \(10.5, 10.5\).*repair: true"),
+        (feature("pial_L", 3), "cannot be read"),
         (feature("pial_L", [[0, 0], [float("nan"), 1], [1, 1], [0, 0]]), "not finite"),
         (
             {"type": "Feature", "properties": {"classification": {"name": "pial_L"}}, "geometry": None},
@@ -193,3 +195,41 @@ def test_hole_drawn_as_a_ring_of_its_own_is_refused(tmp_path):
         read_contours(section(path))
     path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("pial_R", inner), feature("exclude", inner))
     assert len(read_contours(section(path))) == 2
+
+
+def test_open_ring_can_be_closed(tmp_path):
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE[:4]))
+    assert read_contours(section(path, repair=True))["L"].pial.area == 2400
+
+
+def test_small_white_ring_outside_every_pial_ring(tmp_path):
+    """Too small for the share of the white matter's area to tell."""
+    far = [[75, 5], [76, 5], [76, 6], [75, 6], [75, 5]]
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("white_L", SQUARE), feature("white_L", far))
+    with pytest.raises(ContourError, match=r"'white_L': found ring around \(75.5, 5.5\) px outside every pial ring"):
+        read_contours(section(path))
+
+
+def test_tissue_is_known_and_no_cortex(tmp_path):
+    path = write(tmp_path / "c.geojson", feature("tissue", SQUARE))
+    assert len(read_contours(section(path))) == 0
+
+
+def test_multipolygons_with_holes_of_renamed_hemispheres_and_tissues(tmp_path):
+    """QuPath writes derived annotations as one MultiPolygon, under the names that a laboratory gave its classes."""
+    parts = [
+        [[[0, 0], [20, 0], [20, 20], [0, 20], [0, 0]], [[5, 5], [5, 9], [9, 9], [9, 5], [5, 5]]],
+        [[[30, 0], [50, 0], [50, 20], [30, 20], [30, 0]]],
+    ]
+    inner = [[[[31, 1], [40, 1], [40, 10], [31, 10], [31, 1]]]]
+    path = write(
+        tmp_path / "c.geojson",
+        feature("Cortex: left", parts, "MultiPolygon"),
+        feature("WM: left", inner, "MultiPolygon"),
+        feature("Cortex: right", [[[[60, 0], [70, 0], [70, 9], [60, 0]]]], "MultiPolygon"),
+    )
+    names = {"Cortex: left": "pial_L", "WM: left": "white_L", "Cortex: right": "pial_R"}
+    contours = read_contours(section(path, classes=names))
+    assert [len(polygon.interiors) for polygon in contours["L"].pial.geoms] == [1, 0]
+    assert contours["L"].pial.area == 400 - 16 + 400 and contours["L"].white.area == 81
+    assert contours["R"].pial.area == 45

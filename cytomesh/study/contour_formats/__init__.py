@@ -1,0 +1,1 @@
+"""Contour files of other programs: one module a format, all giving the same features."""

@@ -1,0 +1,102 @@
+"""ImageJ regions of interest: one `.roi`, or a ROI manager's `.zip`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
+
+from cytomesh.core.errors import ContourError
+from cytomesh.study.contour_formats.features import (
+    MAX_BYTES,
+    MAX_FEATURES,
+    MAX_POINTS,
+    ContourFeature,
+    Ring,
+    close,
+    even_odd,
+    read_bytes,
+    too_many_features,
+    too_many_points,
+    without_number,
+)
+
+# Regions whose outline is their vertices. ImageJ closes them without repeating the first.
+OUTLINES = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT)
+
+
+def read_imagej(path: Path) -> list[ContourFeature]:
+    """Read polygon, freehand, traced, rectangle and composite ROIs; the ROI's name is its class ("pial_L-2": pial_L).
+
+    ImageJ's coordinates count from the corner of pixel (0, 0), like QuPath's. Lines, points, ovals and fitted
+    splines have no exact ring and are reported as such.
+
+    Raises
+    ------
+    ContourError
+        If the file is missing, is no ROI or ZIP of ROIs, or exceeds a limit.
+    """
+    data = read_bytes(path)
+    try:
+        files = _members(path, data) if path.suffix.lower() == ".zip" else {path.name: data}
+        rois = [(name, ImagejRoi.frombytes(content)) for name, content in files.items()]
+    except ContourError:
+        raise
+    except Exception as cause:  # struct.error, ValueError, TypeError, BadZipFile, ... on damaged input
+        raise ContourError(
+            path,
+            found=f"a file that cannot be read ({type(cause).__name__}: {cause})",
+            expected="an ImageJ ROI, or a ZIP of them",
+            hint="in ImageJ: ROI Manager > More > Save",
+        ) from cause
+    features = [_feature(name, roi) for name, roi in rois]
+    count = sum(len(ring) for feature in features for polygon in feature.polygons for ring in polygon)
+    if count > MAX_POINTS:
+        raise too_many_points(path, count)
+    return features
+
+
+def _members(path: Path, data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [info for info in archive.infolist() if info.filename.lower().endswith(".roi")]
+        if len(members) > MAX_FEATURES:
+            raise too_many_features(path, len(members))
+        size = sum(info.file_size for info in members)
+        if size > MAX_BYTES:
+            raise ContourError(
+                path,
+                found=f"ROIs of {size / 2**20:.0f} MiB, unpacked",
+                expected=f"at most {MAX_BYTES / 2**20:.0f} MiB (limit MAX_BYTES)",
+            )
+        if not members:
+            raise ContourError(path, found="a ZIP without ROIs", expected="files that end with .roi")
+        # zipfile unpacks no more than the size that a member declares
+        return {info.filename: archive.read(info) for info in members}
+
+
+def _feature(file: str, roi: ImagejRoi) -> ContourFeature:
+    name = roi.name or Path(file).stem
+    place = f"ROI '{name}'"
+    names = without_number(name)
+    kind = ROI_TYPE(roi.roitype).name.lower()
+    if roi.subtype in (ROI_SUBTYPE.ELLIPSE, ROI_SUBTYPE.ROTATED_RECT):
+        kind = ROI_SUBTYPE(roi.subtype).name.lower()
+    elif roi.options & ROI_OPTIONS.SPLINE_FIT:
+        kind = "fitted spline"
+    elif roi.roitype in OUTLINES and not (roi.rounded_rect_arc_size and roi.roitype == ROI_TYPE.RECT):
+        try:
+            rings: list[Ring] = [close(np.asarray(ring, np.float64)) for ring in _rings(roi)]
+        except (RuntimeError, NotImplementedError, IndexError) as cause:
+            return ContourFeature(place, names, fault=f"an outline that cannot be read ({cause})")
+        return ContourFeature(place, names, even_odd(rings))
+    return ContourFeature(place, names, fault=f"an open or curved ROI ({kind})")
+
+
+def _rings(roi: ImagejRoi) -> list[Ring]:
+    if roi.roitype == ROI_TYPE.RECT and roi.subpixelrect and not roi.composite:
+        x, y, width, height = roi.xd, roi.yd, roi.widthd, roi.heightd
+        return [np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])]
+    return list(roi.coordinates(multi=True))

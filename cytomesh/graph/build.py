@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cytomesh.core.files import digest, read_json
+from cytomesh.core.files import digest, read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import is_finished, stage_directory, write_study_path
 from cytomesh.core.tables import Table
 from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.inputs import count_reachable, link_sections, median_spacing, plane_contours, read_inputs
+from cytomesh.graph.inputs import (
+    align_inputs,
+    count_reachable,
+    link_sections,
+    median_spacing,
+    plane_contours,
+    read_inputs,
+)
+from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts
+from cytomesh.graph.qc_page import quality_page
+from cytomesh.graph.stereology import contour_estimates, section_facts
 from cytomesh.graph.storage import CortexGraph, graph_folder, save_graph
 from cytomesh.study.study import Brain, Study, open_study
+from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.reconstruct import CorticalSurfaces, reconstruct
 
 
@@ -97,7 +108,10 @@ def _marker(task: _Task) -> Path:
 def _key(study: Study, brain: Brain, hemisphere: str, settings: BuildGraphConfig) -> str:
     """Identify the result by settings, manifest, section table and the size and time of every file they name."""
     files = [
-        path for section in brain.sections for path in (section.contours, section.image, section.annotation) if path
+        path
+        for section in brain.sections
+        for path in (section.contours, section.image, section.annotation, section.displacement)
+        if path
     ]
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
     planes = [(section.index, section.status, section.role, section.plane.to_world) for section in brain.sections]
@@ -125,7 +139,11 @@ def _build(task: _Task) -> float:
     study = open_study(task.manifest)
     brain = study.brain(task.brain)
     inputs = read_inputs(brain.sections, task.workers, skip_bad=task.settings.on_bad_section == "skip")
-    surfaces = reconstruct(plane_contours(inputs, task.hemisphere), task.settings.surface)
+    alignment = None
+    if task.settings.alignment.enabled:
+        inputs, alignment = align_inputs(inputs, task.settings.alignment)
+    contours = plane_contours(inputs, task.hemisphere)
+    surfaces = reconstruct(contours, task.settings.surface)
     ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
     nodes = ribbon.midthickness.vertices
     facts = surface_facts(ribbon, surfaces.thickness_mm)
@@ -134,7 +152,7 @@ def _build(task: _Task) -> float:
     sections = link_sections(inputs)
     max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
     max_reach_mm = task.settings.links.max_reach_mm or 2.0 * max_distance_mm
-    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm)
+    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, surfaces.midthickness.vertex_normals)
     n_reachable = count_reachable(sections, nodes, max_distance_mm)
     check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
 
@@ -145,13 +163,20 @@ def _build(task: _Task) -> float:
         "name": task.name,
         "seconds": seconds,
         "surfaces": facts,
+        "contour_estimates": contour_estimates(contours),
+        "sections": section_facts(inputs, surfaces.report, links, alignment),
         "report": surfaces.report,
         "links": {"max_distance_mm": max_distance_mm, "max_reach_mm": max_reach_mm, **link_facts(links, n_reachable)},
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},
     }
-    save_graph(task.run, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc)
+    verdicts = judge(qc, task.settings.checks)
+    qc["verdicts"] = [asdict(verdict) for verdict in verdicts]
+    page = graph_folder(task.run, task.name) / "qc.html"
+    write_text(page, quality_page(qc))
+    check_verdicts(task.name, verdicts, page)
+    save_graph(task.run, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc, task.settings.formats)
     return seconds
 
 
@@ -173,6 +198,7 @@ def _graph(study: Study, brain: Brain, hemisphere: str, surfaces: CorticalSurfac
         "annotation": transfer_annotation(brain.sections, links, study.labels),
         "thickness_mm": surfaces.thickness_mm,
         "curvature_per_mm": mean_curvature(mesh),
+        "sulcal_depth_mm": sulcal_depth(surfaces.pial),
         "area_mm2": mesh.vertex_areas,
     }
     probabilities = sample_probabilities(study.atlas, reference)

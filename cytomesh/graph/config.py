@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from cytomesh.core.config import Config
-from cytomesh.surface.config import SurfaceConfig
+from cytomesh.surface.config import AlignmentConfig, SurfaceConfig
 
 
 class LinkConfig(Config):
@@ -28,6 +28,25 @@ class CheckConfig(Config):
     min_linked: float = Field(default=0.8, ge=0, le=1)
     """Share of the nodes within reach of an image (max_distance_mm from the plane of a section with one) that must
     have a link."""
+    max_self_intersections: int | None = Field(default=None, ge=0)
+    """Pairs of crossing triangles that the pial and the white surface may each have; null: reported only, as for all
+    limits below."""
+    max_changed_places: int | None = Field(default=None, ge=0)
+    """Places at which topology correction may change the pial or the white object."""
+    max_contour_distance_mm: float | None = Field(default=None, gt=0)
+    """Mean distance of a section's contour points from the surface built from them, in the worst section, mm."""
+    max_volume_error: float | None = Field(default=None, gt=0)
+    """Relative difference of the volume within pial or white from the contours' own (Cavalieri)."""
+    max_area_error: float | None = Field(default=None, gt=0)
+    """Relative difference of the pial or white area from the contours' own (Buffon; itself good to some 10 %)."""
+    thickness_mm: tuple[float, float] | None = None
+    """Lowest and highest acceptable median cortical thickness, mm."""
+    max_link_residual_mm: float | None = Field(default=None, gt=0)
+    """95th percentile of the distance from nodes to their link points, mm."""
+    max_shift_mm: float | None = Field(default=None, gt=0)
+    """Largest in-plane shift that alignment may give a section, mm."""
+    max_rotation_deg: float | None = Field(default=None, gt=0)
+    """Largest turn that alignment may give a section, degrees."""
 
 
 class BuildGraphConfig(Config):
@@ -35,10 +54,15 @@ class BuildGraphConfig(Config):
 
     surface: SurfaceConfig = SurfaceConfig()
     """Reconstruction of the surfaces."""
+    alignment: AlignmentConfig = AlignmentConfig()
+    """Misalignment between neighbouring sections."""
     links: LinkConfig = LinkConfig()
     """Image links."""
     checks: CheckConfig = CheckConfig()
     """Quality checks."""
+    formats: tuple[Literal["freesurfer", "ply"], ...] = ()
+    """Formats to write the surfaces in beside GIFTI: FreeSurfer geometry and measures (lh.pial, lh.thickness, ...),
+    binary PLY."""
     on_bad_section: Literal["stop", "skip"] = "stop"
     """What to do with a section whose contours or image cannot be used: stop with its error, or leave it out and
     list it in qc.json."""

@@ -109,6 +109,37 @@ def stacking_axis(planes: Sequence[SectionPlane]) -> NDArray[np.float64]:
     return np.asarray(total / np.linalg.norm(total), np.float64)
 
 
+@dataclass(frozen=True)
+class Bank:
+    """Which curve points count as being on a position's own side of a fold.
+
+    Parameters
+    ----------
+    normals : (n, 3) float64
+        Outward unit normal at each position.
+    face_normals : (m, 3) float64
+        Outward unit normal of each face of the mesh.
+    min_cosine : float
+        Least cosine between the two.
+    max_reach_mm : float
+        How far to look at most.
+    """
+
+    normals: NDArray[np.float64]
+    face_normals: NDArray[np.float64]
+    min_cosine: float
+    max_reach_mm: float
+
+    def of(self, positions: NDArray[np.int64]) -> Bank:
+        """Return the same for some of the positions."""
+        return Bank(self.normals[positions], self.face_normals, self.min_cosine, self.max_reach_mm)
+
+    def holds(self, positions: NDArray[np.int64], faces: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each of (n, k) faces is on the own side of (n,) positions."""
+        cosine = np.einsum("nkx,nx->nk", self.face_normals[faces], self.normals[positions])
+        return np.asarray(cosine >= self.min_cosine)
+
+
 class CurveIndex:
     """Exact nearest points on one curve, for points that need not lie in its plane.
 
@@ -131,7 +162,7 @@ class CurveIndex:
         self._tree = cKDTree(self._a[self._owner] + share[:, None] * self._d[self._owner], balanced_tree=False)
 
     def nearest(
-        self, points: NDArray[np.float64]
+        self, points: NDArray[np.float64], bank: Bank | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Find the nearest curve point of each point.
 
@@ -141,11 +172,13 @@ class CurveIndex:
         ----------
         points : (n, 3) float64
             World positions, mm.
+        bank : Bank or None
+            Given, only segments on the points' own bank count.
 
         Returns
         -------
         distance : (n,) float64
-            In-plane distance, mm.
+            In-plane distance, mm; infinite where no segment counts.
         segment : (n,) int64
         share : (n,) float64
             Position along the segment, 0..1.
@@ -161,6 +194,8 @@ class CurveIndex:
             sampled, index = sampled.reshape(len(todo), -1), index.reshape(len(todo), -1)
             owner = self._owner[index]
             near, along = self._exact(flat[todo], owner)
+            if bank is not None:
+                near = np.where(bank.holds(todo, self.curve.triangles[owner]), near, np.inf)
             best = near.argmin(axis=1)
             rows = np.arange(len(todo))
             distance[todo] = near[rows, best]
@@ -168,7 +203,8 @@ class CurveIndex:
             share[todo] = along[rows, best]
             if n_proposals == self._tree.n:
                 break
-            todo = todo[sampled[:, -1] - self._reach < distance[todo]]
+            limit = np.inf if bank is None else bank.max_reach_mm
+            todo = todo[sampled[:, -1] - self._reach < np.minimum(distance[todo], limit)]
             n_proposals = min(n_proposals * 4, self._tree.n)
         return distance, segment, share
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
-from cytomesh.core.errors import ContourError, CytomeshError, ImageError
+from cytomesh.core.errors import ContourError, CytomeshError, ImageError, TransformError
 from cytomesh.core.parallel import map_ordered
 from cytomesh.graph.curves import stacking_axis
-from cytomesh.graph.links import LinkSection, nearest_planes
+from cytomesh.graph.links import LinkSection
+from cytomesh.graph.nearest import nearest_planes
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.headers import read_header
+from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, positions
+from cytomesh.study.warps import warped_plane
+from cytomesh.surface.alignment import Alignment, align_sections
+from cytomesh.surface.config import AlignmentConfig
 from cytomesh.surface.implicit import PlaneContours
 
 SECTIONS_PER_WORKER = 100  # starting a process costs about as much as reading this many contour files
@@ -35,9 +41,12 @@ class SectionInput:
         Height and width of the image, px; None for a section without image.
     problem : CytomeshError or None
         Why the section is left out.
+    plane : SectionPlane
+        Where the section lies, its in-plane displacement and correction included.
     """
 
     section: Section
+    plane: SectionPlane
     contours: SectionContours | None = None
     shape: tuple[int, int] | None = None
     problem: CytomeshError | None = None
@@ -48,7 +57,7 @@ def read_inputs(sections: Sequence[Section], workers: int, skip_bad: bool) -> li
 
     Raises
     ------
-    ContourError, ImageError
+    ContourError, ImageError, TransformError
         For the first bad section, unless `skip_bad`.
     """
     n_workers = min(workers, max(1, len(sections) // SECTIONS_PER_WORKER))
@@ -66,7 +75,34 @@ def _plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> Iterator
             # a drawn section without this hemisphere says that the hemisphere ends before it
             rings = item.contours.get(hemisphere)
             pial, white = (rings.pial, rings.white) if rings else (MultiPolygon(), MultiPolygon())
-            yield PlaneContours(item.section.plane.to_world, pial, white)
+            plane = item.plane
+            yield PlaneContours(plane.to_world, straightened(pial, plane), straightened(white, plane))
+
+
+def straightened(region: MultiPolygon, plane: SectionPlane) -> MultiPolygon:
+    """Return a region drawn in the image in the pixels that `plane.to_world` alone maps to the world."""
+    return region if plane.warp is None or region.is_empty else shapely.transform(region, plane.straight)
+
+
+def align_inputs(inputs: Sequence[SectionInput], settings: AlignmentConfig) -> tuple[list[SectionInput], Alignment]:
+    """Remove misalignment between neighbouring sections; contours and links both use the corrected planes.
+
+    All hemispheres of a section move together: they are on one glass.
+    """
+    rings = [
+        {
+            f"{name}_{hemisphere}": straightened(getattr(contours, name), item.plane)
+            for hemisphere, contours in (item.contours or {}).items()
+            for name in ("pial", "white")
+        }
+        for item in inputs
+    ]
+    alignment = align_sections(np.stack([item.plane.to_world for item in inputs]), rings, settings)
+    moved = [
+        replace(item, plane=replace(item.plane, to_world=matrix))
+        for item, matrix in zip(inputs, alignment.to_world, strict=True)
+    ]
+    return moved, alignment
 
 
 def link_sections(inputs: Sequence[SectionInput]) -> list[LinkSection]:
@@ -75,12 +111,12 @@ def link_sections(inputs: Sequence[SectionInput]) -> list[LinkSection]:
     for item in inputs:
         section = item.section
         if item.problem is not None:
-            result.append(LinkSection(section.index, section.plane, unusable="left out (see qc.json)"))
+            result.append(LinkSection(section.index, item.plane, unusable="left out (see qc.json)"))
         elif section.status != "ok":
-            result.append(LinkSection(section.index, section.plane, unusable=section.status))
+            result.append(LinkSection(section.index, item.plane, unusable=section.status))
         elif item.shape is not None:
             excluded = item.contours.exclude if item.contours else None
-            result.append(LinkSection(section.index, section.plane, item.shape, excluded))
+            result.append(LinkSection(section.index, item.plane, item.shape, excluded))
     return result
 
 
@@ -101,12 +137,13 @@ def count_reachable(sections: Sequence[LinkSection], world: NDArray[np.float64],
 
 def _read(section: Section, skip_bad: bool) -> SectionInput:
     if section.status == "missing":
-        return SectionInput(section)
+        return SectionInput(section, section.plane)
     try:
+        plane = warped_plane(section)
         contours = read_contours(section) if section.contours else None
         shape = read_header(section.image).shape if section.image else None
-    except (ContourError, ImageError) as problem:
+    except (ContourError, ImageError, TransformError) as problem:
         if not skip_bad:
             raise
-        return SectionInput(section, problem=problem)
-    return SectionInput(section, contours, shape)
+        return SectionInput(section, section.plane, problem=problem)
+    return SectionInput(section, plane, contours, shape)

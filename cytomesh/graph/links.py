@@ -10,11 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
-from cytomesh.graph.curves import Curve, CurveIndex, PlaneCutter, stacking_axis
+from cytomesh.graph.curves import Curve, PlaneCutter, stacking_axis
+from cytomesh.graph.nearest import Nearest, Search, nearest_planes, prefer_own_bank
 from cytomesh.study.planes import SectionPlane
 from cytomesh.surface.mesh import Mesh
-
-N_NEIGHBOURS = 4  # planes looked at on either side of a position, beyond what tilted planes make necessary
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ def link_positions(
     positions: NDArray[np.float64],
     max_distance_mm: float,
     max_reach_mm: float,
+    normals: NDArray[np.float64] | None = None,
 ) -> ImageLinks:
     """Link positions on (or near) the midsurface to the images of sections.
 
@@ -135,116 +135,31 @@ def link_positions(
         Largest distance of a position to the plane of its section.
     max_reach_mm : float
         Largest distance of a position to its link point.
+    normals : (n, 3) float64 or None
+        Outward unit normals of the midsurface at the positions. Given, a curve point on the opposite bank of a sulcus
+        or the other side of a thin gyrus (normal more than 60 degrees off) is taken only where there is no other
+        within tolerance.
     """
     usable = [section for section in sections if not section.unusable]
-    found = _Nearest.empty(len(positions))
+    found = Nearest.empty(len(positions))
     curves: list[Curve] = []
     if usable and len(positions):
         axis = stacking_axis([section.plane for section in usable])
         cutter = PlaneCutter(ribbon.midthickness, axis)
         curves = [cutter.cut(section.plane) for section in usable]
         planes, distances = nearest_planes([section.plane for section in usable], axis, positions)
-        _search(curves, planes, distances, positions, max_distance_mm, found)
+        search = Search(curves, planes, distances, positions, max_distance_mm)
+        search.run(np.arange(len(positions)), found)
+        if normals is not None:
+            prefer_own_bank(search, cutter.mesh.face_normals, normals, max_reach_mm, found)
     reason = _reasons(sections, positions, found, max_distance_mm, max_reach_mm)
     return _describe(ribbon, usable, curves, positions, found, reason)
-
-
-def nearest_planes(
-    planes: Sequence[SectionPlane], axis: NDArray[np.float64], positions: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """List the nearest planes of each position, nearest first.
-
-    Planes are sorted along the stacking axis and a window around each position is measured exactly; the window
-    grows with the tilt of the planes, up to all of them.
-
-    Returns
-    -------
-    planes : (n, k) int64
-        Positions in the sequence of planes.
-    distances : (n, k) float64
-        Unsigned distances, mm.
-    """
-    normals = np.stack([plane.normal for plane in planes])
-    heights = -np.array([plane.distance(np.zeros((1, 3)))[0] for plane in planes])
-    slopes = normals @ axis
-    if (np.abs(slopes) < 1e-3).any():
-        window = len(planes)
-        order = np.arange(len(planes))
-        first = np.zeros(len(positions), np.int64)
-    else:
-        # where each plane crosses the axis through the middle of the positions, and how far it strays from there
-        middle = (positions.min(axis=0) + positions.max(axis=0)) / 2.0
-        radius = float(np.linalg.norm(positions - middle, axis=1).max())
-        along = middle @ axis + (heights - normals @ middle) / slopes
-        order = np.argsort(along, kind="stable")
-        tilt = radius * np.sqrt(np.maximum(0.0, 1.0 / slopes**2 - 1.0)).max()
-        steps = np.diff(along[order])
-        crossed = int(np.ceil(2.0 * tilt / max(float(np.median(steps)), 1e-6))) if len(steps) else 0
-        window = min(len(planes), 2 * (N_NEIGHBOURS + crossed))
-        at = np.searchsorted(along[order], positions @ axis)
-        first = np.clip(at - window // 2, 0, len(planes) - window)
-    candidates = order[first[:, None] + np.arange(window)]
-    distances = np.empty(candidates.shape)
-    for rank in range(window):
-        which = candidates[:, rank]
-        distances[:, rank] = np.abs(np.einsum("nx,nx->n", positions, normals[which]) - heights[which])
-    ranks = np.argsort(distances, axis=1, kind="stable")
-    return np.take_along_axis(candidates, ranks, axis=1), np.take_along_axis(distances, ranks, axis=1)
-
-
-@dataclass
-class _Nearest:
-    """Best link point so far of each position."""
-
-    section: NDArray[np.int64]  # position in the list of usable sections, -1 none within tolerance
-    segment: NDArray[np.int64]
-    share: NDArray[np.float64]
-    reach: NDArray[np.float64]
-    is_near_plane: NDArray[np.bool_]
-
-    @classmethod
-    def empty(cls, n: int) -> _Nearest:
-        return cls(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.full(n, np.inf), np.zeros(n, bool))
-
-
-def _search(
-    curves: Sequence[Curve],
-    planes: NDArray[np.int64],
-    distances: NDArray[np.float64],
-    positions: NDArray[np.float64],
-    max_distance_mm: float,
-    found: _Nearest,
-) -> None:
-    indices: dict[int, CurveIndex] = {}
-    tolerance = max_distance_mm * (1.0 + 1e-9)
-    found.is_near_plane[:] = distances[:, 0] <= tolerance
-    for rank in range(planes.shape[1]):
-        # a plane farther away than the best link point cannot hold a nearer one
-        active = np.flatnonzero((distances[:, rank] <= tolerance) & (distances[:, rank] < found.reach))
-        if not active.size:
-            return
-        active = active[np.argsort(planes[active, rank], kind="stable")]
-        bounds = np.flatnonzero(np.diff(planes[active, rank])) + 1
-        for nodes in np.split(active, bounds):
-            which = int(planes[nodes[0], rank])
-            if curves[which].n_segments == 0:
-                continue
-            if which not in indices:
-                indices[which] = CurveIndex(curves[which])
-            in_plane, segment, share = indices[which].nearest(positions[nodes])
-            reach = np.hypot(in_plane, distances[nodes, rank])
-            better = reach < found.reach[nodes]
-            chosen = nodes[better]
-            found.section[chosen] = which
-            found.segment[chosen] = segment[better]
-            found.share[chosen] = share[better]
-            found.reach[chosen] = reach[better]
 
 
 def _reasons(
     sections: Sequence[LinkSection],
     positions: NDArray[np.float64],
-    found: _Nearest,
+    found: Nearest,
     max_distance_mm: float,
     max_reach_mm: float,
 ) -> NDArray[np.str_]:
@@ -264,7 +179,7 @@ def _describe(
     usable: Sequence[LinkSection],
     curves: Sequence[Curve],
     positions: NDArray[np.float64],
-    found: _Nearest,
+    found: Nearest,
     reason: NDArray[np.str_],
 ) -> ImageLinks:
     links = ImageLinks.empty(reason)
@@ -291,7 +206,7 @@ def _describe(
         links.points[linked] = mid[good]
         links.reach_mm[linked] = found.reach[linked]
         links.distance_mm[linked] = section.plane.distance(positions[linked])
-        links.angle_deg[linked] = image_angle(section.plane, (pial - mid)[good])
+        links.angle_deg[linked] = image_angle(section.plane, (pial - mid)[good], pixels[good])
         links.obliqueness_deg[linked] = obliqueness(section.plane, (pial - white)[good])
     return links
 
@@ -310,15 +225,17 @@ def _refusals(section: LinkSection, pixels: NDArray[np.float64]) -> NDArray[np.s
     return reason
 
 
-def image_angle(plane: SectionPlane, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+def image_angle(plane: SectionPlane, directions: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the angle of world directions projected into an image, degrees counter-clockwise in (column, row up).
 
     Parameters
     ----------
     directions : (n, 3) float64
         World vectors of any length, mm.
+    at : (n, 2) float64
+        Image pixels that they start from; an in-plane displacement turns them differently from place to place.
     """
-    steps = plane.directions(directions)
+    steps = plane.directions(directions, at)
     return np.asarray(np.degrees(np.arctan2(0.0 - steps[:, 1], steps[:, 0])), np.float64)
 
 

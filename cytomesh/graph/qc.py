@@ -13,6 +13,7 @@ from cytomesh.core.errors import QualityError
 from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.quality import self_intersections
 
 THICKNESS_EDGES_MM = np.arange(0.0, 6.01, 0.25)
 
@@ -22,6 +23,9 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
     counts, _ = np.histogram(thickness_mm, THICKNESS_EDGES_MM)
     return {
         **{kind: _mesh_facts(getattr(ribbon, kind)) for kind in ("pial", "midthickness", "white")},
+        "n_self_intersections": {
+            kind: len(self_intersections(getattr(ribbon, kind))) for kind in ("pial", "midthickness", "white")
+        },
         "thickness_mm": _spread(thickness_mm),
         "thickness_histogram": {"edges_mm": THICKNESS_EDGES_MM, "counts": counts},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.study.atlas import read_labels as read_label_table
 from cytomesh.study.atlas import write_labels as write_label_table
-from cytomesh.surface.gifti import SurfaceKind, read_surface, write_labels, write_surface
+from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry, write_ply, write_spec
+from cytomesh.surface.gifti import SurfaceKind, read_surface, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
 
 NODE_UNITS = {
@@ -35,7 +36,14 @@ NODE_UNITS = {
     "distance_mm": "mm",
     "thickness_mm": "mm",
     "curvature_per_mm": "1/mm",
+    "sulcal_depth_mm": "mm",
     "area_mm2": "mm2",
+}
+MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name
+    "thickness_mm": ("thickness", "thickness"),
+    "curvature_per_mm": ("curvature", "curv"),
+    "sulcal_depth_mm": ("sulcal_depth", "sulc"),
+    "area_mm2": ("area", "area"),
 }
 
 
@@ -139,23 +147,58 @@ def graph_folder(run: Path, name: str) -> Path:
     return run / "graphs" / name
 
 
-def save_graph(run: Path, graph: CortexGraph, surfaces: Mapping[SurfaceKind, Mesh], qc: Mapping[str, Any]) -> Path:
-    """Write a graph, its other surfaces ("pial", "white", "sphere") and its quality record; returns the folder.
+def save_graph(
+    run: Path,
+    graph: CortexGraph,
+    surfaces: Mapping[SurfaceKind, Mesh],
+    qc: Mapping[str, Any],
+    formats: Sequence[str] = (),
+) -> Path:
+    """Write a graph, its other surfaces ("pial", "white", "sphere"), measures and quality record; returns the folder.
 
-    `qc.json` is written last: a folder that has one is whole.
+    `formats` names those to write beside GIFTI: "freesurfer", "ply". `qc.json` is written last: a folder that has one
+    is whole.
     """
     folder = graph_folder(run, graph.name)
     (folder / "qc.json").unlink(missing_ok=True)
-    for kind, mesh in {**surfaces, "midthickness": graph.mesh}.items():
+    meshes = {**surfaces, "midthickness": graph.mesh}
+    written: list[Path] = []
+    for kind, mesh in meshes.items():
         if mesh.n_vertices != graph.n_nodes:
             raise GraphError(graph.name, kind, found=f"{mesh.n_vertices} vertices", expected=f"{graph.n_nodes}")
         write_surface(folder / f"{kind}.surf.gii", mesh, graph.hemisphere, kind)
+        written.append(folder / f"{kind}.surf.gii")
     write_label_table(folder / "labels.tsv", graph.labels)
     write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere)
+    written.append(folder / "annotation.label.gii")
+    measures = {column: np.asarray(graph.nodes[column]) for column in MEASURES if column in graph.nodes.columns}
+    for column, values in measures.items():
+        written.append(folder / f"{MEASURES[column][0]}.shape.gii")
+        write_scalars(written[-1], {f"{graph.name} {column}": values}, graph.hemisphere)
+    write_spec(folder / f"{graph.name}.spec", written, graph.hemisphere)
+    _write_formats(folder, graph.hemisphere, meshes, measures, formats)
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}
     write_table(folder / "nodes.parquet", Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts}))
     write_json(folder / "qc.json", qc)
     return folder
+
+
+def _write_formats(
+    folder: Path,
+    hemisphere: str,
+    meshes: Mapping[SurfaceKind, Mesh],
+    measures: Mapping[str, NDArray[Any]],
+    formats: Sequence[str],
+) -> None:
+    for kind, mesh in meshes.items():
+        if "freesurfer" in formats:
+            write_freesurfer(folder / f"{FREESURFER_SIDE[hemisphere]}.{kind}", mesh)
+        if "ply" in formats:
+            write_ply(folder / f"{kind}.ply", mesh)
+    if "freesurfer" in formats:
+        n_faces = meshes["midthickness"].n_faces
+        for column, values in measures.items():
+            write_morphometry(folder / f"{FREESURFER_SIDE[hemisphere]}.{MEASURES[column][1]}", values, n_faces)
 
 
 def load_graph(folder: Path) -> CortexGraph:

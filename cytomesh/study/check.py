@@ -23,6 +23,7 @@ from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.transforms import load_transform
+from cytomesh.study.warps import warped_plane
 
 # The pixel size in the table and that in the image's own metadata may differ by rounding.
 PIXEL_SIZE_TOLERANCE = 0.02
@@ -162,6 +163,7 @@ def _check_section(
                 problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
     if section.contours is not None:
         problems += parse_contours(section)[1]
+    attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)
         attempt(problems, lambda: read_annotation(section, labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,16 @@ from cytomesh.core.errors import TransformError
 MIN_SINE = 0.01
 
 
+class Warp(Protocol):
+    """An invertible map of the image plane, (n, 2) pixels to (n, 2) pixels."""
+
+    def apply(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move pixels of the image to where the plane's matrix expects them."""
+
+    def invert(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move them back."""
+
+
 @dataclass(frozen=True, slots=True)
 class SectionPlane:
     """Where a section lies in the brain.
@@ -21,6 +32,8 @@ class SectionPlane:
     ----------
     to_world : (3, 3) float64
         Columns: step per pixel column, step per pixel row, centre of pixel (0, 0); RAS, mm.
+    warp : Warp or None
+        In-plane displacement that image pixels undergo before `to_world` (see `cytomesh.study.warps`).
 
     Raises
     ------
@@ -29,6 +42,7 @@ class SectionPlane:
     """
 
     to_world: NDArray[np.float64]
+    warp: Warp | None = None
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.to_world, np.float64)
@@ -44,22 +58,35 @@ class SectionPlane:
             )
         object.__setattr__(self, "to_world", matrix)
 
+    def straight(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move (n, 2) pixels of the image to where `to_world` alone maps them; the same without a warp."""
+        pixels = np.asarray(pixels, np.float64)
+        return pixels if self.warp is None else self.warp.apply(pixels)
+
     def world(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (n, 2) (column, row) pixels to (n, 3) world positions in mm."""
-        return np.asarray(pixels, np.float64) @ self.to_world[:, :2].T + self.to_world[:, 2]
+        return self.straight(pixels) @ self.to_world[:, :2].T + self.to_world[:, 2]
 
     def pixels(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (n, 3) world positions in mm to (n, 2) (column, row) pixels of their orthogonal projection."""
         inverse = np.linalg.pinv(self.to_world[:, :2])
-        return (np.asarray(world, np.float64) - self.to_world[:, 2]) @ inverse.T
+        straight = (np.asarray(world, np.float64) - self.to_world[:, 2]) @ inverse.T
+        return straight if self.warp is None else self.warp.invert(straight)
 
     def distance(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the signed distance in mm of (n, 3) world positions from the plane, positive along `normal`."""
         return (np.asarray(world, np.float64) - self.to_world[:, 2]) @ self.normal
 
-    def directions(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map (n, 3) world directions to (n, 2) (column, row) directions within the plane."""
-        return np.asarray(world, np.float64) @ np.linalg.pinv(self.to_world[:, :2]).T
+    def directions(self, world: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (n, 3) world directions to (n, 2) (column, row) directions at (n, 2) image pixels `at`."""
+        straight = np.asarray(world, np.float64) @ np.linalg.pinv(self.to_world[:, :2]).T
+        if self.warp is None:
+            return straight
+        # columns of the warp's Jacobian by central differences over a pixel
+        jacobian = np.stack(
+            [self.warp.apply(at + step) - self.warp.apply(at - step) for step in 0.5 * np.eye(2)], axis=2
+        )
+        return np.asarray(np.linalg.solve(jacobian, straight[:, :, None])[:, :, 0], np.float64)
 
     @property
     def normal(self) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ SectionRole = Literal["train", "val", "test", "none"]
 SectionStatus = Literal["ok", "missing", "damaged"]
 
 REQUIRED = ("section", "image", "um_per_px", "to_world", "contours", "annotation", "role", "status")
-OPTIONAL = ("annotation_um_per_px", "notes")
+OPTIONAL = ("annotation_um_per_px", "displacement", "notes")
 ABSENT = "n/a"
 # Registration may stretch a shrunken section; a factor of two (a pyramid level) or 1000 (mm for um) is a mistake.
 MAX_STRETCH = 1.3
@@ -52,6 +52,8 @@ class Section:
         Missing sections have a plane but no data; damaged ones are read like any other and marked.
     annotation_um_per_px : float
         Pixel size of the annotation, um.
+    displacement : Path or None
+        In-plane displacement field (see `cytomesh.study.warps`), applied before `plane`.
     notes : str
         Free text.
     contour_settings : ContourSettings
@@ -68,6 +70,7 @@ class Section:
     role: SectionRole = "none"
     status: SectionStatus = "ok"
     annotation_um_per_px: float | None = None
+    displacement: Path | None = None
     notes: str = ""
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
 
@@ -117,12 +120,17 @@ def parse_sections(
 
 def positions(sections: list[Section] | tuple[Section, ...]) -> NDArray[np.float64]:
     """Return (n,) positions of planes along the stack's axis (the mean normal), mm."""
-    if not sections:
+    return plane_positions(np.array([section.plane.to_world for section in sections]).reshape(-1, 3, 3))
+
+
+def plane_positions(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) positions along the stack's axis of planes given as (n, 3, 3) matrices, mm."""
+    if not len(to_world):
         return np.empty(0)
-    normals = np.array([section.plane.normal for section in sections])
+    normals = np.array([SectionPlane(matrix).normal for matrix in to_world])
     axis = (normals * np.sign(normals @ normals[0])[:, None]).mean(axis=0)
     axis /= np.linalg.norm(axis)
-    return np.array([section.plane.to_world[:, 2] for section in sections]) @ axis
+    return to_world[:, :, 2] @ axis
 
 
 def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
@@ -166,6 +174,7 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
             section.role,
             section.status,
             ABSENT if section.annotation_um_per_px is None else repr(float(section.annotation_um_per_px)),
+            relative(section.displacement),
             " ".join(section.notes.split()) or ABSENT,
         )
         lines.append("\t".join(cells))
@@ -239,7 +248,8 @@ def _parse_row(
         return value
 
     def file(column: str) -> Path | None:
-        return None if row[column] in (ABSENT, "") else path.parent / row[column]
+        cell = row.get(column, ABSENT)
+        return None if cell in (ABSENT, "") else path.parent / cell
 
     try:
         index = int(row["section"])
@@ -271,6 +281,7 @@ def _parse_row(
         role=cast(SectionRole, role),
         status=cast(SectionStatus, status),
         annotation_um_per_px=annotation_um,
+        displacement=file("displacement"),
         notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
         contour_settings=contours,
     )

@@ -24,3 +24,13 @@ class SurfaceConfig(Config):
 
     tolerance: float = Field(default=1e-5, gt=0, lt=1)
     """Relative residual at which the solution of Laplace's equation is accepted."""
+
+
+class AlignmentConfig(Config):
+    """How residual misalignment between neighbouring sections is removed."""
+
+    enabled: bool = False
+    """Move each section within its plane so that its contours follow its neighbours; off: sections stay as declared."""
+
+    step_mm: float = Field(default=1.0, gt=0)
+    """Distance of the points along the contours that are compared, mm."""

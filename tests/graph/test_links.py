@@ -4,7 +4,7 @@ import shapely
 
 from cytomesh.core.errors import GraphError
 from cytomesh.graph.curves import PlaneCutter
-from cytomesh.graph.links import LinkSection, Ribbon, image_angle, link_positions, nearest_planes, obliqueness
+from cytomesh.graph.links import LinkSection, Ribbon, image_angle, link_positions, obliqueness
 from cytomesh.study.planes import SectionPlane
 from cytomesh.surface.mesh import Mesh
 
@@ -111,9 +111,9 @@ def test_angle_and_obliqueness_on_a_flat_sheet_cut_by_a_tilted_plane(shapes, til
 def test_image_angle_counts_counter_clockwise_with_rows_up(shapes):
     plane = shapes.coronal(0.0)
     directions = np.array([[1.0, 5.0, 0.0], [0.0, 0.0, 2.0], [-3.0, 1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 1.0]])
-    assert image_angle(plane, directions) == pytest.approx([0.0, 90.0, 180.0, -90.0, 45.0])
+    assert image_angle(plane, directions, np.zeros((5, 2))) == pytest.approx([0.0, 90.0, 180.0, -90.0, 45.0])
     mirrored = SectionPlane(plane.to_world * np.array([-1.0, 1.0, 1.0]))
-    assert image_angle(mirrored, directions[:1]) == pytest.approx([180.0])
+    assert image_angle(mirrored, directions[:1], np.zeros((1, 2))) == pytest.approx([180.0])
     assert obliqueness(plane, np.array([[1.0, 0.0, 0.0], [0.0, -2.0, 0.0], [1.0, 1.0, 0.0]])) == pytest.approx(
         [0, 90, 45]
     )
@@ -150,16 +150,6 @@ def test_unlinked_positions_say_why(shapes):
     ]
     links = link_positions(ribbon, [LinkSection(1, shapes.coronal(0.0), IMAGE, excluded)], position, 1.0, 2.0)
     assert links.reason.tolist()[:3] == ["excluded region of section 1", "", ""]
-
-
-def test_nearest_planes_equal_sorting_all_of_them(shapes):
-    rng = np.random.default_rng(3)
-    planes = [shapes.tilted(y, tilt) for y, tilt in zip(rng.uniform(-20, 20, 40), rng.uniform(-3, 3, 40), strict=True)]
-    positions = rng.uniform(-20, 20, (50, 3))
-    nearest, distances = nearest_planes(planes, Y, positions)
-    everything = np.abs(np.stack([plane.distance(positions) for plane in planes], axis=1))
-    assert distances[:, :3] == pytest.approx(np.sort(everything, axis=1)[:, :3])
-    assert (nearest[:, 0] == everything.argmin(axis=1)).all()
 
 
 def test_no_usable_section_and_no_position(shapes):

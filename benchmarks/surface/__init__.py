@@ -1,0 +1,1 @@
+"""Surfaces from contours: accuracy, topology, misalignment, time and memory."""

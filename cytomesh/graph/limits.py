@@ -1,0 +1,168 @@
+"""Measured quality against its limits: what was found, what is accepted, and whether the stage may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.core.errors import QualityError
+from cytomesh.graph.config import CheckConfig
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One measured quality.
+
+    Parameters
+    ----------
+    name : str
+        What was measured, in words.
+    value : float or None
+        None where there is nothing to measure.
+    lowest, highest : float or None
+        What is accepted; None where there is no bound.
+    unit : str
+        Unit of all three.
+    key : str
+        The setting that bounds it, `checks.<key>`; empty for what is only reported.
+    """
+
+    name: str
+    value: float | None
+    lowest: float | None = None
+    highest: float | None = None
+    unit: str = ""
+    key: str = ""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a value and a bound."""
+        return self.value is not None and (self.lowest is not None or self.highest is not None)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the value is within its bounds; true where it is only reported."""
+        if self.value is None:
+            return True
+        return (self.lowest is None or self.value >= self.lowest) and (
+            self.highest is None or self.value <= self.highest
+        )
+
+
+def judge(qc: Mapping[str, Any], checks: CheckConfig) -> list[Verdict]:
+    """Return every measured quality of a graph's record with its limits."""
+    return [*_topology(qc, checks), *_fidelity(qc, checks), *_links(qc, checks), *_alignment(qc, checks)]
+
+
+def check_verdicts(name: str, verdicts: Sequence[Verdict], page: Path) -> None:
+    """Raise QualityError that names every value out of bounds.
+
+    Raises
+    ------
+    QualityError
+        With a pointer to the quality page, which is written whether the graph passes or not.
+    """
+    failed = [verdict for verdict in verdicts if not verdict.is_passed]
+    if failed:
+        raise QualityError(
+            name,
+            found="; ".join(f"{verdict.name} {number(verdict.value)} {verdict.unit}".rstrip() for verdict in failed),
+            expected="; ".join(f"{bounds(verdict)} (checks.{verdict.key})" for verdict in failed),
+            hint=f"look at {page}, or change the limits",
+        )
+
+
+def bounds(verdict: Verdict) -> str:
+    """Return what is accepted, in words."""
+    low, high = number(verdict.lowest), number(verdict.highest)
+    if verdict.lowest is None:
+        text = f"at most {high}" if high else ""
+    else:
+        text = f"{low} to {high}" if high else f"at least {low}"
+    return f"{text} {verdict.unit}".rstrip() if text else ""
+
+
+def number(value: float | None) -> str:
+    """Return a number to four digits; empty for none."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
+    surfaces, report = qc["surfaces"], qc["report"]
+    required = 2 if checks.require_euler else None
+    for kind in ("pial", "midthickness", "white"):
+        euler = surfaces[kind]["euler_number"]
+        yield Verdict(f"{kind}: Euler number", euler, required, required, key="require_euler")
+    for kind in ("pial", "white"):
+        before = report[kind]
+        yield Verdict(f"{kind}: Euler number before topology correction", before["euler_number_before"])
+        places = before["n_places"]
+        yield Verdict(f"{kind}: places changed", places, highest=checks.max_changed_places, key="max_changed_places")
+        yield Verdict(f"{kind}: voxels filled", before["voxels_filled"])
+        yield Verdict(f"{kind}: voxels cut", before["voxels_cut"])
+    for kind, count in surfaces["n_self_intersections"].items():
+        limit = None if kind == "midthickness" else checks.max_self_intersections
+        yield Verdict(f"{kind}: crossing triangle pairs", count, highest=limit, key="max_self_intersections")
+
+
+def _fidelity(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
+    for kind in ("pial", "white"):
+        records = [section[f"{kind}_distance_mm"] for section in qc["sections"] if f"{kind}_distance_mm" in section]
+        means = np.array([record["mean"] for record in records], np.float64)
+        means = means[np.isfinite(means)]
+        worst = float(means.max()) if means.size else None
+        yield Verdict(
+            f"{kind}: contour to surface, mean of the worst section",
+            worst,
+            highest=checks.max_contour_distance_mm,
+            unit="mm",
+            key="max_contour_distance_mm",
+        )
+        yield Verdict(f"{kind}: contour to surface, mean of the median section", _median(means), unit="mm")
+        estimate, built = qc["contour_estimates"][kind], qc["surfaces"][kind]
+        for quantity, measured, limit, key in (
+            ("volume", "volume_mm3", checks.max_volume_error, "max_volume_error"),
+            ("area", "area_mm2", checks.max_area_error, "max_area_error"),
+        ):
+            error = abs(built[measured] / estimate[measured] - 1.0) if estimate[measured] else None
+            yield Verdict(f"{kind}: {quantity} against the contours' own, relative", error, highest=limit, key=key)
+    low, high = checks.thickness_mm or (None, None)
+    yield Verdict("thickness, median", qc["surfaces"]["thickness_mm"]["median"], low, high, "mm", "thickness_mm")
+
+
+def _links(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
+    links = qc["links"]
+    share = links["share_linked_of_reachable"]
+    yield Verdict(
+        "nodes linked, of those near a section with an image", share, lowest=checks.min_linked, key="min_linked"
+    )
+    yield Verdict("nodes linked, of all", links["share_linked"])
+    yield Verdict(
+        "node to link point, 95 %",
+        links["reach_mm"].get("p95"),
+        highest=checks.max_link_residual_mm,
+        unit="mm",
+        key="max_link_residual_mm",
+    )
+    yield Verdict("node to section plane, 95 %", links["distance_mm"].get("p95"), unit="mm")
+
+
+def _alignment(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
+    moved = [section for section in qc["sections"] if "shift_mm" in section]
+    if moved:
+        shift = max(float(np.hypot(*section["shift_mm"])) for section in moved)
+        turn = max(abs(section["rotation_deg"]) for section in moved)
+        yield Verdict("alignment: largest shift", shift, highest=checks.max_shift_mm, unit="mm", key="max_shift_mm")
+        yield Verdict(
+            "alignment: largest turn", turn, highest=checks.max_rotation_deg, unit="deg", key="max_rotation_deg"
+        )
+
+
+def _median(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    return float(np.median(values)) if values.size else None

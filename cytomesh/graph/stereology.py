@@ -1,0 +1,96 @@
+"""What the contours alone say about volume and area, and what is known of each section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from cytomesh.graph.inputs import SectionInput
+from cytomesh.graph.links import ImageLinks
+from cytomesh.study.sections import plane_positions
+from cytomesh.surface.alignment import Alignment
+from cytomesh.surface.implicit import PlaneContours
+
+
+def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, float]]:
+    """Estimate volume and area within the pial and the white boundary from the contours alone.
+
+    Volume by Cavalieri's principle, the sum of areas times the true gaps between planes (Gundersen and Jensen, Journal
+    of Microscopy 147, 1987); area by Buffon's, 4 / pi times boundary length times gap, which is exact for surfaces
+    that face all directions equally (Baddeley et al., Journal of Microscopy 142, 1986). A section stands for half the
+    gap on either side; the outermost sections with a boundary for as much outward as inward.
+
+    Returns
+    -------
+    dict
+        {"pial": {"volume_mm3", "area_mm2"}, "white": {...}}.
+    """
+    matrices = np.stack([plane.to_world for plane in contours])
+    heights = plane_positions(matrices)
+    order = np.argsort(heights, kind="stable")
+    gaps = np.diff(heights[order])
+    share = np.zeros(len(order))
+    share[order[:-1]] += 0.5 * gaps
+    share[order[1:]] += 0.5 * gaps
+    share[order[[0, -1]]] += 0.5 * gaps[[0, -1]]
+    pixel_mm2 = np.linalg.norm(np.cross(matrices[:, :, 0], matrices[:, :, 1]), axis=1)
+    result = {}
+    for name in ("pial", "white"):
+        regions = [getattr(plane, name) for plane in contours]
+        areas = np.array([region.area for region in regions]) * pixel_mm2
+        lengths = np.array([_length(region, plane.to_world) for region, plane in zip(regions, contours, strict=True)])
+        result[name] = {
+            "volume_mm3": float(areas @ share),
+            "area_mm2": float(4.0 / np.pi * lengths @ share),
+        }
+    return result
+
+
+def section_facts(
+    inputs: Sequence[SectionInput], report: Mapping[str, Any], links: ImageLinks, alignment: Alignment | None
+) -> list[dict[str, Any]]:
+    """Return one record a section: place, distance of contours to the surfaces, correction, number of linked nodes.
+
+    Parameters
+    ----------
+    inputs : sequence of SectionInput
+        All sections; those with contours are, in order, what the surfaces were built from.
+    report : dict
+        Of the reconstruction, with the contour distances of each section.
+    alignment : Alignment or None
+        None if sections were left as declared.
+    """
+    positions = plane_positions(np.stack([item.plane.to_world for item in inputs]))
+    used = iter(range(sum(item.contours is not None for item in inputs)))
+    records = []
+    for n, item in enumerate(inputs):
+        record: dict[str, Any] = {
+            "section": item.section.index,
+            "position_mm": float(positions[n]),
+            "status": "left out" if item.problem else item.section.status,
+            "n_linked": int((links.section == item.section.index).sum()),
+        }
+        if item.contours is not None:
+            k = next(used)
+            for name in ("pial", "white"):
+                distance = report[name]["contour_distance_mm"]
+                record[f"{name}_distance_mm"] = {"mean": distance["mean"][k], "p95": distance["p95"][k]}
+        if alignment is not None:
+            record |= {
+                "shift_mm": alignment.shift_mm[n].tolist(),
+                "rotation_deg": float(alignment.rotation_deg[n]),
+                "is_measured": bool(alignment.is_measured[n]),
+                "to_world": item.plane.to_world.tolist(),
+            }
+        records.append(record)
+    return records
+
+
+def _length(region: shapely.MultiPolygon, to_world: NDArray[np.float64]) -> float:
+    rings = [ring for part in region.geoms for ring in (part.exterior, *part.interiors)]
+    steps = (np.diff(shapely.get_coordinates(ring), axis=0) @ to_world[:, :2].T for ring in rings)
+    return float(sum(np.linalg.norm(step, axis=1).sum() for step in steps))

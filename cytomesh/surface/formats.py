@@ -1,0 +1,81 @@
+"""Surfaces in other programs' formats: Workbench spec files, FreeSurfer geometry and measures, PLY."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import nibabel.freesurfer as freesurfer
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.files import atomic_path, write_text
+from cytomesh.surface.gifti import STRUCTURES
+from cytomesh.surface.mesh import Mesh
+
+FREESURFER_SIDE = {"L": "lh", "R": "rh"}
+_SPEC_TYPES = {
+    ".surf.gii": "SURFACE",
+    ".label.gii": "LABEL",
+    ".shape.gii": "METRIC",
+    ".func.gii": "METRIC",
+}
+
+
+def write_spec(path: Path, files: Sequence[Path], hemisphere: str) -> None:
+    """Write a Connectome Workbench `.spec` that opens GIFTI files together; paths are written relative to it.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        `.surf.gii`, `.label.gii`, `.shape.gii` and `.func.gii` files in the folder of the spec file or below it.
+    """
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<CaretSpecFile Version="1.0">', "   <MetaData></MetaData>"]
+    for file in files:
+        kind = _SPEC_TYPES["".join(file.suffixes[-2:])]
+        name = escape(file.relative_to(path.parent).as_posix())
+        lines.append(
+            f'   <DataFile Structure="{STRUCTURES[hemisphere]}" DataFileType="{kind}" Selected="true">{name}</DataFile>'
+        )
+    write_text(path, "\n".join([*lines, "</CaretSpecFile>"]) + "\n")
+
+
+def write_freesurfer(path: Path, mesh: Mesh) -> None:
+    """Write FreeSurfer triangle geometry (`lh.pial`).
+
+    FreeSurfer stores surface RAS, scanner RAS less the centre of the volume (c_ras). The volume written here is
+    centred on the origin, so that surface, scanner and cytomesh coordinates are the same numbers.
+    """
+    volume = {
+        "head": np.array([2, 0, 20], np.int32),
+        "valid": "1  # volume info valid",
+        "filename": "none",
+        "volume": np.array([256, 256, 256]),
+        "voxelsize": np.ones(3),
+        "xras": np.array([-1.0, 0.0, 0.0]),
+        "yras": np.array([0.0, 0.0, -1.0]),
+        "zras": np.array([0.0, 1.0, 0.0]),
+        "cras": np.zeros(3),
+    }
+    with atomic_path(path) as temporary:
+        freesurfer.write_geometry(
+            temporary,
+            mesh.vertices.astype(np.float32),
+            mesh.faces,
+            create_stamp="created by cytomesh",
+            volume_info=volume,
+        )
+
+
+def write_morphometry(path: Path, values: NDArray[Any], n_faces: int) -> None:
+    """Write one value a vertex in FreeSurfer's format (`lh.thickness`)."""
+    with atomic_path(path) as temporary:
+        freesurfer.write_morph_data(temporary, np.asarray(values, np.float32), n_faces)
+
+
+def write_ply(path: Path, mesh: Mesh) -> None:
+    """Write binary PLY, mm and RAS; trimesh stores coordinates as float32."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(mesh.to_trimesh().export(file_type="ply", encoding="binary", vertex_normal=False))

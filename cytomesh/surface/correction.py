@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cytomesh.surface.compiled import kernel
 from cytomesh.surface.implicit import Grid
 from cytomesh.surface.topology import OFFSETS, deform, euler_number
 
@@ -15,6 +16,8 @@ LEAST = np.float32(1e-3)
 N_PLACES = 200
 NEIGHBOURHOOD = np.zeros((3, 3, 3), bool)
 NEIGHBOURHOOD[tuple((OFFSETS + 1).T)] = True
+BANK_SHARE = 0.25
+"""A ridge between white banks is a sulcus where pial is nearer than this share of the distance to white."""
 BUMP_MM = 2.0
 """Range over which the middle gives way around a place where its level has a handle."""
 
@@ -33,8 +36,14 @@ def grow_white(white: NDArray[np.float32], repair_mm: float) -> NDArray[np.uint8
     return state
 
 
-def grow_pial(pial: NDArray[np.float32], white: NDArray[np.float32], is_white: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grow from white through the ribbon in order of relative depth: fronts of two banks meet midway between them."""
+def grow_pial(
+    pial: NDArray[np.float32], white: NDArray[np.float32], is_white: NDArray[np.uint8], voxel_mm: float
+) -> NDArray[np.uint8]:
+    """Grow from white through the ribbon in order of relative depth: fronts of two banks meet midway between them.
+
+    Voxels on the ridge between two banks are kept out first, then background that does not reach the outside is filled.
+    """
+    _open_sulci(pial, white, voxel_mm)
     _fill_cavities(pial)
     inside = np.maximum(pial, LEAST)
     key = np.maximum(-white, LEAST)
@@ -58,9 +67,8 @@ def make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> Non
     np.minimum(field, -LEAST, out=field, where=state == 0)
 
 
-def describe_correction(field: NDArray[np.float32], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
+def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
     """Describe what topology correction changed; a place is a connected group of voxels."""
-    is_inside = field > 0
     is_filled, is_cut = (state == 1) & ~is_inside, (state == 0) & is_inside
     labels, n_places = ndimage.label(is_filled | is_cut, NEIGHBOURHOOD)
     index = np.arange(1, n_places + 1)
@@ -122,3 +130,39 @@ def _give_way(
     height = float(field[wide][is_here].max()) + 0.05
     distance = ndimage.distance_transform_edt(~is_here) * voxel_mm
     field[wide] -= (height * np.exp(-0.5 * (distance / BUMP_MM) ** 2)).astype(np.float32)
+
+
+@kernel
+def _open_sulci(pial, white, voxel_mm):  # type: ignore[no-untyped-def]
+    """Make background of voxels on a ridge of the distance to white that pial contours all but reach.
+
+    A sulcus narrower than a voxel, or one that moves between two sections by more than its width, leaves no
+    background in the interpolated distance, only a ridge of (distance to white - distance to pial). Compared with
+    points two voxels away on both sides, the ridge rises by at least half of what two straight banks would give.
+    """
+    ni, nj, nk = white.shape
+    is_ridge = np.zeros(white.shape, np.bool_)
+    for i in range(2, ni - 2):
+        for j in range(2, nj - 2):
+            for k in range(2, nk - 2):
+                distance = -white[i, j, k]
+                if pial[i, j, k] <= 0 or distance < 0.5 or pial[i, j, k] > BANK_SHARE * distance:
+                    continue
+                here = distance - pial[i, j, k]
+                for step in range(1, 8):
+                    a, b, c = step & 1, step >> 1 & 1, step >> 2
+                    rise = voxel_mm * np.sqrt(a + b + c)
+                    is_top = True
+                    for sign in (-1, 1):
+                        p, q, r = i + sign * a, j + sign * b, k + sign * c
+                        is_top &= here >= -white[p, q, r] - pial[p, q, r]
+                        p, q, r = p + sign * a, q + sign * b, r + sign * c
+                        is_top &= here - (-white[p, q, r] - pial[p, q, r]) > rise
+                    if is_top:
+                        is_ridge[i, j, k] = True
+                        break
+    for i in range(ni):
+        for j in range(nj):
+            for k in range(nk):
+                if is_ridge[i, j, k]:
+                    pial[i, j, k] = -LEAST

@@ -80,12 +80,15 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         "grid": list(stack.grid.shape),
     }
     with clock("topology"):
+        before = white > 0
         is_white = grow_white(white, settings.repair_mm)
-        report["white"] = describe_correction(white, is_white, stack.grid)
+        report["white"] = describe_correction(before, is_white, stack.grid)
         make_consistent(white, is_white)
         np.maximum(pial, white + np.float32(settings.min_thickness_mm), out=pial)
-        is_pial = grow_pial(pial, white, is_white)
-        report["pial"] = describe_correction(pial, is_pial, stack.grid)
+        before = pial > 0
+        is_pial = grow_pial(pial, white, is_white, settings.voxel_mm)
+        report["pial"] = describe_correction(before, is_pial, stack.grid)
+        del before
         make_consistent(pial, is_pial)
     with clock("depth"):
         depth = solve_depth(white, pial, is_white, is_pial, settings.tolerance)

@@ -17,7 +17,7 @@ def test_coarse_sphere_gets_its_volume_back(sign):
     exact = 4 / 3 * np.pi * 9.0**3
     shifted = Mesh(mesh.vertices + chord_shift(mesh, field), mesh.faces)
     assert abs(mesh.volume_mm3) < 0.97 * exact
-    assert abs(shifted.volume_mm3) == pytest.approx(exact, rel=0.004)
+    assert abs(shifted.volume_mm3) == pytest.approx(exact, rel=0.006)
 
 
 def test_the_other_bank_does_not_pull():

@@ -95,10 +95,10 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
     models = {}
     for name, (path, inputs, _) in MODELS.items():
-        config = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}")
+        model = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}")
         models[name] = step(
             f"classify --name {name} --config configs/classify/{path}.yaml --out {run}",
-            lambda n=name, c=config: classify_run(run, n, c, resume=resume),  # type: ignore[misc]
+            lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
         )
     parcellation = step(
         f"parcellate --name spectral --out {run}", lambda: parcellate_run(run, "spectral", parcels, resume=resume)

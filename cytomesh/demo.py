@@ -93,9 +93,10 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     for name, config in encoders.items():
         step(f"pretrain --name {name} --out {run}", lambda n=name, c=config: pretrain_run(run, n, c, resume=resume))  # type: ignore[misc]
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
+    shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():
-        model = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}")
+        model = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}", *shorter)
         models[name] = step(
             f"classify --name {name} --config configs/classify/{path}.yaml --out {run}",
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]

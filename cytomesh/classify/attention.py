@@ -74,7 +74,7 @@ def attend(x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, ke
     (n, h, c) float
     """
     if x.device.type == "cpu":
-        return _Attend.apply(x, to_source, to_target, edges, kept)  # type: ignore[no-any-return]
+        return _Attend.apply(x, to_source, to_target, edges, kept)
     return attend_by_edges(x, to_source, to_target, edges.edge_index(x.device), kept)
 
 

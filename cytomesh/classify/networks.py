@@ -28,7 +28,7 @@ class Mlp(nn.Module):
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:  # noqa: ARG002
         """Map (n, d) inputs to (n, k) logits."""
-        return self.layers(inputs)  # type: ignore[no-any-return]
+        return self.layers(inputs)
 
 
 class Attention(nn.Module):
@@ -96,7 +96,7 @@ class Gat(nn.Module):
         for norm, attention in zip(self.norms, self.attentions, strict=True):
             x = x + self.dropout(nn.functional.gelu(attention(norm(x), edges)))
             states.append(x)
-        return self.read_out(torch.cat(states, dim=1) if self.keeps_all else x)  # type: ignore[no-any-return]
+        return self.read_out(torch.cat(states, dim=1) if self.keeps_all else x)
 
 
 def make_network(settings: MlpModel | GatModel, n_inputs: int, n_classes: int) -> Mlp | Gat:

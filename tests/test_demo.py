@@ -1,0 +1,92 @@
+"""The whole way through the real command line on the tiny study."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import QualityError
+from cytomesh.demo import MODELS, SPLITS, check_order, summary_table
+from cytomesh.graph.storage import load_features, load_graphs
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def cytomesh(*arguments: object, ranks: int = 1) -> str:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    command = [sys.executable, *launcher, "-m", "cytomesh", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "run"
+    cytomesh("demo", "--out", folder, "--set", "size=tiny", "--quiet")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_stage_writes_what_the_documentation_says(run):
+    graphs = load_graphs(run)
+    assert {graph.brain_role for graph in graphs} == {"train", "transfer", "unseen"}
+    for graph in graphs:
+        assert graph.mesh.euler_number == 2
+        assert graph.mesh.n_components == 1
+        assert load_features(run, "spatialnce", graph).shape[0] == graph.n_nodes
+        for path in (
+            f"graphs/{graph.name}/pial.surf.gii",
+            f"graphs/{graph.name}/white.surf.gii",
+            f"graphs/{graph.name}/midthickness.surf.gii",
+            f"classify/gat/predictions/{graph.name}.parquet",
+            f"classify/gat/{graph.name}.label.gii",
+            f"classify/gat/{graph.name}_confidence.func.gii",
+            f"parcellate/spectral/{graph.name}.label.gii",
+        ):
+            assert (run / path).is_file(), path
+    assert (run / "encoders" / "spatialnce" / "model.safetensors").is_file()
+    assert "http" not in [line[:4] for line in (run / "report.html").read_text().splitlines()]
+    summary = json.loads((run / "summary.json").read_text())
+    assert set(summary["models"]) == set(MODELS)
+    table = summary_table(summary)
+    assert f"{summary['models']['gat']['macro_f1_unseen']:.3f}" in table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_real_ranks_embed_the_same_bytes(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "features")
+    cytomesh("embed", "--out", copy, "--encoder", "spatialnce", ranks=2)
+    for path in sorted((run / "features" / "spatialnce").glob("*.npy")):
+        assert (copy / "features" / "spatialnce" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_finished_stages_are_kept(run):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.gii")}
+    cytomesh("classify", "--out", run, "--name", "mlp", "--config", run / "classify" / "mlp" / "config.yaml")
+    cytomesh("build-graph", run / "phantom" / "study.yaml", "--out", run, "--config", run / "graphs" / "config.yaml")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.gii")} == before
+
+
+def scores(**values: float) -> dict[str, dict[str, float]]:
+    return {name: {f"macro_f1_{split}": value for split in SPLITS} for name, value in values.items()}
+
+
+def test_the_order_that_the_phantom_promises(tmp_path):
+    good = scores(linear=0.5, gat=0.6) | {"linear-untrained": scores(x=0.3)["x"]}
+    check_order(good, tmp_path)
+    for name, value in (("linear-untrained", 0.5), ("gat", np.nan)):
+        bad = good | {name: scores(x=value)["x"]}
+        with pytest.raises(QualityError, match="seen"):
+            check_order(bad, tmp_path)

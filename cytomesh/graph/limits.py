@@ -79,7 +79,9 @@ def check_verdicts(name: str, verdicts: Sequence[Verdict], page: Path) -> None:
 def bounds(verdict: Verdict) -> str:
     """Return what is accepted, in words."""
     low, high = number(verdict.lowest), number(verdict.highest)
-    if verdict.lowest is None:
+    if low == high:
+        text = low
+    elif verdict.lowest is None:
         text = f"at most {high}" if high else ""
     else:
         text = f"{low} to {high}" if high else f"at least {low}"

@@ -25,7 +25,7 @@ p, figcaption { color: #57606a; margin: .2rem 0 .6rem; } figure { margin: 0; }
 svg { width: 100%; height: auto; display: block; } svg text { font-size: 13px; fill: #57606a; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .22rem .8rem .22rem .3rem; border-bottom: 1px solid #d8dee4; text-align: left; }
-td.number { text-align: right; } .pass { color: #00664b; } .fail { color: #b23c00; font-weight: 700; }
+td.number, th.number { text-align: right; } .pass { color: #00664b; } .fail { color: #b23c00; font-weight: 700; }
 .scroll { overflow-x: auto; }
 """
 
@@ -73,7 +73,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
             f'<tr><td>{escape(verdict.name)}</td><td class="number">{escape(value)}</td>'
             f'<td>{escape(bounds(verdict))}</td><td class="{word}">{word}</td></tr>'
         )
-    head = "<tr><th>measured</th><th>value</th><th>accepted</th><th>verdict</th></tr>"
+    head = "<tr><th>measured</th><th class='number'>value</th><th>accepted</th><th>verdict</th></tr>"
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
@@ -108,7 +108,7 @@ def _linked(sections: Sequence[Mapping[str, Any]]) -> str:
     counts = np.array([item["n_linked"] for item in sections], np.float64)
     return _figure(
         _plot({"nodes": (at, counts)}, LINES[:1], "nodes linked to the section"),
-        "Nodes whose image link leads to each section; gaps are sections without image.",
+        "Nodes whose image link leads to each section; none where there is no image or no cortex near.",
     )
 
 
@@ -169,7 +169,8 @@ def _plot(
         pen = f'stroke="{colour}" stroke-width="1.8" fill="none"' + (f' stroke-dasharray="{dash}"' if dash else "")
         marks.append(f'<path d="{frame.path(at, value)}" {pen} stroke-linejoin="round" stroke-linecap="round"/>')
         x, y = LEFT + 12 + 150 * n, TOP + 10
-        marks.append(f'<path d="M{x} {y}h26" {pen}/><text x="{x + 32}" y="{y + 4}">{escape(name)}</text>')
+        if len(series) > 1:
+            marks.append(f'<path d="M{x} {y}h26" {pen}/><text x="{x + 32}" y="{y + 4}">{escape(name)}</text>')
     return frame.svg("".join(marks), "position along the stack, mm", title)
 
 

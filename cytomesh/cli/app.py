@@ -38,10 +38,12 @@ def cytomesh(
     set_quiet(quiet)
 
 
-for _name in ("study", "phantom", "build_graph", "pretrain", "embed", "classify", "parcellate", "report", "demo"):
+GROUPS = ("study", "contours")
+
+for _name in (*GROUPS, "phantom", "build_graph", "pretrain", "embed", "classify", "parcellate", "report", "demo"):
     if importlib.util.find_spec(f"cytomesh.cli.{_name}"):
         _module = importlib.import_module(f"cytomesh.cli.{_name}")
-        app.add_typer(_module.app, name="study" if _name == "study" else None)
+        app.add_typer(_module.app, name=_name if _name in GROUPS else None)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
 
 from cytomesh.imaging.pyramid import Pyramid
 from cytomesh.report.html import Html, join, tag
@@ -97,3 +99,27 @@ def direction_letter(vector: NDArray[np.float64]) -> str:
     """Return the anatomical direction (RAS) that a world vector mostly points to."""
     axis = int(np.argmax(np.abs(vector)))
     return AXIS_LETTERS[axis][0 if vector[axis] > 0 else 1]
+
+
+def orientation_letters(to_world: NDArray[np.float64], box: tuple[int, int, int, int], size: float) -> Html:
+    """Return the anatomical directions (RAS) at the four sides of a box (row0, row1, col0, col1) of a section."""
+    row0, row1, col0, col1 = box
+    right, down = to_world[:, 0], to_world[:, 1]
+    middle_row, middle_col, gap = (row0 + row1) / 2, (col0 + col1) / 2, 0.9 * size
+    letters = [
+        (direction_letter(-right), col0 + gap, middle_row),
+        (direction_letter(right), col1 - gap, middle_row),
+        (direction_letter(-down), middle_col, row0 + gap),
+        (direction_letter(down), middle_col, row1 - gap),
+    ]
+    style = {"text_anchor": "middle", "dominant_baseline": "central", "font_size": 1.2 * size}
+    return join(outlined(text, x=f"{x:.1f}", y=f"{y:.1f}", **style) for text, x, y in letters)
+
+
+def ring_path(shape: MultiPolygon, tolerance_px: float) -> str:
+    """Return all rings of a region as SVG path data, simplified."""
+    lines = []
+    for polygon in shapely.get_parts(shape.simplify(tolerance_px)):
+        for ring in (polygon.exterior, *polygon.interiors):
+            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in np.asarray(ring.coords)[:-1, :2]) + "Z")
+    return "".join(lines)

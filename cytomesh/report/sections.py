@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from shapely.geometry import MultiPolygon
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.report.html import Content, Html, Part, choice, join, missing, tag
-from cytomesh.report.pictures import data_uri, direction_letter, outlined, round_length, scale_bar, thumbnail
+from cytomesh.report.pictures import data_uri, orientation_letters, ring_path, round_length, scale_bar, thumbnail
 from cytomesh.report.surfaces import css_colour
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
@@ -83,7 +81,7 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
         _contour_paths(contours, 0.4 * (col1 - col0) / IMAGE_PX),
         links,
         scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
-        _orientation(section, box, size),
+        orientation_letters(section.plane.to_world, box, size),
         viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
         role="img",
         aria_label=f"section {section.index} of brain {brain.id} with contours and image links",
@@ -127,19 +125,11 @@ def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Htm
     paths: list[Html] = []
     for hemisphere in (contours or {}).values():
         for kind, shape in (("white", hemisphere.white), ("pial", hemisphere.pial)):
-            line = _path(shape, tolerance_px)
+            line = ring_path(shape, tolerance_px)
             paths.append(
                 tag("path", d=line, class_=kind, fill="none", stroke_width=1.6, vector_effect="non-scaling-stroke")
             )
     return join(paths)
-
-
-def _path(shape: MultiPolygon, tolerance_px: float) -> str:
-    lines = []
-    for polygon in shapely.get_parts(shape.simplify(tolerance_px)):
-        for ring in (polygon.exterior, *polygon.interiors):
-            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in np.asarray(ring.coords)[:-1, :2]) + "Z")
-    return "".join(lines)
 
 
 def _links(
@@ -177,18 +167,3 @@ def _links(
         )
     total = np.concatenate(angles) if angles else np.zeros(0)
     return join(parts), order, len(total), total
-
-
-def _orientation(section: Section, box: tuple[int, int, int, int], size: float) -> Html:
-    row0, row1, col0, col1 = box
-    to_world = np.asarray(section.plane.to_world)
-    right, down = to_world[:, 0], to_world[:, 1]
-    middle_row, middle_col, gap = (row0 + row1) / 2, (col0 + col1) / 2, 0.9 * size
-    letters = [
-        (direction_letter(-right), col0 + gap, middle_row),
-        (direction_letter(right), col1 - gap, middle_row),
-        (direction_letter(-down), middle_col, row0 + gap),
-        (direction_letter(down), middle_col, row1 - gap),
-    ]
-    style = {"text_anchor": "middle", "dominant_baseline": "central", "font_size": 1.2 * size}
-    return join(outlined(text, x=f"{x:.1f}", y=f"{y:.1f}", **style) for text, x, y in letters)

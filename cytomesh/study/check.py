@@ -16,7 +16,8 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import track
 from cytomesh.study.annotation import read_annotation
 from cytomesh.study.atlas import load_atlas
-from cytomesh.study.contours import parse_contours
+from cytomesh.study.contour_stack import check_stack
+from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
 from cytomesh.study.problems import attempt
@@ -121,8 +122,11 @@ def check_study(path: Path) -> CheckReport:
         attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         sections, found = parse_sections(folder / settings.sections, settings.id, manifest.contours)
         problems += found
-        for section in track(sections, f"Check {settings.id}", unit="sections"):
+        contours = [
             _check_section(section, labels, headers, problems)
+            for section in track(sections, f"Check {settings.id}", unit="sections")
+        ]
+        problems += [problem for _, problem in check_stack(sections, contours).problems]
         brains.append(_summary(settings, sections))
     problems += _check_channels(headers)
     return CheckReport(
@@ -150,7 +154,8 @@ def _check_atlas(manifest: Manifest, labels: LabelTable | None, path: Path, prob
 
 def _check_section(
     section: Section, labels: LabelTable | None, headers: list[ImageHeader], problems: list[CytomeshError]
-) -> None:
+) -> SectionContours | None:
+    """Add what is wrong with one section's files to `problems`; return its contours if they are right."""
     image = section.image
     if image is not None:
         header = attempt(problems, lambda: read_header(image))
@@ -161,14 +166,19 @@ def _check_section(
                 found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
                 hint = "correct um_per_px and to_world (both are of the full-resolution level), or the image's metadata"
                 problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
+    contours: SectionContours | None = None
     if section.contours is not None:
-        problems += parse_contours(section)[1]
+        contours, found = parse_contours(section)
+        problems += found
+        # rings at fault would only be reported once more by the comparison
+        contours = None if found else contours
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)
         attempt(problems, lambda: read_annotation(section, labels))
         # An image that cannot be read has been reported already.
         problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
+    return contours
 
 
 def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:

@@ -1,0 +1,66 @@
+"""`cytomesh contours`: look at contours, cut a classified volume into them, find the tissue of raw sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cytomesh.cli.options import AsJson, ConfigPath, Overrides, StudyPath, Workers, load_settings, show
+
+app = typer.Typer(no_args_is_help=True, help="Draw, check and make section contours.")
+
+
+@app.command("check")
+def check(
+    study: StudyPath,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write (HTML).", dir_okay=False)],
+    workers: Workers = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Draw every section's rings over its image on one page and list problems; exits with 1 if there is one."""
+    from cytomesh.core.parallel import available_cpus
+    from cytomesh.report.contours import contour_page
+
+    summary = contour_page(study, out, workers or available_cpus())
+    show(summary, as_json)
+    if summary["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command("extract")
+def extract(
+    source: Annotated[Path, typer.Argument(help="Study manifest, or one image.", metavar="STUDY|IMAGE")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="GeoJSON to write; for a study, a folder.")],
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    workers: Workers = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Find the outer tissue boundary of raw sections; QuPath GeoJSON of class `tissue`."""
+    from cytomesh.core.parallel import available_cpus
+    from cytomesh.imaging.tissue import TissueConfig, extract_all
+
+    settings = load_settings(TissueConfig, config, overrides, None)
+    show(extract_all(source, out, settings, workers or available_cpus()), as_json)
+
+
+@app.command("from-volume")
+def from_volume(
+    volume: Annotated[Path, typer.Argument(help="Labels of grey and white matter (NIfTI).", metavar="VOLUME.nii.gz")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study.", file_okay=False)],
+    axis: Annotated[int, typer.Option("--axis", min=0, max=2, help="0 sagittal, 1 coronal, 2 axial.")] = 1,
+    gm: Annotated[list[int] | None, typer.Option("--gm", help="Label of grey matter; may be repeated.")] = None,
+    wm: Annotated[
+        list[int] | None, typer.Option("--wm", help="Label of white matter, or of what it encloses; may be repeated.")
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Take every n-th plane.")] = 1,
+    midline_mm: Annotated[float, typer.Option("--midline-mm", help="World x between the hemispheres.")] = 0.0,
+    brain: Annotated[str, typer.Option("--brain", help="Id of the brain.")] = "B01",
+) -> None:
+    """Cut a classified volume into sections: contours, section table and manifest."""
+    from cytomesh.study.volume import VolumeCut, cut_volume
+
+    cut = VolumeCut(axis, tuple(gm or (1,)), tuple(wm or (2,)), every, midline_mm, brain)
+    typer.echo(cut_volume(volume, cut, out))

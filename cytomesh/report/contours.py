@@ -1,0 +1,216 @@
+"""Every section's rings over its image, on one page: `cytomesh contours check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.files import write_text
+from cytomesh.core.parallel import map_ordered
+from cytomesh.core.progress import track
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.report.html import Html, join, tag
+from cytomesh.report.page import POLICY
+from cytomesh.report.pictures import data_uri, orientation_letters, ring_path, round_length, scale_bar, thumbnail
+from cytomesh.study.contour_stack import check_stack
+from cytomesh.study.contours import SectionContours, parse_contours
+from cytomesh.study.problems import attempt
+from cytomesh.study.sections import Section
+from cytomesh.study.study import Brain, Study, open_study
+
+THUMBNAIL_PX = 560
+QUALITY = 72
+SECTIONS_PER_WORKER = 8
+# Rings that lie far outside the image are still shown, up to this many times its size.
+FAR_OUT = 1.0
+LEGEND = (
+    ("pial", "pial, left"),
+    ("pial R", "pial, right"),
+    ("white", "white, left"),
+    ("white R", "white, right"),
+    ("exclude", "excluded"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionDrawing:
+    """One section's picture, what could be read of its contours, and what is wrong with it or worth knowing."""
+
+    section: Section
+    picture: Html
+    contours: SectionContours | None
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def contour_page(study: Path, out: Path, workers: int = 1) -> dict[str, Any]:
+    """Write the page and return counts: sections, sections with contours, without cortex, with problems, problems.
+
+    Raises
+    ------
+    StudyError, TransformError, AtlasError
+        If the study cannot be opened; what is wrong with images and contours is on the page.
+    """
+    opened = open_study(study)
+    brains = [(brain, draw_brain(brain, workers)) for brain in opened.brains]
+    write_text(out, _page(opened, brains))
+    drawings = [drawing for _, group in brains for drawing in group]
+    return {
+        "page": str(out),
+        "sections": len(drawings),
+        "with_contours": sum(drawing.contours is not None for drawing in drawings),
+        "without_cortex": sum(bool(drawing.notes) for drawing in drawings),
+        "with_problems": sum(bool(drawing.problems) for drawing in drawings),
+        "problems": sum(len(drawing.problems) for drawing in drawings),
+    }
+
+
+def draw_brain(brain: Brain, workers: int) -> list[SectionDrawing]:
+    """Draw each section of a brain, in the order of their planes, then compare neighbours."""
+    n_workers = min(workers, max(1, len(brain.sections) // SECTIONS_PER_WORKER))
+    drawn = map_ordered(draw_section, brain.sections, n_workers)
+    drawings = list(track(drawn, f"Draw {brain.id}", total=len(brain.sections), unit="sections"))
+    # rings at fault would only be reported once more by the comparison
+    right = [None if drawing.problems else drawing.contours for drawing in drawings]
+    report = check_stack(brain.sections, right)
+    return [
+        replace(
+            drawing,
+            problems=drawing.problems + tuple(_text(p) for i, p in report.problems if i == drawing.section.index),
+            notes=tuple(text for i, text in report.notes if i == drawing.section.index),
+        )
+        for drawing in drawings
+    ]
+
+
+def draw_section(section: Section) -> SectionDrawing:
+    """Draw one section; its problems are collected, not raised."""
+    problems: list[CytomeshError] = []
+    contours: SectionContours | None = None
+    if section.contours is not None:
+        contours, problems = parse_contours(section)
+    picture = attempt(problems, lambda: _picture(section, contours))
+    return SectionDrawing(section, picture or Html(""), contours, tuple(map(_text, problems)))
+
+
+def _text(problem: CytomeshError) -> str:
+    """Return a problem with its file's name alone: the folders are those of the study."""
+    return str(problem).replace(problem.source, Path(problem.source).name, 1)
+
+
+def _picture(section: Section, contours: SectionContours | None) -> Html:
+    rings = [] if contours is None else [r for h in contours.values() for r in (h.pial, h.white)] + [contours.exclude]
+    rings = [region for region in rings if not region.is_empty]
+    image = Html("")
+    if section.image is not None:
+        with open_image(section.image) as pyramid:
+            height, width = pyramid.shape
+            pixels, (x, y, w, h) = thumbnail(pyramid, (0, height, 0, width), THUMBNAIL_PX)
+        # pixel centres are at integers, so the first pixel's corner is at -0.5
+        place = {"x": x - 0.5, "y": y - 0.5, "width": w, "height": h}
+        image = tag("image", href=data_uri(pixels, QUALITY), preserveAspectRatio="none", **place)
+        frame = shapely.box(-0.5, -0.5, width - 0.5, height - 0.5)
+        limits = shapely.box(-FAR_OUT * width, -FAR_OUT * height, (1 + FAR_OUT) * width, (1 + FAR_OUT) * height)
+        shown = [frame, *(region.envelope.intersection(limits) for region in rings)]
+    else:
+        shown = [region.envelope for region in rings]
+    if not shown:
+        return Html("")
+    left, top, right, bottom = shapely.total_bounds([region for region in shown if not region.is_empty])
+    margin = (0.0 if section.image else 0.08) * max(right - left, bottom - top)
+    col0, row0, col1, row1 = int(left - margin), int(top - margin), int(right + margin) + 1, int(bottom + margin) + 1
+    size, mm = 0.035 * max(col1 - col0, row1 - row0), section.um_per_px / 1000
+    bar_mm = round_length((col1 - col0) * mm)
+    box = (row0, row1, col0, col1)
+    return tag(
+        "svg",
+        image,
+        _lines(contours, 0.4 * max(col1 - col0, row1 - row0) / THUMBNAIL_PX),
+        scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
+        orientation_letters(section.plane.to_world, box, size),
+        viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
+        role="img",
+        aria_label=f"{section.name} with its contours",
+    )
+
+
+def _lines(contours: SectionContours | None, tolerance_px: float) -> Html:
+    if contours is None:
+        return Html("")
+    lines = [("exclude", contours.exclude)]
+    for side, rings in contours.items():
+        lines += [(f"white {side}", rings.white), (f"pial {side}", rings.pial)]
+    paths = [(class_, ring_path(region, tolerance_px)) for class_, region in lines if not region.is_empty]
+    halos = [tag("path", d=data, class_="halo") for _, data in paths]
+    return join([*halos, *(tag("path", d=data, class_=class_) for class_, data in paths)])
+
+
+def _page(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> str:
+    body = [tag("h1", f"Contours of {study.name}"), _summary(study, brains), _bar()]
+    for brain, drawings in brains:
+        n_bad = sum(bool(drawing.problems) for drawing in drawings)
+        count = f"{len(drawings)} sections" + (f", {n_bad} with problems" if n_bad else "")
+        body += [tag("h2", f"{brain.id} ({brain.role}): {count}"), tag("div", *map(_figure, drawings), class_="grid")]
+    css = files("cytomesh.report").joinpath("assets", "contours.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"Contours of {study.name}"),
+        tag("style", Html(css)),
+    )
+    return str(join([Html("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), "\n"]))
+
+
+def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> Html:
+    drawings = [drawing for _, group in brains for drawing in group]
+    facts = f"{study.species}, {study.stain}; {len(drawings)} sections of {len(brains)} brain{'s'[: len(brains) > 1]}, "
+    facts += f"{sum(drawing.contours is not None for drawing in drawings)} with contours"
+    empty = sum(bool(drawing.notes) for drawing in drawings)
+    facts += f", {empty} of them without cortex." if empty else "."
+    hint = "Letters at the edges say where that side of the picture lies in the brain: R right, L left, A anterior, "
+    hint += "P posterior, S superior, I inferior."
+    wrong = [drawing for drawing in drawings if drawing.problems]
+    parts = [tag("p", facts), tag("p", hint, class_="soft")]
+    if not wrong:
+        return join([*parts, tag("p", "No problem found.", class_="good")])
+    items = [
+        tag("li", tag("a", drawing.section.name, href=f"#{_anchor(drawing.section)}"), f": {text}")
+        for drawing in wrong
+        for text in drawing.problems
+    ]
+    count = f"{len(items)} problem{'s'[: len(items) > 1]} in {len(wrong)} section{'s'[: len(wrong) > 1]}"
+    return join([*parts, tag("p", count, class_="bad"), tag("ul", *items, class_="found")])
+
+
+def _bar() -> Html:
+    keys = []
+    for class_, name in LEGEND:
+        data = "M2 2H42V14H2Z" if class_ == "exclude" else "M2 8H42"
+        line = join([tag("path", d=data, class_="halo"), tag("path", d=data, class_=class_)])
+        keys.append(tag("span", tag("svg", line, viewBox="0 0 44 16", aria_hidden="true"), name, class_="key"))
+    box = tag("label", tag("input", type="checkbox", id="only"), " only sections with problems")
+    return tag("div", *keys, box, class_="bar")
+
+
+def _figure(drawing: SectionDrawing) -> Html:
+    section = drawing.section
+    facts = [f"plane at {section.plane.offset_mm:.3f} mm", f"{section.um_per_px:g} um/px"]
+    facts += [section.status] * (section.status != "ok")
+    facts += ["no image"] * (section.image is None) + ["no contours"] * (section.contours is None)
+    caption = [tag("strong", f"Section {section.index}"), ", ", ", ".join([*facts, *drawing.notes])]
+    if drawing.problems:
+        caption.append(tag("ul", *(tag("li", tag("span", "Problem: ", class_="bad"), p) for p in drawing.problems)))
+    class_ = "wrong" if drawing.problems else None
+    return tag("figure", drawing.picture, tag("figcaption", *caption), id=_anchor(section), class_=class_)
+
+
+def _anchor(section: Section) -> str:
+    return f"{section.brain}-{section.index}"

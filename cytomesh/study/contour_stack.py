@@ -1,0 +1,203 @@
+"""Checks that need a section's neighbours: size, mirrored drawings, planes that coincide, sections without cortex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from cytomesh.core.errors import ContourError, CytomeshError
+from cytomesh.study.contours import SectionContours
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.sections import Section, positions
+
+# Sections on either side that one is compared with.
+N_NEIGHBOURS = 2
+# Neighbours differ in width by tens of per cent; a wrong unit or pyramid level makes a factor of two or far more.
+MAX_SIZE_RATIO = 5.0
+SAME_PLANE_MM = 1e-3
+# A mirrored drawing has to fit much better than the drawing itself, not only than one that is merely shifted.
+# On human hemispheres cut every 6 mm, no good section passes these two, and six of seven flipped ones do.
+MIRROR_GAIN = 0.1
+MIRROR_GAIN_OVER_SHIFT = 0.08
+# Rings are compared to this share of their width; their detail does not matter here.
+DETAIL = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class StackReport:
+    """What is wrong between sections, and what is worth knowing: (section index, text)."""
+
+    problems: tuple[tuple[int, CytomeshError], ...]
+    notes: tuple[tuple[int, str], ...]
+
+
+def check_stack(sections: Sequence[Section], contours: Sequence[SectionContours | None]) -> StackReport:
+    """Compare each section's pial rings with those of its neighbours in one brain; never raises.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        One brain's.
+    contours : sequence of SectionContours or None
+        What was read of each; None where there is nothing, or nothing to rely on.
+    """
+    order = np.argsort(positions(list(sections)), kind="stable")
+    sections, contours = [sections[i] for i in order], [contours[i] for i in order]
+    notes = [
+        (section.index, "no cortex drawn in this section")
+        for section, item in zip(sections, contours, strict=True)
+        if item is not None and all(rings.pial.is_empty for rings in item.values())
+    ]
+    drawn = [
+        _Drawing(section, {side: _coarse(rings.pial) for side, rings in item.items() if not rings.pial.is_empty})
+        for section, item in zip(sections, contours, strict=True)
+        if item is not None
+    ]
+    drawn = [drawing for drawing in drawn if drawing.rings]
+    problems: list[tuple[int, CytomeshError]] = []
+    for i, drawing in enumerate(drawn):
+        before, after = drawn[max(i - N_NEIGHBOURS, 0) : i], drawn[i + 1 : i + 1 + N_NEIGHBOURS]
+        if before and _is_same_plane(before[-1].section, drawing.section):
+            problems.append((drawing.section.index, _duplicate(before[-1].section, drawing.section)))
+        neighbours = [other for other in (*before, *after) if not _is_same_plane(other.section, drawing.section)]
+        if len(neighbours) < 2:
+            continue
+        problem = _wrong_size(drawing, neighbours) or _mirrored(drawing, neighbours)
+        if problem:
+            problems.append((drawing.section.index, problem))
+    return StackReport(tuple(problems), tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """Simplified pial regions of a section by hemisphere, in its pixels."""
+
+    section: Section
+    rings: dict[str, BaseGeometry]
+
+    @property
+    def bounds_px(self) -> NDArray[np.float64]:
+        return shapely.total_bounds(list(self.rings.values()))
+
+    @property
+    def width_mm(self) -> float:
+        """Longer side of the pial rings' box, mm."""
+        low, high = self.bounds_px.reshape(2, 2)
+        return float(((high - low) * self.section.plane.um_per_px).max()) / 1000
+
+
+def _coarse(region: BaseGeometry) -> BaseGeometry:
+    left, top, right, bottom = region.bounds
+    # pixels of very different numbers may be compared: what is simplified stays valid
+    return region.simplify(DETAIL * max(right - left, bottom - top))
+
+
+def _is_same_plane(first: Section, second: Section) -> bool:
+    """Whether the middle of the second one's pixel grid lies in the plane of the first, and both are parallel."""
+    is_parallel = abs(float(first.plane.normal @ second.plane.normal)) > 1 - 1e-9
+    return is_parallel and abs(float(first.plane.distance(second.plane.to_world[:, 2][None])[0])) < SAME_PLANE_MM
+
+
+def _duplicate(first: Section, second: Section) -> ContourError:
+    return ContourError(
+        _source(second),
+        second.name,
+        found=f"the plane of section {first.index} once more ({second.plane.offset_mm:.3f} mm)",
+        expected="each plane once",
+        hint="correct to_world of one of them, or declare one of them missing",
+    )
+
+
+def _wrong_size(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError | None:
+    usual = float(np.median([other.width_mm for other in neighbours]))
+    ratio = drawing.width_mm / usual
+    # towards the poles sections shrink to nothing: only what is far too large is wrong
+    if ratio < MAX_SIZE_RATIO:
+        return None
+    um = drawing.section.um_per_px
+    is_um = 1 / 2 < ratio / um < 2
+    hint = (
+        f"divide the coordinates by um_per_px ({um:g}), or export pixels" if is_um else "check um_per_px and to_world"
+    )
+    found = f"pial rings over {drawing.width_mm:.1f} mm, {ratio:.1f} times as wide as in neighbouring sections"
+    return ContourError(
+        _source(drawing.section),
+        drawing.section.name,
+        found=found + (": the coordinates look like micrometres" if is_um else ""),
+        expected=f"about {usual:.1f} mm, coordinates in pixels of the full-resolution image",
+        hint=hint,
+    )
+
+
+def _mirrored(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError | None:
+    """Compare the overlap (intersection over union, by hemisphere) of the drawing as it is and flipped.
+
+    A flipped section fits none of its neighbours; a good section beside a flipped one fits the others, so the best
+    neighbour decides. Both are also compared after their boxes' centres are brought together: a drawing that is only
+    shifted fits then without being flipped.
+    """
+    plane = drawing.section.plane
+    others = [_projected(other, plane) for other in neighbours]
+    as_is = max(_overlap(drawing.rings, other) for other in others)
+    if as_is > 1 - MIRROR_GAIN:
+        return None
+    flips = {"left-right (columns)": (-1.0, 1.0), "top-bottom (rows)": (1.0, -1.0)}
+    shifted = max(_overlap(_moved(drawing.rings, (1.0, 1.0), other), other) for other in others)
+    fits = {
+        name: max(_overlap(_moved(drawing.rings, flip, other), other) for other in others)
+        for name, flip in flips.items()
+    }
+    name = max(fits, key=lambda key: fits[key])
+    if fits[name] < as_is + MIRROR_GAIN or fits[name] < shifted + MIRROR_GAIN_OVER_SHIFT:
+        return None
+    return ContourError(
+        _source(drawing.section),
+        drawing.section.name,
+        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fits[name]:.2f} if flipped {name}",
+        expected="sections seen from the same side",
+        hint="flip the image and its rings, or change the sign of the step in to_world (and move its origin)",
+    )
+
+
+def _projected(other: _Drawing, plane: SectionPlane) -> dict[str, BaseGeometry]:
+    """Return a neighbour's rings in the pixels of this plane."""
+
+    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return plane.pixels(other.section.plane.world(points))
+
+    return {side: _valid(shapely.transform(region, move)) for side, region in other.rings.items()}
+
+
+def _moved(
+    rings: dict[str, BaseGeometry], flip: tuple[float, float], other: dict[str, BaseGeometry]
+) -> dict[str, BaseGeometry]:
+    """Return rings flipped about the centre of their box, which is moved to that of the others'."""
+    centre, goal = (shapely.total_bounds(list(item.values())).reshape(2, 2).mean(axis=0) for item in (rings, other))
+
+    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (points - centre) * flip + goal
+
+    return {side: _valid(shapely.transform(region, move)) for side, region in rings.items()}
+
+
+def _overlap(rings: dict[str, BaseGeometry], others: dict[str, BaseGeometry]) -> float:
+    common = whole = 0.0
+    empty = shapely.Polygon()
+    for side in {*rings, *others}:
+        a, b = rings.get(side, empty), others.get(side, empty)
+        shared = a.intersection(b).area
+        common, whole = common + shared, whole + a.area + b.area - shared
+    return common / whole if whole else 1.0
+
+
+def _valid(region: BaseGeometry) -> BaseGeometry:
+    return region if region.is_valid else region.buffer(0)
+
+
+def _source(section: Section) -> str:
+    return str(section.contours or section.name)

@@ -6,7 +6,7 @@ finished graph.
 """
 
 from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon, link_positions
-from cytomesh.graph.locate import CorticalPlaces, CortexLocator
+from cytomesh.graph.locate import CortexLocator, CorticalPlaces
 from cytomesh.graph.lookup import CortexLookup, open_lookup
 
 __all__ = [

@@ -14,7 +14,7 @@ from cytomesh.core.errors import GraphError
 from cytomesh.core.files import read_json
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.links import Ribbon
-from cytomesh.graph.locate import CorticalPlaces, CortexLocator
+from cytomesh.graph.locate import CortexLocator, CorticalPlaces
 from cytomesh.graph.storage import CortexGraph, graph_folder, load_graph, load_surface
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from cytomesh.surface.mesh import Mesh
 
 RADIUS_MM = 7.5  # a closing by a sphere of 15 mm, as for FreeSurfer's outer surface
-GRID_MM = 2.0
-N_CENTRES = 8
+GRID_MM = 1.0
+N_CENTRES = 32
 
 
 def sulcal_depth(pial: Mesh) -> NDArray[np.float64]:
@@ -21,7 +21,7 @@ def sulcal_depth(pial: Mesh) -> NDArray[np.float64]:
     27, 2008: the outer surface of the local gyrification index). A sphere of radius r >= 7.5 mm around an outside
     point e touches the cortex with r = d(e, pial); vertex v lies |v - e| - d(e, pial) outside of it, which is 0 for
     the vertex that it touches. The least over all e is the distance to the hull, to the second order in the spacing
-    of the points e (2 mm).
+    of the points e (1 mm).
     """
     low, high = pial.vertices.min(axis=0), pial.vertices.max(axis=0)
     margin = RADIUS_MM + 3.0 * GRID_MM

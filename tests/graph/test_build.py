@@ -161,3 +161,40 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(make_study, tmp_path):
     assert done.returncode == 0, done.stderr
     assert load_graphs(run)[0].n_nodes > 100
     assert not list(folder.glob(".partial-*"))
+
+
+def test_a_limit_fails_the_stage_and_leaves_the_page(make_study, tmp_path):
+    manifest = make_study()
+    with pytest.raises(QualityError, match=r"checks\.thickness_mm.*qc\.html"):
+        build_graphs(manifest, tmp_path / "run", settings("checks.thickness_mm=[4, 5]"), workers=1)
+    folder = tmp_path / "run" / "graphs" / NAME
+    assert "checks failed" in (folder / "qc.html").read_text() and not (folder / "qc.json").exists()
+
+
+def test_other_formats_are_written_on_request(make_study, tmp_path):
+    build_graphs(make_study(), tmp_path / "run", settings("formats=[freesurfer, ply]"), workers=1)
+    names = {path.name for path in (tmp_path / "run" / "graphs" / NAME).iterdir()}
+    assert {"lh.pial", "lh.white", "lh.midthickness", "lh.thickness", "lh.curv", "lh.sulc", "pial.ply"} <= names
+    assert {f"{NAME}.spec", "thickness.shape.gii", "sulcal_depth.shape.gii", "qc.html"} <= names
+
+
+def test_links_into_excluded_regions_say_so(make_study, tmp_path):
+    manifest = make_study()
+    contours = manifest.parent / "data" / "10.geojson"
+    data = json.loads(contours.read_text())
+    ring = [[0.0, 0.0], [150.0, 0.0], [150.0, 300.0], [0.0, 300.0], [0.0, 0.0]]
+    data["features"].append(
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"classification": {"name": "exclude"}},
+        }
+    )
+    contours.write_text(json.dumps(data))
+    build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+    graph = load_graphs(tmp_path / "run")[0]
+    excluded = graph.nodes["link_reason"] == "excluded region of section 10"
+    assert excluded.any() and not graph.is_linked[excluded].any()
+    assert (graph.positions[excluded, 0] < 1.0).all()
+    here = graph.section == 10
+    assert here.any() and (graph.nodes["column_px"][here] >= 149.0).all()

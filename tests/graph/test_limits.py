@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from cytomesh.core.errors import QualityError
+from cytomesh.graph.config import CheckConfig
+from cytomesh.graph.limits import Verdict, bounds, check_verdicts, judge, number
+
+
+def record(euler=2, crossings=0, distance=0.05, volume=100.0, shift=0.1):
+    surface = {"euler_number": euler, "volume_mm3": volume, "area_mm2": 80.0}
+    before = {"euler_number_before": -4, "n_places": 3, "voxels_filled": 10, "voxels_cut": 2}
+    return {
+        "surfaces": {
+            **dict.fromkeys(("pial", "midthickness", "white"), surface),
+            "n_self_intersections": {"pial": crossings, "midthickness": 0, "white": 0},
+            "thickness_mm": {"median": 2.5},
+        },
+        "report": {"pial": before, "white": before},
+        "contour_estimates": {kind: {"volume_mm3": 100.0, "area_mm2": 80.0} for kind in ("pial", "white")},
+        "sections": [
+            {
+                "pial_distance_mm": {"mean": distance},
+                "white_distance_mm": {"mean": 0.02},
+                "shift_mm": [shift, 0.0],
+                "rotation_deg": -0.4,
+            },
+            {"pial_distance_mm": {"mean": float("nan")}},
+        ],
+        "links": {
+            "share_linked_of_reachable": 0.95,
+            "share_linked": 0.6,
+            "reach_mm": {"p95": 0.7},
+            "distance_mm": {"p95": 0.5},
+        },
+    }
+
+
+STRICT = {
+    "max_self_intersections": 0,
+    "max_changed_places": 5,
+    "max_contour_distance_mm": 0.1,
+    "max_volume_error": 0.05,
+    "max_area_error": 0.2,
+    "thickness_mm": (1.5, 4.0),
+    "max_link_residual_mm": 1.0,
+    "max_shift_mm": 0.5,
+    "max_rotation_deg": 1.0,
+}
+
+
+def test_everything_is_reported_and_nothing_fails_without_limits():
+    verdicts = judge(
+        record(euler=-8, crossings=9, distance=3.0, volume=150.0, shift=4.0), CheckConfig(require_euler=False)
+    )
+    assert all(verdict.is_passed for verdict in verdicts)
+    values = {verdict.name: verdict.value for verdict in verdicts}
+    assert values["pial: contour to surface, mean of the worst section"] == 3.0
+    assert values["pial: volume against the contours' own, relative"] == pytest.approx(0.5)
+    assert values["alignment: largest shift"] == 4.0 and values["alignment: largest turn"] == 0.4
+    check_verdicts("B_hemi-L", verdicts, Path("qc.html"))
+
+
+def test_a_good_record_passes_every_limit():
+    verdicts = judge(record(), CheckConfig(**STRICT))
+    assert all(verdict.is_passed for verdict in verdicts)
+    assert {verdict.key for verdict in verdicts if verdict.is_judged} == {*STRICT, "require_euler", "min_linked"}
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"crossings": 4}, "max_self_intersections"),
+        ({"distance": 0.3}, "max_contour_distance_mm"),
+        ({"volume": 120.0}, "max_volume_error"),
+        ({"shift": 0.9}, "max_shift_mm"),
+        ({"euler": 0}, "require_euler"),
+    ],
+)
+def test_each_limit_turns_into_a_failure(change, key):
+    with pytest.raises(QualityError, match=rf"checks\.{key}.*qc\.html"):
+        check_verdicts("B_hemi-L", judge(record(**change), CheckConfig(**STRICT)), Path("qc.html"))
+
+
+def test_bounds_in_words():
+    assert bounds(Verdict("a", 1.0, None, 0.5, "mm")) == "at most 0.5 mm"
+    assert bounds(Verdict("a", 1.0, 0.8)) == "at least 0.8"
+    assert bounds(Verdict("a", 1.0, 1.5, 4.0, "mm")) == "1.5 to 4 mm"
+    assert bounds(Verdict("a", 2, 2, 2)) == "2" and bounds(Verdict("a", 1.0)) == ""
+    assert number(1234567.0) == "1,234,567" and number(0.012345) == "0.01235" and number(None) == ""

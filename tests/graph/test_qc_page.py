@@ -1,0 +1,74 @@
+import copy
+import json
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from cytomesh.core.config import load_config
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.qc_page import _ticks, quality_page
+
+NAME = "B01_hemi-L"
+
+
+@pytest.fixture(scope="module")
+def qc(tmp_path_factory, write_ellipsoids):
+    """The record of a built hemisphere with alignment and a missing section."""
+    folder = tmp_path_factory.mktemp("page")
+    manifest = write_ellipsoids(folder / "study", missing=(8,))
+    overrides = ["surface.voxel_mm=0.7", "surface.edge_length_mm=2.0", "alignment.enabled=true"]
+    build_graphs(manifest, folder / "run", load_config(BuildGraphConfig, None, overrides), workers=1)
+    record = json.loads((folder / "run" / "graphs" / NAME / "qc.json").read_text())
+    page = (folder / "run" / "graphs" / NAME / "qc.html").read_text()
+    # JSON has no NaN
+    assert quality_page(record).count("<svg") == page.count("<svg")
+    return record
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.links = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_is_self_contained_and_whole(qc):
+    page = quality_page(qc)
+    parsed = Tags()
+    parsed.feed(page)
+    assert parsed.links == [] and "script" not in parsed.tags
+    assert parsed.tags.count("svg") == 5
+    assert "section 8: missing" in page and "checks passed" in page
+    for svg in page.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + svg.split("</svg>")[0] + "</svg>")
+    assert "NaN" not in page and "nan" not in page.replace("nan_", "")
+
+
+def test_failures_are_said_first_and_names_are_escaped(qc):
+    changed = copy.deepcopy(qc)
+    changed["name"] = "<b>"
+    changed["verdicts"][0] |= {"value": 0.0}
+    page = quality_page(changed)
+    assert "1 of" in page and "checks failed" in page and 'class="fail">fail' in page
+    assert "<b>" not in page and "&lt;b&gt;" in page
+
+
+def test_without_alignment_there_are_no_corrections(qc):
+    changed = copy.deepcopy(qc)
+    for section in changed["sections"]:
+        section.pop("shift_mm", None)
+    assert quality_page(changed).count("<svg") == 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.31, 0.29), (-60.0, 78.0), (1e-7, 3e-7), (0.0, 48211.0)])
+def test_ticks_are_round_and_inside(low, high):
+    ticks = np.array(_ticks(low, high))
+    assert 3 <= len(ticks) <= 8
+    assert ticks.min() >= low - 1e-9 and ticks.max() <= high + 1e-9
+    assert np.diff(ticks) == pytest.approx(ticks[1] - ticks[0])

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from shapely.geometry import MultiPolygon, Point
+
+from cytomesh.graph.stereology import contour_estimates
+from cytomesh.surface.implicit import PlaneContours
+
+
+def discs(heights, radius_mm, um_per_px=50.0):
+    step = um_per_px / 1000
+    result = []
+    for y in heights:
+        matrix = np.array([[step, 0, -30.0], [0, 0, y], [0, -step, 30.0]])
+        half = np.sqrt(max(radius_mm**2 - y**2, 0.0))
+        ring = MultiPolygon([Point(600, 600).buffer(half / step, 128)]) if half else MultiPolygon()
+        result.append(PlaneContours(matrix, ring, MultiPolygon()))
+    return result
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_ball_at_equal_and_unequal_spacing(seed):
+    heights = np.arange(-20.5, 21.0)
+    if seed is not None:
+        heights = np.sort(np.random.default_rng(seed).uniform(-20.5, 20.5, 60))
+    contours = discs(heights, 20.0)
+    order = np.random.default_rng(1).permutation(len(contours))
+    pial = contour_estimates([contours[k] for k in order])["pial"]
+    assert pial["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 20**3, rel=0.01)
+    assert pial["area_mm2"] == pytest.approx(4 * np.pi * 20**2, rel=0.03)
+
+
+def test_a_boundary_that_is_nowhere_has_none():
+    assert contour_estimates(discs(np.arange(-5.0, 6.0), 8.0))["white"] == {"volume_mm3": 0.0, "area_mm2": 0.0}

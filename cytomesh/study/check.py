@@ -168,10 +168,10 @@ def _check_section(
                 problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
     contours: SectionContours | None = None
     if section.contours is not None:
-        contours, found = parse_contours(section)
-        problems += found
+        contours, faults = parse_contours(section)
+        problems += faults
         # rings at fault would only be reported once more by the comparison
-        contours = None if found else contours
+        contours = None if faults else contours
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)

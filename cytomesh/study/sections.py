@@ -26,6 +26,8 @@ OPTIONAL = ("annotation_um_per_px", "displacement", "notes")
 ABSENT = "n/a"
 # Registration may stretch a shrunken section; a factor of two (a pyramid level) or 1000 (mm for um) is a mistake.
 MAX_STRETCH = 1.3
+# No microtome cuts thinner.
+SAME_PLANE_MM = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
             StudyError(
                 path,
                 f"sections {before.index} and {after.index}, to_world",
-                found=f"plane positions out of order: {offsets[i]:.4f} mm, then {offsets[i + 1]:.4f} mm",
+                found=f"one plane twice ({offsets[i]:.4f} mm)"
+                if abs(steps[i]) < SAME_PLANE_MM
+                else f"plane positions out of order: {offsets[i]:.4f} mm, then {offsets[i + 1]:.4f} mm",
                 expected=f"positions that {'rise' if direction > 0 else 'fall'} with the section number",
                 hint="correct the origin (3rd, 6th and 9th number of to_world) or the section number",
             )

@@ -53,7 +53,7 @@ def test_plane_positions_out_of_order(study_folder):
 
 def test_two_sections_in_one_plane(study_folder):
     study_folder.change_table("0.0,0.0,2.0,", "0.0,0.0,1.5,")
-    with pytest.raises(StudyError, match="out of order"):
+    with pytest.raises(StudyError, match="one plane twice"):
         read_sections(study_folder.table, "B01")
 
 

@@ -1,6 +1,9 @@
 import time
 
+import numpy as np
 import pytest
+import shapely
+from PIL import Image
 
 from cytomesh.core.errors import ContourError
 from cytomesh.study.contour_formats import svg
@@ -105,3 +108,19 @@ def test_bombs_are_refused_at_once(tmp_path, monkeypatch):
     write(path, '<path id="pial_L" d="M0 0"/>' * 3)
     with pytest.raises(ContourError, match="limit MAX_FEATURES"):
         read_contours(section(path))
+
+
+@pytest.mark.real
+def test_real_drawing_lies_on_its_section(real_data):
+    """A figure in points at 100 dpi: the outline of the cortex of one Nissl section (1151 x 780 px)."""
+    folder = real_data / "mammal_nissl"
+    image = folder / "badger_cor_cell.json.ctx-50%.png"
+    classes = {"axes_1": "pial_L", "patch_1": "ignore", "figure_1": "ignore"}
+    path = folder / "badger_cor_cell.json.svg"
+    pial = read_contours(section(path, image, classes=classes, svg_px_per_unit=1 / 0.72, repair=True))["L"].pial
+    grey = np.asarray(Image.open(image).convert("L"))
+    inner, outer = (pial.buffer(by) for by in (-6, 6))
+    points = shapely.points(np.random.default_rng(0).uniform((0, 0), (1150, 779), (4000, 2)))
+    values = grey[tuple(shapely.get_coordinates(points).round().astype(int).T[::-1])]
+    inside, outside = (values[shapely.contains(inner, points)], values[~shapely.contains(outer, points)])
+    assert (inside < 235).mean() > 0.9 and (outside > 235).mean() > 0.9

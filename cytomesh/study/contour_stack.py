@@ -137,28 +137,30 @@ def _wrong_size(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourErr
 def _mirrored(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError | None:
     """Compare the overlap (intersection over union, by hemisphere) of the drawing as it is and flipped.
 
-    A flipped section fits none of its neighbours; a good section beside a flipped one fits the others, so the best
-    neighbour decides. Both are also compared after their boxes' centres are brought together: a drawing that is only
-    shifted fits then without being flipped.
+    A flipped section fits none of its neighbours; a good section beside a flipped one fits the others. So the best
+    neighbour decides, and most of them have to agree. Drawing and neighbours are also compared after the centres of
+    their boxes are brought together: a drawing that is only shifted fits then without being flipped.
     """
     plane = drawing.section.plane
     others = [_projected(other, plane) for other in neighbours]
-    as_is = max(_overlap(drawing.rings, other) for other in others)
+    each = np.array([_overlap(drawing.rings, other) for other in others])
+    as_is = float(each.max())
     if as_is > 1 - MIRROR_GAIN:
         return None
     flips = {"left-right (columns)": (-1.0, 1.0), "top-bottom (rows)": (1.0, -1.0)}
     shifted = max(_overlap(_moved(drawing.rings, (1.0, 1.0), other), other) for other in others)
-    fits = {
-        name: max(_overlap(_moved(drawing.rings, flip, other), other) for other in others)
+    flipped = {
+        name: np.array([_overlap(_moved(drawing.rings, flip, other), other) for other in others])
         for name, flip in flips.items()
     }
-    name = max(fits, key=lambda key: fits[key])
-    if fits[name] < as_is + MIRROR_GAIN or fits[name] < shifted + MIRROR_GAIN_OVER_SHIFT:
+    name = max(flipped, key=lambda key: flipped[key].max())
+    fit = float(flipped[name].max())
+    if fit < as_is + MIRROR_GAIN or fit < shifted + MIRROR_GAIN_OVER_SHIFT or np.mean(flipped[name] > each) <= 0.5:
         return None
     return ContourError(
         _source(drawing.section),
         drawing.section.name,
-        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fits[name]:.2f} if flipped {name}",
+        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fit:.2f} if flipped {name}",
         expected="sections seen from the same side",
         hint="flip the image and its rings, or change the sign of the step in to_world (and move its origin)",
     )

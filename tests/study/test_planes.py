@@ -37,7 +37,9 @@ def test_coronal_plane_has_its_y_as_offset_whatever_the_flip():
 def test_directions_are_differences_of_pixels():
     plane = SectionPlane(np.array([[0.02, 0.003, -60], [0, 0.001, 4.05], [0, -0.02, 50]]))
     start, step = np.array([[1.0, 2.0, 3.0]]), np.array([[0.3, -0.2, 0.5]])
-    np.testing.assert_allclose(plane.directions(step, start[:, :2]), plane.pixels(start + step) - plane.pixels(start), atol=1e-9)
+    np.testing.assert_allclose(
+        plane.directions(step, start[:, :2]), plane.pixels(start + step) - plane.pixels(start), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

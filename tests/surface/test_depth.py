@@ -42,7 +42,7 @@ def depth_by_rolling(pial, step):
     """Every ball of 7.5 mm or little more that fits outside: how far each vertex is from all. Slow on purpose."""
     axis = np.arange(-45.0, 45.0, step)
     centres = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    centres = centres[np.abs(np.linalg.norm(centres, axis=1) - 35.0) < 6.0]
+    centres = centres[np.abs(np.linalg.norm(centres, axis=1) - 33.3) < 4.8]
     depth = np.full(pial.n_vertices, np.inf)
     for chunk in np.array_split(centres, 60):
         away = np.linalg.norm(pial.vertices[None] - chunk[:, None], axis=2)

@@ -82,7 +82,10 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "spatialnce": stage(PretrainConfig, f"pretrain/{size}"),
         "untrained": stage(PretrainConfig, f"pretrain/{size}", "schedule.steps=0"),
     }
-    parcels = stage(ParcellateConfig, "parcellate/tiny" if size == "tiny" else "parcellate/spectral")
+    as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
+    parcels = stage(
+        ParcellateConfig, "parcellate/tiny" if size == "tiny" else "parcellate/spectral", "encoder=spatialnce", *as_many
+    )
 
     step(f"phantom --out {study}", lambda: write_phantom(study, phantom, workers=workers, resume=resume))
     baselines = step(f"phantom --out {study} --baselines", lambda: phantom_baselines(study))

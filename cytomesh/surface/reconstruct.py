@@ -55,8 +55,8 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
 
     In-plane signed distances are interpolated between the true plane positions; a genus-0 white object is grown from
     its deepest point, a genus-0 pial object from the white object through the ribbon, both by simple points only, so
-    that opposite banks of a sulcus never fuse. The midsurface is the level 0.5 of Laplace's equation in the ribbon,
-    and field lines carry its vertices to pial and white.
+    that opposite banks of a sulcus never fuse. From the level 0.5 of Laplace's equation in the ribbon field lines run
+    to pial and white; the midthickness surface is the mean of their ends.
 
     Parameters
     ----------
@@ -146,7 +146,9 @@ def _field_lines(
     mid = Mesh(grid.world(middle.vertices), middle.faces)
     pial, white, history = _separate(mid, meshes["pial"], meshes["white"])
     report["field_lines"] = {"unfinished": unfinished, "crossings_by_round": history}
-    return CorticalSurfaces(pial, mid, white, total, report)
+    # The mean of corresponding points, as Workbench has it: half-way in bends too, where the Laplace level 0.5 is not.
+    middle = Mesh(0.5 * (pial.vertices + white.vertices), middle.faces)
+    return CorticalSurfaces(pial, middle, white, total, report)
 
 
 def _separate(

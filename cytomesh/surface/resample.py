@@ -24,7 +24,7 @@ def resample(
     Isotropic remeshing (Botsch and Kobbelt 2004): split edges above 4/3, collapse those below 4/5 of the length, flip
     towards six neighbours, relax within the surface, project back on the level. Each collapse satisfies the
     link condition, so the result is a closed manifold with the Euler number of the input; cluster-based resampling
-    (pyacvd) gives non-manifold surfaces where clusters of two gyral banks touch.
+    (pyacvd) was tried first and did not keep surfaces of real cortex consistent.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ def test_nested_spheres(nested_spheres):
         assert mesh.volume_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
     np.testing.assert_allclose(surfaces.thickness_mm, 4, atol=0.35)
     assert abs(surfaces.thickness_mm.mean() - 4) < 0.05
-    # depth 1/2 of the shell lies at the harmonic mean of the radii
-    assert abs(radii(surfaces.midthickness.vertices).mean() - 7.5) < 0.05
+    # half-way between the radii, where depth 1/2 of Laplace's equation lies at their harmonic mean, 7.5
+    assert abs(radii(surfaces.midthickness.vertices).mean() - 8) < 0.05
     rays = [(m.vertices - CENTRE) / radii(m.vertices)[:, None] for m in (surfaces.pial, surfaces.white)]
     assert (rays[0] * rays[1]).sum(1).min() > 0.99
     report = surfaces.report

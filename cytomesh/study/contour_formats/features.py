@@ -121,19 +121,20 @@ def even_odd(rings: Sequence[Ring]) -> tuple[tuple[Ring, ...], ...]:
     proper = [i for i, ring in enumerate(rings) if len(ring) >= 4 and np.isfinite(ring).all()]
     polygons = [shapely.Polygon(rings[i]) for i in proper]
     order = np.argsort([-polygon.area for polygon in polygons], kind="stable")
+    rank = {int(k): i for i, k in enumerate(order)}
     tree = shapely.STRtree(polygons)
     groups: dict[int, list[Ring]] = {}
-    parents: dict[int, list[int]] = {}
+    done: set[int] = set()
     for k in order:
         point = _inner_point(polygons[k])
-        around = [int(j) for j in tree.query(point, predicate="within") if j != k and j in parents]
-        parents[int(k)] = around
+        around = [int(j) for j in tree.query(point, predicate="within") if int(j) in done]
+        done.add(int(k))
         ring = rings[proper[k]]
         if len(around) % 2 == 0:
             groups[int(k)] = [ring]
         else:
             # the innermost outer ring around it: smaller areas come later
-            outer = max((j for j in around if j in groups), key=list(groups).index, default=None)
+            outer = max((j for j in around if j in groups), key=rank.__getitem__, default=None)
             if outer is None:
                 groups[int(k)] = [ring]
             else:

@@ -88,7 +88,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     )
 
     step(f"phantom --out {study}", lambda: write_phantom(study, phantom, workers=workers, resume=resume))
-    baselines = step(f"phantom --out {study} --baselines", lambda: phantom_baselines(study))
+    baselines = step(f"phantom --baselines --out {study}", lambda: phantom_baselines(study))
     step(
         f"build-graph {study / 'study.yaml'} --out {run}",
         lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),

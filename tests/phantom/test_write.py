@@ -87,9 +87,10 @@ def test_transform_leads_to_the_template(small):
 
 def test_mean_grey_does_not_give_the_areas_away(small):
     scores = phantom_baselines(small)
-    assert scores["mean_grey"]["seen"] < 0.12
-    assert scores["mean_grey"]["unseen"] < 0.12
-    assert scores["profile"]["seen"] > scores["mean_grey"]["seen"]
+    for side in ("seen", "unseen"):
+        # one or two sections of 12 areas: macro-F1 at chance scatters by about half of chance
+        assert scores["mean_grey"][side] < 2 * scores["chance"][side]
+    assert scores["profile"]["seen"] > 1.5 * scores["mean_grey"]["seen"]
 
 
 def test_baselines_want_a_phantom(tmp_path):

@@ -22,7 +22,7 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 bench: $(STAMP)
-	$(VENV)/bin/python -m benchmarks --quick
+	$(VENV)/bin/python -m benchmarks
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)

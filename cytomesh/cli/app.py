@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from typing import Annotated
 
 import typer
 
 from cytomesh import __version__
+from cytomesh.cli import (
+    build_graph,
+    classify,
+    contours,
+    demo,
+    embed,
+    parcellate,
+    phantom,
+    pretrain,
+    report,
+    study,
+)
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import set_quiet
 
@@ -38,12 +48,11 @@ def cytomesh(
     set_quiet(quiet)
 
 
-GROUPS = ("study", "contours")
-
-for _name in (*GROUPS, "phantom", "build_graph", "pretrain", "embed", "classify", "parcellate", "report", "demo"):
-    if importlib.util.find_spec(f"cytomesh.cli.{_name}"):
-        _module = importlib.import_module(f"cytomesh.cli.{_name}")
-        app.add_typer(_module.app, name=_name if _name in GROUPS else None)
+# Order of the help page. Modules that hold several commands are groups; the others are commands themselves.
+app.add_typer(study.app, name="study")
+app.add_typer(contours.app, name="contours")
+for _module in (phantom, build_graph, pretrain, embed, classify, parcellate, report, demo):
+    app.add_typer(_module.app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,25 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from cytomesh.core.random import derived_seed, generator
 from cytomesh.parcellate.affinity import edge_list, symmetric
-from cytomesh.parcellate.connect import join_fragments, merge_regions, pieces, split_regions, ward_labels
+from cytomesh.parcellate.connect import join_fragments, pieces, split_regions
+from cytomesh.parcellate.ward import ward_tree
 
 
 def ward_parcels(values: NDArray[np.float64], adjacency: sp.csr_matrix, k: int, min_nodes: int) -> NDArray[np.int64]:
-    """Ward's method along mesh edges, each component of the mesh on its own, k parcels in all."""
-    _, piece = connected_components(adjacency, directed=False)
-    sizes = np.bincount(piece)
-    labels = np.zeros(len(values), np.int64)
-    offset = 0
-    # Each component is cut finer than needed in proportion to its size; Ward's merging then decides over all of them.
-    for component, size in enumerate(sizes):
-        nodes = np.flatnonzero(piece == component)
-        share = min(k, size) if len(sizes) == 1 else min(size, max(1, 2 * k * size // len(values)))
-        if share > 1:
-            labels[nodes] = ward_labels(values[nodes], adjacency[nodes][:, nodes], int(share))
-        labels[nodes] += offset
-        offset = int(labels[nodes].max()) + 1
-    labels = join_fragments(labels, adjacency, min_nodes)
-    labels = merge_regions(labels, values, adjacency, k)
+    """Ward's method along mesh edges; parcels below `min_nodes` are dissolved and others halved in their place."""
+    labels = join_fragments(ward_tree(values, adjacency, stop_at=k).cut(k), adjacency, min_nodes)
     return split_regions(labels, values, adjacency, k, min_nodes)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import AgglomerativeClustering
 
 from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.affinity import edge_list, symmetric
+from cytomesh.parcellate.ward import ward_tree
 
 
 def check_count(k: int, adjacency: sp.csr_matrix, source: str) -> None:
@@ -82,39 +82,10 @@ def join_fragments(labels: NDArray[np.int64], weights: sp.csr_matrix, min_nodes:
 def merge_regions(
     labels: NDArray[np.int64], values: NDArray[np.float64], adjacency: sp.csr_matrix, k: int
 ) -> NDArray[np.int64]:
-    """Merge touching regions, cheapest by Ward's criterion first, until k are left (or none touch).
-
-    The cost of a merge is the growth of the within-region sum of squares, n_a n_b / (n_a + n_b) |m_a - m_b|^2
-    (Ward, Hierarchical grouping to optimize an objective function, 1963).
-    """
+    """Merge touching regions, cheapest by Ward's criterion first (see `ward.ward_tree`), until k or none are left."""
     count = np.bincount(labels).astype(np.float64)
     means = np.stack([np.bincount(labels, column) for column in values.T], axis=1) / count[:, None]
-    borders = _border_affinities(labels, adjacency)
-    target = np.arange(len(count))
-    version = np.zeros(len(count), np.int64)
-
-    def cost(a: int, b: int) -> float:
-        difference = means[a] - means[b]
-        return float(count[a] * count[b] / (count[a] + count[b]) * (difference @ difference))
-
-    queue = [(cost(a, b), a, b, 0, 0) for a in range(len(count)) for b in borders[a] if a < b]
-    heapq.heapify(queue)
-    left = len(count)
-    while left > k and queue:
-        _, a, b, version_a, version_b = heapq.heappop(queue)
-        if version[a] != version_a or version[b] != version_b:
-            continue
-        means[a] = (count[a] * means[a] + count[b] * means[b]) / (count[a] + count[b])
-        count[a] += count[b]
-        _absorb(borders, a, b)
-        target[b] = a
-        version[a] += 1
-        version[b] = -1
-        left -= 1
-        for other in borders[a]:
-            low, high = min(a, other), max(a, other)
-            heapq.heappush(queue, (cost(low, high), low, high, int(version[low]), int(version[high])))
-    return _consecutive(_follow(target)[labels])
+    return ward_tree(means, region_weights(labels, adjacency), count, stop_at=k).cut(k)[labels]
 
 
 def split_regions(
@@ -141,20 +112,15 @@ def split_regions(
     return labels
 
 
-def ward_labels(values: NDArray[np.float64], adjacency: sp.csr_matrix, k: int) -> NDArray[np.int64]:
-    """Cluster the nodes of a connected graph into k connected groups by Ward's method along its edges."""
-    model = AgglomerativeClustering(k, connectivity=adjacency, linkage="ward")
-    return np.asarray(model.fit_predict(values), np.int64)
-
-
 def _halves(values: NDArray[np.float64], adjacency: sp.csr_matrix, min_nodes: int) -> NDArray[np.int64]:
     """Cut a region in two, neither part below `min_nodes`; zeros where Ward's tree has no such cut."""
     n = len(values)
+    tree = ward_tree(values, adjacency)
     for n_parts in (2, 4, 8, 16, 32):
         if n < max(n_parts, 2 * min_nodes):
             break
         # Ward likes to cut off a few odd nodes: cut finer, dissolve what is too small, and merge again.
-        parts = join_fragments(ward_labels(values, adjacency, n_parts), adjacency, min_nodes)
+        parts = join_fragments(tree.cut(n_parts), adjacency, min_nodes)
         if parts.max() > 0:
             return merge_regions(parts, values, adjacency, 2)
     return np.zeros(n, np.int64)
@@ -164,13 +130,18 @@ def _scatter(values: NDArray[np.float64]) -> float:
     return float(np.sum((values - values.mean(axis=0)) ** 2))
 
 
-def _border_affinities(labels: NDArray[np.int64], weights: sp.csr_matrix) -> list[dict[int, float]]:
-    """Return, for each region, the regions it touches and the sum of weights along the border."""
-    n = int(labels.max()) + 1
-    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(n, len(labels)))
+def region_weights(labels: NDArray[np.int64], weights: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the (k, k) CSR sums of weights along the borders of k regions."""
+    k = int(labels.max()) + 1
+    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(k, len(labels)))
     table = sp.csr_matrix(member @ weights @ member.T)
     table.setdiag(0.0)
     table.eliminate_zeros()
+    return table
+
+
+def _border_affinities(labels: NDArray[np.int64], weights: sp.csr_matrix) -> list[dict[int, float]]:
+    table = region_weights(labels, weights)
     rows = np.split(np.arange(table.nnz), table.indptr[1:-1])
     return [dict(zip(table.indices[row].tolist(), table.data[row].tolist(), strict=True)) for row in rows]
 

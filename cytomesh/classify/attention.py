@@ -97,8 +97,8 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None
     ) -> Tensor:
-        values, source, target = (_array(t) for t in (x, to_source, to_target))
-        factors = np.ones((1, 1), values.dtype) if kept is None else _array(kept)
+        values, source, target = (as_array(t) for t in (x, to_source, to_target))
+        factors = np.ones((1, 1), values.dtype) if kept is None else as_array(kept)
         out = np.empty_like(values)
         weights = np.empty((edges.indices.size, values.shape[1]), values.dtype)
         over_rows(
@@ -112,7 +112,7 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, source, target, factors, weights = ctx.arrays
         edges = ctx.edges
-        upstream = _array(gradient)
+        upstream = as_array(gradient)
         scores = np.empty_like(weights)
         to_values, to_source, to_target = np.empty_like(values), np.empty_like(source), np.empty_like(target)
         over_rows(
@@ -145,14 +145,16 @@ class _Attend(torch.autograd.Function):
         return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """Return the values of a tensor on the CPU, contiguous, without its history."""
     return tensor.detach().contiguous().numpy()
 
 
-_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
+KERNEL_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
+"""Sums may be taken in any order; NaN and infinity stay what they are."""
 
 
-@numba.njit(**_OPTIONS)  # pragma: no cover
+@numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
 def _forward(start_row, stop_row, values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
     _, heads, channels = values.shape
     has_factors = factors.shape[0] == indices.shape[0]
@@ -179,7 +181,7 @@ def _forward(start_row, stop_row, values, source, target, indptr, indices, facto
                     out[i, h, c] += weight * values[j, h, c]
 
 
-@numba.njit(**_OPTIONS)  # pragma: no cover
+@numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
 def _backward_scores(  # type: ignore[no-untyped-def]
     start_row, stop_row, values, source, target, indptr, indices, factors, weights, upstream, scores, to_target
 ):
@@ -207,7 +209,7 @@ def _backward_scores(  # type: ignore[no-untyped-def]
             to_target[i, h] = total
 
 
-@numba.njit(**_OPTIONS)  # pragma: no cover
+@numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
 def _backward_sources(  # type: ignore[no-untyped-def]
     start_row, stop_row, upstream, indptr, indices, reverse, factors, weights, scores, to_values, to_source
 ):

@@ -124,33 +124,67 @@ class MlpModel(Config):
     """On the inputs."""
 
 
-class GatModel(Config):
-    """Graph attention over the mesh: input projection, residual attention layers, linear read-out."""
+class KnnModel(Config):
+    """Shares of the classes among the training nodes with the nearest inputs."""
 
-    kind: Literal["gat"]
+    kind: Literal["knn"]
+    neighbours: int = Field(default=15, ge=1)
+    """How many training nodes vote."""
+
+
+class PropagationModel(Config):
+    """Label propagation over the mesh, from training nodes and, elsewhere, from nearest neighbours in the inputs."""
+
+    kind: Literal["label_propagation"]
+    alpha: float = Field(default=0.9, gt=0, lt=1)
+    """Share of the neighbours against the start in every step."""
+    steps: int = Field(default=50, ge=1)
+    """Steps, i.e. how many hops a label may travel."""
+    neighbours: int = Field(default=15, ge=1)
+    """Training nodes that vote where a step starts without a label."""
+
+
+class _GraphModel(Config):
+    """Residual graph layers over the mesh: input projection, layers, linear read-out."""
+
     hidden: int = Field(default=64, ge=1)
-    """Width of all layers; divided between the heads."""
-    heads: int = Field(default=4, ge=1)
-    """Attention heads of each layer."""
+    """Width of all layers."""
     layers: int = Field(default=3, ge=1)
-    """Attention layers, i.e. how many hops a node sees beyond its inputs."""
+    """Graph layers, i.e. how many hops a node sees beyond its inputs."""
     jumping_knowledge: bool = False
     """Whether the read-out sees the outputs of all layers, side by side, instead of the last one's."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """On each layer's output."""
     input_dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the inputs."""
+
+
+class ConvolutionModel(_GraphModel):
+    """Fixed weights on the neighbours: GCN, or GraphSAGE with means."""
+
+    kind: Literal["gcn", "sage"]
+
+
+class AttentionModel(_GraphModel):
+    """Learnt weights on the neighbours: GAT, or GATv2."""
+
+    kind: Literal["gat", "gatv2"]
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer; the width is divided between them."""
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the attention weights."""
 
     @model_validator(mode="after")
-    def _divisible(self) -> GatModel:
+    def _divisible(self) -> AttentionModel:
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
         return self
 
 
-Model = Annotated[LogisticModel | LdaModel | MlpModel | GatModel, Field(discriminator="kind")]
+Model = Annotated[
+    LogisticModel | LdaModel | KnnModel | PropagationModel | MlpModel | ConvolutionModel | AttentionModel,
+    Field(discriminator="kind"),
+]
 Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit, Field(discriminator="kind")]
 
 
@@ -192,8 +226,8 @@ class ClassifyConfig(Config):
 
     inputs: InputsConfig = InputsConfig()
     """What the model sees of each node."""
-    model: Model = GatModel(kind="gat")
-    """`logistic`, `lda`, `mlp` or `gat`."""
+    model: Model = AttentionModel(kind="gat")
+    """`logistic`, `lda`, `knn`, `label_propagation`, `mlp`, `gcn`, `sage`, `gat` or `gatv2`."""
     split: Split = SectionSplit()
     """`section`, `hemisphere` or `brain`."""
     training: TrainingConfig = TrainingConfig()

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from cytomesh.classify.config import ClassifyConfig, LdaModel, LogisticModel
+from cytomesh.classify.config import ClassifyConfig, KnnModel, LdaModel, LogisticModel, PropagationModel
 from cytomesh.classify.context import Floats
 from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.neighbours import KnnClassifier, PropagationClassifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.errors import CheckpointError
@@ -43,6 +44,10 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
     model = settings.model
     if isinstance(model, LogisticModel | LdaModel):
         return LinearClassifier(model)
+    if isinstance(model, KnnModel):
+        return KnnClassifier(model, n_classes)
+    if isinstance(model, PropagationModel):
+        return PropagationClassifier(model, n_classes)
     return NeuralClassifier(model, settings.training, n_inputs, n_classes, device)
 
 

@@ -31,6 +31,7 @@ from cytomesh.core.run import is_finished, mark_finished, stage_directory
 from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
 
 EVALUATIONS = ("seen", "transfer", "unseen", "test")
+WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
 def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool = True) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _average(probabilities: Sequence[Floats]) -> Floats:
 
 
 def _seeds(settings: ClassifyConfig) -> list[int]:
-    is_seeded = settings.model.kind not in ("logistic", "lda")
+    is_seeded = settings.model.kind not in WITHOUT_CHANCE
     return [settings.seed + i for i in range(settings.n_seeds if is_seeded else 1)]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import GatModel, MlpModel, TrainingConfig
+from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, TrainingConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import make_network
@@ -35,7 +35,7 @@ class NeuralClassifier:
 
     def __init__(
         self,
-        settings: MlpModel | GatModel,
+        settings: MlpModel | AttentionModel | ConvolutionModel,
         training: TrainingConfig,
         n_inputs: int,
         n_classes: int,

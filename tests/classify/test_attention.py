@@ -4,7 +4,6 @@ import scipy.sparse as sp
 import torch
 
 from cytomesh.classify.attention import MeshEdges, attend, attend_by_edges
-from cytomesh.classify.networks import Attention
 
 
 @pytest.fixture
@@ -39,21 +38,3 @@ def test_rows_equal_edges_forward_and_gradient(edges, with_dropout):
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
     for ours, reference in zip(*results, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_equal_to_pyg_with_the_same_weights(edges):
-    from torch_geometric.nn import GATConv
-
-    torch.manual_seed(1)
-    reference = GATConv(7, 5, heads=3)
-    ours = Attention(7, 5, 3, dropout=0.0)
-    ours.load_state_dict(reference.state_dict())
-    results = []
-    for layer, graph in ((ours, edges), (reference, edges.edge_index(torch.device("cpu")))):
-        x = torch.randn(edges.indptr.size - 1, 7, generator=torch.Generator().manual_seed(2)).requires_grad_()
-        out = layer(x, graph)
-        (out**2).sum().backward()
-        results.append([out.detach(), x.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
-    for mine, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

@@ -1,18 +1,37 @@
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
-from cytomesh.classify.config import ClassifyConfig, LdaModel, MlpModel
-from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.models import load_state, make_classifier, save_state
-from cytomesh.classify.training import NeuralClassifier
+from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import CheckpointError
 
 
-def test_one_interface():
-    kinds = {"lda": (LdaModel(kind="lda"), LinearClassifier), "mlp": (MlpModel(kind="mlp"), NeuralClassifier)}
-    for model, kind in kinds.values():
-        assert isinstance(make_classifier(ClassifyConfig(model=model), 4, 3, torch.device("cpu")), kind)
+@pytest.fixture
+def blobs():
+    """Five clusters along a path of nodes, every other node for training."""
+    random = np.random.default_rng(0)
+    targets = np.repeat(np.arange(5), 40)
+    inputs = (6 * np.eye(5, 7)[targets] + random.normal(size=(200, 7))).astype(np.float32)
+    sides = np.where(np.arange(200) % 2, "test", "train")
+    adjacency = sp.diags([np.ones(199), np.ones(199)], [-1, 1], format="csr")
+    return NodeData(inputs, targets, sides, adjacency, np.array([200]), np.arange(1, 6, dtype=np.int32))
+
+
+@pytest.mark.parametrize("kind", ["logistic", "lda", "knn", "label_propagation", "mlp", "gcn", "sage", "gat", "gatv2"])
+def test_every_model_learns_and_comes_back(blobs, kind, tmp_path):
+    settings = ClassifyConfig.model_validate({"model": {"kind": kind}, "training": {"epochs": 40}})
+    model, again = (make_classifier(settings, 7, 5, torch.device("cpu")) for _ in range(2))
+    model.fit(blobs, 0)
+    probabilities = model.probabilities(blobs)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    on_test = blobs.evaluated("test")
+    assert (probabilities.argmax(axis=1) == blobs.targets)[on_test].mean() > 0.8
+    save_state(tmp_path / "model.safetensors", model.state())
+    again.load(load_state(tmp_path / "model.safetensors"))
+    np.testing.assert_allclose(again.probabilities(blobs), probabilities, atol=1e-6)
 
 
 def test_weights_on_disk(tmp_path):

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import GatModel, MlpModel
+from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, Model
 from cytomesh.classify.networks import make_network
 
 
@@ -15,10 +16,13 @@ def edges(synthetic):
     "settings",
     [
         MlpModel(kind="mlp", hidden=16),
-        GatModel(kind="gat", hidden=16, heads=2),
-        GatModel(kind="gat", hidden=16, heads=4, layers=5, jumping_knowledge=True),
+        AttentionModel(kind="gat", hidden=16, heads=2),
+        AttentionModel(kind="gat", hidden=16, heads=4, layers=5, jumping_knowledge=True),
+        AttentionModel(kind="gatv2", hidden=16, heads=2),
+        ConvolutionModel(kind="gcn", hidden=16),
+        ConvolutionModel(kind="sage", hidden=16),
     ],
-    ids=["mlp", "gat", "deep"],
+    ids=["mlp", "gat", "deep", "gatv2", "gcn", "sage"],
 )
 def test_shapes_and_every_weight_has_a_gradient(edges, settings):
     torch.manual_seed(0)
@@ -29,9 +33,11 @@ def test_shapes_and_every_weight_has_a_gradient(edges, settings):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+@pytest.mark.parametrize("kind", ["gat", "gatv2", "gcn", "sage"])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_layer_is_a_hop(edges, synthetic, layers):
-    network = make_network(GatModel(kind="gat", hidden=8, heads=2, layers=layers), 3, 2).eval()
+def test_a_layer_is_a_hop(edges, synthetic, layers, kind):
+    settings = TypeAdapter(Model).validate_python({"kind": kind, "hidden": 8, "layers": layers})
+    network = make_network(settings, 3, 2).eval()
     x = torch.randn(42, 3, requires_grad=True)
     network(x, edges)[0].sum().backward()
     reached = set(torch.nonzero(x.grad.abs().sum(1) > 0).flatten().tolist())

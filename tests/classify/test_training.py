@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh.classify.config import ClassifyConfig, GatModel, InputsConfig, MlpModel, TrainingConfig
+from cytomesh.classify.config import AttentionModel, ClassifyConfig, InputsConfig, MlpModel, TrainingConfig
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import assemble
 from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.graph.storage import load_graphs
 
-GAT = GatModel(kind="gat", hidden=16, heads=2)
+GAT = AttentionModel(kind="gat", hidden=16, heads=2)
 MLP = MlpModel(kind="mlp", hidden=16)
 SHORT = TrainingConfig(epochs=20, learning_rate=0.02, validate_every=5)
 CPU = torch.device("cpu")

@@ -1,0 +1,135 @@
+"""Graph layers: attention (GAT, GATv2) and convolution (GCN, GraphSAGE); parameters named and shaped as in PyG."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cytomesh.classify.attention import MeshEdges, attend
+from cytomesh.classify.attention_v2 import attend_v2
+from cytomesh.classify.context import Floats
+
+
+class Attention(nn.Module):
+    """One graph attention layer, PyG's `GATConv`, heads side by side.
+
+    Parameters
+    ----------
+    n_inputs : int
+    channels, heads : int
+        Width of a head, and how many; the output has channels * heads columns.
+    dropout : float
+        On the attention weights.
+    """
+
+    def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.channels, self.dropout = heads, channels, dropout
+        self.lin = nn.Linear(n_inputs, heads * channels, bias=False)
+        self.att_src = nn.Parameter(torch.empty(1, heads, channels))
+        self.att_dst = nn.Parameter(torch.empty(1, heads, channels))
+        self.bias = nn.Parameter(torch.zeros(heads * channels))
+        nn.init.xavier_uniform_(self.lin.weight)
+        for vector in (self.att_src, self.att_dst):
+            _glorot(vector)
+
+    def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
+        """Map (n, d) to (n, heads * channels)."""
+        x = self.lin(inputs).view(-1, self.heads, self.channels)
+        # a . (W x) = (a W) . x: a few columns instead of a pass over all channels
+        weight = self.lin.weight.view(self.heads, self.channels, -1)
+        to_source = nn.functional.linear(inputs, (self.att_src.view(self.heads, -1, 1) * weight).sum(1))
+        to_target = nn.functional.linear(inputs, (self.att_dst.view(self.heads, -1, 1) * weight).sum(1))
+        kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, x)
+        out = attend(x, to_source, to_target, edges, kept)
+        return out.reshape(-1, self.heads * self.channels) + self.bias
+
+
+class AttentionV2(nn.Module):
+    """One dynamic graph attention layer, PyG's `GATv2Conv`, heads side by side.
+
+    Parameters
+    ----------
+    n_inputs : int
+    channels, heads : int
+        Width of a head, and how many; the output has channels * heads columns.
+    dropout : float
+        On the attention weights.
+    """
+
+    def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.channels, self.dropout = heads, channels, dropout
+        self.lin_l = nn.Linear(n_inputs, heads * channels)
+        self.lin_r = nn.Linear(n_inputs, heads * channels)
+        self.att = nn.Parameter(torch.empty(1, heads, channels))
+        self.bias = nn.Parameter(torch.zeros(heads * channels))
+        for linear in (self.lin_l, self.lin_r):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        _glorot(self.att)
+
+    def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
+        """Map (n, d) to (n, heads * channels)."""
+        source, target = (linear(inputs).view(-1, self.heads, self.channels) for linear in (self.lin_l, self.lin_r))
+        kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, source)
+        out = attend_v2(source, target, self.att[0], edges, kept)
+        return out.reshape(-1, self.heads * self.channels) + self.bias
+
+
+class GraphConvolution(nn.Module):
+    """GCN, PyG's `GCNConv`: W (D^-1/2 (A + I) D^-1/2) x + b (Kipf and Welling 2017, eq. 2)."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.lin = nn.Linear(n_inputs, n_outputs, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+        nn.init.xavier_uniform_(self.lin.weight)
+
+    def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
+        """Map (n, d) to (n, n_outputs)."""
+        degree = np.diff(edges.indptr).astype(np.float32)
+        weights = 1 / np.sqrt(np.repeat(degree, np.diff(edges.indptr)) * degree[edges.indices])
+        return _weighted_sums(self.lin(inputs), edges, weights) + self.bias
+
+
+class MeanConvolution(nn.Module):
+    """GraphSAGE with means, PyG's `SAGEConv`: W_l mean_j x_j + W_r x_i + b over neighbours j (Hamilton et al. 2017)."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.lin_l = nn.Linear(n_inputs, n_outputs)
+        self.lin_r = nn.Linear(n_inputs, n_outputs, bias=False)
+
+    def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
+        """Map (n, d) to (n, n_outputs)."""
+        degree = np.diff(edges.indptr)
+        rows = np.repeat(np.arange(degree.size), degree)
+        # the edges hold each node's loop, which is no neighbour
+        weights = (edges.indices != rows) / np.maximum(np.repeat(degree, degree) - 1, 1)
+        return self.lin_l(_weighted_sums(inputs, edges, weights.astype(np.float32))) + self.lin_r(inputs)
+
+
+def _weighted_sums(x: Tensor, edges: MeshEdges, weights: Floats) -> Tensor:
+    pairs = edges.edge_index(x.device).flip(0)  # rows first
+    n = len(x)
+    values = torch.from_numpy(weights).to(x)
+    matrix = torch.sparse_coo_tensor(pairs, values, (n, n), is_coalesced=True, check_invariants=False)
+    return torch.sparse.mm(matrix, x)
+
+
+def _kept(edges: MeshEdges, heads: int, dropout: float, like: Tensor) -> Tensor | None:
+    """Return factors on the attention weights, (e, heads): 0 with probability `dropout`, else 1 / (1 - dropout)."""
+    if dropout == 0:
+        return None
+    drawn = torch.rand(edges.indices.size, heads, device=like.device)
+    return (drawn >= dropout).to(like.dtype).div_(1 - dropout)
+
+
+def _glorot(vectors: Tensor) -> None:
+    """Draw attention vectors, (1, heads, channels), as PyG does: Glorot's bound on the last two dimensions."""
+    bound = math.sqrt(6.0 / (vectors.shape[1] + vectors.shape[2]))
+    nn.init.uniform_(vectors, -bound, bound)

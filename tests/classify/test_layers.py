@@ -1,0 +1,53 @@
+import pytest
+import scipy.sparse as sp
+import torch
+
+from cytomesh.classify.attention import MeshEdges
+from cytomesh.classify.layers import Attention, AttentionV2, GraphConvolution, MeanConvolution
+
+N_INPUTS, CHANNELS, HEADS = 7, 5, 3
+
+
+@pytest.fixture
+def edges(synthetic):
+    ball = synthetic.sphere(1).adjacency()
+    return MeshEdges.from_adjacency(sp.block_diag([ball, sp.csr_matrix((2, 2)), ball], format="csr"))  # two isolated
+
+
+def without_loops(edge_index):
+    return edge_index[:, edge_index[0] != edge_index[1]]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["gat", "gatv2", "gcn", "sage"])
+def test_equal_to_pyg_with_the_same_weights(edges, kind):
+    from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, SAGEConv
+
+    torch.manual_seed(1)
+    ours, reference = {
+        "gat": lambda: (Attention(N_INPUTS, CHANNELS, HEADS, 0.0), GATConv(N_INPUTS, CHANNELS, HEADS)),
+        "gatv2": lambda: (AttentionV2(N_INPUTS, CHANNELS, HEADS, 0.0), GATv2Conv(N_INPUTS, CHANNELS, HEADS)),
+        "gcn": lambda: (GraphConvolution(N_INPUTS, CHANNELS), GCNConv(N_INPUTS, CHANNELS)),
+        "sage": lambda: (MeanConvolution(N_INPUTS, CHANNELS), SAGEConv(N_INPUTS, CHANNELS)),
+    }[kind]()
+    ours.load_state_dict(reference.state_dict())
+    results = []
+    for layer, graph in ((ours, edges), (reference, without_loops(edges.edge_index(torch.device("cpu"))))):
+        x = torch.randn(86, N_INPUTS, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        out = layer(x, graph)
+        (out**2).sum().backward()
+        results.append([out.detach(), x.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [Attention, AttentionV2])
+def test_dropout_on_attention_keeps_the_mean(edges, layer):
+    torch.manual_seed(0)
+    attention = layer(N_INPUTS, CHANNELS, HEADS, 0.5)
+    x = torch.randn(86, N_INPUTS)
+    drawn = torch.stack([attention(x, edges) for _ in range(400)]).detach()
+    assert (drawn[0] != drawn[1]).any()
+    expected = attention.eval()(x, edges).detach()
+    error = (drawn.mean(0) - expected).abs().mean()
+    assert error < 0.1 * expected.abs().mean() < (drawn[0] - expected).abs().mean()

@@ -71,17 +71,19 @@ def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], 
     """Describe what topology correction changed; a place is a connected group of voxels."""
     is_filled, is_cut = (state == 1) & ~is_inside, (state == 0) & is_inside
     labels, n_places = ndimage.label(is_filled | is_cut, NEIGHBOURHOOD)
-    index = np.arange(1, n_places + 1)
-    sizes = np.bincount(labels[labels > 0].ravel(), minlength=n_places + 1)[1:]
-    largest = index[np.argsort(-sizes, kind="stable")[:N_PLACES]]
-    centres = np.array(ndimage.center_of_mass(labels > 0, labels, largest)).reshape(-1, 3)
+    changed = np.flatnonzero(labels)
+    place = labels.reshape(-1)[changed] - 1
+    sizes = np.bincount(place, minlength=n_places)
+    indices = np.unravel_index(changed, labels.shape)
+    centres = np.column_stack([np.bincount(place, axis, n_places) for axis in indices]) / np.maximum(sizes, 1)[:, None]
+    largest = np.argsort(-sizes, kind="stable")[:N_PLACES]
     return {
         "euler_number_before": 2 * euler_number(is_inside),
         "voxels_filled": int(is_filled.sum()),
         "voxels_cut": int(is_cut.sum()),
         "n_places": int(n_places),
-        "places_mm": grid.world(centres).round(2).tolist(),
-        "places_voxels": sizes[largest - 1].tolist(),
+        "places_mm": grid.world(centres[largest]).round(2).tolist(),
+        "places_voxels": sizes[largest].tolist(),
     }
 
 
@@ -103,16 +105,17 @@ def grow_middle(
         Number of places that give way.
     """
     field = depth - np.float32(0.5)
+    is_inner = is_white.copy()
+    deform(is_inner, 0, -field, 0.0)
     n_places = 0
     for _ in range(4):
-        is_inner = is_white.copy()
-        deform(is_inner, 0, -field, 0.0)
         labels, n_labels = ndimage.label((is_inner == 0) & (field > 0), NEIGHBOURHOOD)
         n_places = max(n_places, int(n_labels))
         if not n_labels:
             break
         for place, window in enumerate(ndimage.find_objects(labels), start=1):
             _give_way(field, labels, place, window, voxel_mm)
+        deform(is_inner, 1, field, 0.0)
     make_consistent(field, is_inner)
     return field, is_inner, n_places
 

@@ -20,13 +20,26 @@ SAG = 0.2
 """Furthest that the middle of a new edge may be from the level, in units of the field: thin stalks keep short edges."""
 
 
-def twins(faces: NDArray[np.int64]) -> NDArray[np.int64]:
+@kernel
+def twins(faces):  # type: ignore[no-untyped-def]
     """Return (3 m,) the opposite half-edge of each half-edge of a closed, consistently oriented surface."""
-    n = int(faces.max()) + 1
-    start, end = faces.reshape(-1), faces[:, [1, 2, 0]].reshape(-1)
-    forward, backward = np.argsort(start * n + end, kind="stable"), np.argsort(end * n + start, kind="stable")
-    result = np.empty(faces.size, np.int64)
-    result[forward] = backward
+    n = faces.max() + 1
+    starts = np.zeros(n + 2, np.int64)
+    for f in range(len(faces)):
+        for c in range(3):
+            starts[faces[f, c] + 2] += 1
+    starts = np.cumsum(starts)
+    members = np.empty(3 * len(faces), np.int64)
+    for h in range(3 * len(faces)):
+        v = faces[h // 3, h % 3] + 1
+        members[starts[v]] = h
+        starts[v] += 1
+    result = np.empty(3 * len(faces), np.int64)
+    for h in range(3 * len(faces)):
+        u, v = faces[h // 3, h % 3], _end(faces, h)
+        for m in range(starts[v], starts[v + 1]):
+            if _end(faces, members[m]) == u:
+                result[h] = members[m]
     return result
 
 
@@ -104,8 +117,21 @@ def _keeps_normals(faces, points, ring, n, moved, place, skip0, skip1, old, new)
 
 @kernel
 def _fits(p, q, field, level, longest):  # type: ignore[no-untyped-def]
+    length2 = _length2(p, q)
+    if length2 >= longest * longest:
+        return False
+    if length2 < 1.0:  # within a voxel the level is nearly flat
+        return True
     middle = value(field, 0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]), 0.5 * (p[2] + q[2]))
-    return _length2(p, q) < longest * longest and abs(middle - level) < SAG
+    return abs(middle - level) < SAG
+
+
+@kernel
+def _ring_fits(faces, points, ring, n, place, field, level, longest):  # type: ignore[no-untyped-def]
+    for r in range(n):
+        if not _fits(place, points[_end(faces, ring[r])], field, level, longest):
+            return False
+    return True
 
 
 @kernel
@@ -141,12 +167,11 @@ def collapse_short(faces, twin, leaving, points, field, level, shortest, longest
             continue
         for c in range(3):
             place[c] = 0.5 * (points[u, c] + points[v, c])
-        is_good = abs(value(field, place[0], place[1], place[2]) - level) < SAG
-        for r in range(n_u):
-            is_good &= _fits(place, points[_end(faces, ring_u[r])], field, level, longest)
-        for r in range(n_v):
-            is_good &= _fits(place, points[_end(faces, ring_v[r])], field, level, longest)
-        if not is_good:
+        if abs(value(field, place[0], place[1], place[2]) - level) >= SAG:
+            continue
+        if not _ring_fits(faces, points, ring_u, n_u, place, field, level, longest):
+            continue
+        if not _ring_fits(faces, points, ring_v, n_v, place, field, level, longest):
             continue
         if not _keeps_normals(faces, points, ring_u, n_u, u, place, f0, f1, old, new):
             continue

@@ -77,7 +77,7 @@ class Stack:
     order : (n_planes,) int64
         Position of each plane in the sequence that was given.
     pial, white : list of (n_segments, 4) float64
-        Boundary segments (i0, j0, i1, j1) of each plane.
+        Boundary segments (i0, j0, i1, j1) of each plane, the inside on their left.
     """
 
     grid: Grid
@@ -207,15 +207,22 @@ def _stack_axes(contours: Sequence[PlaneContours]) -> NDArray[np.float64]:
 def _segments(
     region: shapely.MultiPolygon, to_world: NDArray[np.float64], axes: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    rings = [ring for part in region.geoms for ring in (part.exterior, *part.interiors) if not ring.is_empty]
-    if not rings:
-        return np.empty((0, 4))
     pieces = []
-    for ring in rings:
-        pixels = shapely.get_coordinates(ring)
-        flat = (pixels @ to_world[:, :2].T + to_world[:, 2]) @ axes[:, :2]
-        pieces.append(np.hstack([flat[:-1], flat[1:]]))
+    for part in region.geoms:
+        for turn, ring in [(1.0, part.exterior), *((-1.0, hole) for hole in part.interiors)]:
+            flat = (shapely.get_coordinates(ring) @ to_world[:, :2].T + to_world[:, 2]) @ axes[:, :2]
+            if turn * _twice_area(flat) < 0:
+                flat = flat[::-1]
+            pieces.append(np.hstack([flat[:-1], flat[1:]]))
+    if not pieces:
+        return np.empty((0, 4))
     return np.concatenate(pieces)
+
+
+def _twice_area(ring: NDArray[np.float64]) -> float:
+    """Twice the area of a closed (n, 2) ring, positive if it runs counter-clockwise."""
+    x, y = (ring - ring[0]).T
+    return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum())
 
 
 def _taper_ends(fields: NDArray[np.float32], is_empty: NDArray[np.bool_]) -> None:
@@ -236,28 +243,30 @@ def _taper_parts(fields: NDArray[np.float32], is_empty: NDArray[np.bool_], voxel
         labelled = [ndimage.label(sign * field > 0) for field in fields]
         for k in np.flatnonzero(~is_empty):
             labels, n_parts = labelled[k]
-            depth = ndimage.maximum(sign * fields[k], labels, np.arange(1, n_parts + 1))
+            windows = ndimage.find_objects(labels)
+            depth = [(sign * fields[k][w])[labels[w] == part].max() for part, w in enumerate(windows, start=1)]
             for neighbour in (k - 1, k + 1):
                 if not 0 <= neighbour < len(fields) or is_empty[neighbour]:
                     continue
-                met = np.unique(labels[labelled[neighbour][0] > 0])
-                for part in np.setdiff1d(np.arange(1, n_parts + 1), met):
-                    _taper(fields, int(k), int(neighbour), labels, int(part), sign, float(depth[part - 1]), voxel_mm)
+                is_met = np.bincount(labels[labelled[neighbour][0] > 0], minlength=n_parts + 1)[1:] > 0
+                for part in np.flatnonzero(~is_met):
+                    window, radius = windows[part], float(depth[part])
+                    _taper(fields, (int(k), int(neighbour)), labels, int(part) + 1, window, sign, radius, voxel_mm)
 
 
 def _taper(
     fields: NDArray[np.float32],
-    k: int,
-    neighbour: int,
+    planes: tuple[int, int],
     labels: NDArray[np.int32],
     part: int,
+    place: tuple[slice, ...],
     sign: np.float32,
     radius: float,
     voxel_mm: float,
 ) -> None:
-    places = np.nonzero(labels == part)
+    k, neighbour = planes
     reach = int(np.ceil(2 * radius / voxel_mm)) + 2
-    window = tuple(slice(max(int(p.min()) - reach, 0), int(p.max()) + reach + 1) for p in places)
+    window = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in place)
     is_other = (labels[window] > 0) & (labels[window] != part)
     here = sign * fields[k][window] - np.float32(2 * radius)
     there = sign * fields[neighbour][window]
@@ -292,25 +301,24 @@ def _squared_distance(segments, ni, nj):  # type: ignore[no-untyped-def]
                 if d < best[i, j]:
                     best[i, j] = d
                     owner[i, j] = s
-    for _ in range(2):
-        for direction in range(4):
-            si = 1 if direction & 1 else -1
-            sj = 1 if direction & 2 else -1
-            for a in range(ni):
-                i = a if si > 0 else ni - 1 - a
-                for b in range(nj):
-                    j = b if sj > 0 else nj - 1 - b
-                    for di, dj in ((-si, 0), (0, -sj), (-si, -sj), (-si, sj)):
-                        p, q = i + di, j + dj
-                        if p < 0 or q < 0 or p >= ni or q >= nj:
-                            continue
-                        s = owner[p, q]
-                        if s < 0 or s == owner[i, j]:
-                            continue
-                        d = _point_segment(segments, s, i, j)
-                        if d < best[i, j]:
-                            best[i, j] = d
-                            owner[i, j] = s
+    for direction in range(4):
+        si = 1 if direction & 1 else -1
+        sj = 1 if direction & 2 else -1
+        for a in range(ni):
+            i = a if si > 0 else ni - 1 - a
+            for b in range(nj):
+                j = b if sj > 0 else nj - 1 - b
+                for di, dj in ((-si, 0), (0, -sj), (-si, -sj), (-si, sj)):
+                    p, q = i + di, j + dj
+                    if p < 0 or q < 0 or p >= ni or q >= nj:
+                        continue
+                    s = owner[p, q]
+                    if s < 0 or s == owner[i, j]:
+                        continue
+                    d = _point_segment(segments, s, i, j)
+                    if d < best[i, j]:
+                        best[i, j] = d
+                        owner[i, j] = s
     return best
 
 

@@ -67,7 +67,10 @@ def solve_depth(
     flat = (white.reshape(-1), pial.reshape(-1), is_white.reshape(-1), is_pial.reshape(-1))
     neighbours, diagonal, right = _assemble(*flat[:3], ribbon, number, straight)
     del number
-    solution, n_iterations, residual = _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
+    guess = flat[1][ribbon] / (flat[1][ribbon] - flat[0][ribbon])  # the relative distance is near the solution
+    solution, n_iterations, residual = _conjugate_gradients(
+        neighbours, diagonal, right, guess, tolerance, max_iterations
+    )
     if not residual <= tolerance:
         raise SurfaceError(
             "depth field",
@@ -103,9 +106,9 @@ def _assemble(white, pial, is_white, ribbon, number, steps):  # type: ignore[no-
 
 
 @kernel
-def _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations):  # type: ignore[no-untyped-def]
+def _conjugate_gradients(neighbours, diagonal, right, start, tolerance, max_iterations):  # type: ignore[no-untyped-def]
     n = len(right)
-    x = np.full(n, np.float32(0.5))
+    x = start.copy()
     residual = np.empty(n, np.float32)
     direction = np.empty(n, np.float32)
     product = np.empty(n, np.float32)
@@ -120,9 +123,10 @@ def _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
         direction[u] = residual[u] / diagonal[u]
         rho += residual[u] * direction[u]
         norm += np.float64(right[u]) * right[u] / diagonal[u]
-    start = max(norm, 1e-30)
+    norm = max(norm, 1e-30)
     iteration = 0
-    while iteration < max_iterations and rho > tolerance * tolerance * start:
+    # half the tolerance: the recursion drifts in single precision
+    while iteration < max_iterations and rho > 0.25 * tolerance * tolerance * norm:
         curvature = 0.0
         for u in range(n):
             total = np.float64(diagonal[u]) * direction[u]
@@ -142,7 +146,7 @@ def _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
             direction[u] = residual[u] / diagonal[u] + beta * direction[u]
         rho = new_rho
         iteration += 1
-    # the recursion drifts in single precision: report what is really left
+    # report what is really left
     rho = 0.0
     for u in range(n):
         total = np.float64(diagonal[u]) * x[u]
@@ -150,7 +154,7 @@ def _conjugate_gradients(neighbours, diagonal, right, tolerance, max_iterations)
             if neighbours[u, b] >= 0:
                 total -= x[neighbours[u, b]]
         rho += (right[u] - total) ** 2 / diagonal[u]
-    return x, iteration, np.sqrt(rho / start)
+    return x, iteration, np.sqrt(rho / norm)
 
 
 @kernel

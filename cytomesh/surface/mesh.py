@@ -56,8 +56,9 @@ class Mesh:
     def edges(self) -> NDArray[np.int64]:
         """Unique undirected edges, (e, 2) int64, smaller index first, sorted."""
         pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-        codes = np.unique(pairs[:, 0] * self.n_vertices + pairs[:, 1])
-        return np.stack(np.divmod(codes, self.n_vertices), axis=1)
+        codes = np.sort(pairs[:, 0] * self.n_vertices + pairs[:, 1])
+        is_first = np.diff(codes, prepend=-1) > 0
+        return np.stack(np.divmod(codes[is_first], self.n_vertices), axis=1)
 
     @property
     def euler_number(self) -> int:
@@ -70,7 +71,9 @@ class Mesh:
         directed = self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
         codes = directed[:, 0] * self.n_vertices + directed[:, 1]
         reverse = directed[:, 1] * self.n_vertices + directed[:, 0]
-        return len(np.unique(codes)) == len(codes) and bool(np.array_equal(np.sort(codes), np.sort(reverse)))
+        codes.sort()
+        reverse.sort()
+        return bool((np.diff(codes) > 0).all()) and bool(np.array_equal(codes, reverse))
 
     def adjacency(self) -> sp.csr_matrix:
         """Vertex adjacency, (n, n) CSR of ones, symmetric, no diagonal."""

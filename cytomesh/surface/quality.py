@@ -50,8 +50,9 @@ def point_to_surface(points: NDArray[np.float64], mesh: Mesh) -> NDArray[np.floa
 
     The nearest vertex bounds the distance; every triangle whose bounding box is nearer than that is then examined.
     """
-    used = np.unique(mesh.faces)
-    bound, _ = cKDTree(mesh.vertices[used]).query(points)
+    is_used = np.zeros(mesh.n_vertices, bool)
+    is_used[mesh.faces] = True
+    bound, _ = cKDTree(mesh.vertices[is_used]).query(points)
     corners = mesh.vertices[mesh.faces]
     grid = _bin(corners)
     return np.asarray(_closest(np.ascontiguousarray(points, np.float64), bound, corners, *grid))
@@ -81,16 +82,14 @@ def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary
         Which contours to measure from. Sections without them give NaN.
     """
     result = np.full((len(contours), 2), np.nan)
-    points, owner = [], []
-    for n, plane in enumerate(contours):
+    points = []
+    for plane in contours:
         pixels = shapely.get_coordinates(getattr(plane, boundary))
         points.append(pixels @ plane.to_world[:, :2].T + plane.to_world[:, 2])
-        owner.append(np.full(len(pixels), n))
     distance = point_to_surface(np.concatenate(points), surface)
-    owners = np.concatenate(owner)
-    for n in np.unique(owners):
-        here = distance[owners == n]
-        result[n] = here.mean(), np.percentile(here, 95)
+    for n, here in enumerate(np.split(distance, np.cumsum([len(part) for part in points])[:-1])):
+        if len(here):
+            result[n] = here.mean(), np.percentile(here, 95)
     return result
 
 
@@ -113,17 +112,19 @@ def _bin(
 def _fill_cells(low, high, origin, size, shape):  # type: ignore[no-untyped-def]
     starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
     members = np.empty(0, np.int64)
+    a, b = np.empty(3, np.int64), np.empty(3, np.int64)
     for turn in range(2):
         if turn == 1:
             starts[1:] = np.cumsum(starts[1:])
             members = np.empty(starts[-1], np.int64)
             fill = starts[:-1].copy()
         for f in range(len(low)):
-            a = ((low[f] - origin) / size).astype(np.int64)
-            b = ((high[f] - origin) / size).astype(np.int64)
-            for i in range(a[0], min(b[0], shape[0] - 1) + 1):
-                for j in range(a[1], min(b[1], shape[1] - 1) + 1):
-                    for k in range(a[2], min(b[2], shape[2] - 1) + 1):
+            for c in range(3):
+                a[c] = int((low[f, c] - origin[c]) / size)
+                b[c] = min(int((high[f, c] - origin[c]) / size), shape[c] - 1)
+            for i in range(a[0], b[0] + 1):
+                for j in range(a[1], b[1] + 1):
+                    for k in range(a[2], b[2] + 1):
                         cell = (i * shape[1] + j) * shape[2] + k
                         if turn == 0:
                             starts[cell + 1] += 1
@@ -134,52 +135,51 @@ def _fill_cells(low, high, origin, size, shape):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@kernel
 def _point_triangle(p, t):  # type: ignore[no-untyped-def]
     """Squared distance from a point to a triangle (Ericson, Real-Time Collision Detection, 5.1.5)."""
-    a, b, c = t[0], t[1], t[2]
-    ab, ac, ap = b - a, c - a, p - a
-    d1, d2 = _dot(ab, ap), _dot(ac, ap)
-    bp = p - b
-    d3, d4 = _dot(ab, bp), _dot(ac, bp)
-    cp = p - c
-    d5, d6 = _dot(ab, cp), _dot(ac, cp)
+    ux, uy, uz = t[1, 0] - t[0, 0], t[1, 1] - t[0, 1], t[1, 2] - t[0, 2]
+    vx, vy, vz = t[2, 0] - t[0, 0], t[2, 1] - t[0, 1], t[2, 2] - t[0, 2]
+    x, y, z = p[0] - t[0, 0], p[1] - t[0, 1], p[2] - t[0, 2]
+    uu, uv, vv = ux * ux + uy * uy + uz * uz, ux * vx + uy * vy + uz * vz, vx * vx + vy * vy + vz * vz
+    d1, d2 = ux * x + uy * y + uz * z, vx * x + vy * y + vz * z
+    d3, d4 = d1 - uu, d2 - uv
+    d5, d6 = d1 - uv, d2 - vv
     va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    # the nearest point is corner 0 + a u + b v
     if d1 <= 0 and d2 <= 0:
-        q = a
+        a, b = 0.0, 0.0
     elif d3 >= 0 and d4 <= d3:
-        q = b
+        a, b = 1.0, 0.0
     elif d6 >= 0 and d5 <= d6:
-        q = c
+        a, b = 0.0, 1.0
     elif vc <= 0 and d1 >= 0 and d3 <= 0:
-        q = a + ab * (d1 / (d1 - d3))
+        a, b = d1 / (d1 - d3), 0.0
     elif vb <= 0 and d2 >= 0 and d6 <= 0:
-        q = a + ac * (d2 / (d2 - d6))
+        a, b = 0.0, d2 / (d2 - d6)
     elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
-        q = b + (c - b) * ((d4 - d3) / ((d4 - d3) + (d5 - d6)))
+        b = (d4 - d3) / ((d4 - d3) + (d5 - d6))
+        a = 1.0 - b
     else:
         total = va + vb + vc
-        q = a + ab * (vb / total) + ac * (vc / total)
-    e = p - q
-    return _dot(e, e)
+        a, b = vb / total, vc / total
+    x, y, z = x - a * ux - b * vx, y - a * uy - b * vy, z - a * uz - b * vz
+    return x * x + y * y + z * z
 
 
 @kernel
 def _closest(points, bound, corners, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
     result = np.empty(len(points))
+    a, b = np.empty(3, np.int64), np.empty(3, np.int64)
     for n in range(len(points)):
         p = points[n]
         reach = bound[n] * (1 + 1e-9) + 1e-12
         best = reach * reach
-        a = np.floor((p - reach - origin) / size).astype(np.int64)
-        b = np.floor((p + reach - origin) / size).astype(np.int64)
-        for i in range(max(a[0], 0), min(b[0], shape[0] - 1) + 1):
-            for j in range(max(a[1], 0), min(b[1], shape[1] - 1) + 1):
-                for k in range(max(a[2], 0), min(b[2], shape[2] - 1) + 1):
+        for c in range(3):
+            a[c] = max(int(np.floor((p[c] - reach - origin[c]) / size)), 0)
+            b[c] = min(int(np.floor((p[c] + reach - origin[c]) / size)), shape[c] - 1)
+        for i in range(a[0], b[0] + 1):
+            for j in range(a[1], b[1] + 1):
+                for k in range(a[2], b[2] + 1):
                     cell = (i * shape[1] + j) * shape[2] + k
                     for m in range(starts[cell], starts[cell + 1]):
                         d = _point_triangle(p, corners[members[m]])
@@ -243,6 +243,11 @@ def _crossing_pairs(corners, faces, wanted, origin, size, shape, starts, members
             low[f, c] = min(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
             high[f, c] = max(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
     for cell in range(len(starts) - 1):
+        is_wanted = False
+        for x in range(starts[cell], starts[cell + 1]):
+            is_wanted |= wanted[members[x]]
+        if not is_wanted:
+            continue
         for x in range(starts[cell], starts[cell + 1]):
             for y in range(x + 1, starts[cell + 1]):
                 f, g = members[x], members[y]

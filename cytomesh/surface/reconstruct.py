@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.progress import log
 from cytomesh.surface.config import SurfaceConfig
+from cytomesh.surface.contour_fit import fit_to_contours
 from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
 from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.fit import chord_shift
-from cytomesh.surface.implicit import Grid, PlaneContours, interpolate, plane_fields, stack_contours
+from cytomesh.surface.implicit import PlaneContours, Stack, interpolate, plane_fields, stack_contours
 from cytomesh.surface.laplace import solve_depth
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import contour_distances, self_intersections
@@ -107,7 +108,7 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         vertices, faces = resample(vertices, faces, field, 0.0, edge_length)
         del field
     with clock("field lines"):
-        surfaces = _field_lines(Mesh(vertices, faces), depth.values, (pial, white), stack.grid, report)
+        surfaces = _field_lines(Mesh(vertices, faces), depth.values, (pial, white), stack, settings, report)
         del white, pial
     with clock("checks"):
         for name in ("white", "pial"):
@@ -131,14 +132,20 @@ def _field_lines(
     middle: Mesh,
     values: NDArray[np.float32],
     boundaries: tuple[NDArray[np.float32], NDArray[np.float32]],
-    grid: Grid,
+    stack: Stack,
+    settings: SurfaceConfig,
     report: dict[str, Any],
 ) -> CorticalSurfaces:
+    """Follow the field to both boundaries, then draw these onto the contours."""
+    grid, least = stack.grid, 0.5 * settings.min_thickness_mm / settings.voxel_mm
     longest = LONGEST_LINE_MM / grid.voxel_mm
     meshes, total, unfinished = {}, np.zeros(middle.n_vertices), {}
-    for name, level, field in zip(("pial", "white"), (0.0, 1.0), boundaries, strict=True):
+    sides = (("pial", 0.0, stack.pial), ("white", 1.0, stack.white))
+    for (name, level, segments), field in zip(sides, boundaries, strict=True):
         paths, lengths, reached = trace(values, middle.vertices, level, longest)
-        paths[:, -1] += chord_shift(Mesh(paths[:, -1], middle.faces), field)
+        end = Mesh(paths[:, -1], middle.faces)
+        end = Mesh(end.vertices + chord_shift(end, field), middle.faces)
+        paths[:, -1] = _keep_apart(paths, fit_to_contours(end, stack.heights, segments), least)
         total += lengths * grid.voxel_mm
         unfinished[name] = int((~reached).sum())
         shape = paths.shape
@@ -182,6 +189,14 @@ def _separate(
         has_moved[vertices] = True
         among = np.asarray(has_moved[both.faces].any(axis=1))
     return Mesh(ends[0], middle.faces), Mesh(ends[1], middle.faces), history
+
+
+def _keep_apart(paths: NDArray[np.float64], ends: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """Return the ends, at least so far from the midsurface along the line that led to them."""
+    direction = paths[:, -1] - paths[:, 0]
+    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
+    reached = np.einsum("ij,ij->i", ends - paths[:, 0], direction)
+    return np.asarray(ends + np.maximum(least - reached, 0.0)[:, None] * direction)
 
 
 def _along(paths: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:

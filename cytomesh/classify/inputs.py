@@ -82,9 +82,7 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Floats:
             )
         return np.asarray(graph.pmap.toarray(), np.float32)
     if name == "coordinates":
-        # Mirrored, so that +x is lateral in both hemispheres and what is learnt on one holds on the other.
-        mirror = np.array([-1.0 if graph.hemisphere == "L" else 1.0, 1.0, 1.0])
-        values = graph.reference * mirror
+        values = mirrored_reference(graph)
     else:
         column = MORPHOLOGY[name]
         if column not in graph.nodes:
@@ -97,6 +95,11 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Floats:
         found = f"NaN or infinite values at {int(bad.sum())} linked nodes"
         raise FeatureError(graph.name, f"{name}, node {int(np.argmax(bad))}", found=found, expected="finite values")
     return np.asarray(values, np.float32)
+
+
+def mirrored_reference(graph: CortexGraph) -> NDArray[np.float64]:
+    """Return reference positions, (n, 3) mm, +x lateral in both hemispheres: what one learns, the other can use."""
+    return graph.reference * np.array([-1.0 if graph.hemisphere == "L" else 1.0, 1.0, 1.0])
 
 
 def prepare_inputs(

@@ -40,9 +40,27 @@ def macro_f1(targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes
 
 def expected_calibration_error(confidence: NDArray[np.floating[Any]], is_right: NDArray[np.bool_]) -> float:
     """ECE: |accuracy - mean confidence| in 15 equal bins of confidence, weighted by nodes (Guo et al. 2017, eq. 3)."""
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gap = np.bincount(bins, is_right - confidence.astype(np.float64), ECE_BINS)
+    gap = np.bincount(_bins(confidence), is_right - confidence.astype(np.float64), ECE_BINS)
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def reliability(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> list[dict[str, float]]:
+    """Confidence against accuracy: one row for each bin of the ECE that holds nodes."""
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == targets
+    bins = _bins(confidence)
+    return [
+        {
+            "confidence": float(confidence[bins == i].mean()),
+            "accuracy": float(is_right[bins == i].mean()),
+            "n_nodes": int((bins == i).sum()),
+        }
+        for i in np.unique(bins)
+    ]
+
+
+def _bins(confidence: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    return np.minimum((confidence * ECE_BINS).astype(np.int64), ECE_BINS - 1)
 
 
 def scores(
@@ -86,7 +104,15 @@ def scores(
 def tables(
     targets: NDArray[np.int64], probabilities: NDArray[np.float32], hops: NDArray[np.float64], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Per-class table, confusion matrix (rows: true) and share of nodes by error distance in hops ("0" is right)."""
+    """All scores that are more than one number.
+
+    Returns
+    -------
+    dict
+        per_class; confusion (rows: true); by error distance in hops on the area adjacency graph ("0" is right):
+        error_distance, the share of nodes, and margin, their mean logit margin (best minus second; the softmax
+        leaves differences of logits as they are, so it is taken from the probabilities).
+    """
     n_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(targets, predicted, n_classes)
@@ -95,11 +121,14 @@ def tables(
         {"area": name, **{key: float(values[i]) for key, values in columns.items()}} for i, name in enumerate(names)
     ]
     distance = hops[targets, predicted]
-    values, counts = np.unique(distance[np.isfinite(distance)], return_counts=True)
-    shares = {str(int(hop)): float(count / len(targets)) for hop, count in zip(values, counts, strict=True)}
-    if (~np.isfinite(distance)).any():
-        shares["unconnected"] = float((~np.isfinite(distance)).mean())
-    return {"per_class": rows, "confusion": confusion, "error_distance": shares}
+    best, second = -np.partition(-probabilities.astype(np.float64), 1, axis=1)[:, :2].T
+    logit_margin = np.log(best) - np.log(np.maximum(second, np.finfo(np.float32).tiny))
+    shares, margins = {}, {}
+    for hop in np.unique(distance):
+        here = distance == hop
+        name = str(int(hop)) if np.isfinite(hop) else "unconnected"
+        shares[name], margins[name] = float(here.mean()), float(logit_margin[here].mean())
+    return {"per_class": rows, "confusion": confusion, "error_distance": shares, "margin": margins}
 
 
 def mean_and_sd(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cytomesh.classify.areas import area_adjacency, hop_distances
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.context import Floats
+from cytomesh.classify.evaluation import evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
-from cytomesh.classify.metrics import macro_f1, mean_and_sd, scores, tables
+from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
 from cytomesh.classify.nulls import load_spheres, spin_null
@@ -24,13 +24,11 @@ from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.splits import make_split
 from cytomesh.core.config import write_config
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import SplitError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.run import is_finished, mark_finished, stage_directory
 from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
 
-EVALUATIONS = ("seen", "transfer", "unseen", "test")
 WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
@@ -55,7 +53,7 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
         fits = [fit_seed(folder, data, settings, seed, key, resume, ranks.device) for seed in _seeds(settings)]
-        metrics = evaluate(data, [probabilities for probabilities, _ in fits], _names(data, graphs[0]), settings)
+        metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
         averaged = _average([probabilities for probabilities, _ in fits])
         for graph, part in zip(graphs, data.graphs(averaged), strict=True):
             write_predictions(folder, graph, prediction_table(graph, part, data.classes), graph.labels)
@@ -95,42 +93,6 @@ def fit_seed(
     mark_finished(marker, key)
     log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
     return probabilities, curve
-
-
-def evaluate(
-    data: NodeData, probabilities: Sequence[NDArray[np.float32]], names: Sequence[str], settings: ClassifyConfig
-) -> dict[str, Any]:
-    """Score every evaluation side: per seed, mean and SD, and the average of the seeds' probabilities (`ensemble`)."""
-    adjacency = area_adjacency(data)
-    hops = hop_distances(adjacency)
-    splits: dict[str, Any] = {}
-    for side in EVALUATIONS:
-        rows = np.flatnonzero(data.evaluated(side))
-        if not rows.size:
-            if (data.sides == side).any():
-                raise SplitError(
-                    "split", side, found="no node of a trained area", expected="areas of the training side"
-                )
-            continue
-        targets = data.targets[rows]
-        records = [scores(targets, p[rows], hops) for p in probabilities]
-        averaged = _average([p[rows] for p in probabilities])
-        means, deviations = mean_and_sd(records)
-        splits[side] = {
-            "n_nodes": int(rows.size),
-            "n_classes": int(np.unique(targets).size),
-            "seeds": [{"seed": seed, **record} for seed, record in zip(_seeds(settings), records, strict=True)],
-            "mean": means,
-            "sd": deviations,
-            "ensemble": {**scores(targets, averaged, hops), **tables(targets, averaged, hops, names)},
-        }
-    counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
-    classes = [
-        {"label": int(label), "area": area, "n_train": int(n)}
-        for label, area, n in zip(data.classes, names, counts, strict=True)
-    ]
-    pairs = [[names[i], names[j]] for i, j in adjacency.edges]
-    return {"splits": splits, "classes": classes, "area_adjacency": pairs}
 
 
 def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:

@@ -58,3 +58,20 @@ def test_mean_and_sd():
     means, deviations = metrics.mean_and_sd([{"f": 1.0}, {"f": 2.0}, {"f": 3.0}])
     assert (means["f"], deviations["f"]) == (2.0, 1.0)
     assert metrics.mean_and_sd([{"f": 1.0}])[1]["f"] == 0.0
+
+
+def test_reliability_sums_to_the_calibration_error(problem):
+    targets, probabilities = problem
+    table = metrics.reliability(probabilities, targets)
+    assert sum(row["n_nodes"] for row in table) == 400
+    ece = sum(row["n_nodes"] * abs(row["accuracy"] - row["confidence"]) for row in table) / 400
+    right = probabilities.argmax(axis=1) == targets
+    assert ece == pytest.approx(metrics.expected_calibration_error(probabilities.max(axis=1), right), rel=1e-5)
+
+
+def test_margins_are_those_of_the_logits():
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 0.5, 4.0]])
+    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    hops = np.abs(np.subtract.outer(np.arange(3), np.arange(3))).astype(float)
+    margin = metrics.tables(np.array([0, 0]), probabilities, hops, ["a", "b", "c"])["margin"]
+    assert margin == {"0": pytest.approx(2.0, rel=1e-5), "2": pytest.approx(3.5, rel=1e-5)}

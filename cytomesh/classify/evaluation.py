@@ -1,0 +1,195 @@
+"""Evaluation of trained models, side by side of a split: scores, tables, distances, bins, intervals, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.classify.areas import area_adjacency, hop_distances
+from cytomesh.classify.config import MORPHOLOGY, KnnModel
+from cytomesh.classify.context import Floats
+from cytomesh.classify.distances import distances_to_areas
+from cytomesh.classify.inputs import mirrored_reference
+from cytomesh.classify.metrics import macro_f1, mean_and_sd, reliability, scores, tables
+from cytomesh.classify.neighbours import KnnClassifier
+from cytomesh.classify.nodes import NodeData
+from cytomesh.core.errors import SplitError
+from cytomesh.core.random import generator
+from cytomesh.graph.storage import CortexGraph
+
+EVALUATIONS = ("seen", "transfer", "unseen", "test")
+BOOTSTRAPS = 500
+N_BINS = 5
+NEAREST_POSITIONS = 15
+
+
+def evaluate(
+    data: NodeData, graphs: Sequence[CortexGraph], probabilities: Sequence[Floats], names: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """Score every evaluation side.
+
+    Parameters
+    ----------
+    probabilities : sequence of (n, k) float32
+        One array a training (seed).
+    names : sequence of str
+        Area of each class.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        `splits`: by side, scores of each training, their mean and SD, and under `ensemble` those of the averaged
+        probabilities with all tables; `classes` and `area_adjacency`.
+
+    Raises
+    ------
+    SplitError
+        If no node of a side belongs to a trained area.
+    """
+    adjacency = area_adjacency(data)
+    hops = hop_distances(adjacency)
+    averaged = np.asarray(np.mean(probabilities, axis=0), np.float32)
+    baselines = baseline_predictions(data, graphs)
+    splits: dict[str, Any] = {}
+    for side in EVALUATIONS:
+        rows = np.flatnonzero(data.evaluated(side))
+        if not rows.size:
+            if (data.sides == side).any():
+                raise SplitError(
+                    "split", side, found="no node of a trained area", expected="areas of the training side"
+                )
+            continue
+        targets, predicted = data.targets[rows], averaged[rows].argmax(axis=1)
+        records = [scores(targets, p[rows], hops) for p in probabilities]
+        means, deviations = mean_and_sd(records)
+        splits[side] = {
+            "n_nodes": int(rows.size),
+            "n_classes": int(np.unique(targets).size),
+            "seeds": [{"seed": seed + i, **record} for i, record in enumerate(records)],
+            "mean": means,
+            "sd": deviations,
+            "ensemble": {
+                **scores(targets, averaged[rows], hops),
+                **tables(targets, averaged[rows], hops, names),
+                "reliability": reliability(averaged[rows], targets),
+                "error_mm": _error_mm(data, graphs, averaged, side),
+                "bins": _bins(graphs, rows, targets, predicted, len(names)),
+                "interval": section_interval(_sections(graphs)[rows], targets, predicted, len(names), seed),
+            },
+            "baselines": {name: macro_f1(targets, p[rows], len(names)) for name, p in baselines.items()},
+        }
+    counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
+    classes = [
+        {"label": int(label), "area": area, "n_train": int(n)}
+        for label, area, n in zip(data.classes, names, counts, strict=True)
+    ]
+    pairs = [[names[i], names[j]] for i, j in adjacency.edges]
+    return {"splits": splits, "classes": classes, "area_adjacency": pairs}
+
+
+def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[str, NDArray[np.int64]]:
+    """Return what coordinates alone (nearest training nodes) and probability maps alone (most probable area) say.
+
+    Both know nothing of the tissue: what a model adds is above them.
+    """
+    positions = np.concatenate([mirrored_reference(graph) for graph in graphs]).astype(np.float32)
+    nearest = KnnClassifier(KnnModel(kind="knn", neighbours=NEAREST_POSITIONS), data.classes.size)
+    placed = NodeData(positions, data.targets, data.sides, data.adjacency, data.sizes, data.classes)
+    nearest.fit(placed, 0)
+    result = {"coordinates": nearest.probabilities(placed).argmax(axis=1)}
+    maps = [graph.pmap for graph in graphs]
+    if all(pmap is not None for pmap in maps):
+        columns = np.searchsorted(np.array(graphs[0].labels.indices), data.classes)
+        result["probability maps"] = np.concatenate(
+            [pmap[:, columns].toarray().argmax(axis=1) for pmap in maps if pmap is not None]
+        )
+    return result
+
+
+def section_interval(
+    sections: NDArray[np.int64], targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, seed: int
+) -> dict[str, float] | None:
+    """95 % percentile interval of macro-F1 over resampled sections; None with fewer than two sections.
+
+    Nodes of one section share its staining, cut and annotator: sections, not nodes, are drawn with replacement.
+    """
+    known, position = np.unique(sections, return_inverse=True)
+    if known.size < 2 or known[0] < 0:
+        return None
+    k = n_classes
+    cells = np.bincount((position * k + targets) * k + predicted, minlength=known.size * k * k)
+    confusions = cells.reshape(known.size, k * k).astype(np.float64)
+    draws = generator(seed, "bootstrap over sections").multinomial(
+        known.size, np.full(known.size, 1 / known.size), BOOTSTRAPS
+    )
+    confusion = (draws @ confusions).reshape(-1, k, k)
+    hits, support = np.einsum("bii->bi", confusion), confusion.sum(axis=2)
+    f1 = 2 * hits / np.maximum(support + confusion.sum(axis=1), 1)
+    values = np.nanmean(np.where(support > 0, f1, np.nan), axis=1)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return {"low": float(low), "high": float(high), "n_sections": int(known.size)}
+
+
+def _sections(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:
+    """Return one number a section of a brain, for all nodes; -1 without."""
+    brains = {name: i for i, name in enumerate(sorted({graph.brain for graph in graphs}))}
+    widest = 1 + max(int(graph.section.max()) for graph in graphs)
+    numbers = [
+        np.where(graph.section < 0, -1, brains[graph.brain] * widest + graph.section.astype(np.int64))
+        for graph in graphs
+    ]
+    return np.concatenate(numbers)
+
+
+def _error_mm(
+    data: NodeData, graphs: Sequence[CortexGraph], probabilities: Floats, side: str
+) -> dict[str, float] | None:
+    """Geodesic distance of wrongly named nodes to the nearest labelled node of the area they were given, mm."""
+    wrong = data.evaluated(side) & (probabilities.argmax(axis=1) != data.targets)
+    found: list[NDArray[np.float64]] = []
+    parts = zip(
+        graphs, data.graphs(wrong), data.graphs(data.targets), data.graphs(probabilities.argmax(axis=1)), strict=True
+    )
+    for graph, mask, targets, predicted in parts:
+        if mask.any():
+            found.append(distances_to_areas(graph.mesh, targets, np.flatnonzero(mask), predicted[mask]))
+    distances = np.concatenate(found) if found else np.zeros(0)
+    distances = distances[np.isfinite(distances)]
+    if not distances.size:
+        return None
+    quartiles = np.percentile(distances, [25, 50, 75])
+    return {"mean": float(distances.mean()), **dict(zip(("q25", "median", "q75"), map(float, quartiles), strict=True))}
+
+
+def _bins(
+    graphs: Sequence[CortexGraph],
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    n_classes: int,
+) -> dict[str, list[dict[str, float]]]:
+    """Scores in fifths of obliqueness, link distance and thickness, where the graphs know them."""
+    result: dict[str, list[dict[str, float]]] = {}
+    for name in ("obliqueness", "distance", "thickness"):
+        values = np.concatenate([graph.nodes.stack([MORPHOLOGY[name]])[:, 0] for graph in graphs])[rows]
+        values = np.abs(values) if name == "distance" else values
+        if not np.isfinite(values).all():
+            continue
+        edges = np.unique(np.percentile(values, np.linspace(0, 100, N_BINS + 1)))
+        index = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
+        result[name] = [
+            {
+                "low": float(values[index == i].min()),
+                "high": float(values[index == i].max()),
+                "n_nodes": int((index == i).sum()),
+                "accuracy": float((targets == predicted)[index == i].mean()),
+                "macro_f1": macro_f1(targets[index == i], predicted[index == i], n_classes),
+            }
+            for i in np.unique(index)
+        ]
+    return result

@@ -17,8 +17,10 @@ class PatchBatch:
     ----------
     node : (n,) int64
         Number of the node among all nodes of the run; two views of one patch share it.
-    position : (n, 3) float32 or float64
-        Position in reference space, mm.
+    position, normal : (n, 3) float32 or float64
+        Position in reference space, mm, and the unit normal of the cortex there.
+    vertex : (n,) int64
+        Nearest vertex of the reference midsurface; -1 where none is needed.
     section, brain : (n,) int64
         Number of the section and of the brain, unique over the run.
     area : (n,) int64
@@ -29,6 +31,8 @@ class PatchBatch:
 
     node: Tensor
     position: Tensor
+    normal: Tensor
+    vertex: Tensor
     section: Tensor
     brain: Tensor
     area: Tensor

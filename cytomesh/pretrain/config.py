@@ -65,10 +65,18 @@ class _ObjectiveConfig(Config):
 
 
 class SpatialNCEConfig(_ObjectiveConfig):
-    """Patches are alike if they lie close together in reference space."""
+    """Patches are alike if they lie close together in the cortex."""
 
+    distance: Literal["euclidean", "geodesic"] = "euclidean"
+    """Straight through the reference space, or along the midsurface of its template (the study's `space.template`)."""
+    mirrored: bool = False
+    """Compare hemispheres: right ones are mirrored (x -> -x in reference space) onto the left template."""
+    normal_factor: PositiveFloat = 1.0
+    """Euclidean: how much more distance along the cortical normal counts than distance within the cortex."""
     sigma_mm: PositiveFloat = 3.0
     """Width of the kernel, mm."""
+    sigma_end_mm: PositiveFloat | None = None
+    """Width at the last step, if another: it changes by the same factor from step to step."""
     kernel: Kernel = "gaussian"
     """Shape of the kernel: gaussian, exponential, radius or inverse."""
     reach_mm: PositiveFloat = 9.0
@@ -179,6 +187,9 @@ class PretrainConfig(Config):
 
     @model_validator(mode="after")
     def _agrees(self) -> PretrainConfig:
+        spatial = self.objectives.spatial_nce
+        if spatial and spatial.distance == "geodesic" and spatial.normal_factor != 1.0:
+            raise ValueError("objectives.spatial_nce.normal_factor has no meaning for distances along the surface")
         if not any(getattr(self.objectives, name) for name in ObjectivesConfig.model_fields):
             raise ValueError(f"objectives: none given, choose of {', '.join(ObjectivesConfig.model_fields)}")
         if self.objectives.simclr and self.views != 2:

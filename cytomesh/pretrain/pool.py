@@ -16,6 +16,19 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
+from cytomesh.surface.mesh import Mesh
+
+COLUMNS = (
+    "position",
+    "normal",
+    "is_right",
+    "vertex",
+    "area_mm2",
+    "section",
+    "brain",
+    "annotation",
+    "held_out",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +61,20 @@ class PatchPool:
 
     Parameters
     ----------
-    position : (n, 3) float64
-        Reference space, mm.
+    position, normal : (n, 3) float64
+        Reference space, mm, and the unit normal of the cortex; those of right hemispheres are mirrored if so wanted.
+    is_right : (n,) bool
+        Whether a patch lies in a right hemisphere that was not mirrored.
+    vertex : (n,) int64
+        Nearest vertex of the reference midsurface (see `template`); -1 until `place_on_template`.
     area_mm2 : (n,) float64
         Cortex that a node stands for.
     section, brain : (n,) int64
         Numbers, unique over the pool.
     annotation : (n,) int64
         Areas on training sections of training brains, 0 elsewhere: no label of a test section takes part in training.
+    held_out : (n,) int64
+        Areas on validation sections of training brains, 0 elsewhere: what monitoring is scored on.
     probability : (n, n_areas) CSR float32
         Area probabilities; no columns without an atlas.
     sections : tuple of SectionPatches
@@ -63,10 +82,14 @@ class PatchPool:
     """
 
     position: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    is_right: NDArray[np.bool_]
+    vertex: NDArray[np.int64]
     area_mm2: NDArray[np.float64]
     section: NDArray[np.int64]
     brain: NDArray[np.int64]
     annotation: NDArray[np.int64]
+    held_out: NDArray[np.int64]
     probability: sp.csr_matrix
     sections: tuple[SectionPatches, ...]
 
@@ -78,6 +101,8 @@ class PatchPool:
         return PatchBatch(
             node=torch.from_numpy(rows),
             position=torch.from_numpy(self.position[rows].astype(np.float32)),
+            normal=torch.from_numpy(self.normal[rows].astype(np.float32)),
+            vertex=torch.from_numpy(self.vertex[rows]),
             section=torch.from_numpy(self.section[rows]),
             brain=torch.from_numpy(self.brain[rows]),
             area=torch.from_numpy(self.annotation[rows]),
@@ -85,8 +110,15 @@ class PatchPool:
         )
 
 
-def build_pool(study: Study, graphs: Sequence[CortexGraph], roles: Sequence[str]) -> PatchPool:
+def build_pool(
+    study: Study, graphs: Sequence[CortexGraph], roles: Sequence[str], *, mirrored: bool = False
+) -> PatchPool:
     """Collect the linked nodes of the brains with the given roles.
+
+    Parameters
+    ----------
+    mirrored : bool
+        Mirror right hemispheres at the plane x = 0 of the reference space, onto the left.
 
     Raises
     ------
@@ -120,26 +152,33 @@ def build_pool(study: Study, graphs: Sequence[CortexGraph], roles: Sequence[str]
                 sections.append(own)
             else:
                 sections[number] = _join(sections[number], own)
-        may_use_labels = (graph.brain_role == "train") & (graph.section_role == "train")
+        is_train = graph.brain_role == "train"
+        labels = {
+            role: np.where(is_train & (graph.section_role == role), graph.annotation, 0).astype(np.int64)[linked]
+            for role in ("train", "val")
+        }
+        is_right = graph.hemisphere == "R"
+        side = np.array([-1.0 if mirrored and is_right else 1.0, 1.0, 1.0])
+        normals = Mesh(graph.reference, graph.mesh.faces).vertex_normals
         pmap = graph.pmap if graph.pmap is not None else sp.csr_matrix((graph.n_nodes, 0), dtype=np.float32)
         parts.append(
             PatchPool(
-                position=graph.reference[linked],
+                position=graph.reference[linked] * side,
+                normal=normals[linked] * side,
+                is_right=np.full(len(linked), is_right and not mirrored),
+                vertex=np.full(len(linked), -1),
                 area_mm2=np.asarray(graph.nodes["area_mm2"], np.float64)[linked],
                 section=section,
                 brain=np.full(len(linked), brains[graph.brain], np.int64),
-                annotation=np.where(may_use_labels, graph.annotation, 0).astype(np.int64)[linked],
+                annotation=labels["train"],
+                held_out=labels["val"],
                 probability=pmap[linked],
                 sections=(),
             )
         )
         start += len(linked)
     return PatchPool(
-        position=np.concatenate([part.position for part in parts]),
-        area_mm2=np.concatenate([part.area_mm2 for part in parts]),
-        section=np.concatenate([part.section for part in parts]),
-        brain=np.concatenate([part.brain for part in parts]),
-        annotation=np.concatenate([part.annotation for part in parts]),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS},
         probability=sp.csr_matrix(sp.vstack([part.probability for part in parts])),
         sections=tuple(sections),
     )

@@ -16,6 +16,7 @@ from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import derived_seed
 from cytomesh.core.run import is_finished, mark_finished, read_study_path, stage_directory
+from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.pretrain.checkpoints import clear_checkpoints, load_last
 from cytomesh.pretrain.config import PretrainConfig
@@ -25,6 +26,7 @@ from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
 from cytomesh.study.study import Study, open_study
 
@@ -56,17 +58,26 @@ def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool
     """
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
-    pool = build_pool(study, graphs, settings.sampling.roles)
+    spatial = settings.objectives.spatial_nce
+    pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
     settings = _resolve(settings, pool)
     data_key = digest([graph.digest for graph in graphs if graph.brain_role in settings.sampling.roles])
     key = digest(settings.model_dump(mode="json", exclude=NOT_IN_KEY), data_key)
+    surface = None
+    if spatial and spatial.distance == "geodesic":
+        pool, surface = place_on_template(pool, study)
+        key = digest(key, surface.vertices, surface.faces)
     folder = run / "encoders" / name
     with world(settings.device, settings.threads) as here, _directory(folder, settings, here):
         if resume and is_finished(folder / "finished.json", key):
             log(f"{name}: finished before, kept")
             summary: dict[str, Any] = read_json(folder / "summary.json")
             return summary
-        return _train(run, folder, settings, study, graphs, pool, here, data_key, key, resume=resume)
+        geodesics = None
+        if spatial and surface and settings.schedule.steps:
+            radius = max(spatial.reach_mm, settings.sampling.radius_mm)
+            geodesics = open_geodesics(run, pool, surface, radius, here)
+        return _train(run, folder, settings, study, graphs, pool, geodesics, here, data_key, key, resume=resume)
 
 
 def _train(
@@ -76,6 +87,7 @@ def _train(
     study: Study,
     graphs: list[CortexGraph],
     pool: PatchPool,
+    geodesics: LocalGeodesics | None,
     here: World,
     data_key: str,
     key: str,
@@ -98,7 +110,7 @@ def _train(
     here.barrier()
     is_done = True
     if settings.schedule.steps:
-        sampler = PatchSampler(pool, settings.sampling, settings.seed)
+        sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
         source = open_patches(run, pool, settings.patches, data_key)
         trainer = Trainer(settings, projector, sampler, source, here, folder, key)
         if checkpoint:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cytomesh.core.random import generator
+from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.pretrain.config import SamplingConfig
 from cytomesh.pretrain.pool import PatchPool
 
@@ -20,7 +21,7 @@ class PatchSampler:
     """Draw batches that hold positive pairs.
 
     Seeds are drawn in proportion to the cortex they stand for, each brain as often as any other. Neighbours of a
-    seed lie within `radius_mm` in reference space and never in the seed's own section: pairs within one section share
+    seed lie within `radius_mm` and never in the seed's own section: pairs within one section share
     staining and cutting, which would be learned instead of cytoarchitecture. They are drawn in proportion to
     area x exp(-d^2 / 2 (radius / 2)^2), a share of them from other brains. Where nothing is near, a patch drawn like
     a seed stands in.
@@ -33,9 +34,14 @@ class PatchSampler:
     pool : PatchPool
     config : SamplingConfig
     seed : int
+    geodesics : LocalGeodesics, optional
+        Measure along the reference midsurface instead of straight through the reference space.
     """
 
-    def __init__(self, pool: PatchPool, config: SamplingConfig, seed: int) -> None:
+    def __init__(
+        self, pool: PatchPool, config: SamplingConfig, seed: int, geodesics: LocalGeodesics | None = None
+    ) -> None:
+        self.geodesics = geodesics
         self.pool = pool
         self.config = config
         self.seed = seed
@@ -78,7 +84,14 @@ class PatchSampler:
         distance, near = self.tree.query(
             self.pool.position[seeds], k=k, distance_upper_bound=self.config.radius_mm * (1 + 1e-12)
         )
-        return near.reshape(len(seeds), k), distance.reshape(len(seeds), k)
+        near, distance = near.reshape(len(seeds), k), distance.reshape(len(seeds), k)
+        if self.geodesics is not None:  # never shorter than the straight line: all that are near are among these
+            is_found = np.isfinite(distance)
+            vertex = self.pool.vertex
+            first = np.broadcast_to(vertex[seeds][:, None], near.shape)[is_found]
+            along = self.geodesics.between(first, vertex[near[is_found]])
+            distance[is_found] = np.where(along <= self.config.radius_mm, along, np.inf)
+        return near, distance
 
     def _neighbours(
         self,

@@ -26,16 +26,13 @@ from cytomesh.core.random import derived_seed
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.checkpoints import Checkpoint, save_checkpoint
-from cytomesh.pretrain.config import ObjectivesConfig, PretrainConfig, ScheduleConfig
+from cytomesh.pretrain.config import PretrainConfig, ScheduleConfig
 from cytomesh.pretrain.encoder import Projector
-from cytomesh.pretrain.loss import LossValue, Term, contrastive_loss
+from cytomesh.pretrain.loss import LossValue, contrastive_loss
 from cytomesh.pretrain.monitor import MetricsLog, effective_rank, feature_spread
-from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
-from cytomesh.pretrain.objectives.simclr import SimCLR
-from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
-from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
 from cytomesh.pretrain.patches import PatchSource, read_ahead
 from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class Trainer:
         self.folder = folder
         self.key = key
         self.step = 0
-        self.terms = build_terms(settings.objectives)
+        self.terms = Terms(settings.objectives, sampler.geodesics)
         self.augment = Augmentation(settings.augment)
         on_gpu = world.device.type == "cuda"
         self.dtype = getattr(torch, settings.precision) if on_gpu else torch.float32
@@ -160,7 +157,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             _, vectors = self.model(images)
-        loss = contrastive_loss(vectors, batches, self.world.rank, self.terms)
+        loss = contrastive_loss(vectors, batches, self.world.rank, self.terms.at(self.step / settings.schedule.steps))
         self._check(loss.mean)
         self.scaler.scale(loss.for_backward).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
@@ -215,8 +212,9 @@ class Report:
         self.n_images += n_patches * settings.views
         if trainer.step % settings.log_every and trainer.step != settings.schedule.steps:
             return
-        means = {term.name: _mean([value.mean[term.name] for value in self.losses]) for term in trainer.terms}
-        anchors = {term.name: _mean([value.n_anchors[term.name] for value in self.losses]) for term in trainer.terms}
+        terms = trainer.terms.at(trainer.step / settings.schedule.steps)
+        means = {term.name: _mean([value.mean[term.name] for value in self.losses]) for term in terms}
+        anchors = {term.name: _mean([value.n_anchors[term.name] for value in self.losses]) for term in terms}
         if not any(anchors.values()):
             hint = "raise reach_mm, sampling.radius_mm or sampling.neighbours, or give the study more annotations"
             found = f"no patch with a partner in {len(self.losses)} batches"
@@ -224,7 +222,7 @@ class Report:
         seconds = time.perf_counter() - self.began
         n_batch = settings.sampling.batch_size * settings.views
         numbers = {
-            "loss": sum(term.weight * means[term.name] for term in trainer.terms),
+            "loss": sum(term.weight * means[term.name] for term in terms),
             **{f"loss/{name}": value for name, value in means.items()},
             **{f"anchors/{name}": value / n_batch for name, value in anchors.items()},
             "learning_rate": float(trainer.optimizer.param_groups[0]["lr"]),
@@ -248,28 +246,6 @@ class Report:
         """Close the log."""
         if self.metrics:
             self.metrics.close()
-
-
-def build_terms(config: ObjectivesConfig) -> list[Term]:
-    """Return the objectives that the settings name."""
-    terms = []
-    if spatial := config.spatial_nce:
-        objective = SpatialNCE(
-            spatial.sigma_mm,
-            spatial.kernel,
-            reach_mm=spatial.reach_mm,
-            same_section_weight=spatial.same_section_weight,
-            same_brain_weight=spatial.same_brain_weight,
-        )
-        terms.append(Term("spatial_nce", objective, spatial.temperature, spatial.weight))
-    if guided := config.probability_guided:
-        terms.append(Term("probability_guided", ProbabilityGuided(), guided.temperature, guided.weight))
-    if supervised := config.supervised_contrastive:
-        name = "supervised_contrastive"
-        terms.append(Term(name, SupervisedContrastive(), supervised.temperature, supervised.weight))
-    if simclr := config.simclr:
-        terms.append(Term("simclr", SimCLR(), simclr.temperature, simclr.weight))
-    return terms
 
 
 def build_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:

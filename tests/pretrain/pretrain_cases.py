@@ -8,12 +8,15 @@ import math
 import torch
 from torch import Tensor
 
+from cytomesh.graph.geodesics import LocalGeodesics, local_geodesics
 from cytomesh.pretrain.batch import PatchBatch
+from cytomesh.pretrain.distance import Euclidean, Geodesic
 from cytomesh.pretrain.loss import Term
 from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
 from cytomesh.pretrain.objectives.simclr import SimCLR
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
 from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
+from tests.conftest import sphere_mesh
 
 
 def info_nce_by_loops(z: Tensor, w: list[list[float]], tau: float) -> tuple[Tensor, int]:
@@ -36,6 +39,12 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 N_AREAS = 5
+SURFACE = sphere_mesh(1, 8.0)
+
+
+def surface_geodesics(reach_mm: float) -> LocalGeodesics:
+    """Distances on the small sphere that the vertices of `random_batch` belong to."""
+    return local_geodesics(SURFACE, reach_mm, threads=1)
 
 
 def random_batch(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> PatchBatch:
@@ -48,10 +57,14 @@ def random_batch(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> P
     probability = torch.rand((n, N_AREAS), generator=draw, dtype=torch.float64)
     probability[torch.rand((n, N_AREAS), generator=draw) < 0.6] = 0
     probability[0] = 0
+    normal = torch.nn.functional.normalize(torch.randn((n, 3), generator=draw, dtype=torch.float64), dim=1)
+    vertex = torch.randint(0, SURFACE.n_vertices, (n,), generator=draw)
+    vertex[2] = vertex[3]  # two patches that stand for the same vertex
     position[1] = 1000.0  # far from everything
-    for column in (node, position, section, area, probability):
+    for column in (node, position, normal, vertex, section, area, probability):
         column[-1] = column[-2]
-    return PatchBatch(node, position.to(dtype), section, section // 3, area, probability.to(dtype))
+    floats = [column.to(dtype) for column in (position, normal, probability)]
+    return PatchBatch(node, floats[0], floats[1], vertex, section, section // 3, area, floats[2])
 
 
 def random_vectors(n: int, d: int = 8, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -79,13 +92,17 @@ def all_terms() -> list[Term]:
     spatial = [
         Term(
             f"spatial_{kernel}",
-            SpatialNCE(2.0, kernel, reach_mm=5.0, same_section_weight=0.2, same_brain_weight=0.5),
+            SpatialNCE(2.0, kernel, distance=Euclidean(), reach_mm=5.0, same_section_weight=0.2, same_brain_weight=0.5),
             0.1,
         )
         for kernel in kernels
     ]
+    geodesic = SpatialNCE(4.0, distance=Geodesic(surface_geodesics(9.0)), reach_mm=9.0)
+    flattened = SpatialNCE(2.0, distance=Euclidean(normal_factor=3.0), reach_mm=6.0)
     return [
         *spatial,
+        Term("spatial_geodesic", geodesic, 0.1),
+        Term("spatial_flattened", flattened, 0.1),
         Term("probability_guided", ProbabilityGuided(), 0.1),
         Term("supervised_contrastive", SupervisedContrastive(), 0.2),
         Term("simclr", SimCLR(), 0.5),

@@ -11,11 +11,12 @@ import yaml
 from PIL import Image
 
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.run import write_study_path
+from cytomesh.core.run import read_study_path, write_study_path
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph, save_graph
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, write_sections
+from cytomesh.surface.gifti import write_surface
 from cytomesh.surface.mesh import Mesh
 
 RADIUS_MM = 20.0
@@ -26,12 +27,12 @@ N_AREAS = 4
 ROLES = {"T01": "train", "T02": "transfer", "T03": "unseen"}
 
 
-def write_run(folder: Path, n_channels: int = 1) -> Path:
+def write_run(folder: Path, n_channels: int = 1, hemisphere: str = "L") -> Path:
     """Write study and graphs; return the run directory."""
     run, study = folder / "run", folder / "study"
     brains = []
     for number, (brain, role) in enumerate(ROLES.items()):
-        graph = sphere(brain, role, number)
+        graph = sphere(brain, role, number, hemisphere)
         rng = np.random.default_rng(number)
         sections = []
         for index in np.unique(graph.section[graph.is_linked]):
@@ -45,7 +46,7 @@ def write_run(folder: Path, n_channels: int = 1) -> Path:
             plane = SectionPlane(np.array([[step, 0.0, -corner], [0.0, 0.0, y], [0.0, -step, corner]]))
             sections.append(Section(brain, int(index), image, UM_PER_PX, plane))
         write_sections(study / brain / "sections.tsv", sections)
-        brains.append({"id": brain, "role": role, "hemispheres": ["L"], "sections": f"{brain}/sections.tsv"})
+        brains.append({"id": brain, "role": role, "hemispheres": [hemisphere], "sections": f"{brain}/sections.tsv"})
         save_graph(run, graph, {"pial": graph.mesh, "white": graph.mesh}, {})
     manifest = {"name": "spheres", "species": "none", "stain": "noise", "space": {"name": "sphere"}, "brains": brains}
     (study / "study.yaml").write_text(yaml.safe_dump(manifest))
@@ -53,7 +54,20 @@ def write_run(folder: Path, n_channels: int = 1) -> Path:
     return run
 
 
-def sphere(brain: str, role: str, seed: int) -> CortexGraph:
+def write_template(run: Path) -> None:
+    """Declare a template in the study: left pial and white, half a millimetre around a coarse sphere."""
+    study = read_study_path(run)
+    shape = trimesh.creation.icosphere(subdivisions=2)
+    manifest = yaml.safe_load(study.read_text())
+    surfaces = {}
+    for kind, radius in (("pial", RADIUS_MM + 0.5), ("white", RADIUS_MM - 0.5)):
+        write_surface(study.parent / f"{kind}.surf.gii", Mesh(shape.vertices * radius, shape.faces), "L", kind)
+        surfaces[kind] = f"{kind}.surf.gii"
+    manifest["space"]["template"] = {"L": surfaces}
+    study.write_text(yaml.safe_dump(manifest))
+
+
+def sphere(brain: str, role: str, seed: int, hemisphere: str) -> CortexGraph:
     """An icosphere of 162 nodes in coronal sections; areas are octants, every fifth section is a test section."""
     shape = trimesh.creation.icosphere(subdivisions=2, radius=RADIUS_MM)
     mesh = Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces, np.int64))
@@ -87,4 +101,4 @@ def sphere(brain: str, role: str, seed: int) -> CortexGraph:
         "pmap": pmap,
     }
     labels = LabelTable.from_names([f"A{i}" for i in range(1, N_AREAS + 1)])
-    return CortexGraph(brain, "L", role, mesh, Table(columns), labels)
+    return CortexGraph(brain, hemisphere, role, mesh, Table(columns), labels)

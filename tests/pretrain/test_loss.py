@@ -8,6 +8,7 @@ import pytest
 import torch
 from pretrain_cases import all_terms, info_nce_by_loops, random_batch, random_vectors
 
+from cytomesh.pretrain.distance import Euclidean
 from cytomesh.pretrain.loss import Term, contrastive_loss
 from cytomesh.pretrain.objectives.simclr import SimCLR
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
@@ -49,7 +50,7 @@ def test_loss_of_one_process_is_the_formula(term):
 
 def test_sum_of_objectives_is_weighted():
     batch, z = random_batch(9), random_vectors(9)
-    near, views = SpatialNCE(3.0, reach_mm=9.0), SimCLR()
+    near, views = SpatialNCE(3.0, distance=Euclidean(), reach_mm=9.0), SimCLR()
     both = contrastive_loss(z, [batch], 0, [Term("near", near, 0.1, 2.0), Term("views", views, 0.3, 0.5)])
     torch.testing.assert_close(both.for_backward, 2.0 * both.mean["near"] + 0.5 * both.mean["views"])
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.spatial import Delaunay
 
+from cytomesh.graph.geodesics import local_geodesics
 from cytomesh.pretrain.config import SamplingConfig
 from cytomesh.pretrain.pool import PatchPool
 from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.surface.mesh import Mesh
+
+
+def make_pool(position, area, section, brain, probability) -> PatchPool:
+    n = len(position)
+    none = np.zeros(n, np.int64)
+    normal = np.tile([1.0, 0, 0], (n, 1))
+    return PatchPool(position, normal, none > 0, none - 1, area, section, brain, none, none, probability, ())
 
 
 @pytest.fixture
@@ -22,7 +34,7 @@ def pool() -> PatchPool:
     section = (position[:, 0] // 2).astype(np.int64) + 1000 * brain
     area = rng.uniform(0.1, 1.0, n)
     empty = sp.csr_matrix((n, 0), dtype=np.float32)
-    return PatchPool(position, area, section, brain, np.zeros(n, np.int64), empty, ())
+    return make_pool(position, area, section, brain, empty)
 
 
 def test_batches_depend_on_seed_and_step_only(pool):
@@ -83,7 +95,25 @@ def test_lonely_seed_gets_stand_ins(pool):
 def test_pool_smaller_than_the_candidates():
     position = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
     whole = np.arange(3)
-    pool = PatchPool(position, np.ones(3), whole, 0 * whole, 0 * whole, sp.csr_matrix((3, 0)), ())
+    pool = make_pool(position, np.ones(3), whole, 0 * whole, sp.csr_matrix((3, 0)))
     batch = PatchSampler(pool, SamplingConfig(seeds_per_batch=8, neighbours=2, radius_mm=1.5), 0).draw(0)
     assert batch.shape == (8, 3)
     assert (abs(batch[:, 1:] - batch[:, :1]) == 1).all()
+
+
+def test_neighbours_along_the_surface_stay_on_their_bank():
+    """Two flat banks 1 mm apart: the nearest patches through space lie on the other bank, but not along the surface."""
+    steps = np.arange(10.0)
+    x, y, bank = (values.ravel() for values in np.meshgrid(steps, steps, [0, 1], indexing="ij"))
+    position = np.stack([x, y, bank * 1.0], axis=1)
+    n = len(position)
+    pool = make_pool(position, np.ones(n), np.arange(n), 0 * np.arange(n), sp.csr_matrix((n, 0)))
+    square = Delaunay(np.stack([x[bank == 0], y[bank == 0]], axis=1)).simplices
+    where = [np.flatnonzero(bank == side) for side in (0, 1)]
+    mesh = Mesh(position, np.concatenate([where[0][square], where[1][square]]))
+    pool = replace(pool, vertex=np.arange(n))
+    config = SamplingConfig(seeds_per_batch=200, neighbours=2, radius_mm=2.5, other_brain_share=0.0)
+    straight = PatchSampler(pool, config, 0).draw(0)
+    along = PatchSampler(pool, config, 0, local_geodesics(mesh, 3.0)).draw(0)
+    assert (bank[straight[:, 1:]] != bank[straight[:, :1]]).any()
+    assert (bank[along[:, 1:]] == bank[along[:, :1]]).all()

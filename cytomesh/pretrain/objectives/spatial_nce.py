@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
+from cytomesh.pretrain.distance import Distance
 
 Kernel = Literal["gaussian", "exponential", "radius", "inverse"]
 
 
 class SpatialNCE:
-    """Contrastive objective that pulls patches together by their distance in reference space.
+    """Contrastive objective that pulls patches together by their distance in the cortex.
 
     w_ij = k(d_ij) within the reach, 0 beyond, times `same_section_weight` for pairs from one section and
     `same_brain_weight` for other pairs from one brain; see `weighted_info_nce` for the loss. The Gaussian kernel is
@@ -26,6 +27,8 @@ class SpatialNCE:
         Width of the kernel: gaussian exp(-d^2 / 2 sigma^2), exponential exp(-d / sigma), inverse 1 / (1 + d / sigma),
         radius 1 up to sigma.
     kernel : {"gaussian", "exponential", "radius", "inverse"}
+    distance : Distance
+        Euclidean in reference space, or geodesic on the reference midsurface.
     reach_mm : float
         Distance beyond which nothing attracts. Weights are normalised by anchor: without an end, a patch
         with no close partner would be pulled with full strength to far ones.
@@ -38,10 +41,12 @@ class SpatialNCE:
         sigma_mm: float,
         kernel: Kernel = "gaussian",
         *,
+        distance: Distance,
         reach_mm: float,
         same_section_weight: float = 1.0,
         same_brain_weight: float = 1.0,
     ) -> None:
+        self.distance = distance
         self.sigma_mm = sigma_mm
         self.kernel = kernel
         self.reach_mm = reach_mm
@@ -50,7 +55,7 @@ class SpatialNCE:
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""
-        distance = euclidean_mm(batch, others)
+        distance = self.distance(batch, others)
         weights = self._kernel(distance).masked_fill_(distance > self.reach_mm, 0.0)
         if self.same_section_weight == 1.0 and self.same_brain_weight == 1.0:
             return weights
@@ -70,9 +75,3 @@ class SpatialNCE:
         if self.kernel == "inverse":
             return 1.0 / (1.0 + scaled)
         return (scaled <= 1.0).to(distance.dtype)
-
-
-def euclidean_mm(batch: PatchBatch, others: PatchBatch) -> Tensor:
-    """Return the (b, n) distances in reference space, mm."""
-    # the faster expansion by matrix product is wrong by 0.05 mm at distance 0 in single precision
-    return torch.cdist(batch.position, others.position, compute_mode="donot_use_mm_for_euclid_dist")

@@ -95,6 +95,13 @@ class SupervisedContrastiveConfig(_ObjectiveConfig):
     """Patches are alike if they are annotated with the same area (training sections of training brains only)."""
 
 
+class SupervisedConfig(Config):
+    """A linear head names the annotated area (training sections of training brains only)."""
+
+    weight: PositiveFloat = 1.0
+    """Factor in the sum of objectives."""
+
+
 class SimCLRConfig(_ObjectiveConfig):
     """Only two views of one patch are alike; needs `views: 2`."""
 
@@ -110,6 +117,13 @@ class ObjectivesConfig(Config):
     """Annotated areas."""
     simclr: SimCLRConfig | None = None
     """Two views of one patch."""
+    supervised: SupervisedConfig | None = None
+    """Cross-entropy of annotated areas."""
+
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether any objective compares patches, and so needs the projection head."""
+        return any(getattr(self, name) for name in ObjectivesConfig.model_fields if name != "supervised")
 
 
 class SamplingConfig(Config):
@@ -123,6 +137,8 @@ class SamplingConfig(Config):
     """Patches drawn around each seed, from other sections."""
     radius_mm: PositiveFloat = 6.0
     """Neighbours lie within this distance in reference space, mm; near ones are drawn more often."""
+    annotated_only: bool = False
+    """Draw only annotated patches of training sections: for objectives that learn from nothing else."""
     other_brain_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the neighbours that come from another brain, where one is near."""
 

@@ -67,8 +67,8 @@ class Geodesic:
     def __call__(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return the (b, n) distances, mm."""
         self._move(batch.vertex.device)
-        first, where_first = batch.vertex.unique(return_inverse=True)
-        second, where_second = others.vertex.unique(return_inverse=True)
+        first, where_first = batch.vertex.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        second, where_second = others.vertex.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         slot = second.new_full((len(self.indptr) - 1,), -1)
         slot[second] = torch.arange(len(second), device=second.device)
         # all cached pairs of the first vertices, one after the other

@@ -14,6 +14,7 @@ from torch.nn import functional
 from cytomesh.core.errors import ConfigError
 from cytomesh.imaging.augment import Augmentation, AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig
+from cytomesh.pretrain.loss import Outputs
 
 
 class PatchEncoder(nn.Module):
@@ -103,14 +104,29 @@ class ProjectionHead(nn.Module):
 
 
 class Projector(nn.Module):
-    """Encoder and head as one module, which DDP wants."""
+    """Encoder and heads as one module, which DDP wants.
 
-    def __init__(self, encoder: PatchEncoder, head: ProjectionHead) -> None:
+    Parameters
+    ----------
+    encoder : PatchEncoder
+    head : ProjectionHead or None
+        For contrastive objectives.
+    classifier : nn.Linear or None
+        For the supervised objective.
+    """
+
+    def __init__(
+        self, encoder: PatchEncoder, head: ProjectionHead | None = None, classifier: nn.Linear | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.classifier = classifier
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (n, dim) and unit vectors (n, out)."""
+    def forward(self, images: Tensor) -> Outputs:
+        """Return unit vectors (n, out) and logits (n, c)."""
         features = self.encoder(images)
-        return features, self.head(features)
+        return Outputs(
+            self.head(features) if self.head is not None else None,
+            self.classifier(features) if self.classifier is not None else None,
+        )

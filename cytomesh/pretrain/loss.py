@@ -1,9 +1,10 @@
-"""The loss of a batch: a weighted sum of objectives over the vectors of all ranks."""
+"""The loss of a batch: a weighted sum of objectives over the patches of all ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,22 @@ from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
 from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.supervised import Supervised
+
+
+class Outputs(NamedTuple):
+    """What a model gives for this rank's patches; None for a head that no objective needs.
+
+    Parameters
+    ----------
+    vectors : (b, d)
+        Unit vectors of the projection head.
+    logits : (b, c)
+        Of the linear classifier.
+    """
+
+    vectors: Tensor | None = None
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +40,17 @@ class Term:
     ----------
     name : str
         Name in the metrics.
-    objective : Objective
+    objective : Objective or Supervised
+        Contrastive (on the vectors), or supervised (on the logits).
     temperature : float
+        Of a contrastive objective.
     weight : float
         Factor in the sum.
     """
 
     name: str
-    objective: Objective
-    temperature: float
+    objective: Objective | Supervised
+    temperature: float = 1.0
     weight: float = 1.0
 
 
@@ -54,25 +73,25 @@ class LossValue:
     n_anchors: dict[str, Tensor]
 
 
-def contrastive_loss(
-    vectors: Tensor,
+def batch_loss(
+    outputs: Outputs,
     batches: Sequence[PatchBatch],
     rank: int,
     terms: Sequence[Term],
     *,
     chunk_elements: int = CHUNK_ELEMENTS,
 ) -> LossValue:
-    """Return the loss of this rank's vectors against those of all ranks.
+    """Return the loss of this rank's patches, contrasted with those of all ranks.
 
     Every rank holds only its own rows of the (n, n) problem. The mean runs over the anchors of all ranks; since DDP
     averages gradients over ranks, each rank's share is multiplied by their number.
 
     Parameters
     ----------
-    vectors : (b, d)
-        Unit vectors of this rank's patches.
+    outputs : Outputs
+        Of this rank's patches.
     batches : sequence of PatchBatch
-        The patches of each rank (`batches[rank]` are this rank's, b of them), on the device of `vectors`: the
+        The patches of each rank (`batches[rank]` are this rank's, b of them), on the device of `outputs`: the
         sampler is deterministic, so that every rank knows them all without a message.
     rank : int
         This rank.
@@ -84,16 +103,27 @@ def contrastive_loss(
     first = sum(sizes[:rank])
     mine = batches[rank]
     everything = concatenate(batches)
-    others = gather_rows(vectors, sizes)
+    others = None if outputs.vectors is None else gather_rows(outputs.vectors, sizes)
     totals, counts = [], []
     for term in terms:
+        if isinstance(term.objective, Supervised):
+            assert outputs.logits is not None
+            total, count = term.objective.total(outputs.logits, mine)
+        else:
+            assert outputs.vectors is not None
+            assert others is not None
 
-        def weights(rows: slice, objective: Objective = term.objective) -> Tensor:
-            return objective.weights(mine[rows], everything)
+            def weights(rows: slice, objective: Objective = term.objective) -> Tensor:
+                return objective.weights(mine[rows], everything)
 
-        total, count = weighted_info_nce(
-            vectors, others, weights, temperature=term.temperature, first=first, chunk_elements=chunk_elements
-        )
+            total, count = weighted_info_nce(
+                outputs.vectors,
+                others,
+                weights,
+                temperature=term.temperature,
+                first=first,
+                chunk_elements=chunk_elements,
+            )
         totals.append(total)
         counts.append(count)
     sums = torch.stack([*(total.detach().double() for total in totals), *(count.double() for count in counts)])

@@ -96,6 +96,11 @@ class PatchPool:
     def __len__(self) -> int:
         return len(self.position)
 
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Areas that are annotated for training, ascending."""
+        return np.unique(self.annotation[self.annotation > 0])
+
     def batch(self, rows: NDArray[np.int64]) -> PatchBatch:
         """Return what objectives may know of some patches."""
         return PatchBatch(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
@@ -97,7 +98,10 @@ def _train(
     began = time.perf_counter()
     torch.manual_seed(derived_seed(settings.seed, "init"))  # the same weights on all ranks
     encoder = build_encoder(settings)
-    projector = Projector(encoder, ProjectionHead(encoder.dim, settings.head)).to(here.device)
+    objectives = settings.objectives
+    head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
+    classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
+    projector = Projector(encoder, head, classifier).to(here.device)
     checkpoint = load_last(folder / "checkpoints", key) if resume else None
     here.barrier()  # all ranks have read before the main one writes
     if here.is_main:
@@ -141,9 +145,16 @@ def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
     if settings.objectives.probability_guided and not pool.probability.nnz:
         hint = "give the study an atlas with probability maps and build the graph again"
         raise ConfigError("objectives.probability_guided", found="no probability map at any node", hint=hint)
-    if settings.objectives.supervised_contrastive and not pool.annotation.any():
-        hint = "annotate sections of role train in a brain of role train"
-        raise ConfigError("objectives.supervised_contrastive", found="no annotated node to learn from", hint=hint)
+    objectives, sampling = settings.objectives, settings.sampling
+    wants_labels = {
+        "objectives.supervised_contrastive": objectives.supervised_contrastive is not None,
+        "objectives.supervised": objectives.supervised is not None,
+        "sampling.annotated_only": sampling.annotated_only,
+    }
+    for place, is_wanted in wants_labels.items():
+        if is_wanted and not pool.annotation.any():
+            hint = "annotate sections of role train in a brain of role train"
+            raise ConfigError(place, found="no annotated node to learn from", hint=hint)
     encoder = settings.encoder.model_copy(update={"in_chans": n_channels})
     return settings.model_copy(update={"encoder": encoder})
 

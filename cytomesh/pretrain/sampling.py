@@ -45,12 +45,14 @@ class PatchSampler:
         self.pool = pool
         self.config = config
         self.seed = seed
-        self.tree = cKDTree(pool.position)
+        is_allowed = pool.annotation > 0 if config.annotated_only else np.ones(len(pool), bool)
+        self.rows = np.flatnonzero(is_allowed)
+        self.tree = cKDTree(pool.position[self.rows])
         share = np.zeros(len(pool))
-        n_brains = int(pool.brain.max()) + 1
-        for brain in range(n_brains):
-            rows = pool.brain == brain
-            share[rows] = pool.area_mm2[rows] / pool.area_mm2[rows].sum() / n_brains
+        brains = np.unique(pool.brain[self.rows])
+        for brain in brains:
+            rows = is_allowed & (pool.brain == brain)
+            share[rows] = pool.area_mm2[rows] / pool.area_mm2[rows].sum() / len(brains)
         self._cumulative = np.cumsum(share)
 
     def draw(self, step: int) -> NDArray[np.int64]:
@@ -77,14 +79,15 @@ class PatchSampler:
 
     def _draw_seeds(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         rows = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
-        return np.minimum(rows, len(self._cumulative) - 1).astype(np.int64)
+        return np.minimum(rows, self.rows[-1]).astype(np.int64)
 
     def _near(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        k = min(MAX_CANDIDATES, len(self.pool))
+        k = min(MAX_CANDIDATES, len(self.rows))
         distance, near = self.tree.query(
             self.pool.position[seeds], k=k, distance_upper_bound=self.config.radius_mm * (1 + 1e-12)
         )
-        near, distance = near.reshape(len(seeds), k), distance.reshape(len(seeds), k)
+        distance = distance.reshape(len(seeds), k)
+        near = np.append(self.rows, -1)[near.reshape(len(seeds), k)]  # the tree calls a lacking neighbour k
         if self.geodesics is not None:  # never shorter than the straight line: all that are near are among these
             is_found = np.isfinite(distance)
             vertex = self.pool.vertex

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.pretrain.config import ObjectivesConfig, SpatialNCEConfig
 from cytomesh.pretrain.distance import Distance, Euclidean, Geodesic
@@ -9,6 +11,7 @@ from cytomesh.pretrain.loss import Term
 from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
 from cytomesh.pretrain.objectives.simclr import SimCLR
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
+from cytomesh.pretrain.objectives.supervised import Supervised
 from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
 
 
@@ -18,12 +21,15 @@ class Terms:
     Parameters
     ----------
     config : ObjectivesConfig
+    areas : (c,) int64 tensor
+        Labels that occur, ascending; one output of the classifier each.
     geodesics : LocalGeodesics, optional
         Needed by SpatialNCE with geodesic distance.
     """
 
-    def __init__(self, config: ObjectivesConfig, geodesics: LocalGeodesics | None = None) -> None:
+    def __init__(self, config: ObjectivesConfig, areas: Tensor, geodesics: LocalGeodesics | None = None) -> None:
         self.config = config
+        self.areas = areas
         self.distance: Distance
         if geodesics is not None:
             self.distance = Geodesic(geodesics)
@@ -50,6 +56,8 @@ class Terms:
             terms.append(Term(name, SupervisedContrastive(), contrastive.temperature, contrastive.weight))
         if simclr := config.simclr:
             terms.append(Term("simclr", SimCLR(), simclr.temperature, simclr.weight))
+        if supervised := config.supervised:
+            terms.append(Term("supervised", Supervised(self.areas), weight=supervised.weight))
         return terms
 
 

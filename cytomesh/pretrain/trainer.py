@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import World
@@ -28,7 +29,7 @@ from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.checkpoints import Checkpoint, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig, ScheduleConfig
 from cytomesh.pretrain.encoder import Projector
-from cytomesh.pretrain.loss import LossValue, contrastive_loss
+from cytomesh.pretrain.loss import LossValue, Outputs, batch_loss
 from cytomesh.pretrain.monitor import MetricsLog, effective_rank, feature_spread
 from cytomesh.pretrain.patches import PatchSource, read_ahead
 from cytomesh.pretrain.sampling import PatchSampler
@@ -90,7 +91,7 @@ class Trainer:
         self.folder = folder
         self.key = key
         self.step = 0
-        self.terms = Terms(settings.objectives, sampler.geodesics)
+        self.terms = Terms(settings.objectives, torch.from_numpy(sampler.pool.areas), sampler.geodesics)
         self.augment = Augmentation(settings.augment)
         on_gpu = world.device.type == "cuda"
         self.dtype = getattr(torch, settings.precision) if on_gpu else torch.float32
@@ -156,8 +157,8 @@ class Trainer:
             group["lr"] = learning_rate(self.step, settings.schedule)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            _, vectors = self.model(images)
-        loss = contrastive_loss(vectors, batches, self.world.rank, self.terms.at(self.step / settings.schedule.steps))
+            outputs = Outputs(*self.model(images))
+        loss = batch_loss(outputs, batches, self.world.rank, self.terms.at(self.step / settings.schedule.steps))
         self._check(loss.mean)
         self.scaler.scale(loss.for_backward).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
@@ -166,7 +167,7 @@ class Trainer:
             raise self._failure(f"a gradient that is {norm}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss, vectors.detach(), norm
+        return loss, directions(outputs), norm
 
     def _check(self, means: dict[str, Tensor]) -> None:
         for name, value in means.items():  # the same on all ranks: all raise, none waits
@@ -264,6 +265,14 @@ def learning_rate(step: int, config: ScheduleConfig) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def directions(outputs: Outputs) -> Tensor:
+    """Return unit vectors, (n, d), that tell whether patches still differ: those compared, or else the logits'."""
+    if outputs.vectors is not None:
+        return outputs.vectors.detach()
+    assert outputs.logits is not None
+    return functional.normalize(outputs.logits.detach().float(), dim=1)
 
 
 def crop(images: Tensor, border_px: int) -> Tensor:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from pretrain_cases import all_terms, random_batch, random_inputs, shares
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import world
-from cytomesh.pretrain.loss import contrastive_loss
+from cytomesh.pretrain.loss import Outputs, batch_loss
+from cytomesh.pretrain.objectives.supervised import Supervised
 
 
 def main(folder: Path, n: int) -> None:
@@ -26,8 +28,10 @@ def main(folder: Path, n: int) -> None:
                 rows = shares(n, here.size, is_uneven)
                 for term in all_terms():
                     encoder.zero_grad(set_to_none=True)
-                    z = torch.nn.functional.normalize(model(x[rows[here.rank]]), dim=1)
-                    value = contrastive_loss(z, [batch[part] for part in rows], here.rank, [term], chunk_elements=40)
+                    raw = model(x[rows[here.rank]])
+                    is_supervised = isinstance(term.objective, Supervised)
+                    outputs = Outputs(logits=raw) if is_supervised else Outputs(functional.normalize(raw, dim=1))
+                    value = batch_loss(outputs, [batch[part] for part in rows], here.rank, [term], chunk_elements=40)
                     value.for_backward.backward()
                     case = f"{term.name}/{dtype}/{'uneven' if is_uneven else 'even'}"
                     results[f"{case}/loss"] = value.mean[term.name].numpy()

@@ -15,6 +15,7 @@ from cytomesh.pretrain.loss import Term
 from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
 from cytomesh.pretrain.objectives.simclr import SimCLR
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
+from cytomesh.pretrain.objectives.supervised import Supervised
 from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
 from tests.conftest import sphere_mesh
 
@@ -88,6 +89,11 @@ def shares(n: int, size: int, is_uneven: bool) -> list[slice]:
 
 def all_terms() -> list[Term]:
     """Every objective once."""
+    return [*contrastive_terms(), Term("supervised", Supervised(torch.arange(1, N_AREAS + 1)))]
+
+
+def contrastive_terms() -> list[Term]:
+    """Every objective that compares patches."""
     kernels = ("gaussian", "exponential", "radius", "inverse")
     spatial = [
         Term(

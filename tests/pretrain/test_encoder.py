@@ -50,8 +50,8 @@ def test_impossible_options_are_one_clear_error():
 def test_head_gives_unit_vectors(norm, layers):
     encoder = build("test_resnet", in_chans=1)
     head = ProjectionHead(encoder.dim, HeadConfig(layers=layers, hidden=24, out=10, norm=norm))
-    features, vectors = Projector(encoder, head)(torch.randn(4, 1, 64, 64))
-    assert features.shape == (4, encoder.dim)
+    vectors, logits = Projector(encoder, head)(torch.randn(4, 1, 64, 64))
+    assert logits is None
     assert vectors.shape == (4, 10)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
 

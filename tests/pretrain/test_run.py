@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pretrain_study import write_run
+from pretrain_study import write_run, write_template
 from safetensors.torch import load_file
 
 from cytomesh.core.config import load_config
@@ -43,7 +43,9 @@ def settings(*overrides: str) -> PretrainConfig:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("pretrain"))
+    run = write_run(tmp_path_factory.mktemp("pretrain"))
+    write_template(run)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_sigterm_writes_a_checkpoint_and_leaves_with_75(run, cytomesh, monkeypat
     from cytomesh.pretrain import trainer
 
     # SIGTERM arrives while step 3 is being computed
-    compute = trainer.contrastive_loss
+    compute = trainer.batch_loss
     steps = []
 
     def interrupted(*arguments, **options):
@@ -106,7 +108,7 @@ def test_sigterm_writes_a_checkpoint_and_leaves_with_75(run, cytomesh, monkeypat
             os.kill(os.getpid(), signal.SIGTERM)
         return compute(*arguments, **options)
 
-    monkeypatch.setattr(trainer, "contrastive_loss", interrupted)
+    monkeypatch.setattr(trainer, "batch_loss", interrupted)
     overrides = [word for setting in [*SMALL, "schedule.steps=6"] for word in ("--set", setting)]
     arguments = ["pretrain", "--out", run, "--name", "stopped", "--config", TINY, "--json", *overrides]
     code, out, _ = cytomesh(*arguments)
@@ -181,10 +183,16 @@ def test_untrained_baseline_is_exported_the_same_way(run):
 
 @pytest.mark.parametrize(
     "objectives",
-    ["{probability_guided: {}}", "{supervised_contrastive: {}}", "{simclr: {}, spatial_nce: {reach_mm: 18.0}}"],
+    [
+        "{probability_guided: {}}",
+        "{supervised_contrastive: {}}",
+        "{simclr: {}, spatial_nce: {reach_mm: 18.0}}",
+        "{supervised: {}}",
+        "{supervised: {}, spatial_nce: {reach_mm: 18.0, distance: geodesic}}",
+    ],
 )
 def test_every_objective_trains(run, objectives):
-    name = objectives.split(":")[0].strip("{")
+    name = str(len(objectives))
     summary = pretrain_run(run, name, settings("schedule.steps=2", f"objectives={objectives}", "views=2"))
     assert summary["loss"] > 0
 

@@ -84,6 +84,14 @@ def test_seeds_follow_area_within_a_brain_and_brains_are_even(pool):
     assert abs((counts[big] - expected) / np.sqrt(expected)).mean() < 1.0  # Poisson: 0.8
 
 
+def test_annotated_only(pool):
+    pool.annotation[300:400] = 7
+    config = SamplingConfig(seeds_per_batch=50, neighbours=2, radius_mm=8.0, annotated_only=True)
+    batch = PatchSampler(pool, config, 0).draw(0)
+    assert ((batch >= 300) & (batch < 400)).all()
+    assert len(np.unique(batch[:, 0])) > 25
+
+
 def test_lonely_seed_gets_stand_ins(pool):
     sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=4000, neighbours=1, radius_mm=3.0), 0)
     batch = sampler.draw(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from pretrain_cases import surface_geodesics
 
 from cytomesh.pretrain.config import ObjectivesConfig, SpatialNCEConfig
@@ -22,8 +23,14 @@ def test_terms_are_those_of_the_settings():
         "probability_guided": {"weight": 0.5, "temperature": 0.2},
         "supervised_contrastive": {},
         "simclr": {},
+        "supervised": {"weight": 3.0},
     }
-    terms = Terms(ObjectivesConfig.model_validate(settings)).at(1.0)
+    config = ObjectivesConfig.model_validate(settings)
+    terms = Terms(config, torch.tensor([2, 5])).at(1.0)
+    assert config.is_contrastive
+    assert not ObjectivesConfig.model_validate({"supervised": {}}).is_contrastive
+    assert terms[-1].objective.areas.tolist() == [2, 5]
+    assert terms[-1].weight == 3.0
     assert [term.name for term in terms] == list(settings)
     spatial = terms[0].objective
     assert spatial.sigma_mm == pytest.approx(3.0)
@@ -31,5 +38,7 @@ def test_terms_are_those_of_the_settings():
     assert isinstance(spatial.distance, Euclidean)
     assert spatial.distance.normal_factor == 2.0
     assert (terms[1].weight, terms[1].temperature) == (0.5, 0.2)
-    geodesic = Terms(ObjectivesConfig(spatial_nce=SpatialNCEConfig(distance="geodesic")), surface_geodesics(5.0))
+    geodesic = Terms(
+        ObjectivesConfig(spatial_nce=SpatialNCEConfig(distance="geodesic")), torch.arange(0), surface_geodesics(5.0)
+    )
     assert isinstance(geodesic.at(0.0)[0].objective.distance, Geodesic)

@@ -6,7 +6,7 @@ import torch
 from pretrain_cases import random_batch, random_vectors
 
 from cytomesh.pretrain.batch import concatenate
-from cytomesh.pretrain.loss import Term, contrastive_loss
+from cytomesh.pretrain.loss import Outputs, Term, batch_loss
 from cytomesh.pretrain.objectives.simclr import SimCLR
 
 
@@ -20,7 +20,7 @@ def test_only_views_of_one_patch_attract():
 def test_two_views_give_nt_xent():
     one_view = random_batch(8)[:7]
     z = random_vectors(14)
-    value = contrastive_loss(z, [concatenate([one_view, one_view])], 0, [Term("simclr", SimCLR(), 0.5)])
+    value = batch_loss(Outputs(z), [concatenate([one_view, one_view])], 0, [Term("simclr", SimCLR(), 0.5)])
     logits = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
     target = torch.arange(14).roll(7)
     torch.testing.assert_close(value.mean["simclr"], torch.nn.functional.cross_entropy(logits, target))

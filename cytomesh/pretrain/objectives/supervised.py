@@ -1,0 +1,32 @@
+"""Supervised learning: a linear head names the annotated area; the baseline that needs labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cytomesh.pretrain.batch import PatchBatch
+
+
+class Supervised:
+    """Cross-entropy of a linear classifier on annotated patches.
+
+    L = - 1 / n sum_i log softmax(logits_i)[area_i], over the n annotated patches of the batch; patches without
+    annotation take no part.
+
+    Parameters
+    ----------
+    areas : (c,) int64
+        Label of each logit, ascending.
+    """
+
+    def __init__(self, areas: Tensor) -> None:
+        self.areas = areas
+
+    def total(self, logits: Tensor, batch: PatchBatch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the cross-entropies, and the number of annotated patches, of (b, c) logits."""
+        is_annotated = batch.area > 0
+        target = torch.searchsorted(self.areas.to(batch.area.device), batch.area[is_annotated])
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))[is_annotated]
+        return functional.cross_entropy(wide, target, reduction="sum"), is_annotated.sum()

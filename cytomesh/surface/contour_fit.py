@@ -93,6 +93,7 @@ def _observe(
     corner_heights = mesh.vertices[:, 2][mesh.faces]
     low, high = corner_heights.min(axis=1), corner_heights.max(axis=1)
     order = np.argsort(low, kind="stable")
+    sorted_low = low[order]
     tallest = (high - low).max()
     extent = np.stack([mesh.vertices[:, :2].min(axis=0), mesh.vertices[:, :2].max(axis=0)])
     found = []
@@ -100,7 +101,7 @@ def _observe(
         if not len(lines):
             continue
         tilt = np.sort(plane[1:] * extent, axis=0).sum(axis=1)
-        first, last = np.searchsorted(low[order], [plane[0] + tilt[0] - tallest, plane[0] + tilt[1]])
+        first, last = np.searchsorted(sorted_low, [plane[0] + tilt[0] - tallest, plane[0] + tilt[1]])
         found.append(_cut(mesh.vertices, mesh.faces, normals, order[first:last], plane, lines, *cells))
     if not found:
         return np.empty((0, 3), np.int64), np.empty((0, 3)), np.empty(0), np.empty(0)

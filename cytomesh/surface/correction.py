@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
 
 from cytomesh.surface.compiled import kernel
 from cytomesh.surface.implicit import Grid
-from cytomesh.surface.topology import OFFSETS, deform, euler_number
+from cytomesh.surface.topology import OFFSETS, deform, euler_number, flat_offsets
 
 LEAST = np.float32(1e-3)
 N_PLACES = 200
@@ -70,11 +72,10 @@ def make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> Non
 def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
     """Describe what topology correction changed; a place is a connected group of voxels."""
     is_filled, is_cut = (state == 1) & ~is_inside, (state == 0) & is_inside
-    labels, n_places = ndimage.label(is_filled | is_cut, NEIGHBOURHOOD)
-    changed = np.flatnonzero(labels)
-    place = labels.reshape(-1)[changed] - 1
+    changed = np.flatnonzero(is_filled | is_cut)
+    n_places, place = _connected(changed, flat_offsets(state.shape)[:7])
     sizes = np.bincount(place, minlength=n_places)
-    indices = np.unravel_index(changed, labels.shape)
+    indices = np.unravel_index(changed, state.shape)
     centres = np.column_stack([np.bincount(place, axis, n_places) for axis in indices]) / np.maximum(sizes, 1)[:, None]
     largest = np.argsort(-sizes, kind="stable")[:N_PLACES]
     return {
@@ -87,10 +88,18 @@ def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], 
     }
 
 
-def grow_middle(
-    depth: NDArray[np.float32], is_white: NDArray[np.uint8], voxel_mm: float
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
-    """Grow the object between white and the depth 0.5, of genus 0 like the two that bound it.
+def _connected(points: NDArray[np.int64], steps: NDArray[np.int64]) -> tuple[int, NDArray[np.int32]]:
+    """Return how many groups a few points of a large grid (flat indices, ascending) form, and the group of each."""
+    after = np.searchsorted(points, points[:, None] + steps)
+    is_neighbour = points[np.minimum(after, len(points) - 1)] == points[:, None] + steps
+    first, second = np.nonzero(is_neighbour)[0], after[is_neighbour]
+    links = sp.coo_matrix((np.ones(len(first), bool), (first, second)), shape=(len(points), len(points)))
+    n_groups, group = connected_components(links, directed=False)
+    return int(n_groups), np.asarray(group)
+
+
+def grow_middle(depth: NDArray[np.float32], voxel_mm: float) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
+    """Grow the object from white to the depth 0.5, of genus 0 like the two boundaries around it.
 
     Where the level 0.5 has a handle that neither boundary has (two white banks with no pial between them), a mere cut
     would leave two sheets in contact. There the surface runs at a greater depth instead, at which the handle is open.
@@ -100,12 +109,13 @@ def grow_middle(
     field : (ni, nj, nk) float32
         Positive inside, zero on the middle: depth - 0.5 but for such places.
     is_inner : (ni, nj, nk) uint8
-        The object; the caller's `is_white` is left alone.
+        The object.
     n_places : int
         Number of places that give way.
     """
     field = depth - np.float32(0.5)
-    is_inner = is_white.copy()
+    is_inner = np.zeros(field.shape, np.uint8)
+    is_inner[np.unravel_index(int(field.argmax()), field.shape)] = 1
     deform(is_inner, 0, -field, 0.0)
     n_places = 0
     for _ in range(4):

@@ -128,10 +128,10 @@ def _fits(p, q, field, level, longest):  # type: ignore[no-untyped-def]
 
 @kernel
 def _ring_fits(faces, points, ring, n, place, field, level, longest):  # type: ignore[no-untyped-def]
-    for r in range(n):
-        if not _fits(place, points[_end(faces, ring[r])], field, level, longest):
-            return False
-    return True
+    r = 0
+    while r < n and _fits(place, points[_end(faces, ring[r])], field, level, longest):
+        r += 1
+    return r == n
 
 
 @kernel

@@ -54,8 +54,9 @@ def point_to_surface(points: NDArray[np.float64], mesh: Mesh) -> NDArray[np.floa
     is_used[mesh.faces] = True
     bound, _ = cKDTree(mesh.vertices[is_used]).query(points)
     corners = mesh.vertices[mesh.faces]
-    grid = _bin(corners)
-    return np.asarray(_closest(np.ascontiguousarray(points, np.float64), bound, corners, *grid))
+    low, high = _boxes(mesh.vertices, mesh.faces)
+    cells = _bin(low, high, np.ones(mesh.n_faces, bool))
+    return np.asarray(_closest(np.ascontiguousarray(points, np.float64), bound, corners, *cells))
 
 
 def self_intersections(mesh: Mesh, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -64,9 +65,10 @@ def self_intersections(mesh: Mesh, among: NDArray[np.bool_] | None = None) -> ND
     Triangles with a common vertex count when an edge of one crosses the other away from that vertex; triangles with
     a common edge are left out. `among` limits the search to pairs with at least one of the marked triangles.
     """
-    corners = mesh.vertices[mesh.faces]
     wanted = np.ones(mesh.n_faces, bool) if among is None else among
-    return np.asarray(_crossing_pairs(corners, mesh.faces, wanted, *_bin(corners)))
+    low, high = _boxes(mesh.vertices, mesh.faces)
+    cells = _bin(low, high, wanted)
+    return np.asarray(_crossing_pairs(mesh.vertices, mesh.faces, low, high, wanted, *cells))
 
 
 def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary: str) -> NDArray[np.float64]:
@@ -93,32 +95,46 @@ def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary
     return result
 
 
-def _bin(
-    corners: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], float, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sort triangles into the cubic cells that their bounding boxes touch (compressed rows)."""
-    low, high = corners.min(1), corners.max(1)
+Cells = tuple[NDArray[np.float64], float, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _bin(low: NDArray[np.float64], high: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Cells:
+    """Sort bounding boxes into the cells that they touch (compressed rows); those without a wanted one stay empty."""
     origin = low.min(0)
-    size = float(max(np.percentile((high - low).max(1), 90), 1e-9))
+    few = slice(None, None, 1 + len(low) // 10_000)
+    size = float(max(np.percentile((high[few] - low[few]).max(1), 90), 1e-9))
     # a cell for every few cubic edge lengths at most: meshes with very small triangles in a large box
     extent = high.max(0) - origin
     size = max(size, float((extent.prod() / 2e7) ** (1 / 3)))
     shape = np.floor(extent / size).astype(np.int64) + 1
-    starts, members = _fill_cells(low, high, origin, size, shape)
+    starts, members = _fill_cells(low, high, wanted, origin, size, shape)
     return origin, size, shape, starts, members
 
 
 @kernel
-def _fill_cells(low, high, origin, size, shape):  # type: ignore[no-untyped-def]
-    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
-    members = np.empty(0, np.int64)
+def _boxes(vertices, faces):  # type: ignore[no-untyped-def]
+    low, high = np.empty((len(faces), 3)), np.empty((len(faces), 3))
+    for f in range(len(faces)):
+        for c in range(3):
+            x, y, z = vertices[faces[f, 0], c], vertices[faces[f, 1], c], vertices[faces[f, 2], c]
+            low[f, c], high[f, c] = min(x, y, z), max(x, y, z)
+    return low, high
+
+
+@kernel
+def _fill_cells(low, high, wanted, origin, size, shape):  # type: ignore[no-untyped-def]
+    is_used = np.zeros(shape[0] * shape[1] * shape[2], np.bool_)
+    starts = np.zeros(len(is_used) + 1, np.int64)
+    members, place = np.empty(0, np.int64), starts
     a, b = np.empty(3, np.int64), np.empty(3, np.int64)
-    for turn in range(2):
-        if turn == 1:
-            starts[1:] = np.cumsum(starts[1:])
+    for turn in range(3):
+        if turn == 2:
+            starts = np.cumsum(starts)
             members = np.empty(starts[-1], np.int64)
-            fill = starts[:-1].copy()
+            place = starts.copy()
         for f in range(len(low)):
+            if turn == 0 and not wanted[f]:
+                continue
             for c in range(3):
                 a[c] = int((low[f, c] - origin[c]) / size)
                 b[c] = min(int((high[f, c] - origin[c]) / size), shape[c] - 1)
@@ -127,10 +143,12 @@ def _fill_cells(low, high, origin, size, shape):  # type: ignore[no-untyped-def]
                     for k in range(a[2], b[2] + 1):
                         cell = (i * shape[1] + j) * shape[2] + k
                         if turn == 0:
-                            starts[cell + 1] += 1
-                        else:
-                            members[fill[cell]] = f
-                            fill[cell] += 1
+                            is_used[cell] = True
+                        elif turn == 1:
+                            starts[cell + 1] += is_used[cell]
+                        elif is_used[cell]:
+                            members[place[cell]] = f
+                            place[cell] += 1
     return starts, members
 
 
@@ -233,21 +251,11 @@ def _triangles_cross(s, t, fs, ft):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _crossing_pairs(corners, faces, wanted, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
+def _crossing_pairs(vertices, faces, low, high, wanted, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
     pairs = np.empty((1024, 2), np.int64)
+    s, t = np.empty((3, 3)), np.empty((3, 3))
     n = 0
-    low = np.empty((len(corners), 3))
-    high = np.empty((len(corners), 3))
-    for f in range(len(corners)):
-        for c in range(3):
-            low[f, c] = min(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
-            high[f, c] = max(corners[f, 0, c], corners[f, 1, c], corners[f, 2, c])
     for cell in range(len(starts) - 1):
-        is_wanted = False
-        for x in range(starts[cell], starts[cell + 1]):
-            is_wanted |= wanted[members[x]]
-        if not is_wanted:
-            continue
         for x in range(starts[cell], starts[cell + 1]):
             for y in range(x + 1, starts[cell + 1]):
                 f, g = members[x], members[y]
@@ -262,7 +270,9 @@ def _crossing_pairs(corners, faces, wanted, origin, size, shape, starts, members
                 # a pair that shares several cells is tested in the one that holds the overlap's lower corner
                 if apart or home != cell:
                     continue
-                if _triangles_cross(corners[f], corners[g], faces[f], faces[g]):
+                for c in range(3):
+                    s[c], t[c] = vertices[faces[f, c]], vertices[faces[g, c]]
+                if _triangles_cross(s, t, faces[f], faces[g]):
                     if n == len(pairs):
                         pairs = np.concatenate((pairs, np.empty_like(pairs)))
                     pairs[n, 0] = min(f, g)

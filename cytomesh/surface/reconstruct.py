@@ -20,14 +20,14 @@ from cytomesh.surface.fit import chord_shift
 from cytomesh.surface.implicit import PlaneContours, Stack, interpolate, plane_fields, stack_contours
 from cytomesh.surface.laplace import solve_depth
 from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.quality import contour_distances, self_intersections
+from cytomesh.surface.quality import contour_distances
 from cytomesh.surface.resample import resample
+from cytomesh.surface.separate import draw_apart, untangle
 from cytomesh.surface.tracing import trace
 
 LONGEST_LINE_MM = 12.0
-N_SEPARATIONS = 20
-SEPARATION, SEPARATION_GROWTH = 0.03, 1.25
-"""First step back from a crossing as a share of the mean edge length, and its growth each round."""
+MIDDLE_SHARE = 1 / 3
+"""Coarsest sampling of the depth field for the midsurface, as a share of the cortex's thickness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +100,18 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         }
         del is_pial
     with clock("midsurface"):
-        field, is_inner, report["n_places_off_middle"] = grow_middle(depth.values, is_white, stack.grid.voxel_mm)
+        stride = _stride(white, pial, depth.values, settings)
+        coarse = np.ascontiguousarray(depth.values[::stride, ::stride, ::stride])
+        field, is_inner, report["n_places_off_middle"] = grow_middle(coarse, stride * settings.voxel_mm)
         vertices, faces = marching_tetrahedra(field, is_inner)
-        del is_inner, is_white
+        del coarse, is_inner, is_white
     with clock("resampling"):
-        edge_length = settings.edge_length_mm / settings.voxel_mm
+        edge_length = settings.edge_length_mm / (stride * settings.voxel_mm)
         vertices, faces = resample(vertices, faces, field, 0.0, edge_length)
+        middle = untangle(Mesh(vertices * stride, faces))
         del field
     with clock("field lines"):
-        surfaces = _field_lines(Mesh(vertices, faces), depth.values, (pial, white), stack, settings, report)
+        surfaces = _field_lines(middle, depth.values, (pial, white), stack, settings, report)
         del white, pial
     with clock("checks"):
         for name in ("white", "pial"):
@@ -126,6 +129,20 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
             _check(mesh, name)
     report["seconds"] = clock.seconds
     return surfaces
+
+
+def _stride(
+    white: NDArray[np.float32], pial: NDArray[np.float32], depth: NDArray[np.float32], settings: SurfaceConfig
+) -> int:
+    """Every how many voxels the midsurface is looked for: it is far from touching itself, and only a start.
+
+    At most an edge length, so that nothing is lost to the triangles, and a third of the cortex's thickness.
+    """
+    is_middle = np.abs(depth - np.float32(0.5)) < 0.1
+    if not is_middle.any():
+        return 1
+    thickness = float(np.median(pial[is_middle] - white[is_middle]))
+    return max(1, int(min(settings.edge_length_mm, MIDDLE_SHARE * thickness) / settings.voxel_mm))
 
 
 def _field_lines(
@@ -151,44 +168,11 @@ def _field_lines(
         shape = paths.shape
         meshes[name] = grid.world(paths.reshape(-1, 3)).reshape(shape)
     mid = Mesh(grid.world(middle.vertices), middle.faces)
-    pial, white, history = _separate(mid, meshes["pial"], meshes["white"])
+    pial, white, history = draw_apart(mid, meshes["pial"], meshes["white"])
     report["field_lines"] = {"unfinished": unfinished, "crossings_by_round": history}
     # The mean of corresponding points, as Workbench has it: half-way in bends too, where the Laplace level 0.5 is not.
     middle = Mesh(0.5 * (pial.vertices + white.vertices), middle.faces)
     return CorticalSurfaces(pial, middle, white, total, report)
-
-
-def _separate(
-    middle: Mesh, to_pial: NDArray[np.float64], to_white: NDArray[np.float64]
-) -> tuple[Mesh, Mesh, list[int]]:
-    """Draw vertices of crossing triangles back along their field lines until nothing crosses.
-
-    Triangles are flat where banks are curved: two banks closer than a triangle's sag cross though their field lines
-    don't. The midsurface is far from touching itself, so a step back towards it always helps.
-    """
-    paths = (to_pial, to_white)
-    lengths = [np.linalg.norm(np.diff(path, axis=1), axis=2).sum(axis=1) for path in paths]
-    step = SEPARATION * np.linalg.norm(np.diff(middle.vertices[middle.edges], axis=1), axis=2).mean()
-    share = [np.ones(middle.n_vertices), np.ones(middle.n_vertices)]
-    history: list[int] = []
-    among: NDArray[np.bool_] | None = None
-    for _ in range(N_SEPARATIONS):
-        ends = [_along(path, part) for path, part in zip(paths, share, strict=True)]
-        both = Mesh(np.concatenate(ends), np.concatenate([middle.faces, middle.faces + middle.n_vertices]))
-        pairs = self_intersections(both, among)
-        history.append(len(pairs))
-        if not len(pairs):
-            break
-        vertices = np.unique(both.faces[np.unique(pairs)])
-        for surface in (0, 1):
-            mine = vertices[(vertices >= middle.n_vertices) == surface] - surface * middle.n_vertices
-            share[surface][mine] -= step / np.maximum(lengths[surface][mine], step)
-            np.maximum(share[surface], 0.0, out=share[surface])
-        step *= SEPARATION_GROWTH
-        has_moved = np.zeros(both.n_vertices, bool)
-        has_moved[vertices] = True
-        among = np.asarray(has_moved[both.faces].any(axis=1))
-    return Mesh(ends[0], middle.faces), Mesh(ends[1], middle.faces), history
 
 
 def _keep_apart(paths: NDArray[np.float64], ends: NDArray[np.float64], least: float) -> NDArray[np.float64]:
@@ -197,14 +181,6 @@ def _keep_apart(paths: NDArray[np.float64], ends: NDArray[np.float64], least: fl
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     reached = np.einsum("ij,ij->i", ends - paths[:, 0], direction)
     return np.asarray(ends + np.maximum(least - reached, 0.0)[:, None] * direction)
-
-
-def _along(paths: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    at = share * (paths.shape[1] - 1)
-    low = np.minimum(at.astype(int), paths.shape[1] - 2)
-    t = (at - low)[:, None]
-    rows = np.arange(len(paths))
-    return np.asarray(paths[rows, low] * (1 - t) + paths[rows, low + 1] * t)
 
 
 def _check(mesh: Mesh, name: str) -> None:

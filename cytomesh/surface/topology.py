@@ -74,18 +74,16 @@ def deform(state: NDArray[np.uint8], source: int, key: NDArray[np.float32], limi
 @cache
 def _euler_table() -> NDArray[np.int64]:
     """Return (128,) the Euler number of the simplices that start at an object point, by its seven next neighbours."""
-    chains = [(first,) for first in range(7)]
+    chains: list[tuple[int, ...]] = [(first,) for first in range(7)]
     for _ in range(2):
         chains += [
-            (*chain, step)
-            for chain in chains
-            for step in range(7)
-            if _above(_POSITIVE[step], _POSITIVE[chain[-1]])
+            (*chain, step) for chain in chains for step in range(7) if _above(_POSITIVE[step], _POSITIVE[chain[-1]])
         ]
     unique = set(chains)
     masks = np.arange(128)
     return np.asarray(
-        1 + sum((-1) ** len(chain) * np.all([masks >> step & 1 for step in chain], axis=0) for chain in unique), np.int64
+        1 + sum((-1) ** len(chain) * np.all([masks >> step & 1 for step in chain], axis=0) for chain in unique),
+        np.int64,
     )
 
 

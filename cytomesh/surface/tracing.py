@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cytomesh.surface.compiled import kernel
 
 N_SAMPLES = 17
-STEP = 0.25
+STEP = 0.5
 """Step along a line, voxels."""
 REACH = 0.25
 """Half the distance over which the gradient is taken, voxels."""

@@ -58,7 +58,7 @@ def test_middle_gives_way_where_its_level_has_a_handle():
     )
     depth = depth.astype(np.float32)
     assert euler_number(depth > 0.5) == 0
-    field, state, n_places = grow_middle(depth, is_white, 1.0)
+    field, state, n_places = grow_middle(depth, 1.0)
     assert n_places >= 1
     assert euler_number(state == 1) == euler_number(is_white == 1) == 1
     assert ((field > 0) == (state == 1)).all()

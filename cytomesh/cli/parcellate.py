@@ -12,7 +12,7 @@ app = typer.Typer()
 @app.command()
 def parcellate(
     out: OutDir,
-    name: Name = "types",
+    name: Name = "diffusion",
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from cytomesh.core.config import Config
 
-Method = Literal["types", "spectral", "ward", "kmeans", "voronoi"]
-Baseline = Literal["spectral", "ward", "kmeans", "voronoi"]
+Method = Literal["diffusion", "types", "spectral", "ward", "kmeans", "voronoi"]
+Baseline = Literal["types", "spectral", "ward", "kmeans", "voronoi"]
 
 
 class PreparationConfig(Config):
@@ -45,12 +45,14 @@ class AffinityConfig(Config):
 class SpectralConfig(Config):
     """Eigenvectors and labels."""
 
-    solver: Literal["auto", "shift_invert", "lobpcg"] = "auto"
-    """Shift-invert Lanczos, or LOBPCG preconditioned by algebraic multigrid; auto takes what measured faster."""
-    tolerance: float = Field(1e-6, gt=0)
+    solver: Literal["auto", "shift_invert", "lanczos", "chebyshev"] = "auto"
+    """Lanczos with or without shift-invert, or Chebyshev-filtered subspace iteration; auto takes what measured fastest
+    for the size and the density of the graph."""
+    tolerance: float = Field(1e-5, gt=0)
     """Largest residual |L v - lambda v| of a unit eigenvector that is accepted."""
     restarts: int = Field(3, ge=0)
-    """Restarts of k-means beside cluster_qr; 0: cluster_qr alone."""
+    """Restarts of k-means from random centres, beside that from cluster_qr's; none on more than 20,000 nodes. 0:
+    cluster_qr alone."""
 
 
 class TypesConfig(Config):
@@ -66,6 +68,17 @@ class TypesConfig(Config):
     """How often."""
     restarts: int = Field(3, ge=1)
     """Restarts of k-means."""
+
+
+class DiffusionConfig(Config):
+    """Coordinates from feature neighbours, parcels by Ward's method in them."""
+
+    neighbours: int = Field(30, ge=2)
+    """Nearest neighbours in feature space that a node is joined with, wherever they lie."""
+    n_components: int = Field(10, ge=1)
+    """Diffusion coordinates in which parcels are made."""
+    max_regions: int = Field(10_000, ge=100)
+    """Larger meshes are first merged into so many small regions, and neighbours sought among those."""
 
 
 class EvaluationConfig(Config):
@@ -86,9 +99,10 @@ class ParcellateConfig(Config):
     """Seed of everything random."""
     encoder: str | None = None
     """Features to use (folder under RUN/features); may be left out where there is only one."""
-    method: Method = "types"
-    """types: pieces of feature-space types; spectral: normalised cut of the mesh graph; ward: Ward's method along mesh
-    edges; kmeans: features alone; voronoi: geometry alone."""
+    method: Method = "diffusion"
+    """diffusion: Ward's method in a diffusion map of feature neighbours; types: pieces of feature-space types;
+    spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; voronoi:
+    geometry alone."""
     n_parcels: int | None = Field(None, ge=2)
     """Parcels a hemisphere; None: where the eigenvalues of the affinity graph have their widest relative gap."""
     max_parcels: int = Field(60, ge=3)
@@ -103,6 +117,8 @@ class ParcellateConfig(Config):
     """Weights of the mesh edges."""
     spectral: SpectralConfig = SpectralConfig()
     """Eigenvectors and labels."""
+    diffusion: DiffusionConfig = DiffusionConfig()
+    """The `diffusion` method."""
     types: TypesConfig = TypesConfig()
     """The `types` method."""
     evaluation: EvaluationConfig = EvaluationConfig()

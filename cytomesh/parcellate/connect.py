@@ -84,8 +84,7 @@ def merge_regions(
 ) -> NDArray[np.int64]:
     """Merge touching regions, cheapest by Ward's criterion first (see `ward.ward_tree`), until k or none are left."""
     count = np.bincount(labels).astype(np.float64)
-    means = np.stack([np.bincount(labels, column) for column in values.T], axis=1) / count[:, None]
-    return ward_tree(means, region_weights(labels, adjacency), count, stop_at=k).cut(k)[labels]
+    return ward_tree(region_means(values, labels), region_weights(labels, adjacency), count, stop_at=k).cut(k)[labels]
 
 
 def split_regions(
@@ -128,6 +127,11 @@ def _halves(values: NDArray[np.float64], adjacency: sp.csr_matrix, min_nodes: in
 
 def _scatter(values: NDArray[np.float64]) -> float:
     return float(np.sum((values - values.mean(axis=0)) ** 2))
+
+
+def region_means(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the (k, q) mean rows of k regions, labelled from 0, none empty."""
+    return np.stack([np.bincount(labels, column) for column in values.T], axis=1) / np.bincount(labels)[:, None]
 
 
 def region_weights(labels: NDArray[np.int64], weights: sp.csr_matrix) -> sp.csr_matrix:

@@ -13,6 +13,7 @@ from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.baselines import kmeans_clusters, voronoi_parcels, ward_parcels
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import check_count, join_fragments, merge_regions, split_regions
+from cytomesh.parcellate.diffusion import diffusion_parcels
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.rounding import normalised_cut, spectral_labels
 from cytomesh.parcellate.spectral import eigengap, lowest_eigenpairs
@@ -51,6 +52,10 @@ def parcellate_nodes(
     facts: dict[str, float] = {}
     if method == "spectral":
         labels, facts = spectral_parcels(weights, features, k, settings, source)
+    elif method == "diffusion":
+        labels = diffusion_parcels(
+            values, adjacency, k, settings.min_nodes, settings.diffusion, settings.spectral, settings.seed
+        )
     elif method == "types":
         labels = type_parcels(
             values, adjacency, k, settings.min_nodes, settings.types, settings.affinity, settings.seed

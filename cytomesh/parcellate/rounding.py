@@ -11,6 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from cytomesh.core.random import derived_seed
 
+# Rows that pivoted QR looks at, at least.
+PIVOT_ROWS = 20_000
+# k-means from random centres costs more than it brings on large meshes.
+RESTART_NODES = 20_000
+MAX_ITERATIONS = 30
+
 
 def spectral_labels(
     vectors: NDArray[np.float64], weights: sp.csr_matrix, restarts: int, seed: int
@@ -41,10 +47,11 @@ def spectral_labels(
         # More threads than nodes deserve cost more than they bring, and change the order of the sums.
         with threadpool_limits(1):
             centres = np.stack([_mean_direction(rows, candidates[0] == label) for label in range(k)])
-            from_qr = KMeans(k, init=centres, n_init=1).fit(rows)
+            from_qr = KMeans(k, init=centres, n_init=1, max_iter=MAX_ITERATIONS).fit(rows)
             candidates.append(from_qr.labels_.astype(np.int64))
-            random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
-            candidates.append(random.fit(rows).labels_.astype(np.int64))
+            if len(rows) <= RESTART_NODES:
+                random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
+                candidates.append(random.fit(rows).labels_.astype(np.int64))
     cuts = [normalised_cut(weights, labels) for labels in candidates]
     best = int(np.argmin(cuts))
     return candidates[best], cuts[best]
@@ -57,8 +64,10 @@ def cluster_qr(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     No start values, no iterations.
     """
     k = rows.shape[1]
-    _, _, pivots = sl.qr(rows.T, mode="economic", pivoting=True)
-    left, _, right = sl.svd(rows[pivots[:k]].T)
+    # A sample spans the same directions; pivoted QR of all rows of a large mesh would be slow.
+    sample = rows[:: max(1, len(rows) // PIVOT_ROWS)]
+    _, _, pivots = sl.qr(sample.T, mode="economic", pivoting=True)
+    left, _, right = sl.svd(sample[pivots[:k]].T)
     return np.asarray(np.argmax(np.abs(rows @ (left @ right)), axis=1), np.int64)
 
 

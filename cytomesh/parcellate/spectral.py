@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import pyamg
 import scipy.linalg as sl
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
@@ -15,11 +13,14 @@ from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import GraphError, QualityError
 from cytomesh.core.random import generator
+from cytomesh.parcellate.chebyshev import chebyshev_eigenpairs
 from cytomesh.parcellate.config import SpectralConfig
 
 DENSE_NODES = 400
-# Above this many nodes multigrid is faster than the fill-in of a factorisation.
-FACTORISED_NODES = 1_000_000
+# Above this many nodes a Chebyshev filter is faster than a factorisation and its solves (benchmarks/parcellate/large).
+FACTORISED_NODES = 20_000
+# Graphs of feature neighbours fill a factorisation in; their eigenvalues are far enough apart for plain Lanczos.
+MESH_DEGREE = 12
 # The shift lies below the spectrum, so that the matrix that is factorised is positive definite.
 SHIFT = -1e-3
 
@@ -88,8 +89,7 @@ def lowest_eigenpairs(
     columns: list[sp.csc_matrix] = []
     for component in range(n_components):
         nodes = np.flatnonzero(piece == component)
-        block = laplacian[nodes][:, nodes]
-        some_values, some_vectors = _solve(block, min(k, len(nodes)), settings, seed)
+        some_values, some_vectors = _solve(graph[nodes][:, nodes], min(k, len(nodes)), settings, seed, source)
         some_values[np.argmin(some_values)] = 0.0  # a connected component has exactly one, D^1/2 1
         values.append(some_values)
         spread = sp.csr_matrix(some_vectors).tocoo()
@@ -138,46 +138,52 @@ def eigengap(eigenvalues: NDArray[np.float64], lowest: int, highest: int) -> int
 
 
 def _solve(
-    block: sp.csr_matrix, k: int, settings: SpectralConfig, seed: int
+    weights: sp.csr_matrix, k: int, settings: SpectralConfig, seed: int, source: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    n = block.shape[0]
+    n = weights.shape[0]
+    laplacian = normalised_laplacian(weights)
+    solver = settings.solver
     if n <= max(DENSE_NODES, 3 * k):
-        values, vectors = sl.eigh(block.toarray(), subset_by_index=[0, k - 1])
+        values, vectors = sl.eigh(laplacian.toarray(), subset_by_index=[0, k - 1])
         return values, vectors
-    use_lobpcg = settings.solver == "lobpcg" or (settings.solver == "auto" and n > FACTORISED_NODES)
-    values, vectors = _lobpcg(block, k, settings.tolerance, seed) if use_lobpcg else _shift_invert(block, k, seed)
+    if solver == "auto":
+        solver = "chebyshev" if n > FACTORISED_NODES else "lanczos" if weights.nnz > MESH_DEGREE * n else "shift_invert"
+    if solver == "chebyshev":
+        values, vectors = chebyshev_eigenpairs(weights, k, settings.tolerance, source)
+    else:
+        start = generator(seed, "lanczos start").standard_normal(n)
+        lanczos = _shift_invert if solver == "shift_invert" else _lanczos
+        try:
+            values, vectors = lanczos(laplacian, k, start)
+        except sla.ArpackError as cause:
+            found = f"no convergence ({cause})"
+            raise QualityError(source, "eigenvectors", found=found, hint="set spectral.solver: chebyshev") from cause
     order = np.argsort(values, kind="stable")
     return values[order], vectors[:, order]
 
 
-def _shift_invert(block: sp.csr_matrix, k: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    n = block.shape[0]
-    shifted = sp.csc_matrix(block - SHIFT * sp.identity(n, format="csr"))
+def _lanczos(
+    laplacian: sp.csr_matrix, k: int, start: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n = laplacian.shape[0]
+    # 2 - L: the wanted end of the spectrum is the one that Lanczos finds first
+    values, vectors = sla.eigsh(
+        2.0 * sp.identity(n) - laplacian, k, which="LA", v0=start, ncv=min(n, 2 * k + 20), tol=1e-9
+    )
+    return 2.0 - values, vectors
+
+
+def _shift_invert(
+    laplacian: sp.csr_matrix, k: int, start: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n = laplacian.shape[0]
+    shifted = sp.csc_matrix(laplacian - SHIFT * sp.identity(n, format="csr"))
     # Positive definite: pivoting is not needed, and without it the ordering for symmetric fill-in holds.
     factor = sla.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     inverse = sla.LinearOperator((n, n), matvec=factor.solve, dtype=np.float64)
-    start = generator(seed, "lanczos start").standard_normal(n)
-    try:
-        values, vectors = sla.eigsh(block, k, sigma=SHIFT, OPinv=inverse, v0=start, ncv=min(n, 2 * k + 20), tol=1e-10)
-    except sla.ArpackError as cause:
-        found = f"no convergence ({cause})"
-        raise QualityError("affinity graph", "eigenvectors", found=found, hint="lower n_parcels") from cause
+    ncv = min(n, 2 * k + 20)
+    values, vectors = sla.eigsh(laplacian, k, sigma=SHIFT, OPinv=inverse, v0=start, ncv=ncv, tol=1e-10)
     return values, vectors
-
-
-def _lobpcg(
-    block: sp.csr_matrix, k: int, tolerance: float, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    n = block.shape[0]
-    shifted = sp.csr_matrix(block - SHIFT * sp.identity(n, format="csr"))
-    preconditioner = pyamg.smoothed_aggregation_solver(shifted, symmetry="symmetric").aspreconditioner(cycle="V")
-    # Guard vectors: the last few of a block converge slowly.
-    start = generator(seed, "lobpcg start").standard_normal((n, k + max(5, k // 5)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "not reaching the tolerance": the guards; ours are checked after
-        values, vectors = sla.lobpcg(block, start, M=preconditioner, largest=False, tol=0.2 * tolerance, maxiter=200)
-    order = np.argsort(values)[:k]
-    return values[order], vectors[:, order]
 
 
 def _fix_signs(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

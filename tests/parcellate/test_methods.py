@@ -25,7 +25,7 @@ def planted_features(make_planted):
     return graph, prepare_features(graph, features, SETTINGS.preparation, 4, "test")
 
 
-@pytest.mark.parametrize("method", ["types", "spectral", "ward", "kmeans"])
+@pytest.mark.parametrize("method", ["diffusion", "types", "spectral", "ward", "kmeans"])
 def test_planted_areas_are_recovered(planted_features, method) -> None:
     graph, features = planted_features
     found = parcellate_nodes(features, method, 8, SETTINGS, "test")
@@ -46,11 +46,11 @@ def test_geometry_alone_does_not_know_the_areas(planted_features) -> None:
 def test_spectral_says_how_good_it_is(planted_features) -> None:
     _, features = planted_features
     facts = parcellate_nodes(features, "spectral", 8, SETTINGS, "test").facts
-    assert facts["residual"] < 1e-6
+    assert facts["residual"] < 1e-5
     assert 0 < facts["normalised_cut"] < 8
 
 
-@pytest.mark.parametrize("method", ["types", "spectral", "ward", "voronoi"])
+@pytest.mark.parametrize("method", ["diffusion", "types", "spectral", "ward", "voronoi"])
 def test_two_components(make_planted, method) -> None:
     graph, features = make_planted(2, n_areas=3, copies=2)
     prepared = prepare_features(graph, features, SETTINGS.preparation, 4, "test")

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_mutual_info_score
 
-from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.affinity import edge_list
+from cytomesh.parcellate.borders import BorderDistance
+from cytomesh.parcellate.connect import pieces, region_means, region_weights
 from cytomesh.parcellate.nulls import Nulls
 
 MIN_NODES = 10
@@ -78,61 +81,151 @@ def _adjusted_rand(table: NDArray[np.int64]) -> float:
 
 
 def scores_over_nulls(
-    parcels: NDArray[np.int64], areas: NDArray[np.int32], nulls: Nulls
+    parcels: NDArray[np.int64], areas: NDArray[np.int32], nulls: Nulls, lengths: sp.csr_matrix
 ) -> dict[str, dict[str, float]]:
     """Score parcels against areas; every score comes with what chance and geometry alone give.
 
     A tiling of the cortex agrees with any other tiling: the score itself says little. `over_spin` is the score less its
     mean under rotated areas, in the unit of the score and (`over_spin_sd`) of the null's standard deviation;
-    `over_geometry` is the margin over geometry-only parcels of the same number.
+    `over_geometry` is the margin over geometry-only parcels of the same number. Distances (`..._mm`) are turned round:
+    positive is nearer than the null.
+
+    Parameters
+    ----------
+    lengths : (m, m) CSR
+        Lengths of the mesh edges, mm.
 
     Returns
     -------
     dict
-        Per score: over_spin, over_spin_sd, score, spin_mean, spin_sd (where there are rotations); over_geometry,
-        geometry_mean, geometry_sd. Empty if the hemisphere has no areas to compare with.
+        Per score (those of `agreement`, `matched_dice` and `BorderDistance.to`): over_spin, over_spin_sd, score,
+        spin_mean, spin_sd (where there are rotations); over_geometry, geometry_mean, geometry_sd. Empty if the
+        hemisphere has no areas to compare with.
     """
-    found = agreement(parcels, areas)
+    borders = BorderDistance(parcels, lengths)
+    found = _scores(parcels, areas, borders)
     if not found:
         return {}
-    tilings = [agreement(tiling, areas) for tiling in nulls.tilings]
-    spun = [row for row in (agreement(parcels, area) for area in nulls.spun) if row]
+    tilings = [_scores(tiling, areas, BorderDistance(tiling, lengths)) for tiling in nulls.tilings]
+    spun = [row for row in (_scores(parcels, area, borders) for area in nulls.spun) if row]
     result: dict[str, dict[str, float]] = {}
     for name, score in found.items():
+        sign = -1.0 if name.endswith("_mm") else 1.0
         entry = {"score": score}
-        geometry = np.array([row[name] for row in tilings])
+        geometry = np.array([row[name] for row in tilings if name in row])
         entry |= {"geometry_mean": float(geometry.mean()), "geometry_sd": float(geometry.std(ddof=1))}
-        entry["over_geometry"] = score - entry["geometry_mean"]
-        if len(spun) > 1:
-            null = np.array([row[name] for row in spun])
+        entry["over_geometry"] = sign * (score - entry["geometry_mean"])
+        null = np.array([row[name] for row in spun if name in row])
+        if len(null) > 1:
             entry |= {"spin_mean": float(null.mean()), "spin_sd": float(null.std(ddof=1))}
-            entry["over_spin"] = score - entry["spin_mean"]
+            entry["over_spin"] = sign * (score - entry["spin_mean"])
             entry["over_spin_sd"] = entry["over_spin"] / max(entry["spin_sd"], 1e-12)
         result[name] = entry
     return result
 
 
+def matched_dice(parcels: NDArray[Any], areas: NDArray[Any]) -> dict[int, float]:
+    """Match areas and parcels one to one so that the sum of Dice coefficients is largest; returns that of each area.
+
+    Areas left without a parcel get 0. Only nodes with an area count.
+    """
+    kept = areas > 0
+    table = contingency(areas[kept], parcels[kept]).astype(np.float64)
+    dice = 2.0 * table / (table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True))
+    rows, columns = linear_sum_assignment(-dice)
+    result = dict.fromkeys(np.unique(areas[kept]).tolist(), 0.0)
+    names = list(result)
+    return result | {names[row]: float(dice[row, column]) for row, column in zip(rows, columns, strict=True)}
+
+
+def _scores(parcels: NDArray[Any], areas: NDArray[Any], borders: BorderDistance) -> dict[str, float]:
+    found = agreement(parcels, areas)
+    if not found:
+        return {}
+    dice = matched_dice(parcels, areas)
+    return {**found, "dice": float(np.mean(list(dice.values()))), **borders.to(areas)}
+
+
 def variance_explained(values: NDArray[np.float64], parcels: NDArray[np.int64]) -> float:
     """Share of the variance of (m, d) values that lies between parcels, 0..1."""
     _, labels = np.unique(parcels, return_inverse=True)
-    count = np.bincount(labels)
-    means = np.stack([np.bincount(labels, column) for column in values.T], axis=1) / count[:, None]
-    within = float(np.sum((values - means[labels]) ** 2))
+    within = float(np.sum((values - region_means(values, labels)[labels]) ** 2))
     return 1.0 - within / max(float(np.sum((values - values.mean(axis=0)) ** 2)), 1e-30)
 
 
-def variance_over_geometry(
-    values: NDArray[np.float64], parcels: NDArray[np.int64], tilings: Sequence[NDArray[np.int64]]
-) -> dict[str, float]:
-    """Share of variance between parcels, with that of geometry-only parcels of the same number."""
-    geometry = np.array([variance_explained(values, tiling) for tiling in tilings])
-    score = variance_explained(values, parcels)
-    return {
-        "score": score,
-        "geometry_mean": float(geometry.mean()),
-        "geometry_sd": float(geometry.std(ddof=1)),
-        "over_geometry": score - float(geometry.mean()),
-    }
+def border_contrast(values: NDArray[np.float64], parcels: NDArray[np.int64], adjacency: sp.csr_matrix) -> float:
+    """Mean distance of values across borders over that inside parcels, between neighbouring nodes; 1: no contrast."""
+    i, j = edge_list(adjacency)
+    apart = np.linalg.norm(values[i] - values[j], axis=1)
+    crossing = parcels[i] != parcels[j]
+    if crossing.all() or not crossing.any():
+        return 1.0
+    return float(apart[crossing].mean() / max(apart[~crossing].mean(), 1e-30))
+
+
+def graph_silhouette(values: NDArray[np.float64], parcels: NDArray[np.int64], adjacency: sp.csr_matrix) -> float:
+    """Mean simplified silhouette in which only touching parcels compete, -1..1.
+
+    (b - a) / max(a, b) with a the distance of a node to the mean of its own parcel and b that to the nearest mean among
+    the parcels which touch it (Rousseeuw, Silhouettes, 1987, with means in place of members, and graph neighbours only:
+    a parcel with a twin elsewhere in the cortex is not a bad one).
+    """
+    _, labels = np.unique(parcels, return_inverse=True)
+    k = int(labels.max()) + 1
+    means = region_means(values, labels)
+    touching = region_weights(labels, adjacency)
+    own = np.linalg.norm(values - means[labels], axis=1)
+    other = np.full(len(values), np.inf)
+    for label in range(k):
+        neighbours = touching.indices[touching.indptr[label] : touching.indptr[label + 1]]
+        inside = np.flatnonzero(labels == label)
+        for neighbour in neighbours:
+            other[inside] = np.minimum(other[inside], np.linalg.norm(values[inside] - means[neighbour], axis=1))
+    has_neighbour = np.isfinite(other)
+    if not has_neighbour.any():
+        return 0.0
+    a, b = own[has_neighbour], other[has_neighbour]
+    return float(np.mean((b - a) / np.maximum(np.maximum(a, b), 1e-30)))
+
+
+def internal_scores(
+    standardised: NDArray[np.float64],
+    values: NDArray[np.float64],
+    parcels: NDArray[np.int64],
+    adjacency: sp.csr_matrix,
+    tilings: Sequence[NDArray[np.int64]],
+) -> dict[str, dict[str, float]]:
+    """Score parcels by the features alone, beside geometry-only parcels of the same number.
+
+    Parameters
+    ----------
+    standardised, values : (m, d), (m, q) float64
+        Features, for the variance explained; clustering coordinates, for silhouette and contrast.
+
+    Returns
+    -------
+    dict
+        variance_explained, silhouette, border_contrast: each with score, geometry_mean, geometry_sd, over_geometry.
+    """
+
+    def scores(labels: NDArray[np.int64]) -> dict[str, float]:
+        return {
+            "variance_explained": variance_explained(standardised, labels),
+            "silhouette": graph_silhouette(values, labels, adjacency),
+            "border_contrast": border_contrast(values, labels, adjacency),
+        }
+
+    null = [scores(tiling) for tiling in tilings]
+    result = {}
+    for name, score in scores(parcels).items():
+        geometry = np.array([row[name] for row in null])
+        result[name] = {
+            "score": score,
+            "geometry_mean": float(geometry.mean()),
+            "geometry_sd": float(geometry.std(ddof=1)),
+            "over_geometry": score - float(geometry.mean()),
+        }
+    return result
 
 
 def shape_facts(parcels: NDArray[np.int64], adjacency: sp.csr_matrix) -> dict[str, int]:

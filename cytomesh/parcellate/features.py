@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.graph.storage import CortexGraph, check_features
+from cytomesh.parcellate.borders import edge_lengths
 from cytomesh.parcellate.config import PreparationConfig
 
 NOISE_SHRINKAGE = 1e-3
@@ -44,6 +46,11 @@ class NodeFeatures:
     standardised: NDArray[np.float64]
     values: NDArray[np.float64]
     is_imputed: NDArray[np.bool_]
+
+    @cached_property
+    def lengths(self) -> sp.csr_matrix:
+        """Edge lengths, (m, m) CSR, mm."""
+        return edge_lengths(self.positions, self.adjacency)
 
 
 def prepare_features(

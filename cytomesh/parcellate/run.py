@@ -12,18 +12,18 @@ from cytomesh.core.errors import MissingStageError, QualityError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import is_finished, stage_directory
-from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph, graph_folder, load_features, load_graphs
 from cytomesh.parcellate.affinity import affinity_graph
-from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import pieces
-from cytomesh.parcellate.evaluate import scores_over_nulls, shape_facts, variance_over_geometry
+from cytomesh.parcellate.evaluate import internal_scores, matched_dice, scores_over_nulls, shape_facts
 from cytomesh.parcellate.features import NodeFeatures, prepare_features
 from cytomesh.parcellate.gradients import diffusion_map
 from cytomesh.parcellate.methods import choose_count, parcellate_nodes
 from cytomesh.parcellate.nulls import Nulls, make_nulls
-from cytomesh.surface.gifti import read_surface, write_labels, write_scalars
+from cytomesh.parcellate.outputs import write_parcels
+from cytomesh.parcellate.subdivisions import candidate_subdivisions
+from cytomesh.surface.gifti import read_surface
 
 
 def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def parcellate_graph(
 
     weights = affinity_graph(features.adjacency, features.values, settings.affinity)
     components = diffusion_map(weights, settings.n_gradients, settings.spectral, settings.seed)
-    _write(folder, graph, features, parcels, components)
+    write_parcels(folder, graph, features, parcels, components)
 
     nulls = make_nulls(
         graph.annotation,
@@ -87,12 +87,15 @@ def parcellate_graph(
         settings.evaluation.tilings,
         settings.seed,
     )
+    candidates = candidate_subdivisions(graph, features, parcels, nulls.tilings)
+    write_json(folder / f"{graph.name}_subdivisions.json", candidates)
     metrics = {
         "n_nodes": graph.n_nodes,
         "n_masked": graph.n_nodes - len(features.nodes),
         "n_imputed": int(features.is_imputed.sum()),
         "is_n_parcels_given": settings.n_parcels is not None,
         **_score(parcels, features, graph, nulls),
+        "dice_of_areas": _dice_of_areas(parcels, features, graph),
         **found.facts,
     }
     others = [baseline for baseline in settings.evaluation.baselines if baseline != settings.method]
@@ -114,9 +117,15 @@ def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: s
 def _score(parcels: NDArray[np.int64], features: NodeFeatures, graph: CortexGraph, nulls: Nulls) -> dict[str, Any]:
     return {
         **shape_facts(parcels, features.adjacency),
-        "areas": scores_over_nulls(parcels, graph.annotation[features.nodes], nulls),
-        "variance_explained": variance_over_geometry(features.standardised, parcels, nulls.tilings),
+        "areas": scores_over_nulls(parcels, graph.annotation[features.nodes], nulls, features.lengths),
+        **internal_scores(features.standardised, features.values, parcels, features.adjacency, nulls.tilings),
     }
+
+
+def _dice_of_areas(parcels: NDArray[np.int64], features: NodeFeatures, graph: CortexGraph) -> dict[str, float]:
+    areas = graph.annotation[features.nodes]
+    dice = matched_dice(parcels, areas) if (areas > 0).any() else {}
+    return {graph.labels.name(area): value for area, value in dice.items()}
 
 
 def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -126,32 +135,6 @@ def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArr
     rank = np.empty(len(means), np.int64)
     rank[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
     return rank[labels]
-
-
-def _write(
-    folder: Path,
-    graph: CortexGraph,
-    features: NodeFeatures,
-    parcels: NDArray[np.int64],
-    components: NDArray[np.float64],
-) -> None:
-    labels = np.zeros(graph.n_nodes, np.int32)
-    labels[features.nodes] = parcels
-    write_labels(folder / f"{graph.name}.label.gii", labels, parcel_table(features.values, parcels), graph.hemisphere)
-    maps = {}
-    for number, column in enumerate(components.T, start=1):
-        values = np.full(graph.n_nodes, np.nan, np.float32)
-        values[features.nodes] = column
-        maps[f"gradient {number}"] = values
-    # Workbench shows 0 as "no data"; NaN would break its palettes.
-    scalars = {title: np.nan_to_num(values) for title, values in maps.items()}
-    write_scalars(folder / f"{graph.name}_gradients.func.gii", scalars, graph.hemisphere)
-    is_imputed = np.zeros(graph.n_nodes, bool)
-    is_imputed[features.nodes] = features.is_imputed
-    columns = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
-    columns |= {title.replace(" ", "_"): values for title, values in maps.items()}
-    facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
-    write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))
 
 
 def _sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
@@ -190,5 +173,9 @@ def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
             if "over_spin_sd" in entry:
                 rows[f"{prefix}{score}_over_spin_sd"] = entry["over_spin_sd"]
             rows[f"{prefix}{score}"] = entry["score"]
+        border = scores["areas"].get("border_distance_mm", {})
+        null = "spin" if "over_spin" in border else "geometry"
+        if border:
+            rows[f"{prefix}border_mm_nearer_than_{null}"] = border[f"over_{null}"]
         rows[f"{prefix}variance_explained_over_geometry"] = scores["variance_explained"]["over_geometry"]
     return rows

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cytomesh.parcellate.evaluate import agreement, scores_over_nulls, shape_facts, variance_explained
+from cytomesh.parcellate.borders import edge_lengths
+from cytomesh.parcellate.evaluate import (
+    agreement,
+    border_contrast,
+    graph_silhouette,
+    internal_scores,
+    matched_dice,
+    scores_over_nulls,
+    shape_facts,
+    variance_explained,
+)
 from cytomesh.parcellate.nulls import make_nulls
 
 
@@ -37,13 +47,16 @@ def test_each_score_has_its_nulls_and_truth_beats_them(make_planted) -> None:
     adjacency = graph.adjacency[nodes][:, nodes]
     areas = graph.annotation[nodes]
     nulls = make_nulls(graph.annotation, nodes, graph.positions, graph.positions[nodes], adjacency, 8, 6, 3, 0)
-    truth = scores_over_nulls(areas.astype(np.int64), areas, nulls)
-    assert set(truth) == {"ami", "ari", "nmi", "homogeneity", "completeness"}
-    for entry in truth.values():
-        assert entry["score"] == pytest.approx(1.0)
-        assert entry["over_spin"] == entry["score"] - entry["spin_mean"] > 0.1
+    lengths = edge_lengths(graph.positions[nodes], adjacency)
+    truth = scores_over_nulls(areas.astype(np.int64), areas, nulls, lengths)
+    distances = {"areas_to_parcels_mm", "parcels_to_areas_mm", "border_distance_mm"}
+    assert set(truth) == {"ami", "ari", "nmi", "homogeneity", "completeness", "dice"} | distances
+    for name, entry in truth.items():
+        sign = -1.0 if name in distances else 1.0
+        assert entry["score"] == pytest.approx(0.0 if name in distances else 1.0)
+        assert entry["over_spin"] == sign * (entry["score"] - entry["spin_mean"]) > 0.1
         assert entry["over_geometry"] > 0.1
-    tiling = scores_over_nulls(nulls.tilings[0], areas, nulls)
+    tiling = scores_over_nulls(nulls.tilings[0], areas, nulls, lengths)
     assert abs(tiling["ami"]["over_spin"]) < 0.12
     assert truth["ami"]["over_spin_sd"] > 4 * abs(tiling["ami"]["over_spin_sd"])
 
@@ -62,3 +75,55 @@ def test_shape_facts_count_pieces(make_planted) -> None:
     facts = shape_facts(caps, graph.adjacency)
     assert facts["n_parcels"] == 2
     assert facts["n_pieces"] == 3
+
+
+def test_dice_of_the_best_matching() -> None:
+    areas = np.repeat([1, 1, 2, 3, 0], 10)
+    parcels = np.repeat([5, 6, 6, 7, 8], 10)
+    # area 1 takes parcel 5 (2 * 10 / 30), so that area 2 can have parcel 6 (2 * 10 / 30)
+    assert matched_dice(parcels, areas) == pytest.approx({1: 2 / 3, 2: 2 / 3, 3: 1.0})
+    assert matched_dice(np.ones(50, int), areas)[3] == 0.0
+
+
+def silhouette_by_loops(values: np.ndarray, parcels: np.ndarray, adjacency: np.ndarray) -> float:
+    found = []
+    for node in range(len(values)):
+        inside = parcels == parcels[node]
+        others = {p for p in np.unique(parcels[adjacency[inside].any(axis=0)]) if p != parcels[node]}
+        a = np.linalg.norm(values[node] - values[inside].mean(0))
+        b = min(np.linalg.norm(values[node] - values[parcels == other].mean(0)) for other in others)
+        found.append((b - a) / max(a, b))
+    return float(np.mean(found))
+
+
+def test_silhouette_and_contrast_by_loops(make_planted) -> None:
+    graph, _ = make_planted(2)
+    rng = np.random.default_rng(0)
+    parcels = (graph.positions > 0) @ np.array([1, 2, 4])
+    values = rng.normal(size=(8, 3))[parcels] + 0.5 * rng.normal(size=(graph.n_nodes, 3))
+    dense = graph.adjacency.toarray() > 0
+    assert graph_silhouette(values, parcels, graph.adjacency) == pytest.approx(
+        silhouette_by_loops(values, parcels, dense)
+    )
+    across, within = [], []
+    for i, j in np.argwhere(np.triu(dense)):
+        (within if parcels[i] == parcels[j] else across).append(np.linalg.norm(values[i] - values[j]))
+    assert border_contrast(values, parcels, graph.adjacency) == pytest.approx(np.mean(across) / np.mean(within))
+
+
+def test_one_parcel_has_neither_silhouette_nor_contrast(make_planted) -> None:
+    graph, _ = make_planted(1)
+    everything = np.zeros(graph.n_nodes, np.int64)
+    assert graph_silhouette(graph.positions, everything, graph.adjacency) == 0.0
+    assert border_contrast(graph.positions, everything, graph.adjacency) == 1.0
+
+
+def test_planted_areas_beat_geometry_inside(make_planted) -> None:
+    graph, features = make_planted()
+    nodes = np.flatnonzero(graph.is_linked)
+    adjacency = graph.adjacency[nodes][:, nodes]
+    nulls = make_nulls(graph.annotation, nodes, None, graph.positions[nodes], adjacency, 8, 0, 3, 0)
+    values = features[nodes].astype(float)
+    found = internal_scores(values, values, graph.annotation[nodes].astype(np.int64), adjacency, nulls.tilings)
+    assert set(found) == {"variance_explained", "silhouette", "border_contrast"}
+    assert all(entry["over_geometry"] > 0.1 for entry in found.values())

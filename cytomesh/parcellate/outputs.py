@@ -1,0 +1,65 @@
+"""The files of a parcellated hemisphere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.files import write_json
+from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.parcellate.cards import parcel_cards, parcel_graph, write_graphml
+from cytomesh.parcellate.colours import parcel_table
+from cytomesh.parcellate.features import NodeFeatures
+from cytomesh.surface.annot import write_annot
+from cytomesh.surface.cifti import write_cifti_labels
+from cytomesh.surface.formats import FREESURFER_SIDE
+from cytomesh.surface.gifti import write_labels, write_scalars
+
+
+def write_parcels(
+    folder: Path,
+    graph: CortexGraph,
+    features: NodeFeatures,
+    parcels: NDArray[np.int64],
+    gradients: NDArray[np.float64],
+) -> None:
+    """Write labels, gradients, cards and the graph of parcels.
+
+    `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<brain>.annot`, `<graph>_gradients.func.gii`, `<graph>.parquet`
+    (one row a node), `<graph>_parcels.json` (cards) and `<graph>_parcels.graphml`.
+
+    Parameters
+    ----------
+    parcels : (m,) int64
+        1..k, of the parcellated nodes; the others get label 0.
+    gradients : (m, g) float64
+    """
+    labels = np.zeros(graph.n_nodes, np.int32)
+    labels[features.nodes] = parcels
+    table = parcel_table(features.values, parcels)
+    write_labels(folder / f"{graph.name}.label.gii", labels, table, graph.hemisphere)
+    write_cifti_labels(folder / f"{graph.name}.dlabel.nii", {graph.hemisphere: labels}, table, "parcels")
+    write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.brain}.annot", labels, table)
+
+    maps = {}
+    for number, column in enumerate(gradients.T, start=1):
+        values = np.full(graph.n_nodes, np.nan, np.float32)
+        values[features.nodes] = column
+        maps[f"gradient {number}"] = values
+    # Workbench shows 0 as "no data"; NaN would break its palettes.
+    scalars = {title: np.nan_to_num(values) for title, values in maps.items()}
+    write_scalars(folder / f"{graph.name}_gradients.func.gii", scalars, graph.hemisphere)
+
+    is_imputed = np.zeros(graph.n_nodes, bool)
+    is_imputed[features.nodes] = features.is_imputed
+    columns = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
+    columns |= {title.replace(" ", "_"): values for title, values in maps.items()}
+    facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
+    write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))
+
+    cards = parcel_cards(graph, features, parcels, table)
+    write_json(folder / f"{graph.name}_parcels.json", cards)
+    write_graphml(folder / f"{graph.name}_parcels.graphml", parcel_graph(features, parcels, cards))

@@ -1,0 +1,59 @@
+"""Cards say what is in a parcel; the graph says what it touches."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.parcellate.cards import parcel_cards, parcel_graph, write_graphml
+from cytomesh.parcellate.config import PreparationConfig
+from cytomesh.parcellate.features import prepare_features
+
+
+@pytest.fixture(scope="module")
+def halves(make_planted):
+    """A sphere cut in three by x: two planes at -20 and 20 mm."""
+    graph, features = make_planted()
+    found = prepare_features(graph, features, PreparationConfig(hops=0, impute_hops=0), 4, "test")
+    parcels = 1 + (found.positions[:, 0] > -20.0).astype(np.int64) + (found.positions[:, 0] > 20.0)
+    cards = parcel_cards(graph, found, parcels, LabelTable.from_names(["left", "middle", "right"]))
+    return graph, found, parcels, cards
+
+
+def test_a_card_counts_what_is_there(halves) -> None:
+    graph, found, parcels, cards = halves
+    assert [card["name"] for card in cards] == ["left", "middle", "right"]
+    for card in cards:
+        inside = parcels == card["parcel"]
+        areas = graph.annotation[found.nodes][inside]
+        assert card["n_nodes"] == inside.sum()
+        assert card["area_mm2"] == pytest.approx(graph.mesh.vertex_areas[found.nodes[inside]].sum())
+        assert inside[np.searchsorted(found.nodes, card["central_node"])]
+        assert card["profile"] == pytest.approx(found.standardised[inside].mean(0), abs=1e-4)
+        name, share = next(iter(card["overlaps"].items()))
+        assert share == pytest.approx(np.bincount(areas).max() / inside.sum())
+        assert graph.labels.index(name) == np.bincount(areas).argmax()
+
+
+def test_a_parcel_that_is_an_area_is_most_similar_to_it(halves) -> None:
+    graph, found, _, _ = halves
+    areas = graph.annotation[found.nodes].astype(np.int64)
+    for card in parcel_cards(graph, found, areas, graph.labels):
+        name, distance = next(iter(card["most_similar"].items()))
+        assert name == card["name"]
+        assert distance == 0.0
+
+
+def test_touching_parcels_are_joined(halves, tmp_path) -> None:
+    _, found, parcels, cards = halves
+    graph = parcel_graph(found, parcels, cards)
+    assert set(graph.edges) == {(1, 2), (2, 3)}
+    # a plane at 20 mm cuts a sphere of 50 mm in a circle; borders zigzag along the mesh
+    circle = 2 * np.pi * np.sqrt(50**2 - 20**2)
+    assert circle < graph.edges[1, 2]["border_mm"] < 1.3 * circle
+    write_graphml(tmp_path / "parcels.graphml", graph)
+    again = nx.read_graphml(tmp_path / "parcels.graphml", node_type=int)
+    assert again.nodes[2]["name"] == "middle"
+    assert again.edges[2, 3] == pytest.approx(graph.edges[2, 3])

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyamg.aggregation import standard_aggregation
 from scipy.sparse.csgraph import reverse_cuthill_mckee
+from threadpoolctl import threadpool_limits
 
 from cytomesh.core.errors import QualityError
 from cytomesh.surface.compiled import kernel
@@ -52,7 +53,9 @@ def chebyshev_eigenpairs(
         If the tolerance is not reached.
     """
     n_columns = BLOCK * -(-(k + max(8, k // 8)) // BLOCK)
-    values, vectors, residual = _solve(weights, k, n_columns, tolerance, MAX_SWEEPS)
+    # Products of tall and small matrices are limited by memory: BLAS threads wait for each other (20 times slower).
+    with threadpool_limits(1):
+        values, vectors, residual = _solve(weights, k, n_columns, tolerance, MAX_SWEEPS)
     if not residual <= tolerance:  # also catches NaN
         hint = "set spectral.solver: shift_invert, or raise spectral.tolerance"
         raise QualityError(

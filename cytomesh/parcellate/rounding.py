@@ -15,7 +15,7 @@ from cytomesh.core.random import derived_seed
 PIVOT_ROWS = 20_000
 # k-means from random centres costs more than it brings on large meshes.
 RESTART_NODES = 20_000
-MAX_ITERATIONS = 30
+MAX_ITERATIONS = 12
 
 
 def spectral_labels(
@@ -42,16 +42,16 @@ def spectral_labels(
     k = vectors.shape[1]
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    candidates = [cluster_qr(rows)]
-    if restarts:
-        # More threads than nodes deserve cost more than they bring, and change the order of the sums.
-        with threadpool_limits(1):
+    # More threads than nodes deserve cost more than they bring, and change the order of the sums.
+    with threadpool_limits(1):
+        candidates = [cluster_qr(rows)]
+        if restarts:
             centres = np.stack([_mean_direction(rows, candidates[0] == label) for label in range(k)])
             from_qr = KMeans(k, init=centres, n_init=1, max_iter=MAX_ITERATIONS).fit(rows)
             candidates.append(from_qr.labels_.astype(np.int64))
-            if len(rows) <= RESTART_NODES:
-                random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
-                candidates.append(random.fit(rows).labels_.astype(np.int64))
+        if restarts and len(rows) <= RESTART_NODES:
+            random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
+            candidates.append(random.fit(rows).labels_.astype(np.int64))
     cuts = [normalised_cut(weights, labels) for labels in candidates]
     best = int(np.argmin(cuts))
     return candidates[best], cuts[best]

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from cytomesh.core.config import Config
 
-Method = Literal["diffusion", "types", "spectral", "ward", "kmeans", "voronoi"]
-Baseline = Literal["types", "spectral", "ward", "kmeans", "voronoi"]
+Method = Literal["diffusion", "types", "spectral", "ward", "kmeans", "leiden", "voronoi"]
+Baseline = Literal["types", "spectral", "random_spectral", "ward", "kmeans", "leiden", "voronoi"]
 
 
 class PreparationConfig(Config):
@@ -89,7 +89,8 @@ class EvaluationConfig(Config):
     tilings: int = Field(5, ge=2, le=1000)
     """Geometry-only parcellations (Voronoi) of the same number of parcels."""
     baselines: tuple[Baseline, ...] = ("ward", "kmeans", "voronoi")
-    """Other methods scored beside."""
+    """Other methods scored beside; random_spectral is the normalised cut with features rotated on the sphere (those of
+    other places, in the place of geometry), and left out where there is no sphere; leiden needs the extra `leiden`."""
 
 
 class ParcellateConfig(Config):
@@ -101,8 +102,8 @@ class ParcellateConfig(Config):
     """Features to use (folder under RUN/features); may be left out where there is only one."""
     method: Method = "diffusion"
     """diffusion: Ward's method in a diffusion map of feature neighbours; types: pieces of feature-space types;
-    spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; voronoi:
-    geometry alone."""
+    spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; leiden:
+    communities of the mesh graph; voronoi: geometry alone."""
     n_parcels: int | None = Field(None, ge=2)
     """Parcels a hemisphere; None: where the eigenvalues of the affinity graph have their widest relative gap."""
     max_parcels: int = Field(60, ge=3)

@@ -15,6 +15,7 @@ from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import check_count, join_fragments, merge_regions, split_regions
 from cytomesh.parcellate.diffusion import diffusion_parcels
 from cytomesh.parcellate.features import NodeFeatures
+from cytomesh.parcellate.leiden import leiden_communities
 from cytomesh.parcellate.rounding import normalised_cut, spectral_labels
 from cytomesh.parcellate.spectral import eigengap, lowest_eigenpairs
 from cytomesh.parcellate.types import type_parcels
@@ -62,6 +63,10 @@ def parcellate_nodes(
         )
     elif method == "ward":
         labels = ward_parcels(values, adjacency, k, settings.min_nodes)
+    elif method == "leiden":
+        labels = leiden_communities(weights, k, settings.seed)
+        labels = merge_regions(join_fragments(labels, weights, settings.min_nodes), values, adjacency, k)
+        labels = split_regions(labels, values, adjacency, k, settings.min_nodes)
     elif method == "voronoi":
         labels = voronoi_parcels(features.positions, adjacency, k, settings.seed)
     else:

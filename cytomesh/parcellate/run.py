@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from cytomesh.parcellate.evaluate import internal_scores, matched_dice, scores_o
 from cytomesh.parcellate.features import NodeFeatures, prepare_features
 from cytomesh.parcellate.gradients import diffusion_map
 from cytomesh.parcellate.methods import choose_count, parcellate_nodes
-from cytomesh.parcellate.nulls import Nulls, make_nulls
+from cytomesh.parcellate.nulls import Nulls, make_nulls, spin_sources
 from cytomesh.parcellate.outputs import write_parcels
 from cytomesh.parcellate.subdivisions import candidate_subdivisions
 from cytomesh.surface.gifti import read_surface
@@ -76,10 +77,11 @@ def parcellate_graph(
     components = diffusion_map(weights, settings.n_gradients, settings.spectral, settings.seed)
     write_parcels(folder, graph, features, parcels, components)
 
+    sphere = _sphere(run, graph)
     nulls = make_nulls(
         graph.annotation,
         features.nodes,
-        _sphere(run, graph),
+        sphere,
         features.positions,
         features.adjacency,
         k,
@@ -99,10 +101,16 @@ def parcellate_graph(
         **found.facts,
     }
     others = [baseline for baseline in settings.evaluation.baselines if baseline != settings.method]
-    metrics["baselines"] = {
-        other: _score(parcellate_nodes(features, other, k, settings, source).labels, features, graph, nulls)
-        for other in others
-    }
+    metrics["baselines"] = {}
+    for other in others:
+        inputs = features
+        if other == "random_spectral":
+            if sphere is None:
+                continue
+            (source_nodes,) = spin_sources(sphere[features.nodes], np.arange(len(features.nodes)), 1, settings.seed)
+            inputs = replace(features, values=features.values[source_nodes])
+        labels = parcellate_nodes(inputs, other.removeprefix("random_"), k, settings, source).labels
+        metrics["baselines"][other] = _score(labels, features, graph, nulls)
     return metrics
 
 

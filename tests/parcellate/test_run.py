@@ -77,6 +77,16 @@ def test_files_fit_each_other(make_run) -> None:
     assert (folder / "provenance.json").is_file()
 
 
+def test_spun_features_know_nothing_of_the_areas(make_run) -> None:
+    run = make_run()
+    parcellate_run(
+        run, "cut", tiny("method=spectral", "evaluation={spins: 8, tilings: 2, baselines: [random_spectral]}")
+    )
+    metrics = read_json(run / "parcellate" / "cut" / "metrics.json")["graphs"]["B01_hemi-L"]
+    random = metrics["baselines"]["random_spectral"]["areas"]["ami"]
+    assert random["over_spin"] < 0.5 * metrics["areas"]["ami"]["over_spin"]
+
+
 def test_without_a_sphere_the_null_is_geometry(make_run) -> None:
     summary = parcellate_run(make_run(has_sphere=False), "types", tiny(ALONE))["B01_hemi-L"]
     assert "ami_over_geometry" in summary

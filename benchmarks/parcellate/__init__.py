@@ -1,0 +1,1 @@
+"""Parcellation: what it finds, how fast, and beside whom."""

@@ -49,6 +49,7 @@ def world(device: str = "auto", threads: int | None = None) -> Iterator[World]:
     """
     import torch
     import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -62,7 +63,12 @@ def world(device: str = "auto", threads: int | None = None) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, place)
         return
-    dist.init_process_group("nccl" if has_cuda else "gloo", rank=rank, world_size=size, timeout=timedelta(minutes=30))
+    timeout = timedelta(minutes=30)
+    store, rank, size = next(rendezvous("env://", rank, size, timeout=timeout))
+    # torchrun --max-restarts hands out one store again and again: ranks must not find the addresses of dead ones there
+    attempt = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)  # type: ignore[attr-defined]
+    backend = "nccl" if has_cuda else "gloo"
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=timeout)
     try:
         yield World(rank, size, place)
     finally:

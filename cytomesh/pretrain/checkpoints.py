@@ -11,6 +11,8 @@ import torch
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
 
+BEST = "best.pt"
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -27,6 +29,10 @@ class Checkpoint:
         Steps done.
     model, optimizer, scaler : dict
         State dictionaries.
+    average : dict
+        Moving average of the model's weights; empty without one.
+    score : dict
+        `best` score, its `best_step`, and how many scores `since` were not better; empty without scores.
     """
 
     key: str
@@ -34,6 +40,8 @@ class Checkpoint:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
+    average: dict[str, Any]
+    score: dict[str, float]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -45,6 +53,32 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path
+
+
+def save_best(folder: Path, key: str, step: int, weights: dict[str, Any]) -> None:
+    """Write the weights with the best score so far as `best.pt`."""
+    with atomic_path(folder / BEST) as temporary:
+        torch.save({"key": key, "step": step, "weights": weights}, temporary)
+
+
+def load_best(folder: Path, key: str) -> dict[str, Any]:
+    """Return the weights with the best score.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none of this run, or the file is damaged.
+    """
+    path = folder / BEST
+    hint = "start again with --no-resume"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        weights: dict[str, Any] = content["weights"]
+    except Exception as cause:  # see load_checkpoint
+        raise CheckpointError(path, found=f"no weights ({type(cause).__name__})", hint=hint) from cause
+    if content["key"] != key:
+        raise CheckpointError(path, found="weights of other settings", hint=hint)
+    return weights
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -87,5 +121,5 @@ def load_last(folder: Path, key: str) -> Checkpoint | None:
 
 def clear_checkpoints(folder: Path) -> None:
     """Remove all checkpoints: those of other settings must not be mistaken for this run's."""
-    for path in list_checkpoints(folder):
-        path.unlink()
+    for path in (*list_checkpoints(folder), folder / BEST):
+        path.unlink(missing_ok=True)

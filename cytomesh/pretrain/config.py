@@ -29,6 +29,14 @@ class EncoderConfig(Config):
     """Further arguments of `timm.create_model`, such as `{global_pool: avg}`."""
     channels_last: bool = True
     """Keep images channel by channel at each pixel, which is faster for most CNNs."""
+    stem: Literal["model", "strided"] = "model"
+    """`strided`: two strided convolutions before the model, which then sees a quarter of the side: a ResNet50 on
+    2,048 px takes about a ninth of the memory, and the first layers still see every pixel."""
+    weights: str = "random"
+    """Weights to begin with: `random`, `pretrained` (timm downloads them), or a file of this model (safetensors or a
+    PyTorch state dictionary). With `schedule.steps: 0` they are used as they are, as a baseline."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them (for large ViTs)."""
 
 
 class HeadConfig(Config):
@@ -149,8 +157,10 @@ class SamplingConfig(Config):
 
 
 class ScheduleConfig(Config):
-    """AdamW with linear warm-up and cosine decay (Loshchilov & Hutter, 2017, 2019)."""
+    """AdamW or LARS with linear warm-up and cosine decay (Loshchilov & Hutter, 2017, 2019; You et al., 2017)."""
 
+    optimizer: Literal["adamw", "lars"] = "adamw"
+    """AdamW; or LARS (learning rates of about 0.3 a 256 patches) for batches of thousands of patches."""
     steps: int = Field(default=1000, ge=0)
     """Batches; 0 exports the encoder as it begins, a baseline."""
     warmup_steps: int = Field(default=50, ge=0)
@@ -161,6 +171,26 @@ class ScheduleConfig(Config):
     """Decay of weight matrices and kernels; biases and norms are not decayed."""
     clip_norm: PositiveFloat = 1.0
     """Largest norm of the gradient."""
+    parts: PositiveInt = 1
+    """Parts in which a rank encodes its patches, one after the other, if they do not fit into memory together: the
+    batch that is contrasted, and its gradient, stay whole (GradCache), for one more forward pass."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Export the exponential moving average of the weights, with this decay a step; 0: the last weights."""
+
+
+class MonitorConfig(Config):
+    """Scores on annotated nodes of validation sections while training: of nearest neighbours, and linear."""
+
+    every_steps: int = Field(default=0, ge=0)
+    """Steps between scores; 0: never. The best weights are kept as `checkpoints/best.pt`."""
+    n_nodes: PositiveInt = 2000
+    """Annotated nodes to learn from, and as many held-out ones to score."""
+    neighbours: PositiveInt = 20
+    """k of the nearest neighbours."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many scores without a better linear macro-F1; 0: never."""
+    export: Literal["last", "best"] = "last"
+    """Weights to export; `best` looks at labels of validation sections, and so is no longer without labels."""
 
 
 class PretrainConfig(Config):
@@ -196,6 +226,10 @@ class PretrainConfig(Config):
     """Steps between checkpoints."""
     keep_checkpoints: PositiveInt = 2
     """Checkpoints kept."""
+    monitor: MonitorConfig = MonitorConfig()
+    """Scores while training."""
+    compile: bool = False
+    """Compile the model (`torch.compile`): minutes at the start for faster steps on a GPU."""
     collapse_spread: float = Field(default=0.02, ge=0, lt=1)
     """Feature spread (1: evenly over the sphere, 0: all vectors the same) below which a collapse is reported."""
     seed: int = 0
@@ -210,6 +244,9 @@ class PretrainConfig(Config):
             raise ValueError(f"objectives: none given, choose of {', '.join(ObjectivesConfig.model_fields)}")
         if self.objectives.simclr and self.views != 2:
             raise ValueError("objectives.simclr needs views: 2")
+        monitor = self.monitor
+        if (monitor.patience or monitor.export == "best") and not monitor.every_steps:
+            raise ValueError("monitor.patience and monitor.export: best need monitor.every_steps")
         if self.schedule.warmup_steps > self.schedule.steps > 0:
             raise ValueError("schedule.warmup_steps is larger than schedule.steps")
         return self
@@ -217,6 +254,11 @@ class PretrainConfig(Config):
 
 class EmbedConfig(Config):
     """Settings of `cytomesh embed`."""
+
+    rotations: PositiveInt = 1
+    """Features are averaged over so many rotations of each patch, read anew from the image."""
+    rotation_deg: float = Field(default=15.0, gt=0, le=180)
+    """They are spread evenly over +- this angle; 180: over the full circle."""
 
     batch_size: PositiveInt = 256
     """Patches encoded together; batches never span two sections."""

@@ -73,7 +73,9 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
         encoder = load_encoder(folder).to(here.device)
         weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         keys = {
-            graph.name: digest(weights, graph.name, graph.digest, settings.batch_size, settings.dtype)
+            graph.name: digest(
+                weights, graph.name, graph.digest, settings.batch_size, settings.dtype, *offsets_deg(settings)
+            )
             for graph in graphs
         }
         todo = [graph for graph in graphs if not (resume and _is_finished(run, folder.name, graph, keys[graph.name]))]
@@ -119,15 +121,14 @@ def _embed_piece(piece: Piece, encoder: PatchEncoder, settings: EmbedConfig) -> 
     with open_image(part.image) as image:
         for start in range(0, len(part.rows), settings.batch_size):
             batch = slice(start, start + settings.batch_size)
-            pixels = read_patches(
-                image,
-                part.section.um_per_px,
-                part.pixels[batch],
-                part.angles_deg[batch],
-                patches.size_px,
-                patches.um_per_px,
-            )
-            blocks.append(encoder.embed(torch.from_numpy(pixels)).cpu().numpy().astype(settings.dtype))
+            turned = []
+            for offset in offsets_deg(settings):
+                angles = part.angles_deg[batch] + offset
+                pixels = read_patches(
+                    image, part.section.um_per_px, part.pixels[batch], angles, patches.size_px, patches.um_per_px
+                )
+                turned.append(encoder.embed(torch.from_numpy(pixels)).cpu().numpy())
+            blocks.append(np.mean(turned, axis=0).astype(settings.dtype))
     features = np.concatenate(blocks)
     bad = ~np.isfinite(features).all(axis=1)
     if bad.any():
@@ -138,6 +139,19 @@ def _embed_piece(piece: Piece, encoder: PatchEncoder, settings: EmbedConfig) -> 
         raise FeatureError(part.image, place, found=found, expected="finite features", hint=hint)
     write_array(piece.path, features)
     return len(features)
+
+
+def offsets_deg(settings: EmbedConfig) -> list[float]:
+    """Return the angles that each patch is turned by: evenly over the range, or around the circle."""
+    if settings.rotations == 1:
+        return [0.0]
+    is_circle = settings.rotation_deg == 180.0
+    return [
+        float(angle)
+        for angle in np.linspace(
+            -settings.rotation_deg, settings.rotation_deg, settings.rotations, endpoint=not is_circle
+        )
+    ]
 
 
 def _assemble(

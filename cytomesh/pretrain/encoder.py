@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -32,7 +33,7 @@ class PatchEncoder(nn.Module):
     Raises
     ------
     ConfigError
-        If timm has no such model, or the model refuses the options.
+        If timm has no such model, or the model refuses the options or weights.
     """
 
     def __init__(self, config: EncoderConfig, patches: PatchConfig, normalisation: AugmentConfig) -> None:
@@ -41,8 +42,11 @@ class PatchEncoder(nn.Module):
         self.patches = patches
         self.normalise = Augmentation(normalisation).normalise
         self.backbone = create_backbone(config, patches.size_px)
+        if config.activation_checkpointing:
+            checkpoint_activations(self.backbone, config.name)
         # some models have a further layer between their last feature map and the classifier
-        width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        model = self.backbone.model if isinstance(self.backbone, StridedModel) else self.backbone
+        width: Any = getattr(model, "head_hidden_size", None) or model.num_features
         self.dim = int(width)
         if config.channels_last:
             self.to(memory_format=torch.channels_last)
@@ -61,9 +65,48 @@ class PatchEncoder(nn.Module):
         return self(self.normalise(patches.to(device))).float()
 
 
+class StridedModel(nn.Module):
+    """A model behind two strided convolutions, for patches of 2,048 px: it sees a quarter of their side.
+
+    Convolutions of 5 x 5 and 3 x 3 with stride 2 each, to 16 and 32 channels, batch norm and ReLU after each. All that
+    is wide comes behind them, so that a ResNet50 keeps about a ninth of the activations for its backward pass.
+    """
+
+    def __init__(self, in_chans: int, model: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            *strided(in_chans, STEM_CHANNELS[0], 5),
+            *strided(STEM_CHANNELS[0], STEM_CHANNELS[1], 3),
+        )
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features, (n, dim), of images, (n, c, s, s)."""
+        features: Tensor = self.model(self.stem(images))
+        return features
+
+
+# Channels of the strided stem, and how much smaller its output is.
+STEM_CHANNELS = (16, 32)
+STEM_STRIDE = 4
+
+
+def strided(before: int, after: int, kernel: int) -> list[nn.Module]:
+    """Return a convolution with stride 2, normalised."""
+    convolution = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+
+
 def create_backbone(config: EncoderConfig, size_px: int) -> nn.Module:
-    """Create a timm model without classifier and with random weights."""
-    if config.name not in timm.list_models():
+    """Create a timm model without classifier, with random or ready weights.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, it refuses its options, or the weights are not to be had or not its own.
+    """
+    is_hub = config.name.startswith(("hf-hub:", "local-dir:"))
+    if not is_hub and not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
         raise ConfigError("encoder.name", config.name, found="no such timm model", hint=hint)
@@ -72,18 +115,72 @@ def create_backbone(config: EncoderConfig, size_px: int) -> nn.Module:
         options["drop_path_rate"] = config.drop_path_rate
     if config.patch_size:
         options["patch_size"] = config.patch_size
-    options |= {"pretrained": False, "in_chans": config.in_chans, "num_classes": 0}
+    in_chans = config.in_chans or 1
+    has_stem = config.stem == "strided"
+    options |= {"in_chans": STEM_CHANNELS[-1] if has_stem else in_chans, "num_classes": 0}
+    options["pretrained"] = config.weights != "random"
+    if config.weights not in ("random", "pretrained"):
+        options["pretrained_cfg_overlay"] = {"file": _weights_file(config.weights)}
+    side = size_px // STEM_STRIDE if has_stem else size_px
     try:
-        try:
-            # transformers build position embeddings for one image size
-            return timm.create_model(config.name, img_size=size_px, **options)
-        except TypeError as refusal:
-            if "img_size" not in str(refusal):
-                raise
-            return timm.create_model(config.name, **options)  # convolutions take any size
-    except (TypeError, AssertionError, ValueError, RuntimeError) as cause:
+        model = _load(config, side, options) if options["pretrained"] else _create(config.name, side, options)
+    except ConfigError:
+        raise
+    except (TypeError, AssertionError, ValueError, RuntimeError, OSError) as cause:
         found = f"{config.name} refuses {options} ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
-        raise ConfigError("encoder", found=found, hint="check patches.size_px and encoder.options") from cause
+        hint = "check patches.size_px, encoder.options and encoder.weights (pretrained ones need a network)"
+        raise ConfigError("encoder", found=found, hint=hint) from cause
+    return StridedModel(in_chans, model) if has_stem else model
+
+
+def _create(name: str, size_px: int, options: dict[str, Any]) -> nn.Module:
+    try:
+        # transformers build position embeddings for one image size
+        model: nn.Module = timm.create_model(name, img_size=size_px, **options)
+    except TypeError as refusal:
+        if "img_size" not in str(refusal):
+            raise
+        model = timm.create_model(name, **options)  # convolutions take any size
+    return model
+
+
+def _load(config: EncoderConfig, size_px: int, options: dict[str, Any]) -> nn.Module:
+    """Create a model with ready weights; fail if one is still random: timm takes what fits, even if that is nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random = dict(_create(config.name, size_px, options | {"pretrained": False}).named_parameters())
+        torch.manual_seed(0)
+        model = _create(config.name, size_px, options)
+    left = [name for name, value in model.named_parameters() if value.ndim > 1 and torch.equal(value, random[name])]
+    if left:
+        found = f"no {', '.join(left[:3])}{' ...' if len(left) > 3 else ''} for {config.name} in {config.weights}"
+        raise ConfigError("encoder.weights", found=found, expected=f"all {len(random)} weights of this model")
+    return model
+
+
+def _weights_file(path: str) -> str:
+    if not Path(path).is_file():
+        expected = "random, pretrained, or a file of weights"
+        raise ConfigError("encoder.weights", found=f"no file {path}", expected=expected)
+    return path
+
+
+def checkpoint_activations(backbone: nn.Module, name: str) -> None:
+    """Let a model compute its activations again in the backward pass (Chen et al., 2016).
+
+    Batch norm then counts each batch twice in its running statistics; transformers have none.
+
+    Raises
+    ------
+    ConfigError
+        If timm cannot do so for this model.
+    """
+    model: Any = backbone.model if isinstance(backbone, StridedModel) else backbone
+    try:
+        model.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError) as cause:
+        hint = "set it to false, or use schedule.parts to save memory"
+        raise ConfigError("encoder.activation_checkpointing", found=f"{name} cannot", hint=hint) from cause
 
 
 class ProjectionHead(nn.Module):

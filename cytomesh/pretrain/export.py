@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from cytomesh.core.config import load_config, write_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import atomic_path, write_text
+from cytomesh.pretrain.checkpoints import list_checkpoints
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 
@@ -19,7 +20,7 @@ WEIGHTS = "model.safetensors"
 
 
 def build_encoder(settings: PretrainConfig) -> PatchEncoder:
-    """Return an encoder with random weights, on the CPU."""
+    """Return an encoder with the weights that training begins with, on the CPU."""
     return PatchEncoder(settings.encoder, settings.patches, settings.augment)
 
 
@@ -53,10 +54,15 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
     folder = Path(folder)
     path = folder / WEIGHTS
     if not path.is_file():
+        checkpoints = list_checkpoints(folder / "checkpoints")
+        if checkpoints:
+            found = f"training stopped after {int(checkpoints[-1].stem.removeprefix('step-')):,} steps, before its end"
+            hint = f"run 'cytomesh pretrain --name {folder.name}' again with the same settings: it goes on from there"
+            raise MissingStageError(path, found=found, hint=hint)
         known = sorted(item.parent.name for item in folder.parent.glob(f"*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no trained encoder", hint=hint)
-    encoder = build_encoder(load_config(PretrainConfig, folder / "config.yaml"))
+    encoder = build_encoder(load_config(PretrainConfig, folder / "config.yaml", ["encoder.weights=random"]))
     try:
         encoder.backbone.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError) as cause:
@@ -75,13 +81,14 @@ def model_card(name: str, encoder: PatchEncoder, settings: PretrainConfig, facts
     patches = settings.patches
     rows = {
         "Architecture": f"timm `{settings.encoder.name}`, {settings.encoder.in_chans} channel(s), "
-        f"{sum(p.numel() for p in encoder.parameters()):,} parameters",
+        f"{sum(p.numel() for p in encoder.parameters()):,} parameters, {settings.encoder.weights} initial weights",
         "Input": f"{patches.size_px} x {patches.size_px} px at {patches.um_per_px:g} um/px "
         f"({patches.size_px * patches.um_per_px / 1000:.2f} mm), pial side up; "
         f"(intensity in 0..1 - {settings.augment.mean:g}) / {settings.augment.std:g}",
         "Output": f"{encoder.dim} features (pooled, before the projection head)",
         "Objective": "; ".join(objectives),
-        "Steps": f"{settings.schedule.steps:,}" + ("" if settings.schedule.steps else " (untrained: a baseline)"),
+        "Steps": f"{settings.schedule.steps:,}"
+        + ("" if settings.schedule.steps else " (not trained here: a baseline)"),
         "Batch": f"{settings.sampling.batch_size:,} patches, {settings.views} view(s)",
         **{key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in facts.items()},
         "Licence": "not stated: to be filled in by whoever publishes these weights; that of the images counts",

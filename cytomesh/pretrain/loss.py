@@ -66,11 +66,14 @@ class LossValue:
         Mean loss over the anchors of all ranks, of each term, detached.
     n_anchors : dict of str to () tensor
         Anchors with weight, of all ranks, of each term.
+    total : () tensor
+        Weighted sum of the means, detached.
     """
 
     for_backward: Tensor
     mean: dict[str, Tensor]
     n_anchors: dict[str, Tensor]
+    total: Tensor
 
 
 def batch_loss(
@@ -140,4 +143,5 @@ def batch_loss(
         for_backward=torch.stack(shares).sum(),
         mean=dict(zip(names, means, strict=True)),
         n_anchors=dict(zip(names, sums[len(terms) :], strict=True)),
+        total=torch.stack([term.weight * mean for term, mean in zip(terms, means, strict=True)]).sum(),
     )

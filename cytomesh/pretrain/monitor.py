@@ -13,6 +13,9 @@ from torch import Tensor
 
 from cytomesh.core.files import write_text
 
+# Vectors of which all pairs are looked at.
+MAX_PAIRED = 1024
+
 
 def feature_spread(vectors: Tensor) -> float:
     """Return the variance 1 - |mean|^2 of unit vectors (n, d): 1 if they point everywhere, 0 if all are the same."""
@@ -26,6 +29,27 @@ def effective_rank(vectors: Tensor) -> float:
     share = values.clamp(min=0).sqrt()
     share = share / share.sum().clamp(min=1e-300)
     return float(torch.exp(-torch.special.xlogy(share, share).sum()))
+
+
+def uniformity(vectors: Tensor) -> float:
+    """Return log mean exp(-2 |z_i - z_j|^2) over pairs of unit vectors (n, d): 0 if all are the same, lower is better.
+
+    Wang & Isola, "Understanding contrastive representation learning through alignment and uniformity on the
+    hypersphere", ICML 2020, eq. 10, t = 2; of the first 1,024 vectors.
+    """
+    distance = torch.pdist(vectors.detach()[:MAX_PAIRED].float())
+    return float(distance.square().mul(-2.0).exp().mean().log()) if len(distance) else 0.0
+
+
+def alignment(vectors: Tensor, weights: Tensor) -> float:
+    """Return the mean |z_i - z_j|^2 of pairs of unit vectors (n, d), weighed by (n, n) weights that attract them.
+
+    Wang & Isola, 2020, eq. 9, alpha = 2: 0 if all positives coincide. The diagonal does not count.
+    """
+    weights = weights.double() * (1.0 - torch.eye(len(weights), device=weights.device))
+    z = vectors.detach().double()
+    similarity = (weights * (z @ z.T)).sum() / weights.sum().clamp(min=1e-300)
+    return float(2.0 - 2.0 * similarity) if bool(weights.any()) else 0.0
 
 
 class MetricsLog:

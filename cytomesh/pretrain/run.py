@@ -22,7 +22,7 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.pretrain.checkpoints import clear_checkpoints, load_last
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
-from cytomesh.pretrain.export import build_encoder, save_encoder
+from cytomesh.pretrain.export import WEIGHTS, build_encoder, save_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import PatchPool, build_pool
@@ -31,6 +31,8 @@ from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
 from cytomesh.study.study import Study, open_study
 
+IN_CARD = ("loss", "spread", "effective_rank", "held_out_linear", "held_out_knn", "best_step")
+LAST = ("loss", "spread", "effective_rank", "uniformity", "images_per_second")
 # Settings that change how fast or how often, not what comes out.
 NOT_IN_KEY = {"device", "threads", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
 
@@ -105,7 +107,9 @@ def _train(
     checkpoint = load_last(folder / "checkpoints", key) if resume else None
     here.barrier()  # all ranks have read before the main one writes
     if here.is_main:
-        (folder / "finished.json").unlink(missing_ok=True)
+        # weights of other settings must not pass for this run's while it trains, or after it was stopped
+        for stale in ("finished.json", "summary.json", WEIGHTS):
+            (folder / stale).unlink(missing_ok=True)
         if checkpoint is None:
             clear_checkpoints(folder / "checkpoints")
             (folder / "metrics.jsonl").unlink(missing_ok=True)
@@ -121,13 +125,15 @@ def _train(
             trainer.restore(checkpoint)
             log(f"{folder.name}: going on from step {checkpoint.step}")
         is_done = trainer.train()
+        if is_done:
+            trainer.settle()
     summary = _summary(folder, settings, encoder.dim, pool, time.perf_counter() - began, is_done)
     if here.is_main and is_done:
         used = sorted({graph.brain for graph in graphs if graph.brain_role in settings.sampling.roles})
         facts: dict[str, Any] = {
             "Data": f"{study.name} ({study.species}, {study.stain}): brains {', '.join(used)}; "
             f"{len(pool.sections)} sections, {len(pool):,} patches; reference space {study.space}",
-            **{key: summary[key] for key in ("loss", "spread", "effective_rank") if key in summary},
+            **{key: summary[key] for key in IN_CARD if key in summary},
         }
         save_encoder(folder, encoder, settings, facts)
         write_json(folder / "summary.json", summary)
@@ -174,10 +180,16 @@ def _summary(
         "seconds": seconds,
     }
     if lines:
-        late = [line for line in lines if line["step"] > settings.schedule.warmup_steps]
-        summary |= {"first_loss": lines[0]["loss"]}
-        summary |= {name: lines[-1][name] for name in ("loss", "spread", "effective_rank", "images_per_second")}
+        steps = [line for line in lines if "loss" in line]
+        late = [line for line in steps if line["step"] > settings.schedule.warmup_steps]
+        summary |= {"first_loss": steps[0]["loss"]} if steps else {}
+        summary |= {name: steps[-1][name] for name in LAST if steps}
         summary["collapsed"] = int(any(line["spread"] < settings.collapse_spread for line in late[-1:]))
+        scored = [line for line in lines if "held_out/linear" in line]
+        if scored:
+            best = max(scored, key=lambda line: line["held_out/linear"])
+            summary |= {"held_out_linear": best["held_out/linear"], "held_out_knn": best["held_out/knn"]}
+            summary["best_step"] = best["step"]
     return summary
 
 

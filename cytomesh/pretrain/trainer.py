@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,17 @@ from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.batch import PatchBatch, concatenate
-from cytomesh.pretrain.checkpoints import Checkpoint, save_checkpoint
-from cytomesh.pretrain.config import PretrainConfig, ScheduleConfig
+from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
+from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import Projector
-from cytomesh.pretrain.loss import LossValue, Outputs, batch_loss
-from cytomesh.pretrain.monitor import MetricsLog, effective_rank, feature_spread
+from cytomesh.pretrain.grad_cache import backward_in_parts
+from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
+from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
+from cytomesh.pretrain.objectives.supervised import Supervised
+from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer, learning_rate
 from cytomesh.pretrain.patches import PatchSource, read_ahead
+from cytomesh.pretrain.probe import Probe
+from cytomesh.pretrain.report import Report
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.terms import Terms
 
@@ -96,18 +101,27 @@ class Trainer:
         on_gpu = world.device.type == "cuda"
         self.dtype = getattr(torch, settings.precision) if on_gpu else torch.float32
         self.optimizer = build_optimizer(projector, settings.schedule)
+        decay = settings.schedule.ema_decay
+        self.average = WeightAverage(projector, decay) if decay else None
+        self.probe = Probe(sampler.pool, source, settings, world) if settings.monitor.every_steps else None
+        self.score: dict[str, float] = {}
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.dtype == torch.float16)
         self.model: nn.Module = projector
         if world.size > 1:
             if on_gpu:
                 self.model = nn.SyncBatchNorm.convert_sync_batchnorm(projector)  # type: ignore[no-untyped-call]
             self.model = DistributedDataParallel(self.model, device_ids=[world.device.index] if on_gpu else None)
+        if settings.compile:
+            self.model.compile()  # in place: DDP stays DDP
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         self.projector.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scaler.load_state_dict(checkpoint.scaler)
+        self.score = dict(checkpoint.score)
+        if self.average:
+            self.average.load(checkpoint.average)
         self.step = checkpoint.step
 
     def train(self) -> bool:
@@ -120,54 +134,126 @@ class Trainer:
             checkpoint stays: it is older than the step that failed.
         """
         settings, steps = self.settings, self.settings.schedule.steps
+        if self._has_stalled():  # killed between its last checkpoint and the export
+            return True
         self.model.train()
-        report = Report(self, MetricsLog(self.folder, self.step) if self.world.is_main else None)
-        data = read_ahead(self._read, self.step, steps, settings.readers)
+        report = self.open_report()
+        data = read_ahead(self.read, self.step, steps, settings.readers)
         with _termination() as terminated:
             try:
                 for batch in track(data, "pretrain", total=steps - self.step, unit="steps"):
-                    loss, vectors, norm = self._train_step(batch)
-                    self.step += 1
-                    report.add(loss, vectors, norm, len(batch.patches))
-                    is_stopped = self._any_rank(terminated.is_set()) and self.step < steps
-                    if is_stopped or self.step % settings.checkpoint_every == 0 or self.step == steps:
+                    self.train_step(batch, report)
+                    every = settings.monitor.every_steps
+                    if self.probe and (self.step % every == 0 or self.step == steps):
+                        self._score(self.probe, report)
+                    is_over = self._has_stalled() or self.step == steps
+                    is_stopped = self._any_rank(terminated.is_set()) and not is_over
+                    if is_stopped or is_over or self.step % settings.checkpoint_every == 0:
                         self._save()
                     if is_stopped:
                         return False
+                    if is_over:
+                        break
             finally:
                 report.close()
                 data.close()
         return True
 
-    def _read(self, step: int) -> RankBatch:
+    def settle(self) -> None:
+        """Take the weights to export: the last, their moving average, or those with the best score."""
+        if self.settings.monitor.export == "best":
+            self.projector.load_state_dict(load_best(self.folder / "checkpoints", self.key))
+        else:
+            self.projector.load_state_dict(self._weights())
+
+    def _weights(self) -> dict[str, Any]:
+        return self.average.state if self.average else self.projector.state_dict()
+
+    def open_report(self) -> Report:
+        """Return the record of the coming steps."""
+        return Report(self.settings, self.folder, self.world, self.step)
+
+    def read(self, step: int) -> RankBatch:
+        """Return this rank's data of a step."""
         rows = self.sampler.rank_rows(step, self.world.size)
         return RankBatch(self.source.read(rows[self.world.rank]), tuple(self.sampler.pool.batch(part) for part in rows))
 
-    def _train_step(self, batch: RankBatch) -> tuple[LossValue, Tensor, float]:
-        settings, device = self.settings, self.world.device
+    def train_step(self, batch: RankBatch, report: Report) -> None:
+        """Learn from a batch."""
+        settings, device, parts = self.settings, self.world.device, self.settings.schedule.parts
         seed = derived_seed(settings.seed, "step", self.step, self.world.rank)
-        torch.manual_seed(seed)  # dropout and stochastic depth
         draw = torch.Generator().manual_seed(seed)
         patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
         images = torch.cat(
             [crop(self.augment(patches, draw), settings.patches.border_px) for _ in range(settings.views)]
         )
+        pieces = images.tensor_split(min(parts, len(images)))
         batches = [concatenate([part] * settings.views).to(device) for part in batch.batches]
+        terms = self.terms.at(self.step / settings.schedule.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, settings.schedule)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            outputs = Outputs(*self.model(images))
-        loss = batch_loss(outputs, batches, self.world.rank, self.terms.at(self.step / settings.schedule.steps))
-        self._check(loss.mean)
-        self.scaler.scale(loss.for_backward).backward()  # type: ignore[no-untyped-call]
+
+        def encode(part: int) -> Outputs:
+            torch.manual_seed(seed if parts == 1 else derived_seed(seed, "part", part))  # dropout, stochastic depth
+            with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+                return Outputs(*self.model(pieces[part]))
+
+        def loss_of(outputs: Outputs) -> LossValue:
+            loss = batch_loss(outputs, batches, self.world.rank, terms)
+            self._check(loss.mean)
+            return loss
+
+        def backward(value: Tensor) -> None:
+            self.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+
+        if parts == 1:
+            outputs = encode(0)
+            loss = loss_of(outputs)
+            backward(loss.for_backward)
+        else:
+            loss, outputs = backward_in_parts(self.model, encode, len(pieces), loss_of, backward)
+        norm = self._update()
+        self.step += 1
+        vectors = directions(outputs)
+        numbers = {"learning_rate": float(self.optimizer.param_groups[0]["lr"]), "gradient_norm": norm}
+        if self.step % settings.log_every == 0 or self.step == settings.schedule.steps:
+            numbers |= alignments(vectors, batches[self.world.rank], terms)
+        report.add(self.step, loss, vectors, numbers, len(images))
+
+    def _update(self) -> float:
+        """Step along the clipped gradient; return its norm."""
         self.scaler.unscale_(self.optimizer)
-        norm = float(nn.utils.clip_grad_norm_(self.projector.parameters(), settings.schedule.clip_norm))
+        norm = float(nn.utils.clip_grad_norm_(self.projector.parameters(), self.settings.schedule.clip_norm))
         if not math.isfinite(norm) and not self.scaler.is_enabled():  # the scaler leaves out such steps, and goes on
             raise self._failure(f"a gradient that is {norm}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss, directions(outputs), norm
+        if self.average:
+            self.average.update(self.step)
+        return norm
+
+    def _score(self, probe: Probe, report: Report) -> None:
+        """Score the weights that would be exported now; keep them if they are the best."""
+        prefix = "encoder."
+        weights = self._weights()
+        encoder = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        scores = probe.scores(self.projector.encoder, encoder)
+        report.add_scores(self.step, scores)
+        value = scores["linear"]
+        if value > self.score.get("best", -math.inf):
+            self.score = {"best": value, "best_step": self.step, "since": 0}
+            if self.world.is_main:
+                save_best(self.folder / "checkpoints", self.key, self.step, weights)
+        else:
+            self.score["since"] += 1
+
+    def _has_stalled(self) -> bool:
+        patience = self.settings.monitor.patience
+        has_stalled = bool(patience) and self.score.get("since", 0) >= patience
+        if has_stalled and self.world.is_main:
+            log(f"no better score since step {self.score['best_step']:.0f}: stopped at step {self.step}")
+        return self._any_rank(has_stalled) if patience else False
 
     def _check(self, means: dict[str, Tensor]) -> None:
         for name, value in means.items():  # the same on all ranks: all raise, none waits
@@ -188,83 +274,19 @@ class Trainer:
     def _save(self) -> None:
         if self.world.is_main:
             states = self.projector.state_dict(), self.optimizer.state_dict(), self.scaler.state_dict()
-            checkpoint = Checkpoint(self.key, self.step, *states)
+            average = self.average.state if self.average else {}
+            checkpoint = Checkpoint(self.key, self.step, *states, average, self.score)
             save_checkpoint(self.folder / "checkpoints", checkpoint, self.settings.keep_checkpoints)
 
 
-class Report:
-    """Numbers of the steps since the last line of `metrics.jsonl`."""
-
-    def __init__(self, trainer: Trainer, metrics: MetricsLog | None) -> None:
-        self.trainer = trainer
-        self.metrics = metrics
-        self._start()
-
-    def _start(self) -> None:
-        self.began = time.perf_counter()
-        self.losses: list[LossValue] = []
-        self.n_images = 0
-
-    def add(self, loss: LossValue, vectors: Tensor, norm: float, n_patches: int) -> None:
-        """Take in one step; write a line if it is time."""
-        trainer = self.trainer
-        settings = trainer.settings
-        self.losses.append(loss)
-        self.n_images += n_patches * settings.views
-        if trainer.step % settings.log_every and trainer.step != settings.schedule.steps:
-            return
-        terms = trainer.terms.at(trainer.step / settings.schedule.steps)
-        means = {term.name: _mean([value.mean[term.name] for value in self.losses]) for term in terms}
-        anchors = {term.name: _mean([value.n_anchors[term.name] for value in self.losses]) for term in terms}
-        if not any(anchors.values()):
-            hint = "raise reach_mm, sampling.radius_mm or sampling.neighbours, or give the study more annotations"
-            found = f"no patch with a partner in {len(self.losses)} batches"
-            raise TrainingError(trainer.folder, f"step {trainer.step}", found=found, hint=hint)
-        seconds = time.perf_counter() - self.began
-        n_batch = settings.sampling.batch_size * settings.views
-        numbers = {
-            "loss": sum(term.weight * means[term.name] for term in terms),
-            **{f"loss/{name}": value for name, value in means.items()},
-            **{f"anchors/{name}": value / n_batch for name, value in anchors.items()},
-            "learning_rate": float(trainer.optimizer.param_groups[0]["lr"]),
-            "gradient_norm": norm,
-            "spread": feature_spread(vectors),
-            "effective_rank": effective_rank(vectors),
-            "images_per_second": self.n_images * trainer.world.size / seconds,
-        }
-        if trainer.world.device.type == "cuda":
-            numbers["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        if self.metrics:
-            self.metrics.write(trainer.step, numbers)
-            if trainer.step > settings.schedule.warmup_steps and numbers["spread"] < settings.collapse_spread:
-                log(
-                    f"warning: step {trainer.step}: features collapse (spread {numbers['spread']:.3g}); "
-                    "lower the learning rate, or take more neighbours and larger batches"
-                )
-        self._start()
-
-    def close(self) -> None:
-        """Close the log."""
-        if self.metrics:
-            self.metrics.close()
-
-
-def build_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:
-    """AdamW; vectors and scalars (biases, norms) are not decayed."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def learning_rate(step: int, config: ScheduleConfig) -> float:
-    """Linear warm-up, then half a cosine to 0 (Loshchilov & Hutter, 2017, eq. 5, without restarts)."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+def alignments(vectors: Tensor, batch: PatchBatch, terms: list[Term]) -> dict[str, float]:
+    """Return how near each contrastive objective's positives are, of the first patches of a rank."""
+    n = min(len(vectors), MAX_PAIRED)
+    return {
+        f"alignment/{term.name}": alignment(vectors[:n], term.objective.weights(batch[:n], batch[:n]))
+        for term in terms
+        if not isinstance(term.objective, Supervised)
+    }
 
 
 def directions(outputs: Outputs) -> Tensor:
@@ -278,10 +300,6 @@ def directions(outputs: Outputs) -> Tensor:
 def crop(images: Tensor, border_px: int) -> Tensor:
     """Cut the border off."""
     return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
-
-
-def _mean(values: list[Tensor]) -> float:
-    return float(torch.stack(values).double().mean())
 
 
 @contextmanager

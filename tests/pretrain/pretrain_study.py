@@ -68,7 +68,7 @@ def write_template(run: Path) -> None:
 
 
 def sphere(brain: str, role: str, seed: int, hemisphere: str) -> CortexGraph:
-    """An icosphere of 162 nodes in coronal sections; areas are octants, every fifth section is a test section."""
+    """An icosphere of 162 nodes in coronal sections, of five one for validation and one for tests; areas: octants."""
     shape = trimesh.creation.icosphere(subdivisions=2, radius=RADIUS_MM)
     mesh = Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces, np.int64))
     x, y, z = mesh.vertices.T
@@ -93,7 +93,7 @@ def sphere(brain: str, role: str, seed: int, hemisphere: str) -> CortexGraph:
         "distance_mm": np.zeros(n),
         "is_linked": is_linked,
         "link_reason": np.where(is_linked, "", "outermost"),
-        "section_role": np.where(is_linked, np.where(section % 5 == 4, "test", "train"), "none"),
+        "section_role": np.where(is_linked, np.array(["train", "val", "train", "train", "test"])[section % 5], "none"),
         "annotation": np.where(is_linked, area, 0).astype(np.int32),
         "thickness_mm": np.full(n, 2.5),
         "curvature_per_mm": np.full(n, 0.05),

@@ -6,11 +6,21 @@ import pytest
 import torch
 
 from cytomesh.core.errors import CheckpointError
-from cytomesh.pretrain.checkpoints import Checkpoint, clear_checkpoints, list_checkpoints, load_last, save_checkpoint
+from cytomesh.pretrain.checkpoints import (
+    Checkpoint,
+    clear_checkpoints,
+    list_checkpoints,
+    load_best,
+    load_last,
+    save_best,
+    save_checkpoint,
+)
 
 
 def checkpoint(step: int, key: str = "a") -> Checkpoint:
-    return Checkpoint(key, step, {"weight": torch.full((50,), float(step))}, {"state": {0: torch.ones(2)}}, {})
+    return Checkpoint(
+        key, step, {"weight": torch.full((50,), float(step))}, {"state": {0: torch.ones(2)}}, {}, {}, {"best": 0.5}
+    )
 
 
 def test_last_ones_are_kept(tmp_path):
@@ -46,7 +56,18 @@ def test_file_of_something_else(tmp_path):
         load_last(tmp_path, "a")
 
 
+def test_best_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"best\.pt"):
+        load_best(tmp_path, "a")
+    save_best(tmp_path, "a", 7, {"weight": torch.ones(3)})
+    assert torch.equal(load_best(tmp_path, "a")["weight"], torch.ones(3))
+    with pytest.raises(CheckpointError, match="other settings"):
+        load_best(tmp_path, "b")
+    assert list_checkpoints(tmp_path) == []  # nothing to go on from
+
+
 def test_clear(tmp_path):
     save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    save_best(tmp_path, "a", 1, {})
     clear_checkpoints(tmp_path)
-    assert list_checkpoints(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

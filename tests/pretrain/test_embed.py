@@ -91,6 +91,22 @@ def test_half_precision(run):
     np.testing.assert_array_equal(half, np.asarray(single).astype(np.float16))
 
 
+def test_rotations_are_averaged(run):
+    settings = EmbedConfig(batch_size=10, device="cpu", rotations=3, rotation_deg=20.0)
+    embed.embed_run(run, "half", settings)
+    encoder, graph = load_encoder(run / "encoders" / "half"), load_graphs(run)[0]
+    node = np.flatnonzero(graph.is_linked)[11]
+    image = run.parent / "study" / graph.brain / f"{graph.section[node]}.png"
+    pixel, angle = graph.nodes.stack(["column_px", "row_px"])[[node]], graph.nodes["angle_deg"][[node]]
+    features = []
+    for offset in (-20.0, 0.0, 20.0):
+        with open_image(image) as opened:
+            patch = read_patches(opened, 500.0, pixel, angle + offset, 32, 125.0)
+        features.append(encoder.embed(torch.from_numpy(patch))[0].numpy())
+    np.testing.assert_allclose(load_features(run, "half", graph)[node], np.mean(features, axis=0), rtol=1e-3, atol=1e-4)
+    assert embed.offsets_deg(EmbedConfig(rotations=4, rotation_deg=180.0)) == [-180.0, -90.0, 0.0, 90.0]
+
+
 def test_features_that_are_not_finite_name_section_and_node(run):
     path = run / "encoders" / "damaged" / "model.safetensors"
     state = load_file(path)

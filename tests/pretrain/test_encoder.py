@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
 
 from cytomesh.core.errors import ConfigError
 from cytomesh.imaging.augment import AugmentConfig
@@ -35,6 +37,66 @@ def test_features_have_the_declared_width(name, in_chans, size_px, patch_size):
     torch.testing.assert_close(features, encoder((patches / 255 - 0.5) / 0.25).detach())
 
 
+def saved_bytes(encoder: PatchEncoder, size_px: int) -> int:
+    """What a forward pass keeps for the backward pass."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = encoder(torch.zeros(1, 1, size_px, size_px))
+    assert features.requires_grad
+    return sum(size for place, size in kept.items() if place not in weights)
+
+
+def test_strided_stem_keeps_a_ninth_of_the_memory():
+    plain, strided = (build("resnet50", 256, in_chans=1, stem=stem) for stem in ("model", "strided"))
+    assert strided.dim == plain.dim
+    assert saved_bytes(strided, 256) < saved_bytes(plain, 256) / 6
+    transformer = build("test_vit", 128, in_chans=1, stem="strided", patch_size=8)
+    assert transformer(torch.zeros(2, 1, 128, 128)).shape == (2, transformer.dim)
+
+
+def test_activation_checkpointing_gives_the_same_gradient():
+    images = torch.randn((2, 1, 64, 64), generator=torch.Generator().manual_seed(0))
+    results = []
+    for flag in (False, True):
+        torch.manual_seed(0)
+        encoder = build("test_vit", 64, in_chans=1, activation_checkpointing=flag)
+        encoder(images).square().sum().backward()
+        kept = saved_bytes(encoder, 64)
+        results.append((kept, [parameter.grad for parameter in encoder.parameters() if parameter.grad is not None]))
+    (much, plain), (little, checkpointed) = results
+    assert little < much
+    for a, b in zip(plain, checkpointed, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_weights_of_a_file_are_used_as_they_are(tmp_path, suffix):
+    torch.manual_seed(5)
+    colour = timm.create_model("test_resnet", num_classes=7)  # as published: RGB, with a classifier
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "safetensors":
+        save_file(colour.state_dict(), path)
+    else:
+        torch.save(colour.state_dict(), path)
+    rgb = build("test_resnet", in_chans=3, weights=str(path)).eval()
+    images = torch.randn((2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
+    expected = colour.eval().forward_head(colour.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(rgb(images), expected)
+    grey = build("test_resnet", in_chans=1, weights=str(path)).eval()
+    torch.testing.assert_close(grey(images[:, :1]), rgb(images[:, :1].repeat(1, 3, 1, 1)), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ConfigError, match=r"encoder\.weights.*nothing\.pth"):
+        build("test_resnet", in_chans=1, weights=str(tmp_path / "nothing.pth"))
+    torch.save({"other": torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match=r"encoder\.weights.*no conv1"):
+        build("test_resnet", in_chans=1, weights=str(tmp_path / "other.pth"))
+
+
 def test_unknown_model_names_the_nearest():
     with pytest.raises(ConfigError, match="test_resnet"):
         build("test_resnt", in_chans=1)
@@ -61,5 +123,10 @@ def test_settings_that_contradict_each_other():
         PretrainConfig(objectives=ObjectivesConfig())
     with pytest.raises(ValidationError, match="views: 2"):
         PretrainConfig.model_validate({"objectives": {"simclr": {}}})
+    with pytest.raises(ValidationError, match="every_steps"):
+        PretrainConfig.model_validate({"monitor": {"patience": 3}})
+    with pytest.raises(ValidationError, match="normal_factor"):
+        spatial = {"distance": "geodesic", "normal_factor": 2.0}
+        PretrainConfig.model_validate({"objectives": {"spatial_nce": spatial}})
     with pytest.raises(ValidationError, match="warmup_steps"):
         PretrainConfig.model_validate({"schedule": {"steps": 10, "warmup_steps": 20}})

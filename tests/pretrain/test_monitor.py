@@ -8,7 +8,14 @@ import pytest
 import torch
 from pretrain_cases import random_vectors
 
-from cytomesh.pretrain.monitor import MetricsLog, effective_rank, feature_spread, read_metrics
+from cytomesh.pretrain.monitor import (
+    MetricsLog,
+    alignment,
+    effective_rank,
+    feature_spread,
+    read_metrics,
+    uniformity,
+)
 
 
 def test_spread_of_equal_and_opposite_vectors():
@@ -30,6 +37,18 @@ def test_effective_rank_is_the_entropy_of_singular_values():
     values = torch.linalg.svdvals(vectors - vectors.mean(dim=0))
     share = (values / values.sum()).tolist()
     assert effective_rank(vectors) == pytest.approx(math.exp(-sum(p * math.log(p) for p in share)))
+
+
+def test_alignment_and_uniformity_equal_the_loops():
+    z = random_vectors(7, 3)
+    w = torch.rand((7, 7), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pairs = [(i, j) for i in range(7) for j in range(7) if i != j]
+    gaps = {pair: float((z[pair[0]] - z[pair[1]]).square().sum()) for pair in pairs}
+    expected = sum(float(w[pair]) * gaps[pair] for pair in pairs) / sum(float(w[pair]) for pair in pairs)
+    assert alignment(z, w) == pytest.approx(expected)
+    assert uniformity(z) == pytest.approx(math.log(sum(math.exp(-2 * gap) for gap in gaps.values()) / 42), abs=1e-6)
+    assert alignment(z, torch.eye(7)) == 0.0
+    assert uniformity(z[:1].repeat(5, 1)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_log_goes_on_from_a_step_and_drops_what_came_later(tmp_path):

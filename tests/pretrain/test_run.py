@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, TrainingError
 from cytomesh.pretrain.checkpoints import list_checkpoints
-from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.run import pretrain_run
@@ -176,7 +177,7 @@ def test_untrained_baseline_is_exported_the_same_way(run):
     summary = pretrain_run(run, "baseline", settings("schedule.steps=0", "schedule.warmup_steps=0"))
     assert summary["steps"] == 0
     folder = run / "encoders" / "baseline"
-    assert "untrained" in (folder / "README.md").read_text()
+    assert "not trained here" in (folder / "README.md").read_text()
     assert not list_checkpoints(folder / "checkpoints")
     load_encoder(folder)
 
@@ -195,6 +196,85 @@ def test_every_objective_trains(run, objectives):
     name = str(len(objectives))
     summary = pretrain_run(run, name, settings("schedule.steps=2", f"objectives={objectives}", "views=2"))
     assert summary["loss"] > 0
+
+
+def test_options_train_and_resume_bit_for_bit(run):
+    """Moving average, LARS, parts, two views, scores: killed after any step, the run goes on as if it had not been."""
+    overrides = [
+        "schedule.optimizer=lars",
+        "schedule.ema_decay=0.9",
+        "schedule.parts=2",
+        "views=2",
+        "monitor={every_steps: 2, n_nodes: 20, neighbours: 3, export: best}",
+    ]
+    summary = pretrain_run(run, "options", settings(*overrides))
+    lines = read_metrics(run / "encoders" / "options")
+    scores = {line["step"]: line["held_out/linear"] for line in lines if "held_out/linear" in line}
+    assert sorted(scores) == [2, 4, 6]
+    assert summary["held_out_linear"] == max(scores.values())
+    assert all({"alignment/spatial_nce", "uniformity"} <= set(line) for line in lines if "loss" in line)
+    folder = run / "encoders" / "options" / "checkpoints"
+    best = torch.load(folder / "best.pt", weights_only=True)
+    assert best["step"] == summary["best_step"]
+    exported = load_file(folder.parent / "model.safetensors")
+    assert all(torch.equal(best["weights"][f"encoder.backbone.{name}"], value) for name, value in exported.items())
+    # a run killed right after step 4: its folder as it was then
+    (folder / "step-00000006.pt").unlink()
+    (folder.parent / "finished.json").unlink()
+    again = pretrain_run(run, "options", settings(*overrides))
+    assert_same(run, "options", exported)
+    assert again["loss"] == summary["loss"]
+
+
+def test_early_stop_keeps_the_best(run):
+    # a learning rate of next to nothing: no score is better than the first
+    overrides = ["schedule.steps=30", "schedule.learning_rate=1e-30", "head.norm=layer", "encoder.name=test_vit"]
+    summary = pretrain_run(run, "early", settings(*overrides, "monitor={every_steps: 2, n_nodes: 20, patience: 2}"))
+    steps = [line["step"] for line in read_metrics(run / "encoders" / "early")]
+    assert max(steps) == 6
+    assert summary["best_step"] == 2
+    assert summary["preempted"] == 0
+    (run / "encoders" / "early" / "finished.json").unlink()  # killed before it was marked: nothing is trained again
+    again = pretrain_run(run, "early", settings(*overrides, "monitor={every_steps: 2, n_nodes: 20, patience: 2}"))
+    assert max(line["step"] for line in read_metrics(run / "encoders" / "early")) == 6
+    assert again["best_step"] == 2
+
+
+@pytest.mark.slow
+def test_killed_rank_under_torchrun_is_started_again(run, gloo):
+    """SIGKILL of one rank: torchrun stops the other, starts both anew, and the weights are those of a whole run."""
+    pretrain_run_ranks = [*SMALL, "schedule.steps=12", "encoder.drop_path_rate=0"]
+    whole = load_config(PretrainConfig, TINY, pretrain_run_ranks)
+    gloo(pretrain_run, 2, run, "two_ranks", whole)
+    folder = run / "encoders" / "one_killed"
+    overrides = [word for setting in pretrain_run_ranks for word in ("--set", setting)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "2", "-m", "cytomesh", "pretrain", "--out", str(run), "--name", "one_killed"]
+    process = subprocess.Popen([*command, "--config", str(TINY), *overrides], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    first = [int(child) for child in children.read_text().split()]
+    assert len(first) == 2
+    os.kill(first[1], signal.SIGKILL)
+    again: set[int] = set()
+    while len(again) < 2 and time.monotonic() < deadline and process.poll() is None:
+        again |= {int(child) for child in children.read_text().split()} - set(first)
+        time.sleep(0.02)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert len(again) == 2
+    assert_same(run, "one_killed", load_file(run / "encoders" / "two_ranks" / "model.safetensors"))
+
+
+def test_stopped_training_is_not_embedded(run):
+    folder = run / "encoders" / "half_way"
+    pretrain_run(run, "half_way", settings("schedule.steps=2"))
+    (folder / "finished.json").unlink()
+    (folder / "model.safetensors").unlink()  # as SIGTERM leaves it
+    with pytest.raises(MissingStageError, match=r"stopped after 2 steps.*pretrain --name half_way"):
+        embed_run(run, "half_way", EmbedConfig(device="cpu"))
 
 
 def test_nothing_within_reach_is_an_error(run):

@@ -19,9 +19,9 @@ from benchmarks.common import Options, Result, main
 from cytomesh.core.random import generator
 from cytomesh.surface.alignment import align_sections
 from cytomesh.surface.config import AlignmentConfig, SurfaceConfig
-from cytomesh.surface.implicit import PlaneContours
 from cytomesh.surface.quality import surface_distances
 from cytomesh.surface.reconstruct import reconstruct
+from cytomesh.surface.stack import PlaneContours
 
 LOST, SHIFT_MM, TURN_DEG = 0.1, 0.3, 0.3
 COLUMNS = (

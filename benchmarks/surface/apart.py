@@ -17,8 +17,8 @@ import shapely
 from benchmarks.common import peak_memory_mb
 from benchmarks.surface.methods import KINDS, METHODS, Surfaces
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import PlaneContours
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.stack import PlaneContours
 
 PROGRAM = "from benchmarks.surface.apart import work; work(sys.argv[1], sys.argv[2], sys.argv[3])"
 

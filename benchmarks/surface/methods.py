@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from cytomesh.phantom.slicing import fill
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import Grid, PlaneContours, Stack, signed_distance, stack_contours
+from cytomesh.surface.distance import signed_distance
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.reconstruct import reconstruct
+from cytomesh.surface.stack import Grid, PlaneContours, Stack, stack_contours
 
 KINDS = ("white", "pial")
 OUTSIDE_MM = -1.0

@@ -19,10 +19,10 @@ from benchmarks.common import Options, Result, main
 from cytomesh.core.random import generator
 from cytomesh.phantom.slicing import cut
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import PlaneContours
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import self_intersections
 from cytomesh.surface.reconstruct import reconstruct
+from cytomesh.surface.stack import PlaneContours
 
 TILT_DEG, GAPS_MM, MM_PER_PX = 30.0, (0.5, 1.5), 0.05
 

@@ -25,7 +25,7 @@ LEAST_AREA_MM2 = 1e-9
 
 def measure(options: Options) -> Result:
     """Run all methods on the left hemisphere."""
-    settings = SurfaceConfig(voxel_mm=0.5 if options.quick else 1 / 3, edge_length_mm=1.0)
+    settings = SurfaceConfig(voxel_mm=0.5 if options.quick else 1 / 3, edge_length_mm=0.8)
     truth = surfaces(load_nodes(options.bigbrain(), "L", "164k"))
     contours = read_contours(options)
     columns = (*COLUMNS, "CPU seconds", "peak MB")

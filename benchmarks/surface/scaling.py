@@ -16,7 +16,7 @@ import shapely
 from benchmarks.common import Options, Result, main, peak_memory_mb
 from benchmarks.surface.apart import build
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.stack import PlaneContours
 
 RADIUS_MM, CORTEX_MM, FOLDS, FOLD_DEPTH, TWIST_PER_MM = 12.0, 2.5, 6, 0.15, 0.05
 SPACING_MM, LENGTH_MM, MM_PER_PX, N_POINTS = 0.5, 100.0, 0.02, 360

@@ -23,7 +23,7 @@ from cytomesh.study.sections import Section, positions
 from cytomesh.study.warps import warped_plane
 from cytomesh.surface.alignment import Alignment, align_sections
 from cytomesh.surface.config import AlignmentConfig
-from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.stack import PlaneContours
 
 SECTIONS_PER_WORKER = 100  # starting a process costs about as much as reading this many contour files
 

@@ -13,7 +13,7 @@ from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.links import ImageLinks
 from cytomesh.study.sections import plane_positions
 from cytomesh.surface.alignment import Alignment
-from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.stack import PlaneContours
 
 
 def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, float]]:

@@ -11,8 +11,8 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from cytomesh.surface.compiled import kernel
-from cytomesh.surface.implicit import Grid
-from cytomesh.surface.topology import OFFSETS, deform, euler_number, flat_offsets
+from cytomesh.surface.stack import Grid
+from cytomesh.surface.topology import OFFSETS, deform, euler_number, fill_cavities, flat_offsets, slabs
 
 LEAST = np.float32(1e-3)
 N_PLACES = 200
@@ -30,11 +30,11 @@ def grow_white(white: NDArray[np.float32], repair_mm: float) -> NDArray[np.uint8
     Growth in order of depth cuts a handle where it is thinnest; the excess bridges gaps thinner than twice
     `repair_mm`, and the way back leaves only what the topology needs.
     """
-    _fill_cavities(white)
+    fill_cavities(white, LEAST)
     state = np.zeros(white.shape, np.uint8)
     state[np.unravel_index(int(white.argmax()), white.shape)] = 1
-    deform(state, 0, -white, repair_mm)
-    deform(state, 1, white, 0.0)
+    deform(state, 0, lambda layers: -white[layers], -float(white.max()), repair_mm)
+    deform(state, 1, lambda layers: white[layers], -repair_mm, 0.0)
     return state
 
 
@@ -46,27 +46,24 @@ def grow_pial(
     Voxels on the ridge between two banks are kept out first, then background that does not reach the outside is filled.
     """
     _open_sulci(pial, white, voxel_mm)
-    _fill_cavities(pial)
-    inside = np.maximum(pial, LEAST)
-    key = np.maximum(-white, LEAST)
-    key /= key + inside
-    key[pial <= 0] = 2.0
+    fill_cavities(pial, LEAST)
+
+    def relative_depth(layers: slice) -> NDArray[np.float32]:
+        outside = np.maximum(-white[layers], LEAST)
+        key = outside / (outside + np.maximum(pial[layers], LEAST))
+        key[pial[layers] <= 0] = 2.0
+        return np.asarray(key)
+
     state = is_white.copy()
-    deform(state, 0, key, 1.0)
+    deform(state, 0, relative_depth, 0.0, 1.0)
     return state
-
-
-def _fill_cavities(field: NDArray[np.float32]) -> None:
-    """Fill background that does not reach the grid's border: growth would leave a tunnel to it."""
-    labels, n_labels = ndimage.label(field <= 0, NEIGHBOURHOOD)
-    if n_labels > 1:
-        field[(labels > 0) & (labels != labels[0, 0, 0])] = LEAST
 
 
 def make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> None:
     """Give a field the sign that the corrected object has, with the least change."""
-    np.maximum(field, LEAST, out=field, where=state == 1)
-    np.minimum(field, -LEAST, out=field, where=state == 0)
+    for layers in slabs(field.shape):
+        np.maximum(field[layers], LEAST, out=field[layers], where=state[layers] == 1)
+        np.minimum(field[layers], -LEAST, out=field[layers], where=state[layers] == 0)
 
 
 def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def grow_middle(depth: NDArray[np.float32], voxel_mm: float) -> tuple[NDArray[np
     field = depth - np.float32(0.5)
     is_inner = np.zeros(field.shape, np.uint8)
     is_inner[np.unravel_index(int(field.argmax()), field.shape)] = 1
-    deform(is_inner, 0, -field, 0.0)
+    deform(is_inner, 0, lambda layers: -field[layers], -float(field.max()), 0.0)
     n_places = 0
     for _ in range(4):
         labels, n_labels = ndimage.label((is_inner == 0) & (field > 0), NEIGHBOURHOOD)
@@ -125,7 +122,7 @@ def grow_middle(depth: NDArray[np.float32], voxel_mm: float) -> tuple[NDArray[np
             break
         for place, window in enumerate(ndimage.find_objects(labels), start=1):
             _give_way(field, labels, place, window, voxel_mm)
-        deform(is_inner, 1, field, 0.0)
+        deform(is_inner, 1, lambda layers: field[layers], float(field.min()), 0.0)
     make_consistent(field, is_inner)
     return field, is_inner, n_places
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cytomesh.surface.compiled import kernel
-from cytomesh.surface.implicit import PlaneContours
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.stack import PlaneContours
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ from cytomesh.surface.contour_fit import fit_to_contours
 from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
 from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.fit import chord_shift
-from cytomesh.surface.implicit import PlaneContours, Stack, interpolate, plane_fields, stack_contours
+from cytomesh.surface.implicit import fill_volume
 from cytomesh.surface.laplace import solve_depth
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import contour_distances
 from cytomesh.surface.resample import resample
 from cytomesh.surface.separate import draw_apart, untangle
+from cytomesh.surface.stack import PlaneContours, Stack, stack_contours
+from cytomesh.surface.topology import slabs
 from cytomesh.surface.tracing import trace
 
 LONGEST_LINE_MM = 12.0
@@ -74,7 +76,7 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
     clock = _Clock()
     stack = stack_contours(contours, settings.voxel_mm)
     with clock("volume"):
-        white, pial = (interpolate(stack, plane_fields(stack, lines)) for lines in (stack.white, stack.pial))
+        white, pial = (fill_volume(stack, lines) for lines in (stack.white, stack.pial))
     report: dict[str, Any] = {
         "n_sections": len(contours),
         "voxel_mm": settings.voxel_mm,
@@ -85,26 +87,26 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         is_white = grow_white(white, settings.repair_mm)
         report["white"] = describe_correction(before, is_white, stack.grid)
         make_consistent(white, is_white)
-        np.maximum(pial, white + np.float32(settings.min_thickness_mm), out=pial)
+        for layers in slabs(pial.shape):
+            np.maximum(pial[layers], white[layers] + np.float32(settings.min_thickness_mm), out=pial[layers])
         before = pial > 0
         is_pial = grow_pial(pial, white, is_white, settings.voxel_mm)
         report["pial"] = describe_correction(before, is_pial, stack.grid)
-        del before
         make_consistent(pial, is_pial)
+        del before, is_white, is_pial
     with clock("depth"):
-        depth = solve_depth(white, pial, is_white, is_pial, settings.tolerance)
+        depth = solve_depth(white, pial, settings.tolerance)
         report["depth"] = {
             "n_unknowns": depth.n_unknowns,
             "n_iterations": depth.n_iterations,
             "residual": depth.residual,
         }
-        del is_pial
     with clock("midsurface"):
         stride = _stride(white, pial, depth.values, settings)
         coarse = np.ascontiguousarray(depth.values[::stride, ::stride, ::stride])
         field, is_inner, report["n_places_off_middle"] = grow_middle(coarse, stride * settings.voxel_mm)
         vertices, faces = marching_tetrahedra(field, is_inner)
-        del coarse, is_inner, is_white
+        del coarse, is_inner
     with clock("resampling"):
         edge_length = settings.edge_length_mm / (stride * settings.voxel_mm)
         vertices, faces = resample(vertices, faces, field, 0.0, edge_length)
@@ -138,10 +140,11 @@ def _stride(
 
     At most an edge length, so that nothing is lost to the triangles, and a third of the cortex's thickness.
     """
-    is_middle = np.abs(depth - np.float32(0.5)) < 0.1
+    few = (slice(None, None, 2),) * 3
+    is_middle = np.abs(depth[few] - np.float32(0.5)) < 0.1
     if not is_middle.any():
         return 1
-    thickness = float(np.median(pial[is_middle] - white[is_middle]))
+    thickness = float(np.median(pial[few][is_middle] - white[few][is_middle]))
     return max(1, int(min(settings.edge_length_mm, MIDDLE_SHARE * thickness) / settings.voxel_mm))
 
 

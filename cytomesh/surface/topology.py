@@ -7,6 +7,7 @@ always a closed manifold with the topology of the digital object.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
 
@@ -19,6 +20,7 @@ _POSITIVE = [step for step in product((0, 1), repeat=3) if any(step)]
 OFFSETS: NDArray[np.int64] = np.array(_POSITIVE + [tuple(-c for c in step) for step in _POSITIVE], dtype=np.int64)
 """(14, 3) steps to the neighbours of a grid point: seven along positive cube diagonals, seven back."""
 
+SLAB = 16
 N_LEVELS = 512
 """Steps into which keys are sorted: 0.04 mm for distances within 20 mm."""
 
@@ -49,26 +51,44 @@ def flat_offsets(shape: tuple[int, ...]) -> NDArray[np.int64]:
     return OFFSETS @ np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
 
 
-def deform(state: NDArray[np.uint8], source: int, key: NDArray[np.float32], limit: float) -> int:
+Key = Callable[[slice], NDArray[np.float32]]
+"""Returns the keys of some layers of a grid along its first axis."""
+
+
+def deform(state: NDArray[np.uint8], source: int, key: Key, lowest: float, limit: float) -> int:
     """Flip points of value `source` (0 grows, 1 shrinks the object) in ascending order of `key`, in place.
 
     Only points with key <= limit that border the other value and are simple at their turn flip; a point that was
-    refused is asked again when a neighbour flips. Keys are sorted into `N_LEVELS` levels, first come first served
-    within a level. The outermost layer of the grid never flips.
+    refused is asked again when a neighbour flips. Keys from `lowest` to `limit` are sorted into `N_LEVELS` levels,
+    first come first served within a level. The outermost layer of the grid never flips.
 
     Returns
     -------
     int
         Number of points flipped.
     """
-    points = np.empty(state.size, np.uint16)
-    _pack(state, source, key, float(key.min()), limit, points)
-    borders = points.reshape(state.shape)
+    points = np.empty(state.shape, np.uint16)
+    for layers in slabs(state.shape):
+        _pack(state[layers], source, key(layers), lowest, limit, points[layers])
     for axis in range(3):
-        np.moveaxis(borders, axis, 0)[[0, -1]] |= _FIXED
-    n_flipped = _deform(points, source, flat_offsets(state.shape), simple_table())
-    np.bitwise_and(borders, _OBJECT, out=state, casting="unsafe")
+        np.moveaxis(points, axis, 0)[[0, -1]] |= _FIXED
+    n_flipped = _deform(points.reshape(-1), source, flat_offsets(state.shape), simple_table())
+    np.bitwise_and(points, _OBJECT, out=state, casting="unsafe")
     return int(n_flipped)
+
+
+def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Cut a grid into slabs along its first axis, so that intermediate results stay small."""
+    for start in range(0, shape[0], SLAB):
+        yield slice(start, min(start + SLAB, shape[0]))
+
+
+def fill_cavities(field: NDArray[np.float32], value: np.float32) -> None:
+    """Give background (field <= 0) that does not reach the grid's outermost layer a small positive value, in place."""
+    is_outside = np.zeros(field.shape, np.bool_)
+    for axis in range(3):
+        np.moveaxis(is_outside, axis, 0)[[0, -1]] = True
+    _fill_cavities(field.reshape(-1), is_outside.reshape(-1), flat_offsets(field.shape), value)
 
 
 @cache
@@ -128,16 +148,35 @@ def _euler(is_object, steps, table):  # type: ignore[no-untyped-def]
 @kernel
 def _pack(state, source, key, lowest, limit, points):  # type: ignore[no-untyped-def]
     scale = (N_LEVELS - 1) / max(limit - lowest, 1e-12)
-    p = 0
     for i in range(state.shape[0]):
         for j in range(state.shape[1]):
             for k in range(state.shape[2]):
-                points[p] = state[i, j, k]
+                points[i, j, k] = state[i, j, k]
                 if key[i, j, k] <= limit:
-                    points[p] |= _LEVEL * int((key[i, j, k] - lowest) * scale)
+                    points[i, j, k] |= _LEVEL * int(max(key[i, j, k] - lowest, 0.0) * scale)
                 elif state[i, j, k] == source:
-                    points[p] |= _FIXED
-                p += 1
+                    points[i, j, k] |= _FIXED
+
+
+@kernel
+def _fill_cavities(field, is_outside, steps, value):  # type: ignore[no-untyped-def]
+    """Sweep to and fro until the outside grows no more; the first sweeps find nearly all of it."""
+    n_found, forward = 1, True
+    while n_found > 0:
+        n_found = 0
+        for n in range(len(field)):
+            p = n if forward else len(field) - 1 - n
+            if is_outside[p] or field[p] > 0:
+                continue
+            for b in range(14):
+                if is_outside[p + steps[b]]:
+                    is_outside[p] = True
+                    n_found += 1
+                    break
+        forward = not forward
+    for p in range(len(field)):
+        if field[p] <= 0 and not is_outside[p]:
+            field[p] = value
 
 
 @kernel

@@ -3,7 +3,7 @@ import pytest
 from shapely.geometry import MultiPolygon, Point
 
 from cytomesh.graph.stereology import contour_estimates
-from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.stack import PlaneContours
 
 
 def discs(heights, radius_mm, um_per_px=50.0):

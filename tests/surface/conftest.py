@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from cytomesh.surface.implicit import PlaneContours
+from cytomesh.surface.stack import PlaneContours
 
 
 def multi(*polygons: shapely.Polygon) -> shapely.MultiPolygon:

@@ -4,8 +4,8 @@ import numpy as np
 
 from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
 from cytomesh.surface.extract import marching_tetrahedra
-from cytomesh.surface.implicit import Grid
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.stack import Grid
 from cytomesh.surface.topology import euler_number
 
 x, y, z = np.mgrid[-14:15, -14:15, -10:11].astype(np.float32)

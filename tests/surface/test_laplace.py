@@ -13,7 +13,7 @@ def shell():
     x, y, z = np.mgrid[-15:16, -15:16, -15:16]
     r = np.sqrt(x**2 + y**2 + z**2)
     white, pial = (6.3 - r).astype(np.float32), (12.7 - r).astype(np.float32)
-    return r, white, pial, (white > 0).astype(np.uint8), (pial > 0).astype(np.uint8)
+    return r, white, pial
 
 
 def analytic(r: np.ndarray) -> np.ndarray:
@@ -44,6 +44,6 @@ def test_no_convergence_is_an_error(shell):
 
 
 def test_empty_ribbon_is_an_error(shell):
-    _, white, _, is_white, _ = shell
+    _, white, _ = shell
     with pytest.raises(SurfaceError, match="no voxel between"):
-        solve_depth(white, white, is_white, is_white, tolerance=1e-6)
+        solve_depth(white, white, tolerance=1e-6)

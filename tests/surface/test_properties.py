@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 from cytomesh.phantom.slicing import cut, polygons
 from cytomesh.study.planes import SectionPlane
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import Grid, PlaneContours
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import contour_distances, point_to_surface, self_intersections
 from cytomesh.surface.reconstruct import reconstruct
+from cytomesh.surface.stack import Grid, PlaneContours
 
 SETTINGS = SurfaceConfig(voxel_mm=0.5, edge_length_mm=0.8)
 STEP = 0.1

@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.surface.config import SurfaceConfig
-from cytomesh.surface.implicit import PlaneContours
 from cytomesh.surface.quality import point_to_surface, self_intersections
 from cytomesh.surface.reconstruct import reconstruct
+from cytomesh.surface.stack import PlaneContours
 
 SETTINGS = SurfaceConfig(voxel_mm=0.5, edge_length_mm=1.2)
 CENTRE = np.array([3.0, -2.0, 5.0])

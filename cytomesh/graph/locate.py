@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from cytomesh.graph.links import Ribbon
 from cytomesh.study.planes import SectionPlane
+from cytomesh.surface.equivolumetric import volume_share
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # depths at which faces are sampled to find candidates
 N_CANDIDATES = 12
@@ -49,6 +50,17 @@ class CorticalPlaces:
         """Return the world positions, (n, 3) mm; NaN outside."""
         points = _points(ribbon, np.maximum(self.face, 0), self.weights, self.depth)
         return np.where(self.is_inside[:, None], points, np.nan)
+
+    def equivolumetric_depth(self, ribbon: Ribbon) -> NDArray[np.float64]:
+        """Return the share of the cortex's volume that lies above each place, (n,), 0 pial, 1 white; NaN outside.
+
+        Layers follow it through gyri and sulci, which the linear depth does not (`surface.equivolumetric`).
+        """
+        corners = ribbon.midthickness.faces[np.maximum(self.face, 0)]
+        pial, white = (
+            np.einsum("nb,nb->n", self.weights, mesh.vertex_areas[corners]) for mesh in (ribbon.pial, ribbon.white)
+        )
+        return np.where(self.is_inside, volume_share(pial, white, self.depth), np.nan)
 
 
 class CortexLocator:

@@ -34,6 +34,16 @@ def test_every_pixel_of_the_ribbon_has_a_place_and_no_other(shapes):
     assert np.abs(plane.pixels(places.world(ribbon))[inside] - pixels[inside]).max() < 1e-6
 
 
+def test_equivolumetric_depth_is_the_share_of_the_shell_above(shapes):
+    ribbon = shapes.sphere(4)  # radii 10 and 8
+    directions = np.random.default_rng(1).standard_normal((200, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    radius = np.random.default_rng(2).uniform(8.1, 9.9, 200)
+    depth = CortexLocator(ribbon).places(directions * radius[:, None]).equivolumetric_depth(ribbon)
+    assert depth == pytest.approx((1000 - radius**3) / (1000 - 512), abs=0.02)
+    assert np.isnan(CortexLocator(ribbon).places(np.zeros((1, 3))).equivolumetric_depth(ribbon)).all()
+
+
 def test_positions_inside_the_ribbon_are_found_again(shapes):
     ribbon = shapes.folded(4)
     rng = np.random.default_rng(0)

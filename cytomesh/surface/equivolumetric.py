@@ -1,0 +1,51 @@
+"""Equivolumetric depth: cortical layers keep their share of the volume, not of the thickness, where cortex bends."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.surface.mesh import Mesh
+
+
+def volume_share(
+    pial_area: NDArray[np.float64], white_area: NDArray[np.float64], depth: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of a column's volume that lies above a depth, (n,), 0 at pial and 1 at white.
+
+    The cross-section of a column grows linearly from pial to white (Waehnert et al., NeuroImage 93, 2014):
+
+        V(t) / V(1) = (A_p t + (A_w - A_p) t^2 / 2) / ((A_p + A_w) / 2)
+
+    Parameters
+    ----------
+    pial_area, white_area : (n,) float64
+        Cross-sections at the two ends, any unit.
+    depth : (n,) float64
+        Share t of the column's length, 0 at pial and 1 at white.
+    """
+    total = np.maximum(pial_area + white_area, 1e-12)
+    return np.asarray((2 * pial_area * depth + (white_area - pial_area) * depth**2) / total)
+
+
+def depth_of_share(
+    pial_area: NDArray[np.float64], white_area: NDArray[np.float64], share: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """Return the depth above which a share of the volume lies: the inverse of `volume_share`, (n,)."""
+    root = np.sqrt(np.maximum(pial_area**2 + share * (white_area**2 - pial_area**2), 0.0))
+    # (root - A_p) / (A_w - A_p), written so that equal areas divide by no zero
+    return np.asarray(share * (white_area + pial_area) / np.maximum(root + pial_area, 1e-12))
+
+
+def equivolumetric_surface(pial: Mesh, white: Mesh, share: float) -> Mesh:
+    """Return the surface above which the given share of the cortex's volume lies, column by column.
+
+    Parameters
+    ----------
+    pial, white : Mesh
+        Vertices correspond.
+    share : float
+        0 gives pial, 1 gives white.
+    """
+    depth = depth_of_share(pial.vertex_areas, white.vertex_areas, share)[:, None]
+    return Mesh((1 - depth) * pial.vertices + depth * white.vertices, pial.faces)

@@ -110,7 +110,25 @@ class LdaModel(Config):
     """0: the empirical covariance within classes; 1: a multiple of the identity."""
 
 
-class MlpModel(Config):
+class DiscriminantConfig(Config):
+    """Shrinkage LDA before and beside a network: see `cytomesh.classify.discriminant`."""
+
+    shrinkage: float = Field(default=0.005, gt=0, le=1)
+    """Of the within-class covariance."""
+    weight: float = Field(default=1.0, ge=0)
+    """Of LDA's log-probabilities beside the network's (product of experts); 0: only its variates are used."""
+    temperature: float = Field(default=3.0, gt=0)
+    """LDA's logits are divided by it: with many inputs they are far too sure."""
+
+
+class _NetworkModel(Config):
+    """What all networks have."""
+
+    discriminant: DiscriminantConfig | None = None
+    """Give the network LDA's canonical variates for inputs, and LDA a vote; by default it sees the inputs."""
+
+
+class MlpModel(_NetworkModel):
     """Each node by itself: a multi-layer perceptron."""
 
     kind: Literal["mlp"]
@@ -144,7 +162,7 @@ class PropagationModel(Config):
     """Training nodes that vote where a step starts without a label."""
 
 
-class _GraphModel(Config):
+class _GraphModel(_NetworkModel):
     """Residual graph layers over the mesh: input projection, layers, linear read-out."""
 
     hidden: int = Field(default=64, ge=1)
@@ -199,6 +217,8 @@ class TrainingConfig(Config):
     """AdamW's decoupled weight decay."""
     balance: float = Field(default=0.5, ge=0, le=1)
     """Class weights n^-balance: 0 none, 1 every class counts the same."""
+    noise: float = Field(default=0.0, ge=0)
+    """SD of normal noise on the network's inputs, drawn in each epoch."""
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Probability mass spread over all classes in the target."""
     patience: int = Field(default=30, ge=1)
@@ -234,6 +254,9 @@ class ClassifyConfig(Config):
     """Networks only."""
     areas: AreasConfig = AreasConfig()
     """Which areas take part."""
+    proportions: Literal["free", "training"] = "free"
+    """`training`: in a hemisphere without training nodes, areas are taken to have the shares of nodes that they have
+    among the training nodes (reads its inputs, never its labels); for whole hemispheres annotated throughout."""
     null: NullConfig = NullConfig()
     """Spin null, for `logistic` and `lda`."""
     n_seeds: int = Field(default=3, ge=1)
@@ -248,3 +271,16 @@ class ClassifyConfig(Config):
         if self.null.spins and self.model.kind not in ("logistic", "lda"):
             raise ValueError("null.spins needs a linear model (logistic or lda)")
         return self
+
+
+class PredictConfig(Config):
+    """Everything `cytomesh classify-predict` can be told."""
+
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    """Nodes whose best area is less probable get no area ("don't know")."""
+    max_distance_quantile: float | None = Field(default=None, gt=0, le=1)
+    """Nodes whose inputs lie farther from the training mean than this quantile of the training nodes get no area."""
+    outline_step_mm: float = Field(default=0.25, gt=0)
+    """Grid on which sections are sampled for the areas' outlines."""
+    outlines: bool = True
+    """Whether to write outlines for QuPath; needs the study's section table, not its images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def evaluate(
                 "reliability": reliability(averaged[rows], targets),
                 "error_mm": _error_mm(data, graphs, averaged, side),
                 "bins": _bins(graphs, rows, targets, predicted, len(names)),
-                "interval": section_interval(_sections(graphs)[rows], targets, predicted, len(names), seed),
+                "interval": section_interval(section_numbers(graphs)[rows], targets, predicted, len(names), seed),
             },
             "baselines": {name: macro_f1(targets, p[rows], len(names)) for name, p in baselines.items()},
         }
@@ -114,28 +115,52 @@ def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[
 def section_interval(
     sections: NDArray[np.int64], targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, seed: int
 ) -> dict[str, float] | None:
-    """95 % percentile interval of macro-F1 over resampled sections; None with fewer than two sections.
+    """95 % percentile interval of macro-F1 over resampled sections; None with fewer than two sections."""
+    drawn = section_draws(sections, seed)
+    if drawn is None:
+        return None
+    low, high = np.percentile(macro_f1_draws(drawn, targets, predicted, n_classes), [2.5, 97.5])
+    return {"low": float(low), "high": float(high), "n_sections": drawn.counts.shape[1]}
 
-    Nodes of one section share its staining, cut and annotator: sections, not nodes, are drawn with replacement.
+
+@dataclass(frozen=True, slots=True)
+class SectionDraws:
+    """Sections drawn with replacement: nodes of one section share its staining, cut and annotator.
+
+    Parameters
+    ----------
+    position : (n,) int64
+        Section of each node, 0 to s - 1.
+    counts : (b, s) int64
+        How often each draw holds each section.
     """
+
+    position: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def section_draws(sections: NDArray[np.int64], seed: int) -> SectionDraws | None:
+    """Draw sections; None where nodes have no section, or all the same one."""
     known, position = np.unique(sections, return_inverse=True)
     if known.size < 2 or known[0] < 0:
         return None
-    k = n_classes
-    cells = np.bincount((position * k + targets) * k + predicted, minlength=known.size * k * k)
-    confusions = cells.reshape(known.size, k * k).astype(np.float64)
-    draws = generator(seed, "bootstrap over sections").multinomial(
-        known.size, np.full(known.size, 1 / known.size), BOOTSTRAPS
-    )
-    confusion = (draws @ confusions).reshape(-1, k, k)
+    random = generator(seed, "bootstrap over sections")
+    return SectionDraws(position, random.multinomial(known.size, np.full(known.size, 1 / known.size), BOOTSTRAPS))
+
+
+def macro_f1_draws(
+    drawn: SectionDraws, targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
+) -> NDArray[np.float64]:
+    """Macro-F1 of each draw, (b,)."""
+    k, n_sections = n_classes, drawn.counts.shape[1]
+    cells = np.bincount((drawn.position * k + targets) * k + predicted, minlength=n_sections * k * k)
+    confusion = (drawn.counts @ cells.reshape(n_sections, k * k).astype(np.float64)).reshape(-1, k, k)
     hits, support = np.einsum("bii->bi", confusion), confusion.sum(axis=2)
     f1 = 2 * hits / np.maximum(support + confusion.sum(axis=1), 1)
-    values = np.nanmean(np.where(support > 0, f1, np.nan), axis=1)
-    low, high = np.percentile(values, [2.5, 97.5])
-    return {"low": float(low), "high": float(high), "n_sections": int(known.size)}
+    return np.asarray((f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1))
 
 
-def _sections(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:
+def section_numbers(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:
     """Return one number a section of a brain, for all nodes; -1 without."""
     brains = {name: i for i, name in enumerate(sorted({graph.brain for graph in graphs}))}
     widest = 1 + max(int(graph.section.max()) for graph in graphs)

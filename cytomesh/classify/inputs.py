@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,21 @@ def mirrored_reference(graph: CortexGraph) -> NDArray[np.float64]:
 
 
 def prepare_inputs(
-    run: Path, graphs: Sequence[CortexGraph], is_train: Sequence[Mask], settings: InputsConfig
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    is_train: Sequence[Mask],
+    settings: InputsConfig,
+    known_scaling: Mapping[str, Floats] | None = None,
 ) -> NodeInputs:
     """Read and prepare all inputs of all graphs.
 
     Each input is standardised (training nodes, or each graph's own known nodes), clipped, averaged over the
     neighbourhoods, standardised again if it was, and filled in where missing.
+
+    Parameters
+    ----------
+    known_scaling : mapping, optional
+        Means and SDs of earlier training nodes (`NodeInputs.scaling`), used instead of those of `is_train`.
     """
     names = resolve_names(run, settings.names)
     columns: list[list[Floats]] = [[] for _ in graphs]
@@ -120,14 +129,16 @@ def prepare_inputs(
         _same_width(name, values, graphs)
         known = [np.asarray(np.isfinite(v).all(axis=1)) for v in values]
         hops = [0] if name in SMOOTH_INPUTS else settings.hops
-        values, scaling[f"{name}/node"] = _standardise(values, is_train, settings, name)
+        key = f"{name}/node"
+        values, scaling[key] = _standardise(values, is_train, settings, name, (known_scaling or {}).get(key))
         if hops != [0]:
             values = [
                 neighbour_means(v, k, graph.adjacency, hops, settings.neighbourhood)
                 for v, k, graph in zip(values, known, graphs, strict=True)
             ]
             # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
-            values, scaling[f"{name}/neighbourhood"] = _standardise(values, is_train, settings, name)
+            key = f"{name}/neighbourhood"
+            values, scaling[key] = _standardise(values, is_train, settings, name, (known_scaling or {}).get(key))
         for graph, v, k, column in zip(graphs, values, known, columns, strict=True):
             filled, n_unreachable = impute(v, graph.adjacency)
             column.append(filled)
@@ -151,14 +162,15 @@ def _same_width(name: str, values: Sequence[Floats], graphs: Sequence[CortexGrap
 
 
 def _standardise(
-    values: list[Floats], is_train: Sequence[Mask], settings: InputsConfig, name: str
+    values: list[Floats], is_train: Sequence[Mask], settings: InputsConfig, name: str, known: Floats | None
 ) -> tuple[list[Floats], Floats]:
     """Return standardised, clipped copies and the (2, d) mean and SD (of the last graph, when graph by graph)."""
     moments: NDArray[Any]
     out: list[Floats] = []
-    shared = np.concatenate([v[mask] for v, mask in zip(values, is_train, strict=True)])
+    if settings.standardise == "training" and known is None:
+        known = _moments(np.concatenate([v[mask] for v, mask in zip(values, is_train, strict=True)]), name)
     for v in values:
-        moments = _moments(shared if settings.standardise == "training" else v, name)
+        moments = _moments(v, name) if known is None else known
         scaled = (v - moments[0]) / moments[1]
         out.append(np.clip(scaled, -settings.clip_sd, settings.clip_sd).astype(np.float32))
     return out, moments

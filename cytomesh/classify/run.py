@@ -17,10 +17,11 @@ from cytomesh.classify.context import Floats
 from cytomesh.classify.evaluation import evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.models import load_state, make_classifier, save_state
+from cytomesh.classify.models import Classifier, load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
 from cytomesh.classify.nulls import load_spheres, spin_null
 from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.proportions import match_proportions
 from cytomesh.classify.splits import make_split
 from cytomesh.core.config import write_config
 from cytomesh.core.distributed import world
@@ -29,6 +30,8 @@ from cytomesh.core.progress import log
 from cytomesh.core.run import is_finished, mark_finished, stage_directory
 from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
 
+QUANTILES = np.linspace(0, 1, 1001)
+"""Of the training nodes' input distances, kept with the model to tell what is unlike them."""
 WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
@@ -52,11 +55,13 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
         data, inputs, notes = assemble(run, graphs, labels, settings)
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
-        fits = [fit_seed(folder, data, settings, seed, key, resume, ranks.device) for seed in _seeds(settings)]
+        fits = [fit_seed(folder, data, graphs, settings, seed, key, resume, ranks.device) for seed in _seeds(settings)]
         metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
         averaged = _average([probabilities for probabilities, _ in fits])
-        for graph, part in zip(graphs, data.graphs(averaged), strict=True):
-            write_predictions(folder, graph, prediction_table(graph, part, data.classes), graph.labels)
+        sides = np.where(data.targets >= 0, data.sides, "")
+        for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
+            table = prediction_table(graph, part, data.classes, side)
+            write_predictions(folder, graph, table, table["area"])
         if settings.null.spins:
             metrics["null"] = _null(run, graphs, inputs, settings, metrics["splits"])
         metrics |= {
@@ -76,7 +81,14 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
 
 
 def fit_seed(
-    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, key: str, resume: bool, device: torch.device
+    folder: Path,
+    data: NodeData,
+    graphs: Sequence[CortexGraph],
+    settings: ClassifyConfig,
+    seed: int,
+    key: str,
+    resume: bool,
+    device: torch.device,
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
     model = make_classifier(settings, data.inputs.shape[1], data.classes.size, device)
@@ -85,23 +97,54 @@ def fit_seed(
     )
     if resume and is_finished(marker, key):
         model.load(load_state(weights))
-        return model.probabilities(data), read_json(curve_path)
+        return probabilities_of(model, data, graphs, settings), read_json(curve_path)
     curve = model.fit(data, seed)
-    probabilities = model.probabilities(data)
     save_state(weights, model.state())
     write_json(curve_path, curve)
     mark_finished(marker, key)
     log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
-    return probabilities, curve
+    return probabilities_of(model, data, graphs, settings), curve
+
+
+def probabilities_of(
+    model: Classifier, data: NodeData, graphs: Sequence[CortexGraph], settings: ClassifyConfig
+) -> Floats:
+    """Return (n, k) class probabilities of all nodes, with the areas' proportions where the settings ask for it."""
+    probabilities = model.probabilities(data)
+    if settings.proportions == "free":
+        return probabilities
+    shares = np.bincount(data.targets[data.is_train], minlength=data.classes.size) / data.is_train.sum()
+    return in_proportion(probabilities, data, graphs, shares)
+
+
+def in_proportion(
+    probabilities: Floats, data: NodeData, graphs: Sequence[CortexGraph], shares: NDArray[np.float64]
+) -> Floats:
+    """Match the linked nodes of every graph without training nodes to the classes' shares."""
+    parts = zip(graphs, data.graphs(data.is_train), data.graphs(probabilities), strict=True)
+    return np.concatenate(
+        [p if is_train.any() else match_proportions(p, shares, graph.is_linked) for graph, is_train, p in parts]
+    )
+
+
+def input_distances(inputs: Floats) -> NDArray[np.float64]:
+    """Return how far nodes are from the middle of what was learnt from: RMS of their standardised inputs, (n,)."""
+    return np.sqrt(np.mean(inputs.astype(np.float64) ** 2, axis=1))
 
 
 def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:
     """Return what is needed, beside the weights, to use the model on other graphs."""
     areas = _names(data, graph)
+    counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
+    distances = input_distances(data.inputs[data.is_train])
     return {
         "settings": settings.model_dump(mode="json"),
         "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
-        "classes": [{"label": int(label), "area": area} for label, area in zip(data.classes, areas, strict=True)],
+        "classes": [
+            {"label": int(label), "area": area, "n_train": int(n)}
+            for label, area, n in zip(data.classes, areas, counts, strict=True)
+        ],
+        "distance_quantiles": np.quantile(distances, QUANTILES).tolist(),
         "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
         "scaling": "scaling.safetensors" if inputs.scaling else None,
         "config": write_config(settings),
@@ -172,7 +215,7 @@ def _null(
         spun = with_split(inputs, graphs, kept, make_split(graphs, kept, settings.split, settings.seed))
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
-        predicted = model.probabilities(spun).argmax(axis=1)
+        predicted = probabilities_of(model, spun, graphs, settings).argmax(axis=1)
         result = {}
         for side in observed:
             rows = spun.evaluated(side)

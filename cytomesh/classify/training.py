@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, TrainingConfig
 from cytomesh.classify.context import Floats
+from cytomesh.classify.discriminant import Discriminant
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import make_network
 from cytomesh.classify.nodes import NodeData
@@ -24,6 +26,8 @@ from cytomesh.core.progress import track
 from cytomesh.core.random import seed_everything
 
 WARM_UP_SHARE = 0.05
+PREFIX = "discriminant."
+"""Of the arrays of LDA among the weights."""
 NO_EDGES = MeshEdges(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -43,7 +47,10 @@ class NeuralClassifier:
     ) -> None:
         self.settings, self.training, self.device = settings, training, device
         self.n_inputs, self.n_classes = n_inputs, n_classes
-        self.network: nn.Module = make_network(settings, n_inputs, n_classes).to(device)
+        if settings.discriminant:
+            self.n_inputs = min(n_inputs, n_classes - 1)
+        self.discriminant: Discriminant | None = None
+        self.network: nn.Module = make_network(settings, self.n_inputs, n_classes).to(device)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Train; returns one record an epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
@@ -56,28 +63,46 @@ class NeuralClassifier:
         with _deterministic():
             seed_everything(seed, "classify")
             self.network = make_network(self.settings, self.n_inputs, self.n_classes).to(self.device)
-            return self._fit(data.training_part())
+            part = data.training_part()
+            if self.settings.discriminant:
+                rows = part.is_train
+                shrinkage = self.settings.discriminant.shrinkage
+                self.discriminant = Discriminant.fit(part.inputs[rows], part.targets[rows], self.n_classes, shrinkage)
+            return self._fit(replace(part, inputs=self._network_inputs(part)))
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
         edges = MeshEdges.from_adjacency(data.adjacency) if self.network.needs_edges else NO_EDGES
         self.network.eval()
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(data.inputs).to(self.device), edges)
-            return np.asarray(logits.softmax(dim=1).cpu().numpy(), np.float32)
+            inputs = self._network_inputs(data)
+            logits = self.network(torch.from_numpy(inputs).to(self.device), edges).cpu()
+            if self.discriminant and self.settings.discriminant:
+                vote = self.discriminant.log_probabilities(inputs, self.settings.discriminant.temperature)
+                logits = logits.log_softmax(dim=1) + self.settings.discriminant.weight * torch.from_numpy(vote)
+            return np.asarray(logits.softmax(dim=1).numpy(), np.float32)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        state = {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        if self.discriminant:
+            state |= {PREFIX + name: array for name, array in self.discriminant.state().items()}
+        return state
 
     def load(self, state: dict[str, NDArray[np.float32]]) -> None:
         """Take over trained weights."""
+        of_lda = {name.removeprefix(PREFIX): array for name, array in state.items() if name.startswith(PREFIX)}
+        state = {name: array for name, array in state.items() if not name.startswith(PREFIX)}
+        self.discriminant = Discriminant(**of_lda) if of_lda else None
         try:
             self.network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
         except RuntimeError as cause:
             raise CheckpointError(
                 "model", found=" ".join(str(cause).split()), expected="weights of this model"
             ) from cause
+
+    def _network_inputs(self, data: NodeData) -> Floats:
+        return self.discriminant.variates(data.inputs) if self.discriminant else data.inputs
 
     def _fit(self, data: NodeData) -> list[dict[str, float]]:
         settings, network = self.training, self.network
@@ -102,7 +127,8 @@ class NeuralClassifier:
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
             optimiser.zero_grad()
-            loss = criterion(network(inputs, edges)[train], targets[train])
+            seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
+            loss = criterion(network(seen, edges)[train], targets[train])
             loss.backward()
             optimiser.step()
             schedule.step()

@@ -1,6 +1,9 @@
-"""`cytomesh classify`: name the area of every node."""
+"""`cytomesh classify`, `classify-predict`, `classify-compare`: areas of nodes, of new brains, models compared."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -25,3 +28,32 @@ def classify(
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
     show(classify_run(out, name, settings, resume=resume), as_json)
+
+
+@app.command("classify-predict")
+def predict(
+    out: OutDir,
+    model: Annotated[Path, typer.Option("--model", "-m", help="Trained classifier: RUN/classify/NAME.")],
+    name: Name = "predicted",
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the areas of brains without labels, with a classifier trained elsewhere."""
+    from cytomesh.classify.config import PredictConfig
+    from cytomesh.classify.predict import predict_run
+
+    settings = load_settings(PredictConfig, config, overrides, None)
+    show(predict_run(out, model, name, settings), as_json)
+
+
+@app.command("classify-compare")
+def compare(
+    out: OutDir,
+    names: Annotated[list[str], typer.Argument(help="Results to compare; the first is the reference.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare classifiers of one run, node by node on the same test nodes."""
+    from cytomesh.classify.compare import compare_runs
+
+    show(compare_runs(out, names), as_json)

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import nibabel
+import nibabel.freesurfer as freesurfer
 import numpy as np
 
-from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.core.tables import read_table
 from cytomesh.surface.gifti import read_labels, read_scalars
 
@@ -9,7 +13,8 @@ def test_first_and_second_choice_in_every_format(synthetic, tmp_path):
     graph = synthetic.graph(subdivisions=1)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), graph.n_nodes).astype(np.float32)
     classes = np.array([2, 3, 6], np.int32)
-    write_predictions(tmp_path, graph, prediction_table(graph, probabilities, classes), graph.labels)
+    predicted = prediction_table(graph, probabilities, classes, np.full(graph.n_nodes, ""))
+    write_predictions(tmp_path, graph, predicted, predicted["area"])
     table = read_table(tmp_path / "predictions" / f"{graph.name}.parquet")
     ranked = np.sort(probabilities, axis=1)[:, ::-1]
     np.testing.assert_array_equal(table["confidence"], ranked[:, 0])
@@ -21,3 +26,22 @@ def test_first_and_second_choice_in_every_format(synthetic, tmp_path):
     assert written.names == graph.labels.names
     scalars = read_scalars(tmp_path / f"{graph.name}_confidence.func.gii")
     np.testing.assert_array_equal(scalars["confidence"], table["confidence"])
+
+
+def test_formats_of_other_programs(synthetic, tmp_path):
+    graph = synthetic.graph(subdivisions=1)
+    same = graph.labels.colours.copy()
+    same[1] = same[0]  # FreeSurfer could not tell these two apart
+    graph = replace(graph, labels=replace(graph.labels, colours=same))
+    area = np.where(np.arange(graph.n_nodes) < 5, 0, graph.annotation).astype(np.int32)
+    rows, colours, names = freesurfer.read_annot(write_annot(tmp_path, graph, area))
+    assert [name.decode() for name in names] == ["unknown", *graph.labels.names]
+    assert [names[row].decode() for row in rows] == [graph.labels.name(int(a)) if a else "unknown" for a in area]
+    assert len({tuple(colour) for colour in colours[:, :3].tolist()}) == len(colours)
+    image = nibabel.load(write_cifti(tmp_path, graph, area))
+    np.testing.assert_array_equal(image.get_fdata()[0], area)
+    label_axis, vertices = (image.header.get_axis(i) for i in (0, 1))
+    assert {k: v[0] for k, v in label_axis.label[0].items() if k} == dict(
+        zip(graph.labels.indices, graph.labels.names, strict=True)
+    )
+    assert vertices.nvertices == {"CIFTI_STRUCTURE_CORTEX_LEFT": graph.n_nodes}

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh.classify.config import AttentionModel, ClassifyConfig, InputsConfig, MlpModel, TrainingConfig
+from cytomesh.classify.config import (
+    AttentionModel,
+    ClassifyConfig,
+    DiscriminantConfig,
+    InputsConfig,
+    MlpModel,
+    TrainingConfig,
+)
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import assemble
 from cytomesh.classify.training import NeuralClassifier
@@ -15,6 +22,7 @@ GAT = AttentionModel(kind="gat", hidden=16, heads=2)
 MLP = MlpModel(kind="mlp", hidden=16)
 SHORT = TrainingConfig(epochs=20, learning_rate=0.02, validate_every=5)
 CPU = torch.device("cpu")
+WITH_LDA = AttentionModel(kind="gat", hidden=16, heads=2, discriminant=DiscriminantConfig(shrinkage=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def classifier(data, model=GAT, training=SHORT):
     return NeuralClassifier(model, training, data.inputs.shape[1], data.classes.size, CPU)
 
 
-@pytest.mark.parametrize("model", [GAT, MLP], ids=["gat", "mlp"])
+@pytest.mark.parametrize("model", [GAT, MLP, WITH_LDA], ids=["gat", "mlp", "lda and gat"])
 def test_same_seed_same_weights(data, model):
     first, second, third = (classifier(data, model) for _ in range(3))
     curves = [first.fit(data, 1), second.fit(data, 1), third.fit(data, 2)]
@@ -65,10 +73,11 @@ def test_without_validation_all_epochs(data):
     assert all(set(record) == {"epoch", "loss"} for record in curve)
 
 
-def test_weights_come_back_and_others_are_refused(data):
-    model = classifier(data)
+@pytest.mark.parametrize("settings", [GAT, WITH_LDA], ids=["gat", "lda and gat"])
+def test_weights_come_back_and_others_are_refused(data, settings):
+    model = classifier(data, settings)
     model.fit(data, 0)
-    again = classifier(data)
+    again = classifier(data, settings)
     again.load(model.state())
     np.testing.assert_array_equal(model.probabilities(data), again.probabilities(data))
     with pytest.raises(CheckpointError, match="weights of this model"):
@@ -80,3 +89,21 @@ def test_divergence_is_an_error(data):
     inputs[np.flatnonzero(data.is_train)[0]] = np.inf
     with pytest.raises(TrainingError, match="not finite"):
         classifier(data).fit(replace(data, inputs=inputs), 0)
+
+
+def test_lda_s_vote_is_a_product_of_experts(data):
+    alone = classifier(data, WITH_LDA.model_copy(update={"discriminant": DiscriminantConfig(shrinkage=0.1, weight=0)}))
+    both = classifier(data, WITH_LDA)
+    alone.fit(data, 0)
+    both.fit(data, 0)
+    vote = both.discriminant.log_probabilities(both.discriminant.variates(data.inputs), 3.0)
+    product = alone.probabilities(data) * np.exp(vote)
+    expected = product / product.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(both.probabilities(data), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_noise_changes_training_only(data):
+    noisy = classifier(data, MLP, SHORT.model_copy(update={"noise": 0.5}))
+    quiet = classifier(data, MLP)
+    assert noisy.fit(data, 0)[3]["loss"] != quiet.fit(data, 0)[3]["loss"]
+    np.testing.assert_array_equal(noisy.probabilities(data), noisy.probabilities(data))

@@ -1,0 +1,71 @@
+"""Outlines of predicted areas in the sections' pixels, for QuPath: the proposal where an expert looks at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from shapely.geometry import MultiPolygon, Polygon
+
+from cytomesh.core.labels import LabelTable
+from cytomesh.graph.lookup import CortexLookup
+from cytomesh.study.contour_formats.geojson import write_geojson
+
+REACH_MM = 5.0
+"""Cortex is looked for this far around the pixels of linked nodes: more than it is thick."""
+
+
+def section_outlines(
+    lookup: CortexLookup, section: int, labels: NDArray[np.int32], step_mm: float
+) -> dict[int, MultiPolygon]:
+    """Return the outline of every area that a section shows, in pixels (centres at integers).
+
+    The section is sampled on a square grid; each sample inside the cortex takes the label of its node.
+
+    Parameters
+    ----------
+    labels : (n,) int32
+        Area of each node; 0 is left out.
+    step_mm : float
+        Grid step; outlines are true to about half of it.
+    """
+    graph = lookup.graph
+    nodes = np.flatnonzero(graph.section == section)
+    _, seen = lookup.pixels(nodes)
+    plane = lookup.planes[section]
+    step = step_mm / float(np.linalg.norm(plane.to_world[:, 0]))
+    reach = REACH_MM / step_mm * step
+    low, high = seen.min(axis=0) - reach, seen.max(axis=0) + reach
+    columns, rows = (np.arange(a, b + step, step) for a, b in zip(low, high, strict=True))
+    grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    near, _ = cKDTree(seen).query(grid, distance_upper_bound=reach)
+    candidates = np.flatnonzero(np.isfinite(near))
+    node = lookup.places(section, grid[candidates]).nodes(lookup.ribbon)
+    image = np.zeros(len(grid), np.int32)
+    image[candidates] = np.where(node >= 0, labels[node], 0)
+    return _polygons(image.reshape(len(rows), len(columns)), low, step)
+
+
+def write_outlines(path: Path, outlines: dict[int, MultiPolygon], table: LabelTable) -> None:
+    """Write outlines as QuPath GeoJSON, one class an area."""
+    write_geojson(path, {table.name(label): polygons for label, polygons in outlines.items()})
+
+
+def _polygons(image: NDArray[np.int32], origin: NDArray[np.float64], step: float) -> dict[int, MultiPolygon]:
+    """Outline each value of a label image whose pixel (0, 0) is centred on `origin`, as polygons with their holes."""
+    result = {}
+    for label in np.unique(image[image > 0]).tolist():
+        padded = np.pad(image == label, ((0, 0), (1, 1))).astype(np.int8)
+        change = np.diff(padded, axis=1)
+        row, start = np.nonzero(change == 1)
+        _, stop = np.nonzero(change == -1)
+        left, right = (origin[0] + (edge - 0.5) * step for edge in (start, stop))
+        top = origin[1] + (row - 0.5) * step
+        joined = shapely.union_all(shapely.box(left, top, right, top + step))
+        # steps of the grid become slanted lines; the outline stays within half a step
+        parts = shapely.get_parts(shapely.simplify(joined, step / 2))
+        result[label] = MultiPolygon([part for part in parts if isinstance(part, Polygon)])
+    return result

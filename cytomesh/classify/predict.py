@@ -1,0 +1,204 @@
+"""A trained classifier on other brains: areas, confidence, what it does not know, areas' sizes, borders, outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from cytomesh.classify.borders import Border, borders
+from cytomesh.classify.config import ClassifyConfig, PredictConfig
+from cytomesh.classify.context import Floats
+from cytomesh.classify.inputs import NodeInputs, prepare_inputs, read_input
+from cytomesh.classify.models import load_state, make_classifier
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.outlines import section_outlines, write_outlines
+from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
+from cytomesh.classify.run import QUANTILES, in_proportion, input_distances
+from cytomesh.core.errors import CheckpointError, CytomeshError, MissingStageError
+from cytomesh.core.files import read_json, write_json
+from cytomesh.core.progress import track
+from cytomesh.core.run import stage_directory
+from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.lookup import open_lookup
+from cytomesh.graph.storage import CortexGraph, load_graphs
+
+
+def predict_run(run: Path, model: Path, name: str, settings: PredictConfig) -> dict[str, Any]:
+    """Apply the classifier in the folder `model` to all graphs of a run; writes `classify/<name>/`.
+
+    Returns
+    -------
+    dict
+        Per graph: n_areas, share of nodes without an area, mean confidence, surface_mm2 that was given an area.
+
+    Raises
+    ------
+    MissingStageError
+        If the folder holds no trained classifier.
+    CheckpointError
+        If the run lacks inputs that the model was trained on, or has them in another width; all are named.
+    """
+    record = read_model(model)
+    trained = ClassifyConfig.model_validate(record["settings"])
+    graphs = load_graphs(run)
+    check_inputs(run, graphs, model, record["inputs"])
+    check_areas(graphs, model, record["classes"])
+    folder = run / "classify" / name
+    with stage_directory(folder, settings, trained.seed):
+        inputs = _inputs(run, graphs, model, record, trained)
+        data = unlabelled(inputs, graphs, np.array([entry["label"] for entry in record["classes"]], np.int32))
+        probabilities = _ensemble(model, record, trained, data)
+        if trained.proportions == "training":
+            counts = np.array([entry["n_train"] for entry in record["classes"]], np.float64)
+            probabilities = in_proportion(probabilities, data, graphs, counts / counts.sum())
+        quantiles = np.asarray(record["distance_quantiles"])
+        summary: dict[str, Any] = {}
+        parts = zip(graphs, data.graphs(probabilities), data.graphs(data.inputs), strict=True)
+        for graph, p, x in track(list(parts), "writing predictions"):
+            table = _with_doubt(
+                prediction_table(graph, p, data.classes, np.full(graph.n_nodes, "")),
+                input_distances(x),
+                quantiles,
+                settings,
+            )
+            summary[graph.name] = _write(run, folder, graph, table, settings)
+        write_json(folder / "prediction.json", {"model": str(model), "graphs": summary})
+    return summary
+
+
+def read_model(folder: Path) -> dict[str, Any]:
+    """Read `model.json` of a trained classifier."""
+    path = folder / "model.json"
+    if not path.is_file():
+        hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
+        raise MissingStageError(path, found="no trained classifier", hint=hint)
+    return dict(read_json(path))
+
+
+def check_inputs(run: Path, graphs: Sequence[CortexGraph], model: Path, expected: Sequence[Mapping[str, Any]]) -> None:
+    """Raise CheckpointError that names every input in which graphs differ from what the model was trained on."""
+    trained = ClassifyConfig.model_validate(read_model(model)["settings"]).inputs
+    wrong = []
+    for entry in expected:
+        name = str(entry["name"])
+        n_hops = 1 if name in ("pmap", "coordinates") else len(trained.hops)
+        for graph in graphs:
+            try:
+                width = read_input(run, graph, name).shape[1] * n_hops
+            except CytomeshError as error:
+                wrong.append(f"{graph.name}: {name}: {error.found}")
+                continue
+            if width != entry["width"]:
+                wrong.append(f"{graph.name}: {name}: {width // n_hops} columns, not {entry['width'] // n_hops}")
+    if wrong:
+        names = ", ".join(str(entry["name"]) for entry in expected)
+        hint = "embed with the same encoder, or train on the inputs at hand"
+        raise CheckpointError(
+            model, "inputs", found="; ".join(wrong), expected=f"those of training: {names}", hint=hint
+        )
+
+
+def check_areas(graphs: Sequence[CortexGraph], model: Path, classes: Sequence[Mapping[str, Any]]) -> None:
+    """Raise CheckpointError if a graph's label table gives a class another name than the model knows it by."""
+    for graph in graphs:
+        names = dict(zip(graph.labels.indices, graph.labels.names, strict=True))
+        wrong = [f"{c['label']} ('{c['area']}')" for c in classes if names.get(c["label"]) != c["area"]]
+        if wrong:
+            hint = "give the study the label table that the model was trained with"
+            found = f"areas missing from the label table or named otherwise: {', '.join(wrong)}"
+            raise CheckpointError(model, graph.name, found=found, hint=hint)
+
+
+def unlabelled(inputs: NodeInputs, graphs: Sequence[CortexGraph], classes: NDArray[np.int32]) -> NodeData:
+    """Join graphs of which no label is known."""
+    n = sum(graph.n_nodes for graph in graphs)
+    adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
+    sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
+    return NodeData(np.concatenate(inputs.values), np.full(n, -1), np.full(n, ""), adjacency, sizes, classes)
+
+
+def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[np.float32]) -> Table:
+    """Tabulate each area's nodes, surface (mm2), mean and SD of thickness (mm) and mean confidence."""
+    surface, thickness = graph.nodes["area_mm2"], graph.nodes["thickness_mm"]
+    rows = []
+    for label in np.unique(area[area > 0]).tolist():
+        here = area == label
+        inside = here & np.isfinite(thickness)
+        spread = (float(thickness[inside].mean()), float(thickness[inside].std())) if inside.any() else (np.nan, np.nan)
+        rows.append(
+            (label, graph.labels.name(label), int(here.sum()), surface[here].sum(), *spread, confidence[here].mean())
+        )
+    names = ("label", "area", "n_nodes", "surface_mm2", "thickness_mm", "thickness_sd_mm", "confidence")
+    columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
+    return Table(columns, {"surface_mm2": "mm2", "thickness_mm": "mm", "thickness_sd_mm": "mm"}, {"graph": graph.name})
+
+
+def _inputs(
+    run: Path, graphs: Sequence[CortexGraph], model: Path, record: Mapping[str, Any], trained: ClassifyConfig
+) -> NodeInputs:
+    scaling = load_state(model / record["scaling"]) if record["scaling"] else None
+    names = [entry["name"] for entry in record["inputs"]]
+    nobody = [np.zeros(graph.n_nodes, bool) for graph in graphs]
+    return prepare_inputs(run, graphs, nobody, trained.inputs.model_copy(update={"names": names}), scaling)
+
+
+def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, data: NodeData) -> Floats:
+    found = []
+    for weights in record["weights"]:
+        classifier = make_classifier(trained, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
+        classifier.load(load_state(model / weights))
+        found.append(classifier.probabilities(data))
+    return np.asarray(np.mean(found, axis=0), np.float32)
+
+
+def _with_doubt(
+    table: Table, distances: NDArray[np.float64], quantiles: NDArray[np.float64], settings: PredictConfig
+) -> Table:
+    """Add how unusual each node is among training nodes (a quantile), and whether its area is to be believed."""
+    quantile = np.interp(distances, quantiles, QUANTILES).astype(np.float32)
+    is_known = table["confidence"] >= settings.min_confidence
+    if settings.max_distance_quantile is not None:
+        is_known &= distances <= np.interp(settings.max_distance_quantile, QUANTILES, quantiles)
+    columns = {name: values for name, values in table.columns.items() if name not in ("annotation", "side")}
+    return Table({**columns, "input_quantile": quantile, "is_known": is_known}, table.units, table.metadata)
+
+
+def _write(
+    run: Path, folder: Path, graph: CortexGraph, table: Table, settings: PredictConfig
+) -> dict[str, float | int]:
+    area = np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
+    write_predictions(folder, graph, table, area)
+    write_annot(folder, graph, area)
+    write_cifti(folder, graph, area)
+    areas = area_table(graph, area, table["confidence"])
+    write_table(folder / f"{graph.name}_areas.parquet", areas)
+    write_json(folder / f"{graph.name}_borders.json", _border_record(borders(graph.mesh, area), graph))
+    if settings.outlines:
+        lookup = open_lookup(run, graph.name)
+        for section in np.unique(graph.section[graph.section >= 0]).tolist():
+            outlines = section_outlines(lookup, section, area, settings.outline_step_mm)
+            write_outlines(folder / "outlines" / f"{graph.name}_section-{section:04d}.geojson", outlines, graph.labels)
+    return {
+        "n_areas": len(areas),
+        "share_unknown": float((area[graph.is_linked] == 0).mean()),
+        "confidence": float(table["confidence"][graph.is_linked].mean()),
+        "surface_mm2": float(areas["surface_mm2"].sum()),
+    }
+
+
+def _border_record(found: Sequence[Border], graph: CortexGraph) -> dict[str, Any]:
+    lines = [
+        {
+            "areas": [graph.labels.name(label) for label in border.areas],
+            "length_mm": round(border.length_mm, 3),
+            "points_mm": np.round(border.points, 4).tolist(),
+        }
+        for border in found
+    ]
+    return {"graph": graph.name, "space": "midthickness surface, world coordinates, mm", "borders": lines}

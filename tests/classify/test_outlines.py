@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+
+from cytomesh.classify.outlines import section_outlines, write_outlines
+from cytomesh.graph.links import Ribbon
+from cytomesh.graph.lookup import CortexLookup
+from cytomesh.study.planes import SectionPlane
+from cytomesh.surface.mesh import Mesh
+
+UM = 0.1  # mm per pixel
+
+
+@pytest.fixture(scope="module")
+def lookup():
+    """A spherical cortex, 3 mm thick, cut through its middle; areas 1 and 2 on either side of x = 0."""
+    from tests.classify.conftest import change, make_graph
+
+    graph = make_graph(subdivisions=4)
+    x, y, z = graph.positions.T
+    near = np.abs(y) < 3
+    graph = change(
+        graph,
+        section=np.where(near, 7, -1).astype(np.int32),
+        column_px=np.where(near, (x + 50) / UM, np.nan),
+        row_px=np.where(near, (50 - z) / UM, np.nan),
+        annotation=np.where(x > 0, 1, 2).astype(np.int32),
+    )
+    pial, white = (Mesh(graph.positions * r / 40, graph.mesh.faces) for r in (41.5, 38.5))
+    plane = SectionPlane(np.array([[UM, 0, -50], [0, 0, 0], [0, -UM, 50]]))
+    return CortexLookup(graph, Ribbon(pial, graph.mesh, white), {7: plane})
+
+
+def test_half_rings_where_the_areas_are(lookup):
+    outlines = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.5)
+    assert set(outlines) == {1, 2}
+    half_ring = np.pi * (41.5**2 - 38.5**2) / 2 / UM**2
+    for label, polygons in outlines.items():
+        assert polygons.area == pytest.approx(half_ring, rel=0.06)
+        column, row = polygons.centroid.coords[0]
+        assert (column * UM - 50 > 20) == (label == 1)
+        assert abs(50 - row * UM) < 1
+    assert outlines[1].intersection(outlines[2]).area < 0.01 * half_ring
+
+
+def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest(lookup, tmp_path):
+    labels = np.where(lookup.graph.annotation == 2, 0, 1).astype(np.int32)
+    outlines = section_outlines(lookup, 7, labels, step_mm=1.0)
+    assert set(outlines) == {1}
+    write_outlines(tmp_path / "section.geojson", outlines, lookup.graph.labels)
+    written = json.loads((tmp_path / "section.geojson").read_text())
+    assert {f["properties"]["classification"]["name"] for f in written["features"]} == {"area 1"}
+    corner = np.array(written["features"][0]["geometry"]["coordinates"][0]).min(axis=0)
+    assert corner == pytest.approx(np.array(outlines[1].bounds[:2]) + 0.5)  # QuPath counts from the pixel's corner

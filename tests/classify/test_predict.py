@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pytest
+
+from cytomesh.classify.config import PredictConfig
+from cytomesh.classify.predict import predict_run
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.tables import read_table
+from cytomesh.surface.gifti import read_labels
+
+PLAIN = PredictConfig(outlines=False)
+
+
+@pytest.fixture(scope="module")
+def model(section_run):
+    from cytomesh.classify.config import ClassifyConfig
+
+    overrides = ["model={kind: lda}", "inputs={names: [features, thickness], hops: [0, 2]}"]
+    classify_run(section_run, "for-prediction", load_config(ClassifyConfig, None, overrides))
+    return section_run / "classify" / "for-prediction"
+
+
+@pytest.fixture
+def new_brain(synthetic, tmp_path):
+    """A brain nobody has labelled; returns its run and what its areas are."""
+    graph = synthetic.graph("N01", "L", "unseen", seed=5)
+    nothing = np.zeros(graph.n_nodes, np.int32)
+    blank = synthetic.change(graph, annotation=nothing)
+    synthetic.save(tmp_path, blank, synthetic.features(graph))
+    return tmp_path, graph
+
+
+def test_a_new_brain_in_every_format(model, new_brain):
+    run, truth = new_brain
+    summary = predict_run(run, model, "predicted", PLAIN)["N01_hemi-L"]
+    assert summary["n_areas"] == 6
+    assert summary["share_unknown"] == 0
+    folder = run / "classify" / "predicted"
+    labels, _ = read_labels(folder / "N01_hemi-L.label.gii")
+    linked = truth.is_linked
+    assert (labels == truth.annotation)[linked].mean() > 0.75
+    assert (labels[~linked] == 0).all()
+    for name in ("lh.N01_hemi-L.annot", "N01_hemi-L.dlabel.nii", "N01_hemi-L_confidence.func.gii"):
+        assert (folder / name).is_file()
+    areas = read_table(folder / "N01_hemi-L_areas.parquet")
+    for label, surface, thickness in zip(areas["label"], areas["surface_mm2"], areas["thickness_mm"], strict=True):
+        assert surface == pytest.approx((labels == label).sum())  # every synthetic node has 1 mm2
+        assert thickness == pytest.approx(truth.nodes["thickness_mm"][labels == label].mean())
+    record = json.loads((folder / "N01_hemi-L_borders.json").read_text())
+    assert {"area 1", "area 6"} <= {name for border in record["borders"] for name in border["areas"]}
+
+
+def test_the_same_as_in_training(model, section_run, tmp_path):
+    import shutil
+
+    shutil.copytree(section_run / "graphs" / "B03_hemi-L", tmp_path / "graphs" / "B03_hemi-L")
+    shutil.copytree(section_run / "features", tmp_path / "features")
+    predict_run(tmp_path, model, "again", PLAIN)
+    before, after = (
+        read_table(folder / "predictions" / "B03_hemi-L.parquet") for folder in (model, tmp_path / "classify" / "again")
+    )
+    for column in ("area", "second_area"):
+        np.testing.assert_array_equal(before[column], after[column])
+    np.testing.assert_allclose(before["confidence"], after["confidence"], atol=1e-6)
+
+
+def test_it_says_what_it_does_not_know(model, new_brain):
+    run, truth = new_brain
+    values = np.load(run / "features" / "cnn" / "N01_hemi-L.npy")
+    strange = truth.positions[:, 0] > 25
+    values[strange & truth.is_linked] *= 40  # another stain
+    np.save(run / "features" / "cnn" / "N01_hemi-L.npy", values)
+    predict_run(run, model, "p", PredictConfig(outlines=False, max_distance_quantile=0.999))
+    table = read_table(run / "classify" / "p" / "predictions" / "N01_hemi-L.parquet")
+    assert not table["is_known"][strange & truth.is_linked].any()
+    far = truth.positions[:, 0] < -5
+    assert table["is_known"][far].mean() > 0.95
+    predict_run(run, model, "q", PredictConfig(outlines=False, min_confidence=0.9))
+    table = read_table(run / "classify" / "q" / "predictions" / "N01_hemi-L.parquet")
+    np.testing.assert_array_equal(table["is_known"], table["confidence"] >= 0.9)
+
+
+def test_other_inputs_are_named(model, synthetic, tmp_path):
+    graph = synthetic.graph("N01", "L", "unseen")
+    synthetic.save(tmp_path, graph, synthetic.features(graph, d=5))
+    with pytest.raises(CheckpointError, match="features:cnn: 5 columns, not 8"):
+        predict_run(tmp_path, model, "p", PLAIN)
+    (tmp_path / "features" / "cnn").rename(tmp_path / "features" / "vit")
+    with pytest.raises(CheckpointError, match=r"features:cnn: no features.*those of training: features:cnn, thickness"):
+        predict_run(tmp_path, model, "p", PLAIN)
+    assert not (tmp_path / "classify" / "p" / "predictions").exists()
+
+
+def test_other_areas_are_named(model, synthetic, tmp_path):
+    from dataclasses import replace
+
+    from cytomesh.core.labels import LabelTable
+
+    graph = synthetic.graph("N01", "L", "unseen")
+    other = replace(graph, labels=LabelTable.from_names(["area 1", "V2", *(f"area {i}" for i in range(3, 7))]))
+    synthetic.save(tmp_path, other)
+    with pytest.raises(CheckpointError, match="2 \\('area 2'\\)"):
+        predict_run(tmp_path, model, "p", PLAIN)
+
+
+def test_no_model(section_run, tmp_path):
+    with pytest.raises(MissingStageError, match="no trained classifier"):
+        predict_run(section_run, tmp_path, "p", PLAIN)

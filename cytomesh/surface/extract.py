@@ -70,21 +70,35 @@ def _tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @kernel
+def _cube(is_object, i, j, k):  # type: ignore[no-untyped-def]
+    """Which of the eight corners are object, one bit each."""
+    cube = 0
+    for c in range(8):
+        cube |= is_object[i + (c & 1), j + (c >> 1 & 1), k + (c >> 2)] << c
+    return cube
+
+
+@kernel
+def _tetrahedron(cube, corners, t):  # type: ignore[no-untyped-def]
+    """Which of a tetrahedron's four corners are object, one bit each."""
+    mask = 0
+    for v in range(4):
+        mask |= (cube >> corners[t, v] & 1) << v
+    return mask
+
+
+@kernel
 def _count_faces(is_object, corners, triangles):  # type: ignore[no-untyped-def]
     ni, nj, nk = is_object.shape
     n = 0
     for i in range(ni - 1):
         for j in range(nj - 1):
             for k in range(nk - 1):
-                cube = 0
-                for c in range(8):
-                    cube |= is_object[i + (c & 1), j + (c >> 1 & 1), k + (c >> 2)] << c
+                cube = _cube(is_object, i, j, k)
                 if cube == 0 or cube == 255:
                     continue
                 for t in range(6):
-                    mask = 0
-                    for v in range(4):
-                        mask |= (cube >> corners[t, v] & 1) << v
+                    mask = _tetrahedron(cube, corners, t)
                     for piece in range(2):
                         if triangles[t, mask, piece, 0, 0] >= 0:
                             n += 1
@@ -104,15 +118,11 @@ def _extract(field, is_object, corners, triangles, n_faces):  # type: ignore[no-
         index[(i + 1) & 1] = -1
         for j in range(nj - 1):
             for k in range(nk - 1):
-                cube = 0
-                for c in range(8):
-                    cube |= is_object[i + (c & 1), j + (c >> 1 & 1), k + (c >> 2)] << c
+                cube = _cube(is_object, i, j, k)
                 if cube == 0 or cube == 255:
                     continue
                 for t in range(6):
-                    mask = 0
-                    for v in range(4):
-                        mask |= (cube >> corners[t, v] & 1) << v
+                    mask = _tetrahedron(cube, corners, t)
                     for piece in range(2):
                         if triangles[t, mask, piece, 0, 0] < 0:
                             break

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from cytomesh.core.errors import ContourError
-from cytomesh.core.parallel import available_cpus, chunks, map_ordered
+from cytomesh.core.parallel import available_cpus, map_ordered
 
 
 def _late_square(n: int) -> tuple[int, int]:
@@ -32,8 +32,3 @@ def test_one_worker_stays_in_this_process():
 def test_errors_come_back_whole(workers):
     with pytest.raises(ContourError, match=r"s2\.geojson: found nothing"):
         list(map_ordered(_fail_on_two, range(4), workers))
-
-
-def test_chunks():
-    assert list(chunks(range(5), 2)) == [[0, 1], [2, 3], [4]]
-    assert available_cpus() >= 1

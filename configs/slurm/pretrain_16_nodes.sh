@@ -17,7 +17,7 @@ FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # srun passes SIGTERM on to torchrun on every node, torchrun to its ranks, which agree on the step to stop at.
 stopped=0
 trap 'stopped=1; scancel --signal=TERM "$SLURM_JOB_ID.0"' TERM
-srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint "$FIRST:29500" \
+srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node 4 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint "$FIRST:29500" \
   --rdzv-id "$SLURM_JOB_ID" -m cytomesh pretrain --quiet \
   --out "$RUN" --name "$NAME" --config configs/pretrain/spatialnce_resnet50.yaml &
 job=$!

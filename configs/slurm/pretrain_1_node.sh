@@ -16,7 +16,7 @@ NAME=spatialnce_vit
 # torchrun passes SIGTERM on to its ranks; each finishes its step, and the first writes the checkpoint.
 stopped=0
 trap 'stopped=1; kill -TERM "$job"' TERM
-torchrun --standalone --nproc-per-node 4 -m cytomesh pretrain --quiet \
+torchrun --standalone --nproc-per-node 4 --max-restarts 3 -m cytomesh pretrain --quiet \
   --out "$RUN" --name "$NAME" --config configs/pretrain/spatialnce_vit.yaml &
 job=$!
 wait "$job"; code=$?

@@ -1,0 +1,56 @@
+"""A pool of random patches, so that the trainer itself can be timed without a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from cytomesh.core.distributed import World
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.encoder import ProjectionHead, Projector
+from cytomesh.pretrain.export import build_encoder
+from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.trainer import Trainer
+
+N_PATCHES = 4000
+
+
+@dataclass(frozen=True)
+class RandomPatches:
+    """A patch source of noise."""
+
+    side_px: int
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return (n, 1, s, s) uint8."""
+        rng = np.random.default_rng(int(rows[0]) if len(rows) else 0)
+        return rng.integers(0, 256, (len(rows), 1, self.side_px, self.side_px), np.uint8)
+
+
+def random_pool() -> PatchPool:
+    """Return patches of two brains with twenty sections each, in a cube of 60 mm."""
+    rng = np.random.default_rng(0)
+    position = rng.uniform(0, 60, (N_PATCHES, 3))
+    brain = rng.integers(0, 2, N_PATCHES)
+    section = (position[:, 1] // 3).astype(np.int64) + 20 * brain
+    none = np.zeros(N_PATCHES, np.int64)
+    normal = np.tile([1.0, 0.0, 0.0], (N_PATCHES, 1))
+    probability = sp.csr_matrix((N_PATCHES, 0), dtype=np.float32)
+    area = np.ones(N_PATCHES)
+    return PatchPool(position, normal, none > 0, none - 1, area, section, brain, none, none, probability, ())
+
+
+def synthetic_trainer(settings: PretrainConfig, world: World, folder: Path) -> Trainer:
+    """Return a trainer of the settings on random patches."""
+    torch.manual_seed(0)
+    encoder = build_encoder(settings)
+    head = ProjectionHead(encoder.dim, settings.head)
+    sampler = PatchSampler(random_pool(), settings.sampling, settings.seed)
+    source = RandomPatches(settings.patches.size_px + 2 * settings.patches.border_px)
+    return Trainer(settings, Projector(encoder, head), sampler, source, world, folder, "synthetic")

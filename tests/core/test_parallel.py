@@ -1,4 +1,5 @@
 import os
+import os
 import time
 
 import pytest
@@ -32,3 +33,12 @@ def test_one_worker_stays_in_this_process():
 def test_errors_come_back_whole(workers):
     with pytest.raises(ContourError, match=r"s2\.geojson: found nothing"):
         list(map_ordered(_fail_on_two, range(4), workers))
+
+
+def test_available_cpus_are_those_the_process_may_use():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert available_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -51,7 +51,7 @@ class SpectralConfig(Config):
     tolerance: float = Field(1e-5, gt=0)
     """Largest residual |L v - lambda v| of a unit eigenvector that is accepted."""
     restarts: int = Field(3, ge=0)
-    """Restarts of k-means from random centres, beside that from cluster_qr's; none on more than 20,000 nodes. 0:
+    """Restarts of k-means from random centres, beside that from cluster_qr's; none on more than 5,000 nodes. 0:
     cluster_qr alone."""
 
 
@@ -81,6 +81,22 @@ class DiffusionConfig(Config):
     """Larger meshes are first merged into so many small regions, and neighbours sought among those."""
 
 
+class JointConfig(Config):
+    """Which graphs are parcellated together, and how they are joined."""
+
+    hemispheres: Literal["separate", "mirrored", "joint"] = "separate"
+    """separate: each on its own; joint: coordinates and borders of one clustering, parcels of each hemisphere its own;
+    mirrored: also joined across the midline (x of the reference space turned round), so that parcels correspond."""
+    brains: Literal["separate", "joint"] = "separate"
+    """joint: brains are joined where they are near in reference space, so that parcels correspond."""
+    radius_mm: float = Field(10.0, gt=0)
+    """Only nodes of two graphs that are nearer in reference space are joined."""
+    candidates: int = Field(16, ge=1)
+    """Nearest nodes of another graph among which feature neighbours are sought."""
+    neighbours: int = Field(3, ge=1)
+    """How many of them a node is joined with."""
+
+
 class EvaluationConfig(Config):
     """What a parcellation is compared with."""
 
@@ -94,7 +110,7 @@ class EvaluationConfig(Config):
 
 
 class ParcellateConfig(Config):
-    """Settings of a parcellation; each hemisphere is parcellated on its own."""
+    """Settings of a parcellation."""
 
     seed: int = 0
     """Seed of everything random."""
@@ -105,11 +121,14 @@ class ParcellateConfig(Config):
     spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; leiden:
     communities of the mesh graph; voronoi: geometry alone."""
     n_parcels: int | None = Field(None, ge=2)
-    """Parcels a hemisphere; None: where the eigenvalues of the affinity graph have their widest relative gap."""
+    """Parcels of each graph, or of the graphs that are parcellated together; None: where the eigenvalues of the
+    affinity graph have their widest relative gap."""
     max_parcels: int = Field(60, ge=3)
     """Largest number that the eigengap may choose."""
     min_nodes: int = Field(10, ge=1)
     """Smaller parcels are merged into the neighbour of strongest affinity; smaller islands of the mesh are masked."""
+    hierarchy: tuple[int, ...] = ()
+    """Smaller numbers of parcels to which the parcels are merged as well, each nested in the one before."""
     n_gradients: int = Field(5, ge=1, le=50)
     """Diffusion-map components written beside the labels."""
     preparation: PreparationConfig = PreparationConfig()
@@ -122,5 +141,7 @@ class ParcellateConfig(Config):
     """The `diffusion` method."""
     types: TypesConfig = TypesConfig()
     """The `types` method."""
+    joint: JointConfig = JointConfig()
+    """Several hemispheres or brains together."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Scores, nulls and baselines."""

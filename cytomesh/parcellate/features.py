@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,7 +57,14 @@ class NodeFeatures:
 def prepare_features(
     graph: CortexGraph, features: NDArray[Any], settings: PreparationConfig, min_nodes: int, source: str
 ) -> NodeFeatures:
-    """Select nodes, impute, standardise, smooth and whiten.
+    """Select the nodes of one graph, impute, standardise, smooth and whiten: `select_nodes`, then `whiten`."""
+    return whiten([select_nodes(graph, features, settings, min_nodes, source)], settings)[0]
+
+
+def select_nodes(
+    graph: CortexGraph, features: NDArray[Any], settings: PreparationConfig, min_nodes: int, source: str
+) -> NodeFeatures:
+    """Select nodes, impute, standardise and smooth; the coordinates are not whitened yet.
 
     Parameters
     ----------
@@ -91,12 +99,41 @@ def prepare_features(
     adjacency = sp.csr_matrix(graph.adjacency[nodes][:, nodes])
     kept = standardised[nodes]
     smooth = hop_mean(adjacency, kept, settings.hops)
+    return NodeFeatures(nodes, adjacency, graph.positions[nodes], kept, smooth, is_imputed[nodes])
+
+
+def whiten(parts: Sequence[NodeFeatures], settings: PreparationConfig) -> tuple[NodeFeatures, ...]:
+    """Give the nodes of one or several graphs the coordinates of one whitening."""
+    block = stack(parts)
     values = (
-        autocorrelation_factors(smooth, adjacency, settings.noise_hops, settings.n_factors)
+        autocorrelation_factors(block.values, block.adjacency, settings.noise_hops, settings.n_factors)
         if settings.noise_hops
-        else principal_components(smooth, settings.n_factors)
+        else principal_components(block.values, settings.n_factors)
     )
-    return NodeFeatures(nodes, adjacency, graph.positions[nodes], kept, values, is_imputed[nodes])
+    rows = np.split(values, np.cumsum([len(part.nodes) for part in parts])[:-1])
+    return tuple(replace(part, values=own) for part, own in zip(parts, rows, strict=True))
+
+
+def stack(parts: Sequence[NodeFeatures]) -> NodeFeatures:
+    """Return the nodes of several graphs one after another, without edges between graphs.
+
+    `nodes` then simply counts: its entries are rows of no single graph any more.
+
+    Raises
+    ------
+    FeatureError
+        If not the same number of features varies in all of them.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    widths = sorted({part.standardised.shape[1] for part in parts})
+    if len(widths) > 1:
+        hint = "leave out the graph in which some features are constant, or parcellate separately"
+        raise FeatureError("joint parcellation", found=f"{widths} features", expected="the same in all", hint=hint)
+    names = ("positions", "standardised", "values", "is_imputed")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    adjacency = sp.csr_matrix(sp.block_diag([part.adjacency for part in parts], format="csr"))
+    return NodeFeatures(nodes=np.arange(adjacency.shape[0]), adjacency=adjacency, **columns)
 
 
 def impute(rows: NDArray[np.float64], adjacency: sp.csr_matrix, hops: int) -> NDArray[np.bool_]:

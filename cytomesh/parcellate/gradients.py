@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import orthogonal_procrustes
 from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import GraphError
-from cytomesh.parcellate.config import SpectralConfig
+from cytomesh.parcellate.affinity import affinity_graph
+from cytomesh.parcellate.config import ParcellateConfig, SpectralConfig
+from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.spectral import lowest_eigenpairs
 
 
@@ -52,3 +57,34 @@ def diffusion_map(
     shrink = (1.0 - spectrum.eigenvalues) / np.maximum(spectrum.eigenvalues, 1e-12)
     components = (right * shrink)[:, pieces:]
     return np.asarray(components / np.sqrt(np.mean(components[:, 0] ** 2)), np.float64)
+
+
+def aligned_gradients(
+    parts: Sequence[NodeFeatures], parcels: Sequence[NDArray[np.int64]], settings: ParcellateConfig
+) -> list[NDArray[np.float64]]:
+    """Compute the gradients of every graph, turned onto those of the first where parcels correspond.
+
+    Orthogonal Procrustes (Schoenemann 1966) on the mean gradients of shared parcels; graphs that share no more parcels
+    than there are gradients stay as they are.
+
+    Parameters
+    ----------
+    parts : sequence of NodeFeatures
+    parcels : sequence of (m,) int64
+        The same label in two graphs is the same parcel.
+
+    Returns
+    -------
+    list of (m, n_gradients) float64
+    """
+    result: list[NDArray[np.float64]] = []
+    for part, labels in zip(parts, parcels, strict=True):
+        weights = affinity_graph(part.adjacency, part.values, settings.affinity)
+        components = diffusion_map(weights, settings.n_gradients, settings.spectral, settings.seed)
+        shared = np.intersect1d(labels, parcels[0])
+        if result and len(shared) > settings.n_gradients:
+            own = np.array([components[labels == parcel].mean(axis=0) for parcel in shared])
+            first = np.array([result[0][parcels[0] == parcel].mean(axis=0) for parcel in shared])
+            components = components @ orthogonal_procrustes(own, first)[0]
+        result.append(components)
+    return result

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.files import write_json
+from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.cards import parcel_cards, parcel_graph, write_graphml
-from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.cifti import write_cifti_labels
@@ -24,7 +26,9 @@ def write_parcels(
     graph: CortexGraph,
     features: NodeFeatures,
     parcels: NDArray[np.int64],
+    table: LabelTable,
     gradients: NDArray[np.float64],
+    levels: Mapping[int, NDArray[np.int64]],
 ) -> None:
     """Write labels, gradients, cards and the graph of parcels.
 
@@ -34,12 +38,15 @@ def write_parcels(
     Parameters
     ----------
     parcels : (m,) int64
-        1..k, of the parcellated nodes; the others get label 0.
+        Labels of the parcellated nodes; the others get 0.
+    table : LabelTable
+        Names and colours of all parcels, also of those that only other graphs have.
     gradients : (m, g) float64
+    levels : mapping from int to (m,) int64
+        Coarser parcels by their number: columns `parcel_<number>`.
     """
     labels = np.zeros(graph.n_nodes, np.int32)
     labels[features.nodes] = parcels
-    table = parcel_table(features.values, parcels)
     write_labels(folder / f"{graph.name}.label.gii", labels, table, graph.hemisphere)
     write_cifti_labels(folder / f"{graph.name}.dlabel.nii", {graph.hemisphere: labels}, table, "parcels")
     write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.brain}.annot", labels, table)
@@ -55,7 +62,10 @@ def write_parcels(
 
     is_imputed = np.zeros(graph.n_nodes, bool)
     is_imputed[features.nodes] = features.is_imputed
-    columns = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
+    columns: dict[str, NDArray[Any]] = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
+    for number, coarser in levels.items():
+        columns[f"parcel_{number}"] = np.zeros(graph.n_nodes, np.int32)
+        columns[f"parcel_{number}"][features.nodes] = coarser
     columns |= {title.replace(" ", "_"): values for title, values in maps.items()}
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
     write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))

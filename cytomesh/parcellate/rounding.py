@@ -14,7 +14,7 @@ from cytomesh.core.random import derived_seed
 # Rows that pivoted QR looks at, at least.
 PIVOT_ROWS = 20_000
 # k-means from random centres costs more than it brings on large meshes.
-RESTART_NODES = 20_000
+RESTART_NODES = 5_000
 MAX_ITERATIONS = 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import MissingStageError, QualityError
+from cytomesh.core.errors import GraphError, MissingStageError, QualityError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import is_finished, stage_directory
 from cytomesh.graph.storage import CortexGraph, graph_folder, load_features, load_graphs
-from cytomesh.parcellate.affinity import affinity_graph
+from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.config import ParcellateConfig
-from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.connect import merge_regions, pieces
 from cytomesh.parcellate.evaluate import internal_scores, matched_dice, scores_over_nulls, shape_facts
-from cytomesh.parcellate.features import NodeFeatures, prepare_features
-from cytomesh.parcellate.gradients import diffusion_map
+from cytomesh.parcellate.features import NodeFeatures, select_nodes, whiten
+from cytomesh.parcellate.gradients import aligned_gradients
+from cytomesh.parcellate.joint import connect_in_part, group_graphs, join_graphs, refuse_two_hemispheres
 from cytomesh.parcellate.methods import choose_count, parcellate_nodes
 from cytomesh.parcellate.nulls import Nulls, make_nulls, spin_sources
 from cytomesh.parcellate.outputs import write_parcels
@@ -28,7 +30,9 @@ from cytomesh.surface.gifti import read_surface
 
 
 def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True) -> dict[str, Any]:
-    """Parcellate every hemisphere of a run on its own; write labels, gradients and scores under RUN/parcellate/NAME.
+    """Parcellate every hemisphere of a run; write labels, gradients and scores under RUN/parcellate/NAME.
+
+    Hemispheres and brains are taken one by one, or together as `settings.joint` says.
 
     Returns
     -------
@@ -45,39 +49,81 @@ def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: 
     encoder = _encoder(run, settings.encoder)
     graphs = load_graphs(run)
     with stage_directory(run / "parcellate" / name, settings, settings.seed) as folder:
-        results: dict[str, Any] = {}
-        for graph in track(graphs, "parcellate", unit="graphs"):
-            marker = folder / f"{graph.name}.json"
-            key = _key(run, encoder, graph, settings)
-            if not (resume and is_finished(marker, key)):
-                marker.unlink(missing_ok=True)
-                metrics = parcellate_graph(run, encoder, graph, settings, folder)
-                write_json(marker, {"key": key, "metrics": metrics})
-                log(f"parcellate: {graph.name}: {metrics['n_parcels']} parcels")
-            results[graph.name] = read_json(marker)["metrics"]
+        for group in track(group_graphs(graphs, settings.joint), "parcellate", unit="groups"):
+            markers = [folder / f"{graph.name}.json" for graph in group]
+            key = digest(*(_key(run, encoder, graph, settings) for graph in group))
+            if not (resume and all(is_finished(marker, key) for marker in markers)):
+                for marker in markers:
+                    marker.unlink(missing_ok=True)
+                for marker, metrics in zip(
+                    markers, parcellate_group(run, encoder, group, settings, folder), strict=True
+                ):
+                    write_json(marker, {"key": key, "metrics": metrics})
+                    log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
+        results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
         facts = {"encoder": encoder, "method": settings.method, "graphs": results}
         write_json(folder / "metrics.json", facts)
     return {graph: _summary(metrics) for graph, metrics in results.items()}
 
 
-def parcellate_graph(
-    run: Path, encoder: str, graph: CortexGraph, settings: ParcellateConfig, folder: Path
-) -> dict[str, Any]:
-    """Parcellate one hemisphere, write its files, and return its metrics."""
-    source = f"{graph.name} ({encoder})"
-    raw = load_features(run, encoder, graph)
-    features = prepare_features(graph, raw, settings.preparation, settings.min_nodes, source)
-    k = choose_count(features, settings, source)
-    found = parcellate_nodes(features, settings.method, k, settings, source)
+def parcellate_group(
+    run: Path, encoder: str, graphs: Sequence[CortexGraph], settings: ParcellateConfig, folder: Path
+) -> list[dict[str, Any]]:
+    """Parcellate one graph, or several together, write their files, and return the metrics of each."""
+    source = f"{', '.join(graph.name for graph in graphs)} ({encoder})"
+    parts = []
+    for graph in graphs:
+        refuse_two_hemispheres(graph)
+        raw = load_features(run, encoder, graph)
+        parts.append(select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})"))
+    joint = join_graphs(graphs, whiten(parts, settings.preparation), settings.joint)
+    k = choose_count(joint.features, settings, source)
+    found = parcellate_nodes(joint.features, settings.method, k, settings, source)
+    shares = joint.split(found.labels)
     if settings.method != "kmeans":
-        check_connected(found.labels, features, source)
-    parcels = _ordered(found.labels, features.positions)
+        if len(graphs) > 1:
+            shares = [
+                connect_in_part(labels, part, settings.min_nodes)
+                for labels, part in zip(shares, joint.parts, strict=True)
+            ]
+        for labels, part in zip(shares, joint.parts, strict=True):
+            check_connected(labels, part, source)
+    everything = _ordered(np.concatenate(shares), joint.features.positions)
+    table = parcel_table(joint.features.values, everything)
+    levels = nested_levels(everything, joint.features, settings.hierarchy, source)
+    parcels = joint.split(everything)
+    gradients = aligned_gradients(joint.parts, parcels, settings)
+    results = []
+    for number, (graph, part) in enumerate(zip(graphs, joint.parts, strict=True)):
+        own_levels = {level: joint.split(labels)[number] for level, labels in levels.items()}
+        write_parcels(folder, graph, part, parcels[number], table, gradients[number], own_levels)
+        results.append({**_evaluate(run, graph, part, parcels[number], settings, folder), **found.facts})
+    return results
 
-    weights = affinity_graph(features.adjacency, features.values, settings.affinity)
-    components = diffusion_map(weights, settings.n_gradients, settings.spectral, settings.seed)
-    write_parcels(folder, graph, features, parcels, components)
 
-    sphere = _sphere(run, graph)
+def nested_levels(
+    parcels: NDArray[np.int64], features: NodeFeatures, hierarchy: Sequence[int], source: str
+) -> dict[int, NDArray[np.int64]]:
+    """Merge parcels by Ward's criterion to each number of the hierarchy, finest first; labels 1..number."""
+    current, result = parcels - 1, {}
+    for level in sorted(hierarchy, reverse=True):
+        if not 1 <= level <= parcels.max():
+            expected = f"at most the {parcels.max()} parcels"
+            raise GraphError(source, "hierarchy", found=str(level), expected=expected, hint="leave it out")
+        current = merge_regions(current, features.values, features.adjacency, level)
+        result[level] = current + 1
+    return result
+
+
+def _evaluate(
+    run: Path,
+    graph: CortexGraph,
+    features: NodeFeatures,
+    parcels: NDArray[np.int64],
+    settings: ParcellateConfig,
+    folder: Path,
+) -> dict[str, Any]:
+    source, k, sphere = graph.name, len(np.unique(parcels)), _sphere(run, graph)
     nulls = make_nulls(
         graph.annotation,
         features.nodes,
@@ -98,17 +144,17 @@ def parcellate_graph(
         "is_n_parcels_given": settings.n_parcels is not None,
         **_score(parcels, features, graph, nulls),
         "dice_of_areas": _dice_of_areas(parcels, features, graph),
-        **found.facts,
+        "baselines": {},
     }
-    others = [baseline for baseline in settings.evaluation.baselines if baseline != settings.method]
-    metrics["baselines"] = {}
-    for other in others:
+    for other in settings.evaluation.baselines:
+        if other == settings.method:
+            continue
         inputs = features
         if other == "random_spectral":
             if sphere is None:
                 continue
-            (source_nodes,) = spin_sources(sphere[features.nodes], np.arange(len(features.nodes)), 1, settings.seed)
-            inputs = replace(features, values=features.values[source_nodes])
+            (moved,) = spin_sources(sphere[features.nodes], np.arange(len(features.nodes)), 1, settings.seed)
+            inputs = replace(features, values=features.values[moved])
         labels = parcellate_nodes(inputs, other.removeprefix("random_"), k, settings, source).labels
         metrics["baselines"][other] = _score(labels, features, graph, nulls)
     return metrics

@@ -1,0 +1,158 @@
+"""Several graphs as one: which, how they are joined, and parcels that correspond."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from cytomesh.core.config import load_config
+from cytomesh.core.errors import GraphError
+from cytomesh.core.files import read_json
+from cytomesh.core.tables import Table, read_table
+from cytomesh.graph.storage import load_graphs, save_features, save_graph
+from cytomesh.parcellate.config import JointConfig, ParcellateConfig, PreparationConfig
+from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.features import select_nodes, whiten
+from cytomesh.parcellate.joint import (
+    connect_in_part,
+    group_graphs,
+    join_graphs,
+    refuse_two_hemispheres,
+    similar_nearby,
+)
+from cytomesh.parcellate.run import parcellate_run
+from cytomesh.surface.mesh import Mesh
+
+PREPARATION = PreparationConfig(hops=1, noise_hops=2, n_factors=12, impute_hops=0)
+SETTINGS = [
+    "n_parcels=8", "min_nodes=4", "preparation={hops: 1, noise_hops: 2, impute_hops: 0}", "n_gradients=3",
+    "diffusion={neighbours: 15, n_components: 7}", "evaluation={spins: 3, tilings: 2, baselines: []}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair(make_planted):
+    """A left hemisphere and its mirror image as the right one, with noise of its own."""
+    left, features = make_planted(noise=0.3)
+    other = np.random.default_rng(9).normal(size=features.shape).astype(np.float32)
+    columns = {**left.nodes.columns, "x_mm": -left.nodes["x_mm"], "ref_x_mm": -left.nodes["ref_x_mm"]}
+    mesh = Mesh(left.mesh.vertices * [-1.0, 1.0, 1.0], left.mesh.faces[:, ::-1])
+    right = replace(left, hemisphere="R", mesh=mesh, nodes=Table(columns))
+    return (left, right), (features, features + 0.3 * other)
+
+
+@pytest.fixture
+def run(pair, tmp_path):
+    for graph, features in zip(*pair, strict=True):
+        save_graph(tmp_path, graph, {"pial": graph.mesh, "white": graph.mesh, "sphere": graph.mesh}, {})
+        save_features(tmp_path, "planted", graph, features, {})
+    return tmp_path
+
+
+def test_groups(pair) -> None:
+    left, right = pair[0]
+    graphs = [left, right, replace(left, brain="B02"), replace(right, brain="B02")]
+
+    def names(**settings: str) -> list[list[str]]:
+        return [[graph.name for graph in group] for group in group_graphs(graphs, JointConfig(**settings))]
+
+    assert [len(group) for group in names()] == [1, 1, 1, 1]
+    assert names(hemispheres="mirrored") == [["B01_hemi-L", "B01_hemi-R"], ["B02_hemi-L", "B02_hemi-R"]]
+    assert names(brains="joint") == [["B01_hemi-L", "B02_hemi-L"], ["B01_hemi-R", "B02_hemi-R"]]
+    assert [len(group) for group in names(hemispheres="joint", brains="joint")] == [4]
+
+
+def test_pairs_are_near_in_space_and_most_similar() -> None:
+    rng = np.random.default_rng(0)
+    place, other_place = rng.uniform(0, 10, (40, 3)), rng.uniform(0, 10, (50, 3))
+    values, other_values = rng.normal(size=(40, 2)), rng.normal(size=(50, 2))
+    settings = JointConfig(radius_mm=4.0, candidates=6, neighbours=2)
+    expected = set()
+    for i in range(40):
+        distance = np.linalg.norm(other_place - place[i], axis=1)
+        near = [j for j in np.argsort(distance)[:6] if distance[j] < 4.0]
+        near.sort(key=lambda j, i=i: np.linalg.norm(other_values[j] - values[i]))
+        expected |= {(i, int(j)) for j in near[:2]}
+    found = similar_nearby(place, values, other_place, other_values, settings)
+    assert {tuple(row) for row in found.tolist()} == expected
+
+
+@pytest.mark.parametrize(("hemispheres", "is_linked"), [("mirrored", True), ("joint", False)])
+def test_only_mirrored_hemispheres_are_linked(pair, hemispheres, is_linked) -> None:
+    graphs, features = pair
+    parts = [select_nodes(g, f, PREPARATION, 4, "test") for g, f in zip(graphs, features, strict=True)]
+    settings = JointConfig(hemispheres=hemispheres, radius_mm=5.0, candidates=1, neighbours=1)
+    joint = join_graphs(graphs, whiten(parts, PREPARATION), settings)
+    n = len(parts[0].nodes)
+    between = joint.features.adjacency[:n][:, n:]
+    assert abs(joint.features.adjacency - joint.features.adjacency.T).max() == 0
+    assert (abs(joint.features.adjacency[:n][:, :n] - parts[0].adjacency)).max() == 0
+    if is_linked:  # every node with its mirror image
+        np.testing.assert_array_equal(between.toarray(), np.eye(n))
+    else:
+        assert between.nnz == 0
+    assert [len(part) for part in joint.split(np.arange(2 * n))] == [n, n]
+
+
+def test_shares_are_connected_and_keep_their_labels(pair) -> None:
+    graphs, features = pair
+    part = select_nodes(graphs[0], features[0], PREPARATION, 4, "test")
+    labels = np.random.default_rng(0).integers(3, 40, len(part.nodes))
+    labels[part.positions[:, 2] < 0] = 7
+    found = connect_in_part(labels, part, 3)
+    assert set(found) <= set(labels)
+    assert pieces(found, part.adjacency).max() + 1 == len(np.unique(found))
+    assert (found[part.positions[:, 2] < -10] == 7).all()
+    np.testing.assert_array_equal(connect_in_part(found, part, 3), found)
+
+
+@pytest.mark.parametrize("method", ["diffusion", "ward", "spectral"])
+def test_mirrored_parcels_correspond(run, method) -> None:
+    settings = load_config(ParcellateConfig, None, [*SETTINGS, f"method={method}", "joint.hemispheres=mirrored"])
+    parcellate_run(run, "both", settings)
+    left, right = (read_table(run / "parcellate" / "both" / f"{graph.name}.parquet") for graph in load_graphs(run))
+    same = (left["parcel"] > 0) & (right["parcel"] > 0)
+    assert np.mean(left["parcel"][same] == right["parcel"][same]) > 0.85
+    assert adjusted_rand_score(left["annotation"][same], left["parcel"][same]) > 0.6
+    # gradients are turned onto each other
+    both = [side["gradient_1"][same] for side in (left, right)]
+    assert np.corrcoef(*both)[0, 1] > 0.9
+
+
+def test_joint_hemispheres_share_no_parcel(run) -> None:
+    settings = load_config(ParcellateConfig, None, [*SETTINGS, "n_parcels=16", "joint.hemispheres=joint"])
+    parcellate_run(run, "both", settings)
+    left, right = (read_table(run / "parcellate" / "both" / f"{graph.name}.parquet") for graph in load_graphs(run))
+    assert not set(left["parcel"][left["parcel"] > 0]) & set(right["parcel"])
+
+
+def test_coarser_levels_are_nested(run) -> None:
+    settings = load_config(ParcellateConfig, None, [*SETTINGS, "hierarchy=[3, 5]"])
+    parcellate_run(run, "levels", settings)
+    rows = read_table(run / "parcellate" / "levels" / "B01_hemi-L.parquet")
+    for coarse, fine in (("parcel_5", "parcel"), ("parcel_3", "parcel_5")):
+        assert set(rows[coarse]) == set(range(int(coarse[-1]) + 1))
+        assert all(len(np.unique(rows[coarse][rows[fine] == parcel])) == 1 for parcel in np.unique(rows[fine]))
+    with pytest.raises(GraphError, match="hierarchy"):
+        parcellate_run(run, "levels", load_config(ParcellateConfig, None, [*SETTINGS, "hierarchy=[9]"]))
+
+
+def test_two_hemispheres_given_as_one_are_refused(make_planted) -> None:
+    graph, _ = make_planted(2, copies=2)
+    refuse_two_hemispheres(graph)  # two blocks of tissue on one side
+    both = replace(graph, nodes=Table({**graph.nodes.columns, "ref_x_mm": graph.nodes["ref_x_mm"] - 75.0}))
+    with pytest.raises(GraphError, match="one hemisphere"):
+        refuse_two_hemispheres(both)
+
+
+def test_the_other_graph_is_done_again_with_the_first(run) -> None:
+    settings = load_config(ParcellateConfig, None, [*SETTINGS, "joint.hemispheres=mirrored"])
+    parcellate_run(run, "both", settings)
+    markers = [run / "parcellate" / "both" / f"B01_hemi-{side}.json" for side in "LR"]
+    before = [read_json(marker) for marker in markers]
+    markers[1].unlink()  # as if killed in between
+    parcellate_run(run, "both", settings)
+    assert [read_json(marker) for marker in markers] == before

@@ -117,8 +117,6 @@ class DiscriminantConfig(Config):
     """Of the within-class covariance."""
     weight: float = Field(default=1.0, ge=0)
     """Of LDA's log-probabilities beside the network's (product of experts); 0: only its variates are used."""
-    temperature: float = Field(default=3.0, gt=0)
-    """LDA's logits are divided by it: with many inputs they are far too sure."""
 
 
 class _NetworkModel(Config):
@@ -209,6 +207,9 @@ Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit, Field(discriminat
 class TrainingConfig(Config):
     """How networks are trained (logistic regression and LDA have their own solvers): AdamW, full batch."""
 
+    part_nodes: int | None = Field(default=None, ge=1)
+    """Nodes that go through a network together, with a halo of as many hops as it has layers; None: all. Every step
+    adds up all parts, so that nothing but memory and time depends on it; under torchrun, ranks share the parts."""
     epochs: int = Field(default=150, ge=1)
     """At most this many steps, one per epoch; exactly this many without validation nodes."""
     learning_rate: float = Field(default=0.005, gt=0)

@@ -62,11 +62,11 @@ class Discriminant:
         """Map (n, d) inputs to (n, min(d, k - 1)) canonical variates."""
         return np.asarray((inputs - self.centre) @ self.projection, np.float32)
 
-    def log_probabilities(self, variates: Floats, temperature: float) -> Floats:
-        """Return (n, k) log-probabilities of LDA, its logits divided by a temperature."""
+    def log_probabilities(self, variates: Floats) -> Floats:
+        """Return (n, k) log-probabilities of LDA."""
         z, means = variates.astype(np.float64) / WITHIN_SD, self.means.astype(np.float64) / WITHIN_SD
         logits = z @ means.T - 0.5 * (means**2).sum(axis=1)
-        return np.asarray(log_softmax(logits / temperature, axis=1), np.float32)
+        return np.asarray(log_softmax(logits, axis=1), np.float32)
 
     def state(self) -> dict[str, Floats]:
         """Return the arrays by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[
     """
     positions = np.concatenate([mirrored_reference(graph) for graph in graphs]).astype(np.float32)
     nearest = KnnClassifier(KnnModel(kind="knn", neighbours=NEAREST_POSITIONS), data.classes.size)
-    placed = NodeData(positions, data.targets, data.sides, data.adjacency, data.sizes, data.classes)
+    placed = replace(data, inputs=positions)
     nearest.fit(placed, 0)
     result = {"coordinates": nearest.probabilities(placed).argmax(axis=1)}
     maps = [graph.pmap for graph in graphs]

@@ -39,6 +39,8 @@ class NodeData:
         Nodes of each graph.
     classes : (k,) int32
         Label of each class: the areas with training nodes, ascending.
+    positions : (n, 3) float32
+        In world space, mm: where to cut the graphs into parts.
     """
 
     inputs: Floats
@@ -47,6 +49,7 @@ class NodeData:
     adjacency: sp.csr_matrix
     sizes: NDArray[np.int64]
     classes: NDArray[np.int32]
+    positions: Floats
 
     @property
     def is_train(self) -> Mask:
@@ -72,9 +75,14 @@ class NodeData:
         keep = np.repeat([bool(mask.any()) for mask in involved], self.sizes)
         if keep.all():
             return self
-        sizes = self.sizes[[bool(mask.any()) for mask in involved]]
+        return self.part(keep)
+
+    def part(self, keep: Mask) -> NodeData:
+        """Return some of the nodes and the edges among them; graphs without any are left out."""
+        sizes = np.array([mask.sum() for mask in self.graphs(keep) if mask.any()], np.int64)
         adjacency = self.adjacency[keep][:, keep]
-        return NodeData(self.inputs[keep], self.targets[keep], self.sides[keep], adjacency, sizes, self.classes)
+        columns = (self.inputs[keep], self.targets[keep], self.sides[keep])
+        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep])
 
 
 def assemble(
@@ -109,7 +117,13 @@ def with_split(
     targets = np.where((flat > 0) & (classes[position] == flat), position, -1).astype(np.int64)
     adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
-    return NodeData(np.concatenate(inputs.values), targets, sides, adjacency, sizes, classes.astype(np.int32))
+    columns = (np.concatenate(inputs.values), targets, sides)
+    return NodeData(*columns, adjacency, sizes, classes.astype(np.int32), joined_positions(graphs))
+
+
+def joined_positions(graphs: Sequence[CortexGraph]) -> Floats:
+    """Return the positions of all graphs' nodes, (n, 3) float32."""
+    return np.concatenate([graph.positions for graph in graphs]).astype(np.float32)
 
 
 def same_labels(graphs: Sequence[CortexGraph]) -> None:

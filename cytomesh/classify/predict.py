@@ -16,7 +16,7 @@ from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.models import load_state, make_classifier
-from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.nodes import NodeData, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import QUANTILES, in_proportion, input_distances
@@ -120,7 +120,8 @@ def unlabelled(inputs: NodeInputs, graphs: Sequence[CortexGraph], classes: NDArr
     n = sum(graph.n_nodes for graph in graphs)
     adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
-    return NodeData(np.concatenate(inputs.values), np.full(n, -1), np.full(n, ""), adjacency, sizes, classes)
+    columns = (np.concatenate(inputs.values), np.full(n, -1), np.full(n, ""))
+    return NodeData(*columns, adjacency, sizes, classes, joined_positions(graphs))
 
 
 def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[np.float32]) -> Table:

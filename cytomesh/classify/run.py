@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.proportions import match_proportions
 from cytomesh.classify.splits import make_split
 from cytomesh.core.config import write_config
-from cytomesh.core.distributed import world
+from cytomesh.core.distributed import World, world
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.run import is_finished, mark_finished, stage_directory
@@ -50,34 +51,52 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
     if resume and is_finished(folder / "metrics.json", key):
         return summarise(read_json(folder / "metrics.json"))
     start = time.perf_counter()
-    with stage_directory(folder, settings, settings.seed), world(settings.device, _threads()) as ranks:
-        labels = [graph.annotation for graph in graphs]
-        data, inputs, notes = assemble(run, graphs, labels, settings)
+    with world(settings.device, _threads()) as ranks:
+        main = stage_directory(folder, settings, settings.seed) if ranks.is_main else nullcontext()
+        with main:
+            metrics = _train_and_evaluate(run, folder, graphs, settings, key, resume, ranks)
+            if ranks.is_main:
+                metrics |= {"key": key, "name": name, "seconds": round(time.perf_counter() - start, 2)}
+                write_json(folder / "metrics.json", metrics)
+        ranks.barrier()
+    return summarise(read_json(folder / "metrics.json"))
+
+
+def _train_and_evaluate(
+    run: Path,
+    folder: Path,
+    graphs: Sequence[CortexGraph],
+    settings: ClassifyConfig,
+    key: str,
+    resume: bool,
+    ranks: World,
+) -> dict[str, Any]:
+    """Train with all ranks; the main one evaluates and writes, and returns the metrics."""
+    labels = [graph.annotation for graph in graphs]
+    data, inputs, notes = assemble(run, graphs, labels, settings)
+    if ranks.is_main:
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
-        fits = [fit_seed(folder, data, graphs, settings, seed, key, resume, ranks.device) for seed in _seeds(settings)]
-        metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
-        averaged = _average([probabilities for probabilities, _ in fits])
-        sides = np.where(data.targets >= 0, data.sides, "")
-        for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
-            table = prediction_table(graph, part, data.classes, side)
-            write_predictions(folder, graph, table, table["area"])
-        if settings.null.spins:
-            metrics["null"] = _null(run, graphs, inputs, settings, metrics["splits"])
-        metrics |= {
-            "key": key,
-            "name": name,
-            "model": settings.model.kind,
-            "inputs": list(inputs.names),
-            "n_inputs": int(data.inputs.shape[1]),
-            "n_train": int(data.is_train.sum()),
-            "n_validation": int(data.is_validation.sum()),
-            "curves": [{"seed": s, "epochs": curve} for s, (_, curve) in zip(_seeds(settings), fits, strict=True)],
-            "notes": list(notes),
-            "seconds": round(time.perf_counter() - start, 2),
-        }
-        write_json(folder / "metrics.json", metrics)
-    return summarise(metrics)
+    fits = [fit_seed(folder, data, graphs, settings, seed, key, resume, ranks) for seed in _seeds(settings)]
+    if not ranks.is_main:
+        return {}
+    metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
+    averaged = _average([probabilities for probabilities, _ in fits])
+    sides = np.where(data.targets >= 0, data.sides, "")
+    for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
+        table = prediction_table(graph, part, data.classes, side)
+        write_predictions(folder, graph, table, table["area"])
+    if settings.null.spins:
+        metrics["null"] = _null(run, graphs, inputs, settings, metrics["splits"])
+    return metrics | {
+        "model": settings.model.kind,
+        "inputs": list(inputs.names),
+        "n_inputs": int(data.inputs.shape[1]),
+        "n_train": int(data.is_train.sum()),
+        "n_validation": int(data.is_validation.sum()),
+        "curves": [{"seed": s, "epochs": curve} for s, (_, curve) in zip(_seeds(settings), fits, strict=True)],
+        "notes": list(notes),
+    }
 
 
 def fit_seed(
@@ -88,10 +107,10 @@ def fit_seed(
     seed: int,
     key: str,
     resume: bool,
-    device: torch.device,
+    ranks: World,
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
-    model = make_classifier(settings, data.inputs.shape[1], data.classes.size, device)
+    model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
     weights, curve_path, marker = (
         folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json", ".done.json")
     )
@@ -99,9 +118,10 @@ def fit_seed(
         model.load(load_state(weights))
         return probabilities_of(model, data, graphs, settings), read_json(curve_path)
     curve = model.fit(data, seed)
-    save_state(weights, model.state())
-    write_json(curve_path, curve)
-    mark_finished(marker, key)
+    if ranks.is_main:
+        save_state(weights, model.state())
+        write_json(curve_path, curve)
+        mark_finished(marker, key)
     log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
     return probabilities_of(model, data, graphs, settings), curve
 

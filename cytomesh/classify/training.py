@@ -1,4 +1,4 @@
-"""Networks over nodes trained with AdamW on full batches, stopped by validation macro-F1."""
+"""Networks over nodes trained with AdamW on all nodes at once or in parts, stopped by validation macro-F1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cytomesh.classify.attention import MeshEdges
+from cytomesh.classify.batches import Batch, make_batches, own, sum_gradients, sum_over_ranks
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, TrainingConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import Discriminant
@@ -23,12 +23,11 @@ from cytomesh.classify.networks import make_network
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.core.progress import track
-from cytomesh.core.random import seed_everything
+from cytomesh.core.random import generator, seed_everything
 
 WARM_UP_SHARE = 0.05
 PREFIX = "discriminant."
 """Of the arrays of LDA among the weights."""
-NO_EDGES = MeshEdges(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class NeuralClassifier:
@@ -68,19 +67,17 @@ class NeuralClassifier:
                 rows = part.is_train
                 shrinkage = self.settings.discriminant.shrinkage
                 self.discriminant = Discriminant.fit(part.inputs[rows], part.targets[rows], self.n_classes, shrinkage)
-            return self._fit(replace(part, inputs=self._network_inputs(part)))
+            return self._fit(replace(part, inputs=self._network_inputs(part)), seed)
 
     def probabilities(self, data: NodeData) -> Floats:
-        """Return (n, k) class probabilities of all nodes."""
-        edges = MeshEdges.from_adjacency(data.adjacency) if self.network.needs_edges else NO_EDGES
-        self.network.eval()
-        with torch.inference_mode():
-            inputs = self._network_inputs(data)
-            logits = self.network(torch.from_numpy(inputs).to(self.device), edges).cpu()
-            if self.discriminant and self.settings.discriminant:
-                vote = self.discriminant.log_probabilities(inputs, self.settings.discriminant.temperature)
-                logits = logits.log_softmax(dim=1) + self.settings.discriminant.weight * torch.from_numpy(vote)
-            return np.asarray(logits.softmax(dim=1).numpy(), np.float32)
+        """Return (n, k) class probabilities of all nodes; under several ranks, all of them must ask."""
+        inputs = self._network_inputs(data)
+        batches = make_batches(self.settings, data, self.training.part_nodes)
+        logits = self._logits(inputs, batches).cpu()
+        if self.discriminant and self.settings.discriminant:
+            vote = self.discriminant.log_probabilities(inputs)
+            logits = logits.log_softmax(dim=1) + self.settings.discriminant.weight * torch.from_numpy(vote)
+        return np.asarray(logits.softmax(dim=1).numpy(), np.float32)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
@@ -104,20 +101,18 @@ class NeuralClassifier:
     def _network_inputs(self, data: NodeData) -> Floats:
         return self.discriminant.variates(data.inputs) if self.discriminant else data.inputs
 
-    def _fit(self, data: NodeData) -> list[dict[str, float]]:
+    def _fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         settings, network = self.training, self.network
-        rows = np.ones(len(data.targets), bool)
         if not network.needs_edges:
-            rows = data.is_train | data.is_validation  # the others have no part in a perceptron's training
-        edges = MeshEdges.from_adjacency(data.adjacency) if network.needs_edges else NO_EDGES
-        inputs = torch.from_numpy(data.inputs[rows]).to(self.device)
-        targets = torch.from_numpy(data.targets[rows]).to(self.device)
-        train = torch.from_numpy(np.flatnonzero(data.is_train[rows])).to(self.device)
+            data = data.part(data.is_train | data.is_validation)  # the others have no part in a perceptron's training
+        batches = make_batches(self.settings, data, settings.part_nodes)
+        is_train = data.is_train
         # Validation blocks may hold areas that training lacks.
-        is_validation = data.is_validation & (data.targets >= 0)
-        validation = torch.from_numpy(np.flatnonzero(is_validation[rows])).to(self.device)
-        weights = _class_weights(targets[train], self.n_classes, settings.balance)
-        criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing)
+        validation = np.flatnonzero(data.is_validation & (data.targets >= 0))
+        targets = torch.from_numpy(data.targets).to(self.device)
+        weights = _class_weights(targets[torch.from_numpy(is_train)], self.n_classes, settings.balance)
+        criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing, reduction="sum")
+        total = weights[targets[torch.from_numpy(is_train)]].sum()
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -127,35 +122,49 @@ class NeuralClassifier:
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
             optimiser.zero_grad()
-            seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
-            loss = criterion(network(seen, edges)[train], targets[train])
-            loss.backward()
+            loss = torch.zeros(1, device=self.device)
+            for batch in own(batches):
+                if len(batches) > 1:  # what is dropped depends on the batch, not on which rank has it
+                    torch.manual_seed(int(generator(seed, "batch", epoch, batch.index).integers(2**62)))
+                rows = np.flatnonzero(is_train[batch.core])
+                inputs = batch.load(data.inputs, self.device)
+                seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
+                logits = network(seen, batch.edges)[torch.from_numpy(rows)]
+                part = criterion(logits, targets[torch.from_numpy(batch.core[rows])]) / total
+                part.backward()
+                loss += part.detach()
+            sum_gradients(network)
             optimiser.step()
             schedule.step()
-            record: dict[str, float] = {"epoch": epoch, "loss": loss.item()}
+            record: dict[str, float] = {"epoch": epoch, "loss": sum_over_ranks(loss).item()}
             curve.append(record)
             if not math.isfinite(record["loss"]):
                 hint = "lower training.learning_rate"
                 raise TrainingError("classify", f"epoch {epoch}", found="a loss that is not finite", hint=hint)
-            if validation.numel() and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
-                record |= self._validate(inputs, edges, targets, validation, criterion)
+            if validation.size and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
+                logits = self._logits(data.inputs, batches)[torch.from_numpy(validation)]
+                true = targets[torch.from_numpy(validation)]
+                record["validation_loss"] = (criterion(logits, true) / weights[true].sum()).item()
+                record["validation_macro_f1"] = macro_f1(
+                    data.targets[validation], logits.argmax(1).cpu().numpy(), self.n_classes
+                )
                 if record["validation_macro_f1"] > best_score:
                     best_score, best_epoch, best = record["validation_macro_f1"], epoch, _copy(network)
                 elif epoch - best_epoch >= settings.patience:
                     break
-        if validation.numel():
+        if validation.size:
             network.load_state_dict(best)
         return curve
 
-    def _validate(
-        self, inputs: Tensor, edges: MeshEdges, targets: Tensor, validation: Tensor, criterion: nn.Module
-    ) -> dict[str, float]:
+    def _logits(self, inputs: Floats, batches: list[Batch]) -> Tensor:
+        """Return (n, k) logits of all nodes, from all ranks."""
         self.network.eval()
+        logits = torch.zeros(len(inputs), self.n_classes, device=self.device)
         with torch.inference_mode():
-            logits = self.network(inputs, edges)[validation]
-            loss = criterion(logits, targets[validation]).item()
-        score = macro_f1(targets[validation].cpu().numpy(), logits.argmax(1).cpu().numpy(), self.n_classes)
-        return {"validation_loss": loss, "validation_macro_f1": score}
+            for batch in own(batches):
+                found = self.network(batch.load(inputs, self.device), batch.edges)
+                logits[torch.from_numpy(batch.core)] = found[: batch.n_core]
+            return sum_over_ranks(logits)
 
 
 def _class_weights(targets: Tensor, n_classes: int, balance: float) -> Tensor:

@@ -10,7 +10,9 @@ def path_data(targets, sides):
     adjacency = sp.diags([np.ones(n - 1), np.ones(n - 1)], [-1, 1], format="csr")
     classes = np.arange(1, max(targets) + 2, dtype=np.int32)
     inputs = np.zeros((n, 1), np.float32)
-    return NodeData(inputs, np.array(targets), np.array(sides), adjacency, np.array([n]), classes)
+    return NodeData(
+        inputs, np.array(targets), np.array(sides), adjacency, np.array([n]), classes, np.zeros((n, 3), np.float32)
+    )
 
 
 def test_neighbours_across_unlabelled_gaps_without_test_labels():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -13,7 +15,7 @@ def gaussian_data(k=3, n=300, seed=0):
     inputs = (2.5 * np.eye(k, 4)[targets] + random.normal(size=(n, 4))).astype(np.float32)
     sides = np.where(np.arange(n) < n // 2, "train", "test")
     classes = np.arange(1, k + 1, dtype=np.int32)
-    return NodeData(inputs, targets, sides, sp.csr_matrix((n, n)), np.array([n]), classes)
+    return NodeData(inputs, targets, sides, sp.csr_matrix((n, n)), np.array([n]), classes, np.zeros((n, 3), np.float32))
 
 
 MODELS = [LdaModel(kind="lda"), LogisticModel(kind="logistic")]
@@ -56,7 +58,7 @@ def test_a_class_with_one_node(settings):
     data = gaussian_data(3)
     targets = data.targets.copy()
     targets[np.flatnonzero(data.is_train & (targets == 2))[1:]] = 0
-    data = NodeData(data.inputs, targets, data.sides, data.adjacency, data.sizes, data.classes)
+    data = replace(data, targets=targets)
     model = LinearClassifier(settings)
     model.fit(data, 0)
     assert np.isfinite(model.probabilities(data)).all()

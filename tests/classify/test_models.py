@@ -17,7 +17,15 @@ def blobs():
     inputs = (6 * np.eye(5, 7)[targets] + random.normal(size=(200, 7))).astype(np.float32)
     sides = np.where(np.arange(200) % 2, "test", "train")
     adjacency = sp.diags([np.ones(199), np.ones(199)], [-1, 1], format="csr")
-    return NodeData(inputs, targets, sides, adjacency, np.array([200]), np.arange(1, 6, dtype=np.int32))
+    return NodeData(
+        inputs,
+        targets,
+        sides,
+        adjacency,
+        np.array([200]),
+        np.arange(1, 6, dtype=np.int32),
+        np.zeros((200, 3), np.float32),
+    )
 
 
 @pytest.mark.parametrize("kind", ["logistic", "lda", "knn", "label_propagation", "mlp", "gcn", "sage", "gat", "gatv2"])

@@ -23,6 +23,7 @@ def data():
         sp.block_diag([path, path], format="csr"),
         np.array([10, 10]),
         np.array([1, 2], np.int32),
+        np.zeros((20, 3), np.float32),
     )
 
 

@@ -96,7 +96,7 @@ def test_lda_s_vote_is_a_product_of_experts(data):
     both = classifier(data, WITH_LDA)
     alone.fit(data, 0)
     both.fit(data, 0)
-    vote = both.discriminant.log_probabilities(both.discriminant.variates(data.inputs), 3.0)
+    vote = both.discriminant.log_probabilities(both.discriminant.variates(data.inputs))
     product = alone.probabilities(data) * np.exp(vote)
     expected = product / product.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(both.probabilities(data), expected, rtol=1e-3, atol=1e-6)

@@ -59,7 +59,8 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
     In-plane signed distances are interpolated between the true plane positions; a genus-0 white object is grown from
     its deepest point, a genus-0 pial object from the white object through the ribbon, both by simple points only, so
     that opposite banks of a sulcus never fuse. From the level 0.5 of Laplace's equation in the ribbon field lines run
-    to pial and white; the midthickness surface is the mean of their ends.
+    to pial and white. Their ends are drawn onto the contours, and apart where flat triangles cross; the midthickness
+    surface is the mean of the two.
 
     Parameters
     ----------
@@ -159,31 +160,35 @@ def _field_lines(
     """Follow the field to both boundaries, then draw these onto the contours."""
     grid, least = stack.grid, 0.5 * settings.min_thickness_mm / settings.voxel_mm
     longest = LONGEST_LINE_MM / grid.voxel_mm
-    meshes, total, unfinished = {}, np.zeros(middle.n_vertices), {}
+    lines, length, unfinished = [], [], {}
     sides = (("pial", 0.0, stack.pial), ("white", 1.0, stack.white))
     for (name, level, segments), field in zip(sides, boundaries, strict=True):
         paths, lengths, reached = trace(values, middle.vertices, level, longest)
-        end = Mesh(paths[:, -1], middle.faces)
-        end = Mesh(end.vertices + chord_shift(end, field), middle.faces)
-        paths[:, -1] = _keep_apart(paths, fit_to_contours(end, stack.heights, segments), least)
-        total += lengths * grid.voxel_mm
         unfinished[name] = int((~reached).sum())
-        shape = paths.shape
-        meshes[name] = grid.world(paths.reshape(-1, 3)).reshape(shape)
-    mid = Mesh(grid.world(middle.vertices), middle.faces)
-    pial, white, history = draw_apart(mid, meshes["pial"], meshes["white"])
+        end = Mesh(paths[:, -1], middle.faces)
+        direction = _unit(end.vertices - middle.vertices)
+        end = Mesh(end.vertices + chord_shift(end, field), middle.faces)
+        fitted = fit_to_contours(end, stack.heights, segments)
+        # never nearer to the midsurface than half the least thickness
+        missing = least - np.einsum("ij,ij->i", fitted - middle.vertices, direction)
+        fitted = fitted + np.maximum(missing, 0.0)[:, None] * direction
+        # the line is as much longer as its end has moved on along it
+        lengths += np.einsum("ij,ij->i", fitted - paths[:, -1], direction)
+        paths[:, -1] = fitted
+        lines.append(grid.world(paths.reshape(-1, 3)).reshape(paths.shape))
+        length.append(lengths * grid.voxel_mm)
+    pial, white, history = draw_apart(Mesh(grid.world(middle.vertices), middle.faces), *lines)
     report["field_lines"] = {"unfinished": unfinished, "crossings_by_round": history}
+    thickness = sum(length)
+    for surface, paths in zip((pial, white), lines, strict=True):
+        thickness = thickness - np.linalg.norm(surface.vertices - paths[:, -1], axis=1)
     # The mean of corresponding points, as Workbench has it: half-way in bends too, where the Laplace level 0.5 is not.
     middle = Mesh(0.5 * (pial.vertices + white.vertices), middle.faces)
-    return CorticalSurfaces(pial, middle, white, total, report)
+    return CorticalSurfaces(pial, middle, white, np.maximum(thickness, 0.0), report)
 
 
-def _keep_apart(paths: NDArray[np.float64], ends: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """Return the ends, at least so far from the midsurface along the line that led to them."""
-    direction = paths[:, -1] - paths[:, 0]
-    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
-    reached = np.einsum("ij,ij->i", ends - paths[:, 0], direction)
-    return np.asarray(ends + np.maximum(least - reached, 0.0)[:, None] * direction)
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
 
 
 def _check(mesh: Mesh, name: str) -> None:

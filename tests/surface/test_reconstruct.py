@@ -29,6 +29,9 @@ def test_nested_spheres(nested_spheres):
         assert mesh.volume_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
     np.testing.assert_allclose(surfaces.thickness_mm, 4, atol=0.35)
     assert abs(surfaces.thickness_mm.mean() - 4) < 0.05
+    # lines are straight here: the thickness is the distance of the surfaces as they are
+    apart = np.linalg.norm(surfaces.pial.vertices - surfaces.white.vertices, axis=1)
+    np.testing.assert_allclose(surfaces.thickness_mm, apart, atol=0.02)
     # half-way between the radii, where depth 1/2 of Laplace's equation lies at their harmonic mean, 7.5
     assert abs(radii(surfaces.midthickness.vertices).mean() - 8) < 0.05
     rays = [(m.vertices - CENTRE) / radii(m.vertices)[:, None] for m in (surfaces.pial, surfaces.white)]

@@ -26,6 +26,7 @@ from sklearn.cluster import AgglomerativeClustering, SpectralClustering
 from benchmarks.bigbrain.nodes import features as standardised_features
 from benchmarks.bigbrain.nodes import label_table, load_nodes, surfaces
 from benchmarks.common import Options, Result, main
+from cytomesh.core.progress import log
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.evaluate import agreement
@@ -78,12 +79,14 @@ def measure(options: Options) -> Result:
             command = [sys.executable, "-m", "benchmarks.parcellate.large", "--worker", str(inputs), name]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
+                log(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
                 rows.append([name, *["-"] * 8, f"failed: {done.stderr.strip().splitlines()[-1][:80]}"])
                 continue
             cost = json.loads(done.stdout.splitlines()[-1])
             labels = np.load(inputs.with_suffix(".labels.npy"))
             scores = [number for key in areas for number in _over_null(labels, *areas[key])]
             cut = normalised_cut(weights, np.unique(labels, return_inverse=True)[1])
+            log(f"{name}: {cost['s']:.1f} s, normalised cut {cut:.3f}")
             rows.append([name, *scores, cut, cost["s"], cost["cpu_s"], cost["peak_mb"], len(np.unique(labels))])
     own = next(row for row in rows if row[0] == "spectral")
     peers = [row for row in rows if row[0] in PEERS and isinstance(row[6], float)]

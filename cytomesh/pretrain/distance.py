@@ -67,23 +67,32 @@ class Geodesic:
     def __call__(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return the (b, n) distances, mm."""
         self._move(batch.vertex.device)
-        first, where_first = batch.vertex.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        second, where_second = others.vertex.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        slot = second.new_full((len(self.indptr) - 1,), -1)
-        slot[second] = torch.arange(len(second), device=second.device)
-        # all cached pairs of the first vertices, one after the other
-        begin = self.indptr[first]
-        count = self.indptr[first + 1] - begin
-        row = torch.repeat_interleave(count)
-        ends = count.cumsum(0)
-        pair = torch.arange(len(row), device=row.device) + (begin - ends + count)[row]
-        column = slot[self.indices[pair].long()]
-        is_here = column >= 0
-        table = batch.position.new_full((len(first), len(second)), torch.inf)
-        table[row[is_here], column[is_here]] = self.distances[pair[is_here]].to(table.dtype)
-        return table[where_first][:, where_second]
+        # the patches of each vertex that occurs among the others stand one after the other in `order`
+        order = others.vertex.argsort(stable=True)
+        vertices, n_patches = torch.unique_consecutive(others.vertex[order], return_counts=True)
+        first_patch = n_patches.cumsum(0) - n_patches
+        slot = torch.full((len(self.indptr) - 1,), -1, dtype=torch.int32, device=order.device)
+        slot[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=order.device)
+        # the cached pairs of every anchor's vertex; few of them occur in the batch
+        begin = self.indptr[batch.vertex]
+        anchor, pair = _ranges(begin, self.indptr[batch.vertex + 1] - begin)
+        found = slot.index_select(0, self.indices.index_select(0, pair))
+        kept = (found >= 0).nonzero()[:, 0]
+        where = found[kept].long()
+        which, patch = _ranges(first_patch[where], n_patches[where])
+        kept = kept[which]
+        distance = batch.position.new_full((len(batch), len(others)), torch.inf)
+        distance[anchor[kept], order[patch]] = self.distances[pair[kept]].to(distance.dtype)
+        return distance
 
     def _move(self, device: torch.device) -> None:
         if self.indptr.device != device:
             self.indptr, self.indices = self.indptr.to(device), self.indices.to(device)
             self.distances = self.distances.to(device)
+
+
+def _ranges(begin: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for ranges of integers one after the other, the number of the range and the integer of each entry."""
+    number = torch.repeat_interleave(length)
+    ends = length.cumsum(0)
+    return number, torch.arange(len(number), device=number.device) + (begin - ends + length).index_select(0, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 
@@ -84,9 +85,8 @@ class Report:
             "effective_rank": effective_rank(vectors),
             "uniformity": uniformity(vectors),
             "images_per_second": self.n_images * self.world.size / seconds,
+            "memory_gib": self._memory_gib(),
         }
-        if self.world.device.type == "cuda":
-            line["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         if self.metrics:
             self.metrics.write(step, line)
             if step > settings.schedule.warmup_steps and line["spread"] < settings.collapse_spread:
@@ -95,6 +95,12 @@ class Report:
                     "lower the learning rate, or take more neighbours and larger batches"
                 )
         self._start()
+
+    def _memory_gib(self) -> float:
+        """Return the most memory that was in use: of the GPU, or of this process."""
+        if self.world.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**30
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     def add_scores(self, step: int, scores: dict[str, float]) -> None:
         """Write a line of scores on held-out nodes."""

@@ -213,6 +213,7 @@ def test_options_train_and_resume_bit_for_bit(run):
     assert sorted(scores) == [2, 4, 6]
     assert summary["held_out_linear"] == max(scores.values())
     assert all({"alignment/spatial_nce", "uniformity"} <= set(line) for line in lines if "loss" in line)
+    assert all(0.05 < line["memory_gib"] < 100 for line in lines if "loss" in line)
     folder = run / "encoders" / "options" / "checkpoints"
     best = torch.load(folder / "best.pt", weights_only=True)
     assert best["step"] == summary["best_step"]

@@ -259,19 +259,13 @@ class ClassifyConfig(Config):
     """`training`: in a hemisphere without training nodes, areas are taken to have the shares of nodes that they have
     among the training nodes (reads its inputs, never its labels); for whole hemispheres annotated throughout."""
     null: NullConfig = NullConfig()
-    """Spin null, for `logistic` and `lda`."""
+    """Spin null; networks are trained once a spin."""
     n_seeds: int = Field(default=3, ge=1)
     """Trainings from different random states; probabilities are averaged over them. Solvers without chance run once."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained."""
     seed: int = 0
     """Of all randomness."""
-
-    @model_validator(mode="after")
-    def _null_is_linear(self) -> ClassifyConfig:
-        if self.null.spins and self.model.kind not in ("logistic", "lda"):
-            raise ValueError("null.spins needs a linear model (logistic or lda)")
-        return self
 
 
 class PredictConfig(Config):

@@ -27,7 +27,6 @@ def test_the_issue_s_presets_exist():
         ("inputs.names=[thickness, thickness]", "listed twice"),
         ("inputs.hops=[3, 1]", "ascending"),
         ("model={kind: gat, hidden: 30, heads: 4}", "multiple of heads"),
-        ("null.spins=3", "linear model"),
         ("training.epoch=3", "did you mean 'epochs'"),
         ("split={kind: hemisphere, train: []}", "split"),
     ],

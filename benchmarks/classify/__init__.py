@@ -1,0 +1,1 @@
+"""Benchmarks of area classification on cortical graphs."""

@@ -1,4 +1,5 @@
-"""Choose settings on BigBrain's left hemisphere, by blocks: no label of the right hemisphere is read.
+"""Choose settings on BigBrain's left hemisphere, by blocks: no label of the right hemisphere is read
+but for the protocol's list of areas (20 nodes in each hemisphere).
 
 The left cortex is cut into 40 compact blocks, dealt to five folds; a fold's blocks are predicted from the others, less
 a margin of three hops, by a model with each of the candidate settings. Scores are macro-F1 of all held-out

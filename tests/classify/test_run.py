@@ -139,3 +139,17 @@ def test_empty_split_leaves_what_was_written(run):
     with pytest.raises(SplitError, match="unknown: R"):
         classify_run(run, "linear", settings("linear", "split={kind: hemisphere}"))
     assert json.loads((run / "classify" / "linear" / "metrics.json").read_text())["model"] == "logistic"
+
+
+def test_proportions_of_the_training_side(hemisphere_run):
+    shares = {}
+    for name, choice in (("as-found", "free"), ("in-proportion", "training")):
+        chosen = settings("bigbrain_disc_gat", f"proportions={choice}", "areas.min_nodes=1", "inputs.hops=[0, 2]")
+        summary = classify_run(hemisphere_run, name, chosen)
+        assert summary["macro_f1_test"] > 0.5
+        left, right = load_graphs(hemisphere_run)
+        named = read_table(hemisphere_run / "classify" / name / "predictions" / f"{right.name}.parquet")["area"]
+        truth = np.bincount(left.annotation[left.annotation > 0], minlength=7) / (left.annotation > 0).sum()
+        shares[name] = np.abs(np.bincount(named[right.is_linked], minlength=7) / right.is_linked.sum() - truth).max()
+    assert shares["in-proportion"] <= shares["as-found"]
+    assert shares["in-proportion"] < 0.03

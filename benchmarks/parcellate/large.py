@@ -54,7 +54,7 @@ COLUMNS = (
     "peak MB",
     "parcels",
 )
-HOPS = {"10k": 3, "164k": 12}
+HOPS = {"10k": 3, "164k": 48}  # the same distance: steps of a random walk grow with the square of the edge length
 SPINS = 10
 
 

@@ -1,6 +1,6 @@
-"""Choose settings on BigBrain's left hemisphere, by blocks: no label of the right hemisphere is read
-but for the protocol's list of areas (20 nodes in each hemisphere).
+"""Choose settings on BigBrain's left hemisphere, by blocks.
 
+No label of the right hemisphere is read but for the protocol's list of areas (20 nodes in each hemisphere).
 The left cortex is cut into 40 compact blocks, dealt to five folds; a fold's blocks are predicted from the others, less
 a margin of three hops, by a model with each of the candidate settings. Scores are macro-F1 of all held-out
 predictions together, over nodes whose area has training nodes in their fold, for two ways to cut. Means over large

@@ -17,10 +17,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.bigbrain.nodes import load_nodes, surfaces
 from benchmarks.common import Options, Result, main
-from cytomesh.parcellate.borders import edge_lengths
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, hop_mean, large_islands
 from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.surface.mesh import edge_lengths
 
 METHODS = ("diffusion", "types", "spectral", "ward", "kmeans", "voronoi")
 NOISE = (1.0, 3.0, 6.0)

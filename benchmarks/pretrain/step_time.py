@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import Options, Result, Timing, main
+from benchmarks.common import Options, Result, Timing, interleave, main
 from benchmarks.pretrain.synthetic import synthetic_trainer
-from benchmarks.pretrain.timing import interleave_cpu
 from cytomesh.core.distributed import world
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.export import build_encoder
@@ -113,7 +113,7 @@ def time_case(name: str, case: tuple[str, int, int], rounds: int) -> list[list[A
         }
         if importlib.util.find_spec("lightly"):
             steps["SimCLR step, lightly"] = lightly_step(two, images)
-        times = interleave_cpu(steps, rounds)
+        times = interleave(steps, rounds, time.process_time)
     encoder = times["encoder alone"].median
     peer = times.get("SimCLR step, lightly")
     rows = [_row(f"{name}: {step}", timing, encoder, peer) for step, timing in times.items()]

@@ -82,11 +82,16 @@ def attend_by_edges(x: Tensor, to_source: Tensor, to_target: Tensor, edge_index:
     """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
     source, target = edge_index
     scores = torch.nn.functional.leaky_relu(to_source[source] + to_target[target], SLOPE)
-    lowest = torch.full_like(to_target, -torch.inf)
+    return mean_by_edges(scores, x, edge_index, kept)
+
+
+def mean_by_edges(scores: Tensor, x: Tensor, edge_index: Tensor, kept: Tensor | None) -> Tensor:
+    """Mean of the neighbours' vectors x (n, h, c), weighed by the softmax of the edges' scores (e, h)."""
+    source, target = edge_index
+    lowest = scores.new_full(x.shape[:2], -torch.inf)
     highest = lowest.scatter_reduce(0, target[:, None].expand_as(scores), scores.detach(), "amax")
     weights = torch.exp(scores - highest[target])
-    total = torch.zeros_like(to_target).index_add(0, target, weights)
-    weights = weights / total[target]
+    weights = weights / torch.zeros_like(lowest).index_add(0, target, weights)[target]
     if kept is not None:
         weights = weights * kept
     return torch.zeros_like(x).index_add(0, target, weights[..., None] * x[source])
@@ -155,9 +160,45 @@ KERNEL_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contrac
 
 
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
-def _forward(start_row, stop_row, values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
-    _, heads, channels = values.shape
+def mean_of_row(i, h, start, end, highest, values, indices, factors, weights, out):  # type: ignore[no-untyped-def]
+    """Turn the scores in `weights` into their softmax, and weigh the neighbours' values with it."""
+    channels = values.shape[2]
     has_factors = factors.shape[0] == indices.shape[0]
+    total = values.dtype.type(0)
+    for e in range(start, end):
+        weights[e, h] = np.exp(weights[e, h] - highest)
+        total += weights[e, h]
+    for c in range(channels):
+        out[i, h, c] = 0
+    for e in range(start, end):
+        weights[e, h] /= total
+        weight = weights[e, h] * factors[e, h] if has_factors else weights[e, h]
+        j = indices[e]
+        for c in range(channels):
+            out[i, h, c] += weight * values[j, h, c]
+
+
+@numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
+def products_of_row(i, h, start, end, values, indices, factors, weights, upstream, scores):  # type: ignore[no-untyped-def]
+    """Write d loss / d alpha_ij to `scores`; return its mean weighed by alpha, which the softmax takes off."""
+    channels = values.shape[2]
+    has_factors = factors.shape[0] == indices.shape[0]
+    mean = values.dtype.type(0)
+    for e in range(start, end):
+        j = indices[e]
+        product = values.dtype.type(0)
+        for c in range(channels):
+            product += upstream[i, h, c] * values[j, h, c]
+        if has_factors:
+            product *= factors[e, h]
+        scores[e, h] = product
+        mean += weights[e, h] * product
+    return mean
+
+
+@numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
+def _forward(start_row, stop_row, values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
+    heads = values.shape[1]
     for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
@@ -167,18 +208,7 @@ def _forward(start_row, stop_row, values, source, target, indptr, indices, facto
                 score = score if score > 0 else SLOPE * score
                 weights[e, h] = score
                 highest = max(highest, score)
-            total = values.dtype.type(0)
-            for e in range(start, end):
-                weights[e, h] = np.exp(weights[e, h] - highest)
-                total += weights[e, h]
-            for c in range(channels):
-                out[i, h, c] = 0
-            for e in range(start, end):
-                weights[e, h] /= total
-                weight = weights[e, h] * factors[e, h] if has_factors else weights[e, h]
-                j = indices[e]
-                for c in range(channels):
-                    out[i, h, c] += weight * values[j, h, c]
+            mean_of_row(i, h, start, end, highest, values, indices, factors, weights, out)
 
 
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
@@ -186,21 +216,11 @@ def _backward_scores(  # type: ignore[no-untyped-def]
     start_row, stop_row, values, source, target, indptr, indices, factors, weights, upstream, scores, to_target
 ):
     # d loss / d e_ij through the softmax and the LeakyReLU
-    _, heads, channels = values.shape
-    has_factors = factors.shape[0] == indices.shape[0]
+    heads = values.shape[1]
     for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
-            mean = values.dtype.type(0)
-            for e in range(start, end):
-                j = indices[e]
-                product = values.dtype.type(0)
-                for c in range(channels):
-                    product += upstream[i, h, c] * values[j, h, c]
-                if has_factors:
-                    product *= factors[e, h]
-                scores[e, h] = product
-                mean += weights[e, h] * product
+            mean = products_of_row(i, h, start, end, values, indices, factors, weights, upstream, scores)
             total = values.dtype.type(0)
             for e in range(start, end):
                 slope = 1.0 if source[indices[e], h] + target[i, h] > 0 else SLOPE

@@ -15,7 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cytomesh.classify.attention import KERNEL_OPTIONS, SLOPE, MeshEdges, as_array
+from cytomesh.classify.attention import (
+    KERNEL_OPTIONS,
+    SLOPE,
+    MeshEdges,
+    as_array,
+    mean_by_edges,
+    mean_of_row,
+    products_of_row,
+)
 from cytomesh.classify.rows import ROWS_PER_TASK, over_rows
 
 
@@ -49,13 +57,7 @@ def attend_v2_by_edges(
     """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
     tail, head = edge_index
     scores = (torch.nn.functional.leaky_relu(source[tail] + target[head], SLOPE) * attention).sum(-1)
-    lowest = scores.new_full(target.shape[:2], -torch.inf)
-    highest = lowest.scatter_reduce(0, head[:, None].expand_as(scores), scores.detach(), "amax")
-    weights = torch.exp(scores - highest[head])
-    weights = weights / torch.zeros_like(lowest).index_add(0, head, weights)[head]
-    if kept is not None:
-        weights = weights * kept
-    return torch.zeros_like(source).index_add(0, head, weights[..., None] * source[tail])
+    return mean_by_edges(scores, source, edge_index, kept)
 
 
 class _AttendV2(torch.autograd.Function):
@@ -92,7 +94,6 @@ class _AttendV2(torch.autograd.Function):
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
 def _forward(first, last, y, x, a, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
     _, heads, channels = y.shape
-    has_factors = factors.shape[0] == indices.shape[0]
     slope = y.dtype.type(SLOPE)
     for i in range(first, last):
         start, end = indptr[i], indptr[i + 1]
@@ -106,18 +107,7 @@ def _forward(first, last, y, x, a, indptr, indices, factors, weights, out):  # t
                     score += a[h, c] * max(s, slope * s)
                 weights[e, h] = score
                 highest = max(highest, score)
-            total = y.dtype.type(0)
-            for e in range(start, end):
-                weights[e, h] = np.exp(weights[e, h] - highest)
-                total += weights[e, h]
-            for c in range(channels):
-                out[i, h, c] = 0
-            for e in range(start, end):
-                weights[e, h] /= total
-                weight = weights[e, h] * factors[e, h] if has_factors else weights[e, h]
-                j = indices[e]
-                for c in range(channels):
-                    out[i, h, c] += weight * y[j, h, c]
+            mean_of_row(i, h, start, end, highest, y, indices, factors, weights, out)
 
 
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
@@ -125,22 +115,12 @@ def _backward_targets(  # type: ignore[no-untyped-def]
     first, last, y, x, a, indptr, indices, factors, weights, upstream, scores, to_target, to_attention
 ):
     _, heads, channels = y.shape
-    has_factors = factors.shape[0] == indices.shape[0]
     slope = y.dtype.type(SLOPE)
     for i in range(first, last):
         start, end = indptr[i], indptr[i + 1]
         block = i // ROWS_PER_TASK
         for h in range(heads):
-            mean = y.dtype.type(0)
-            for e in range(start, end):
-                j = indices[e]
-                product = y.dtype.type(0)
-                for c in range(channels):
-                    product += upstream[i, h, c] * y[j, h, c]
-                if has_factors:
-                    product *= factors[e, h]
-                scores[e, h] = product
-                mean += weights[e, h] * product
+            mean = products_of_row(i, h, start, end, y, indices, factors, weights, upstream, scores)
             for c in range(channels):
                 to_target[i, h, c] = 0
             for e in range(start, end):

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.surface.mesh import Mesh
-
-
-def edge_lengths(mesh: Mesh) -> sp.csr_matrix:
-    """Return mesh edges as a symmetric (n, n) CSR matrix of their lengths, mm."""
-    i, j = mesh.edges.T
-    lengths = np.linalg.norm(mesh.vertices[i] - mesh.vertices[j], axis=1)
-    half = sp.coo_matrix((lengths, (i, j)), (mesh.n_vertices, mesh.n_vertices))
-    return (half + half.T).tocsr()
+from cytomesh.surface.mesh import Mesh, edge_lengths
 
 
 def distances_to_areas(
@@ -35,7 +26,7 @@ def distances_to_areas(
     (m,) float64, mm; inf where the area is not on the same component. Ways over edges are longer than geodesics by a
     few per cent on regular meshes.
     """
-    lengths = edge_lengths(mesh)
+    lengths = edge_lengths(mesh.vertices, mesh.adjacency())
     result = np.full(len(nodes), np.inf)
     for area in np.unique(wanted):
         sources = np.flatnonzero(areas == area)

@@ -84,13 +84,17 @@ def evaluate(
             },
             "baselines": {name: macro_f1(targets, p[rows], len(names)) for name, p in baselines.items()},
         }
+    pairs = [[names[i], names[j]] for i, j in adjacency.edges]
+    return {"splits": splits, "classes": class_records(data, names), "area_adjacency": pairs}
+
+
+def class_records(data: NodeData, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return label, name and number of training nodes of each class."""
     counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
-    classes = [
+    return [
         {"label": int(label), "area": area, "n_train": int(n)}
         for label, area, n in zip(data.classes, names, counts, strict=True)
     ]
-    pairs = [[names[i], names[j]] for i, j in adjacency.edges]
-    return {"splits": splits, "classes": classes, "area_adjacency": pairs}
 
 
 def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[str, NDArray[np.int64]]:

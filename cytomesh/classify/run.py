@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.context import Floats
-from cytomesh.classify.evaluation import evaluate
+from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import Classifier, load_state, make_classifier, save_state
@@ -154,16 +154,11 @@ def input_distances(inputs: Floats) -> NDArray[np.float64]:
 
 def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:
     """Return what is needed, beside the weights, to use the model on other graphs."""
-    areas = _names(data, graph)
-    counts = np.bincount(data.targets[data.is_train], minlength=data.classes.size)
     distances = input_distances(data.inputs[data.is_train])
     return {
         "settings": settings.model_dump(mode="json"),
         "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
-        "classes": [
-            {"label": int(label), "area": area, "n_train": int(n)}
-            for label, area, n in zip(data.classes, areas, counts, strict=True)
-        ],
+        "classes": class_records(data, _names(data, graph)),
         "distance_quantiles": np.quantile(distances, QUANTILES).tolist(),
         "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
         "scaling": "scaling.safetensors" if inputs.scaling else None,

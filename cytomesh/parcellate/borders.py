@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.parcellate.affinity import edge_list, symmetric
+from cytomesh.parcellate.affinity import edge_list
 
 
 class BorderDistance:
@@ -20,7 +20,7 @@ class BorderDistance:
     parcels : (m,) int
         Every node has one.
     lengths : (m, m) CSR
-        Edge lengths, mm (see `edge_lengths`).
+        Edge lengths, mm (see `surface.mesh.edge_lengths`).
     """
 
     def __init__(self, parcels: NDArray[Any], lengths: sp.csr_matrix) -> None:
@@ -52,13 +52,6 @@ class BorderDistance:
         # islands of the mesh without a border are infinitely far
         one, two = (float(values[np.isfinite(values)].mean()) for values in (there, back))
         return {"areas_to_parcels_mm": one, "parcels_to_areas_mm": two, "border_distance_mm": 0.5 * (one + two)}
-
-
-def edge_lengths(positions: NDArray[np.float64], adjacency: sp.csr_matrix) -> sp.csr_matrix:
-    """Return the mesh graph with the lengths of its edges; positions in mm."""
-    i, j = edge_list(adjacency)
-    # coinciding nodes would otherwise be unconnected: SciPy takes a zero for no edge
-    return symmetric(np.maximum(np.linalg.norm(positions[i] - positions[j], axis=1), 1e-6), i, j, len(positions))
 
 
 def _distance(lengths: sp.csr_matrix, sources: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.graph.storage import CortexGraph, check_features
-from cytomesh.parcellate.borders import edge_lengths
 from cytomesh.parcellate.config import PreparationConfig
+from cytomesh.surface.mesh import edge_lengths
 
 NOISE_SHRINKAGE = 1e-3
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import cg
 
 from cytomesh.core.errors import SurfaceError
+from cytomesh.surface.cells import Cells, sort_into_cells
 from cytomesh.surface.compiled import kernel
 from cytomesh.surface.mesh import Mesh
 
@@ -53,9 +54,9 @@ def fit_to_contours(
     """
     edges = mesh.adjacency()
     laplacian = sp.diags(np.asarray(edges.sum(axis=1)).ravel()) - edges
-    bins = [_bin(lines) for lines in segments]
+    cells = [_cells(lines) if len(lines) else None for lines in segments]
     for _ in range(N_ROUNDS):
-        corners, shares, shifts, weights = _observe(mesh, heights, segments, bins)
+        corners, shares, shifts, weights = _observe(mesh, heights, segments, cells)
         if not len(shifts):
             break
         n_seen = len(shifts)
@@ -71,22 +72,15 @@ def fit_to_contours(
     return mesh.vertices
 
 
-Bins = tuple[NDArray[np.float64], tuple[int, int], NDArray[np.int64], NDArray[np.int64]]
-
-
-def _bin(lines: NDArray[np.float64]) -> Bins:
-    """Sort segments by the unit cells that their bounding boxes touch (compressed rows)."""
-    if not len(lines):
-        return np.zeros(2), (0, 0), np.zeros(1, np.int64), np.zeros(0, np.int64)
-    ends = lines.reshape(-1, 2, 2)
-    low = np.floor(ends.min(axis=(0, 1)))
-    ni, nj = (np.floor(ends.max(axis=(0, 1)) - low) + 1).astype(int)
-    starts, members = _fill(lines, low, int(ni), int(nj))
-    return low, (int(ni), int(nj)), starts, members
+def _cells(lines: NDArray[np.float64]) -> Cells:
+    """Sort segments into the unit cells that their bounding boxes touch."""
+    ends = np.zeros((len(lines), 2, 3))
+    ends[:, :, :2] = lines.reshape(-1, 2, 2)
+    return sort_into_cells(ends.min(axis=1), ends.max(axis=1), np.ones(len(lines), bool), 1.0)
 
 
 def _observe(
-    mesh: Mesh, heights: NDArray[np.float64], segments: Sequence[NDArray[np.float64]], bins: Sequence[Bins]
+    mesh: Mesh, heights: NDArray[np.float64], segments: Sequence[NDArray[np.float64]], cells: Sequence[Cells | None]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return corners (n, 3), barycentric shares (n, 3), shift along the normal (n,) voxels and weight (n,)."""
     normals = mesh.face_normals
@@ -97,12 +91,12 @@ def _observe(
     tallest = (high - low).max()
     extent = np.stack([mesh.vertices[:, :2].min(axis=0), mesh.vertices[:, :2].max(axis=0)])
     found = []
-    for plane, lines, cells in zip(heights, segments, bins, strict=True):
-        if not len(lines):
+    for plane, lines, near in zip(heights, segments, cells, strict=True):
+        if near is None:
             continue
         tilt = np.sort(plane[1:] * extent, axis=0).sum(axis=1)
         first, last = np.searchsorted(sorted_low, [plane[0] + tilt[0] - tallest, plane[0] + tilt[1]])
-        found.append(_cut(mesh.vertices, mesh.faces, normals, order[first:last], plane, lines, *cells))
+        found.append(_cut(mesh.vertices, mesh.faces, normals, order[first:last], plane, lines, *near))
     if not found:
         return np.empty((0, 3), np.int64), np.empty((0, 3)), np.empty(0), np.empty(0)
     corners, shares, shifts, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -110,29 +104,7 @@ def _observe(
 
 
 @kernel
-def _fill(lines, low, ni, nj):  # type: ignore[no-untyped-def]
-    starts = np.zeros(ni * nj + 1, np.int64)
-    members = np.empty(0, np.int64)
-    for turn in range(2):
-        if turn == 1:
-            starts = np.cumsum(starts)
-            members = np.empty(starts[-1], np.int64)
-            place = starts[:-1].copy()
-        for s in range(len(lines)):
-            i0, i1 = min(lines[s, 0], lines[s, 2]) - low[0], max(lines[s, 0], lines[s, 2]) - low[0]
-            j0, j1 = min(lines[s, 1], lines[s, 3]) - low[1], max(lines[s, 1], lines[s, 3]) - low[1]
-            for i in range(int(i0), int(i1) + 1):
-                for j in range(int(j0), int(j1) + 1):
-                    if turn == 0:
-                        starts[i * nj + j + 1] += 1
-                    else:
-                        members[place[i * nj + j]] = s
-                        place[i * nj + j] += 1
-    return starts, members
-
-
-@kernel
-def _cut(vertices, faces, normals, candidates, plane, lines, low, shape, starts, members):  # type: ignore[no-untyped-def]
+def _cut(vertices, faces, normals, candidates, plane, lines, *cells):  # type: ignore[no-untyped-def]
     """Cut triangles with a plane and look for the contour that each cut belongs to."""
     n = len(candidates)
     corners, shares = np.empty((n, 3), np.int64), np.empty((n, 3))
@@ -161,7 +133,7 @@ def _cut(vertices, faces, normals, candidates, plane, lines, low, shape, starts,
         facing = np.sqrt(normals[f, 0] ** 2 + normals[f, 1] ** 2)
         if facing < 1e-6:
             continue
-        gap = _gap(x, y, normals[f, 0] / facing, normals[f, 1] / facing, lines, low, shape, starts, members)
+        gap = _gap(x, y, normals[f, 0] / facing, normals[f, 1] / facing, lines, *cells)
         if np.isnan(gap):
             continue
         corners[n_found, 0], corners[n_found, 1], corners[n_found, 2] = faces[f, lone], faces[f, b], faces[f, c]
@@ -175,11 +147,12 @@ def _cut(vertices, faces, normals, candidates, plane, lines, low, shape, starts,
 
 
 @kernel
-def _gap(x, y, nx, ny, lines, low, shape, starts, members):  # type: ignore[no-untyped-def]
+def _gap(x, y, nx, ny, lines, origin, size, shape, starts, members):  # type: ignore[no-untyped-def]
     """Signed distance outwards from a point to the nearest contour that faces (nx, ny), NaN if none is in reach."""
     best, gap = REACH * REACH, np.nan
-    i0, i1 = max(int(np.floor(x - REACH - low[0])), 0), min(int(np.floor(x + REACH - low[0])), shape[0] - 1)
-    j0, j1 = max(int(np.floor(y - REACH - low[1])), 0), min(int(np.floor(y + REACH - low[1])), shape[1] - 1)
+    x0, y0 = x - origin[0], y - origin[1]
+    i0, i1 = max(int(np.floor((x0 - REACH) / size)), 0), min(int(np.floor((x0 + REACH) / size)), shape[0] - 1)
+    j0, j1 = max(int(np.floor((y0 - REACH) / size)), 0), min(int(np.floor((y0 + REACH) / size)), shape[1] - 1)
     for i in range(i0, i1 + 1):
         for j in range(j0, j1 + 1):
             for m in range(starts[i * shape[1] + j], starts[i * shape[1] + j + 1]):

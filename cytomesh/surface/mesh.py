@@ -101,7 +101,7 @@ class Mesh:
     @property
     def face_normals(self) -> NDArray[np.float64]:
         """Outward unit normal of each face, (m, 3); zero for degenerate faces."""
-        return _unit(self._face_vectors)
+        return unit(self._face_vectors)
 
     @property
     def vertex_areas(self) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ class Mesh:
                 total[:, axis] += np.bincount(
                     self.faces[:, corner], self._face_vectors[:, axis], minlength=self.n_vertices
                 )
-        return _unit(total)
+        return unit(total)
 
     @property
     def area_mm2(self) -> float:
@@ -135,6 +135,24 @@ class Mesh:
         return trimesh.Trimesh(self.vertices, self.faces, process=False, validate=False)
 
 
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def edge_lengths(positions: NDArray[np.float64], adjacency: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the lengths of a graph's edges, symmetric (n, n) CSR float64, mm.
+
+    Parameters
+    ----------
+    positions : (n, 3) float64
+        mm.
+    adjacency : (n, n) CSR
+        Symmetric; of a mesh, or of some of its vertices.
+    """
+    upper = sp.triu(adjacency, 1).tocoo()
+    # coinciding nodes would otherwise be unconnected: SciPy takes a zero for no edge
+    lengths = np.maximum(np.linalg.norm(positions[upper.row] - positions[upper.col], axis=1), 1e-6)
+    half = sp.csr_matrix((lengths, (upper.row, upper.col)), shape=adjacency.shape)
+    return sp.csr_matrix(half + half.T)
+
+
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n, 3) vectors of length 1; zero vectors stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -10,6 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from cytomesh.surface.cells import Cells, sort_into_cells
 from cytomesh.surface.compiled import kernel
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.stack import PlaneContours
@@ -95,20 +96,13 @@ def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary
     return result
 
 
-Cells = tuple[NDArray[np.float64], float, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-
-
 def _bin(low: NDArray[np.float64], high: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Cells:
-    """Sort bounding boxes into the cells that they touch (compressed rows); those without a wanted one stay empty."""
-    origin = low.min(0)
+    """Sort bounding boxes into cells about as large as they are; those without a wanted one stay empty."""
     few = slice(None, None, 1 + len(low) // 10_000)
     size = float(max(np.percentile((high[few] - low[few]).max(1), 90), 1e-9))
     # a cell for every few cubic edge lengths at most: meshes with very small triangles in a large box
-    extent = high.max(0) - origin
-    size = max(size, float((extent.prod() / 2e7) ** (1 / 3)))
-    shape = np.floor(extent / size).astype(np.int64) + 1
-    starts, members = _fill_cells(low, high, wanted, origin, size, shape)
-    return origin, size, shape, starts, members
+    extent = high.max(0) - low.min(0)
+    return sort_into_cells(low, high, wanted, max(size, float((extent.prod() / 2e7) ** (1 / 3))))
 
 
 @kernel
@@ -119,37 +113,6 @@ def _boxes(vertices, faces):  # type: ignore[no-untyped-def]
             x, y, z = vertices[faces[f, 0], c], vertices[faces[f, 1], c], vertices[faces[f, 2], c]
             low[f, c], high[f, c] = min(x, y, z), max(x, y, z)
     return low, high
-
-
-@kernel
-def _fill_cells(low, high, wanted, origin, size, shape):  # type: ignore[no-untyped-def]
-    is_used = np.zeros(shape[0] * shape[1] * shape[2], np.bool_)
-    starts = np.zeros(len(is_used) + 1, np.int64)
-    members, place = np.empty(0, np.int64), starts
-    a, b = np.empty(3, np.int64), np.empty(3, np.int64)
-    for turn in range(3):
-        if turn == 2:
-            starts = np.cumsum(starts)
-            members = np.empty(starts[-1], np.int64)
-            place = starts.copy()
-        for f in range(len(low)):
-            if turn == 0 and not wanted[f]:
-                continue
-            for c in range(3):
-                a[c] = int((low[f, c] - origin[c]) / size)
-                b[c] = min(int((high[f, c] - origin[c]) / size), shape[c] - 1)
-            for i in range(a[0], b[0] + 1):
-                for j in range(a[1], b[1] + 1):
-                    for k in range(a[2], b[2] + 1):
-                        cell = (i * shape[1] + j) * shape[2] + k
-                        if turn == 0:
-                            is_used[cell] = True
-                        elif turn == 1:
-                            starts[cell + 1] += is_used[cell]
-                        elif is_used[cell]:
-                            members[place[cell]] = f
-                            place[cell] += 1
-    return starts, members
 
 
 @kernel

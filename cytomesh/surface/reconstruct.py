@@ -19,7 +19,7 @@ from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.fit import chord_shift
 from cytomesh.surface.implicit import fill_volume
 from cytomesh.surface.laplace import solve_depth
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, unit
 from cytomesh.surface.quality import contour_distances
 from cytomesh.surface.resample import resample
 from cytomesh.surface.separate import draw_apart, untangle
@@ -166,7 +166,7 @@ def _field_lines(
         paths, lengths, reached = trace(values, middle.vertices, level, longest)
         unfinished[name] = int((~reached).sum())
         end = Mesh(paths[:, -1], middle.faces)
-        direction = _unit(end.vertices - middle.vertices)
+        direction = unit(end.vertices - middle.vertices)
         end = Mesh(end.vertices + chord_shift(end, field), middle.faces)
         fitted = fit_to_contours(end, stack.heights, segments)
         # never nearer to the midsurface than half the least thickness
@@ -185,10 +185,6 @@ def _field_lines(
     # The mean of corresponding points, as Workbench has it: half-way in bends too, where the Laplace level 0.5 is not.
     middle = Mesh(0.5 * (pial.vertices + white.vertices), middle.faces)
     return CorticalSurfaces(pial, middle, white, np.maximum(thickness, 0.0), report)
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
 
 
 def _check(mesh: Mesh, name: str) -> None:

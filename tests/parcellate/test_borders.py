@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import floyd_warshall
 
-from cytomesh.parcellate.borders import BorderDistance, edge_lengths
+from cytomesh.parcellate.borders import BorderDistance
+from cytomesh.surface.mesh import edge_lengths
 
 
 def by_loops(parcels: np.ndarray, areas: np.ndarray, lengths: sp.csr_matrix) -> tuple[float, float]:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cytomesh.parcellate.borders import edge_lengths
 from cytomesh.parcellate.evaluate import (
     agreement,
     border_contrast,
@@ -18,6 +17,7 @@ from cytomesh.parcellate.evaluate import (
     variance_explained,
 )
 from cytomesh.parcellate.nulls import make_nulls
+from cytomesh.surface.mesh import edge_lengths
 
 
 def test_agreement_leaves_unlabelled_nodes_out() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from cytomesh.surface.contour_fit import LEAST_COSINE, REACH, _bin, _gap, fit_to_contours
+from cytomesh.surface.contour_fit import LEAST_COSINE, REACH, _cells, _gap, fit_to_contours
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
@@ -69,7 +69,7 @@ def test_gap_is_that_of_the_nearest_contour_facing_the_same_way():
     outline = shapely.box(0, 0, 12, 12) - shapely.box(5.8, -1, 6.1, 5) - shapely.box(5.8, 7, 6.1, 13)
     points = shapely.get_coordinates(shapely.segmentize(shapely.orient_polygons(outline).exterior, 0.7))[:-1]
     lines = ring(points)
-    low, shape, starts, members = _bin(lines)
+    cells = _cells(lines)
     generator = np.random.default_rng(3)
     found = 0
     for _ in range(200):
@@ -77,10 +77,10 @@ def test_gap_is_that_of_the_nearest_contour_facing_the_same_way():
         angle = generator.uniform(0, 2 * np.pi)
         normal = np.array([np.cos(angle), np.sin(angle)])
         expected = gap_by_brute_force(x, y, normal, lines)
-        assert _gap(x, y, *normal, lines, low, shape, starts, members) == pytest.approx(expected, nan_ok=True)
+        assert _gap(x, y, *normal, lines, *cells) == pytest.approx(expected, nan_ok=True)
         found += np.isfinite(expected)
     assert found > 50
     # a voxel away from the slit, the bank that faces left is the right one's, 0.3 further
-    args = (lines, low, shape, starts, members)
+    args = (lines, *cells)
     assert _gap(5.0, 2.0, 1.0, 0.0, *args) == pytest.approx(0.8)
     assert _gap(5.0, 2.0, -1.0, 0.0, *args) == pytest.approx(-1.1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cytomesh.core.errors import SurfaceError
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, edge_lengths
 from tests.conftest import sphere_mesh
 
 
@@ -37,6 +37,18 @@ def test_open_and_doubled_meshes_are_seen():
     assert (both.n_components, both.euler_number) == (2, 4)
     flipped = Mesh(mesh.vertices, np.vstack([mesh.faces[:1, ::-1], mesh.faces[1:]]))
     assert not flipped.is_closed
+
+
+def test_edge_lengths_are_symmetric_and_keep_coinciding_neighbours_connected():
+    mesh = sphere_mesh(1)
+    vertices = mesh.vertices.copy()
+    i, j = mesh.edges[7]
+    vertices[i] = vertices[j]
+    lengths = edge_lengths(vertices, mesh.adjacency())
+    assert (lengths != lengths.T).nnz == 0
+    assert lengths.nnz == 2 * len(mesh.edges)
+    for a, b in mesh.edges:
+        assert lengths[a, b] == pytest.approx(np.linalg.norm(vertices[a] - vertices[b]), abs=1e-6)
 
 
 def test_trimesh_keeps_every_vertex_in_place():

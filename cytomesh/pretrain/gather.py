@@ -9,6 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+# renamed in torch 2.14, where the older names warn
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
 
 def gather_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
     """Join the rows of all ranks, in order of rank.
@@ -40,7 +44,7 @@ class _GatherRows(torch.autograd.Function):
         ctx.sizes = sizes
         # collectives want equal shapes: ranks with fewer rows send padding, which is cut off here
         gathered = rows.new_empty((len(sizes), max(sizes), *rows.shape[1:]))
-        dist.all_gather_into_tensor(gathered.flatten(0, 1), _padded(rows, max(sizes)))
+        _all_gather(gathered.flatten(0, 1), _padded(rows, max(sizes)))
         return torch.cat([gathered[rank, :size] for rank, size in enumerate(sizes)])
 
     @staticmethod
@@ -54,7 +58,7 @@ class _GatherRows(torch.autograd.Function):
             return total[first : first + sizes[rank]], None
         blocks = [_padded(block, max(sizes)) for block in torch.split(gradient, sizes)]
         mine = torch.empty_like(blocks[0])
-        dist.reduce_scatter_tensor(mine, torch.cat(blocks))
+        _reduce_scatter(mine, torch.cat(blocks))
         return mine[: sizes[rank]], None
 
 

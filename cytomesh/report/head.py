@@ -15,7 +15,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.report.agreement import agreement_table
 from cytomesh.report.html import Column, Html, join, table, tag
 from cytomesh.report.results import read_models, read_parcellations
-from cytomesh.report.scores import score_table
+from cytomesh.report.score_table import score_table
 from cytomesh.study.study import Study
 
 

@@ -48,6 +48,16 @@ class SideScores:
         Macro-F1 with labels rotated on the sphere.
     null_p : float or None
         Share of rotations that score as well.
+    interval : (float, float) or None
+        95 % confidence interval of macro-F1, from sections drawn with replacement.
+    baselines : dict of str to float
+        Macro-F1 of what needs no image: coordinates alone, probability maps alone.
+    error_mm : dict of str to float
+        Distance along the surface from wrongly named nodes to the area they were taken for: median, q25, q75.
+    reliability : list of dict
+        One a bin of confidence: confidence, accuracy, n_nodes.
+    bins : dict of str to list of dict
+        Scores by fifths of obliqueness, link distance, thickness: low, high, macro_f1, n_nodes.
     """
 
     n_nodes: int
@@ -57,6 +67,11 @@ class SideScores:
     error_distance: dict[str, float]
     null: Spread | None
     null_p: float | None
+    interval: tuple[float, float] | None
+    baselines: dict[str, float]
+    error_mm: dict[str, float]
+    reliability: list[dict[str, float]]
+    bins: dict[str, list[dict[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +154,19 @@ def _side(split: Mapping[str, Any], null: Mapping[str, Any]) -> SideScores:
         for key, value in split["mean"].items()
         if value is not None
     }
+    ensemble = split["ensemble"]
+    interval = ensemble.get("interval")
     return SideScores(
         n_nodes=split["n_nodes"],
         measures=measures,
-        areas=split["ensemble"]["per_class"],
-        confusion=np.asarray(split["ensemble"]["confusion"], np.float64),
-        error_distance=split["ensemble"]["error_distance"],
+        areas=ensemble["per_class"],
+        confusion=np.asarray(ensemble["confusion"], np.float64),
+        error_distance=ensemble["error_distance"],
         null=Spread(null["mean"], null["sd"]) if null else None,
         null_p=null.get("p"),
+        interval=(interval["low"], interval["high"]) if interval else None,
+        baselines=split.get("baselines", {}),
+        error_mm=ensemble.get("error_mm") or {},
+        reliability=ensemble.get("reliability", []),
+        bins=ensemble.get("bins", {}),
     )

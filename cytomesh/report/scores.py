@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,12 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.report.charts import PALETTE, axis, chart, curve, label, numbers
 from cytomesh.report.confusion import confusion_chart
 from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
-from cytomesh.report.results import SIDES, Model, Spread, read_models, unreadable
+from cytomesh.report.reliability import reliability_charts
+from cytomesh.report.results import Model, read_models, unreadable
+from cytomesh.report.score_table import SIDE_MEANING, score_cell, sides_of
 from cytomesh.report.surfaces import css_colour
 
 TITLE = "Classification"
-SIDE_MEANING = {
-    "seen": "test sections of training brains",
-    "transfer": "brains whose images, but not labels, were trained on",
-    "unseen": "brains never used before",
-    "test": "test side of the split",
-}
 MEASURES = {
     "macro_f1": "macro-F1",
     "balanced_accuracy": "balanced accuracy",
@@ -48,7 +44,7 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         )
     labels = graphs[0].labels
     pairs = [(model, side) for model in models for side in model.sides]
-    sides = _sides(models)
+    sides = sides_of(models)
     if not models:
         return Part("classification", TITLE, join(damaged), is_absent=True)
     body = [
@@ -64,44 +60,11 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         choice("Model and side", [(f"{model.name}, {side}", confusion_chart(model, side)) for model, side in pairs]),
         tag("h3", "Where errors lie"),
         choice("Side of the split", [(side, _error_chart(models, side)) for side in sides]),
+        tag("h3", "When to trust them"),
+        choice("Side of the split", [(side, reliability_charts(models, side)) for side in sides]),
         *_curves(models),
     ]
     return Part("classification", TITLE, join(body))
-
-
-def score_table(models: Sequence[Model]) -> Html:
-    """Return models by sides, macro-F1; the best of a column is bold."""
-    sides = _sides(models)
-    best = {
-        side: max(model.sides[side].measures["macro_f1"].mean for model in models if side in model.sides)
-        for side in sides
-    }
-    with_null = [side for side in sides if any(side in model.sides and model.sides[side].null for model in models)]
-    columns = [Column("model", is_number=False), Column("inputs", is_number=False)]
-    columns += [
-        Column(title, "macro-F1") for side in sides for title in (side, f"{side}, spin null")[: 1 + (side in with_null)]
-    ]
-    rows: list[list[Cell | Content]] = []
-    for model in models:
-        row: list[Cell | Content] = [model.name, ", ".join(model.inputs)]
-        for side in sides:
-            scores = model.sides.get(side)
-            row.append(_score_cell(scores.measures["macro_f1"] if scores else None, best[side]))
-            if side in with_null:
-                row.append(_score_cell(scores.null if scores else None))
-        rows.append(row)
-    meaning = "; ".join(f"{side}: {SIDE_MEANING[side]}" for side in sides)
-    caption = (
-        "Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column bold. "
-        f"{meaning}."
-    )
-    return table(columns, rows, caption=caption, sortable=True)
-
-
-def _score_cell(value: Spread | None, best: float | None = None) -> Cell:
-    if value is None:
-        return Cell("")
-    return Cell(str(value), value.mean, "best" if value.mean == best else None)
 
 
 def _measure_table(models: Sequence[Model], side: str) -> Html:
@@ -111,21 +74,36 @@ def _measure_table(models: Sequence[Model], side: str) -> Html:
         [
             model.name,
             Cell(f"{scores.n_nodes:,}", scores.n_nodes),
-            *(_score_cell(scores.measures.get(key)) for key in keys),
+            *(score_cell(scores.measures.get(key)) for key in keys),
+            _interval(scores.interval),
+            _distance(scores.error_mm),
         ]
         for model, scores in shown
     ]
     columns = [Column("model", is_number=False), Column("nodes"), *(Column(MEASURES[key]) for key in keys)]
+    columns += [Column("macro-F1, 95 % interval"), Column("error distance", "mm")]
     caption = (
         f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap "
         "between confidence and accuracy, 0 is best. Error distance: how many area borders lie between the annotated "
-        "and the wrongly predicted area (1: neighbours)."
+        "and the wrongly predicted area (1: neighbours), and in mm along the surface from a wrongly named node to the "
+        "area it was taken for (median and quartiles). Interval: over sections drawn with replacement."
     )
     return table(columns, rows, caption=caption, sortable=True)
 
 
+def _interval(interval: tuple[float, float] | None) -> Cell:
+    return Cell("") if interval is None else Cell(f"{interval[0]:.3f} to {interval[1]:.3f}", interval[0])
+
+
+def _distance(error_mm: Mapping[str, float]) -> Cell:
+    if not error_mm:
+        return Cell("")
+    text = f"{error_mm['median']:.1f} ({error_mm['q25']:.1f} to {error_mm['q75']:.1f})"
+    return Cell(text, error_mm["median"])
+
+
 def _score_chart(models: Sequence[Model]) -> Html:
-    sides = _sides(models)
+    sides = sides_of(models)
     traces = []
     for order, model in enumerate(models):
         known = [(side, model.sides[side].measures["macro_f1"]) for side in sides if side in model.sides]
@@ -232,7 +210,3 @@ def _notes(models: Sequence[Model]) -> list[Html]:
     lines = [tag("li", note, " ", tag("span", f"({', '.join(names)})", class_="soft")) for note, names in items.items()]
     summary = "One note on these scores" if len(lines) == 1 else f"{len(lines)} notes on these scores"
     return [tag("details", tag("summary", summary), tag("ul", *lines))]
-
-
-def _sides(models: Sequence[Model]) -> list[str]:
-    return [side for side in SIDES if any(side in model.sides for model in models)]

@@ -20,6 +20,8 @@ QUANTITIES = {
     "loss": ("training loss", "nats"),
     "spread": ("feature spread (1: everywhere, 0: collapsed)", ""),
     "effective_rank": ("effective rank of the features", "dimensions"),
+    "held_out/linear": ("areas of held-out nodes by a linear probe (macro-F1)", ""),
+    "held_out/knn": ("areas of held-out nodes by nearest neighbours (macro-F1)", ""),
     "learning_rate": ("learning rate", ""),
     "gradient_norm": ("gradient norm", ""),
     "images_per_second": ("speed", "patches/s"),

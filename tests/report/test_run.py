@@ -121,6 +121,37 @@ def test_scores_equal_the_metrics(run: Path, page: Page, model: str, side: str) 
     ] in page.rows
 
 
+@pytest.mark.parametrize("side", ["seen", "unseen"])
+def test_scores_stand_beside_what_needs_no_image(run: Path, page: Page, side: str) -> None:
+    split = read_json(run / "classify" / "linear" / "metrics.json")["splits"][side]
+    heads = next(row for row in page.rows if row[0].startswith("model") and row[1].startswith("inputs"))
+    column = next(i for i, head in enumerate(heads) if head.startswith(side))
+    row = next(row for row in page.rows if row[0] == "no image: coordinates")
+    assert row[column] == f"{split['baselines']['coordinates']:.3f}"
+
+
+def test_measures_have_their_interval_and_distance(run: Path, page: Page) -> None:
+    scores = read_json(run / "classify" / "linear" / "metrics.json")["splits"]["seen"]["ensemble"]
+    interval, distance = scores["interval"], scores["error_mm"]
+    text = f"{interval['low']:.3f} to {interval['high']:.3f}"
+    row = next(row for row in page.rows if row[0] == "linear" and text in row)
+    assert row[-1] == f"{distance['median']:.1f} ({distance['q25']:.1f} to {distance['q75']:.1f})"
+
+
+def test_reliability_is_drawn_as_measured(run: Path, page: Page) -> None:
+    split = read_json(run / "classify" / "linear" / "metrics.json")["splits"]["unseen"]
+    bins = [each for each in split["ensemble"]["reliability"] if each["n_nodes"] >= 20]
+    figures = [json.loads(script) for script in page.scripts if script.startswith('{"data"')]
+    lines = [
+        trace
+        for figure in figures
+        for trace in figure["data"]
+        if trace.get("name") == "linear"
+        and figure["layout"].get("xaxis", {}).get("title", {}).get("text", "").startswith("confidence")
+    ]
+    assert [each["accuracy"] for each in bins] == pytest.approx(lines[-1]["y"], rel=1e-4)
+
+
 def test_agreement_equals_the_metrics(run: Path, page: Page) -> None:
     metrics = read_json(run / "parcellate" / "spectral" / "metrics.json")["graphs"]["B01_hemi-L"]
     ari = metrics["areas"]["ari"]

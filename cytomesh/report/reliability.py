@@ -1,0 +1,69 @@
+"""When scores can be trusted: confidence against accuracy, and scores by how well a node's image shows its cortex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cytomesh.report.charts import axis, chart, curve, label, numbers
+from cytomesh.report.html import Html, tag
+from cytomesh.report.results import Model
+
+MIN_NODES = 20
+"""Bins of confidence with fewer nodes are not drawn: their accuracy is chance."""
+BINS = {
+    "obliqueness": ("angle between cortex and section normal", "deg"),
+    "distance": ("distance from node to section", "mm"),
+    "thickness": ("cortical thickness", "mm"),
+}
+
+
+def reliability_charts(models: Sequence[Model], side: str) -> Html:
+    """Return the reliability diagram of one side and, for each kind of bin, macro-F1 by bin; one line a model."""
+    shown = [(order, model) for order, model in enumerate(models) if side in model.sides]
+    charts = [_reliability(shown, side), *(_by_bin(shown, side, key) for key in BINS)]
+    return tag("div", *(each for each in charts if each is not None), class_="charts")
+
+
+def _reliability(shown: Sequence[tuple[int, Model]], side: str) -> Html | None:
+    traces = []
+    for order, model in shown:
+        bins = [each for each in model.sides[side].reliability if each["n_nodes"] >= MIN_NODES]
+        if bins:
+            x, y = ([each[key] for each in bins] for key in ("confidence", "accuracy"))
+            hover = f"{label(model.name)}<br>confidence %{{x:.2f}}: %{{y:.2f}} right<extra></extra>"
+            traces.append(curve(model.name, x, y, order, hovertemplate=hover) | {"mode": "lines+markers"})
+    if not traces:
+        return None
+    ideal = {"color": "#999999", "dash": "dot", "width": 1}
+    traces.append(curve("perfect calibration", [0, 1], [0, 1], 0, hoverinfo="skip") | {"line": ideal})
+    layout = {
+        "xaxis": axis("confidence (probability of the best area)", range=[0, 1]),
+        "yaxis": axis("share of nodes named right", range=[0, 1]),
+        "showlegend": True,
+    }
+    caption = (
+        f"Reliability on {side}: below the dotted line a model is too sure of itself, above it too careful. "
+        f"Bins with fewer than {MIN_NODES} nodes are left out."
+    )
+    return chart(traces, layout, caption=caption)
+
+
+def _by_bin(shown: Sequence[tuple[int, Model]], side: str, key: str) -> Html | None:
+    title, unit = BINS[key]
+    traces = []
+    for order, model in shown:
+        bins = model.sides[side].bins.get(key, [])
+        if bins:
+            middle = [0.5 * (each["low"] + each["high"]) for each in bins]
+            hover = f"{label(model.name)}<br>%{{customdata[0]}} to %{{customdata[1]}} {unit}: %{{y:.3f}}<extra></extra>"
+            line = curve(model.name, middle, [each["macro_f1"] for each in bins], order, hovertemplate=hover)
+            limits = [numbers([each["low"], each["high"]], 3) for each in bins]
+            traces.append(line | {"mode": "lines+markers", "customdata": limits})
+    if not traces:
+        return None
+    layout = {
+        "xaxis": axis(f"{title} ({unit})", rangemode="tozero"),
+        "yaxis": axis("macro-F1", rangemode="tozero"),
+        "showlegend": True,
+    }
+    return chart(traces, layout, caption=f"Macro-F1 on {side} by {title}: fifths of the nodes, drawn at their middles.")

@@ -11,7 +11,7 @@ from cytomesh.report.results import Model
 MIN_NODES = 20
 """Bins of confidence with fewer nodes are not drawn: their accuracy is chance."""
 BINS = {
-    "obliqueness": ("angle between cortex and section normal", "deg"),
+    "obliqueness": ("obliqueness of the cut through the cortex", "deg"),
     "distance": ("distance from node to section", "mm"),
     "thickness": ("cortical thickness", "mm"),
 }

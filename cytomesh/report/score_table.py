@@ -14,8 +14,8 @@ SIDE_MEANING = {
     "test": "test side of the split",
 }
 BASELINES = {
-    "coordinates": "reference position: area of the nearest training node",
-    "probability maps": "atlas: most probable area",
+    "coordinates": "reference position",
+    "probability maps": "atlas",
 }
 
 
@@ -49,7 +49,7 @@ def score_table(models: Sequence[Model]) -> Html:
     meaning = "; ".join(f"{side}: {SIDE_MEANING[side]}" for side in sides)
     caption = (
         "Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column bold. "
-        f"{meaning}."
+        f"{meaning}. The last rows need no image: the area of the nearest training node, the maps' most probable area."
     )
     return table(columns, rows, caption=caption, sortable=True)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cytomesh.study.planes import SectionPlane
+from cytomesh.surface.frame import stack_axes
 from cytomesh.surface.mesh import Mesh
 
 
@@ -103,10 +104,7 @@ def plane_frame(plane: SectionPlane) -> NDArray[np.float64]:
 
 def stacking_axis(planes: Sequence[SectionPlane]) -> NDArray[np.float64]:
     """Return the unit direction that the planes are stacked along: their mean normal, (3,)."""
-    normals = np.stack([plane.normal for plane in planes])
-    normals = normals * np.where(normals @ normals[0] < 0.0, -1.0, 1.0)[:, None]
-    total = normals.sum(axis=0)
-    return np.asarray(total / np.linalg.norm(total), np.float64)
+    return stack_axes(np.stack([plane.to_world for plane in planes]))[:, 2]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from cytomesh.surface.compiled import kernel
+from cytomesh.surface.halfedge import next_half_edge
 
 # Triangles that the light through one edge may pass; more than a handful only where triangles are very long.
 MAX_TRIANGLES = 8
@@ -61,8 +62,8 @@ def run_front(source, indptr, leaving, mesh, radius, distance, is_final, touched
         here = distance[v]
         for corner in range(indptr[v], indptr[v + 1]):
             out = leaving[corner]
-            back = _next(_next(out))  # the half-edge of the same triangle that comes back to v
-            a, b = start[_next(out)], start[back]
+            back = next_half_edge(next_half_edge(out))  # the half-edge of the same triangle that comes back to v
+            a, b = start[next_half_edge(out)], start[back]
             found[0], found_distance[0] = a, here + length[out]
             found[1], found_distance[1] = b, here + length[back]  # on a border, no half-edge leads out to b
             n_found = 2
@@ -95,12 +96,6 @@ def _scratch():  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _next(half_edge):  # type: ignore[no-untyped-def]
-    """Return the next half-edge around the same triangle."""
-    return half_edge - 2 if half_edge % 3 == 2 else half_edge + 1
-
-
-@kernel
 def _see_through(edge, da, db, mesh, is_final, scratch, n_found):  # type: ignore[no-untyped-def]
     """Add what the source sees through an edge whose ends are final, laid out as A = (0, 0) and B = (ab, 0)."""
     ab = mesh[2][edge]
@@ -119,9 +114,9 @@ def _see_through(edge, da, db, mesh, is_final, scratch, n_found):  # type: ignor
 @kernel
 def _see_around(out, mesh, is_final, scratch, n_found):  # type: ignore[no-untyped-def]
     """Add what the source sees through the far edge of one of its own triangles: source at (0, 0), A at (va, 0)."""
-    far = _next(out)
+    far = next_half_edge(out)
     twin, length = mesh[1], mesh[2]
-    va, ab, vb = length[out], length[far], length[_next(far)]
+    va, ab, vb = length[out], length[far], length[next_half_edge(far)]
     if twin[far] < 0 or va <= 0.0:
         return n_found
     bx = 0.5 * (va + (vb - ab) * (vb + ab) / va)
@@ -147,7 +142,7 @@ def _shine(sx, sy, mesh, is_final, scratch, n_found):  # type: ignore[no-untyped
         edge, window = edges[size], windows[size]
         px, py, qx, qy = window[0], window[1], window[2], window[3]
         lx, ly, rx, ry = window[4], window[5], window[6], window[7]
-        right, left = _next(edge), _next(_next(edge))
+        right, left = next_half_edge(edge), next_half_edge(next_half_edge(edge))
         c = start[left]
         pq, qc, cp = length[edge], length[right], length[left]
         if pq <= 0.0:

@@ -35,6 +35,7 @@ from scipy.spatial import cKDTree
 from shapely.geometry.polygon import orient
 
 from cytomesh.surface.config import AlignmentConfig
+from cytomesh.surface.frame import stack_axes
 
 N_NEIGHBOURS = 2
 N_MATCHES = 8  # rounds of matching and moving
@@ -97,7 +98,8 @@ def align_sections(
         Density of the points that are compared.
     """
     n = len(to_world)
-    axes, heights = _stack_frame(to_world)
+    axes = stack_axes(to_world)
+    heights = to_world[:, :, 2] @ axes[:, 2]
     names = sorted({name for regions in rings for name in regions})
     sampled = [_sample(to_world[k], rings[k], names, axes, settings.step_mm) for k in range(n)]
     has_rings = np.array([len(item.points) >= MIN_POINTS for item in sampled])
@@ -264,18 +266,6 @@ def _banded(matrix: sp.csr_matrix) -> NDArray[np.float64]:
     for offset in range(min(4, matrix.shape[0])):
         bands[offset, : matrix.shape[0] - offset] = matrix.diagonal(-offset)
     return bands
-
-
-def _stack_frame(to_world: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the stack's axes as columns (the third along the stack) and the position of each plane along it, mm."""
-    normals = np.cross(to_world[:, :, 0], to_world[:, :, 1])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    normals *= np.where(normals @ normals[0] < 0.0, -1.0, 1.0)[:, None]
-    third = normals.mean(axis=0)
-    third /= np.linalg.norm(third)
-    first = to_world[0, :, 0] - (to_world[0, :, 0] @ third) * third
-    first /= np.linalg.norm(first)
-    return np.column_stack([first, np.cross(third, first), third]), to_world[:, :, 2] @ third
 
 
 def _plane_axes(matrix: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64]:

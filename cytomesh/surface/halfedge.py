@@ -51,12 +51,14 @@ def leaving(faces: NDArray[np.int64], n_vertices: int) -> NDArray[np.int64]:
 
 
 @kernel
-def _next(h):  # type: ignore[no-untyped-def]
+def next_half_edge(h):  # type: ignore[no-untyped-def]
+    """Return the next half-edge around the same triangle."""
     return h - 2 if h % 3 == 2 else h + 1
 
 
 @kernel
-def _previous(h):  # type: ignore[no-untyped-def]
+def previous_half_edge(h):  # type: ignore[no-untyped-def]
+    """Return the half-edge before, around the same triangle."""
     return h + 2 if h % 3 == 0 else h - 1
 
 
@@ -74,7 +76,7 @@ def _ring(twin, first, ring):  # type: ignore[no-untyped-def]
             return -1
         ring[n] = h
         n += 1
-        h = twin[_previous(h)]
+        h = twin[previous_half_edge(h)]
         if h == first:
             return n
 
@@ -106,7 +108,7 @@ def _keeps_normals(faces, points, ring, n, moved, place, skip0, skip1, old, new)
         if f in (skip0, skip1):
             continue
         h = ring[r]
-        q, s = points[_end(faces, h)], points[_end(faces, _next(h))]
+        q, s = points[_end(faces, h)], points[_end(faces, next_half_edge(h))]
         was = _normal(points[moved], q, s, old)
         area = _normal(place, q, s, new)
         # slivers have no reliable normal: they may turn, but nothing may become one
@@ -150,7 +152,7 @@ def collapse_short(faces, twin, leaving, points, field, level, shortest, longest
             continue
         g = twin[h]
         f1 = g // 3
-        a, b = _end(faces, _next(h)), _end(faces, _next(g))
+        a, b = _end(faces, next_half_edge(h)), _end(faces, next_half_edge(g))
         n_u, n_v = _ring(twin, leaving[u], ring_u), _ring(twin, leaving[v], ring_v)
         if n_u < 0 or n_v < 0 or a == b or n_u + n_v - 4 > MAX_VALENCE // 2:
             continue
@@ -179,8 +181,8 @@ def collapse_short(faces, twin, leaving, points, field, level, shortest, longest
             continue
         for r in range(n_v):
             faces[ring_v[r] // 3, ring_v[r] % 3] = u
-        t1, t2 = twin[_next(h)], twin[_previous(h)]
-        s1, s2 = twin[_next(g)], twin[_previous(g)]
+        t1, t2 = twin[next_half_edge(h)], twin[previous_half_edge(h)]
+        s1, s2 = twin[next_half_edge(g)], twin[previous_half_edge(g)]
         twin[t1], twin[t2], twin[s1], twin[s2] = t2, t1, s2, s1
         leaving[u], leaving[a], leaving[b], leaving[v] = t2, t1, s1, -1
         faces[f0, 0] = -1
@@ -210,7 +212,7 @@ def flip_uneven(faces, twin, leaving, points, field, level):  # type: ignore[no-
             continue
         f1 = g // 3
         u, v = faces[f0, h % 3], _end(faces, h)
-        a, b = _end(faces, _next(h)), _end(faces, _next(g))
+        a, b = _end(faces, next_half_edge(h)), _end(faces, next_half_edge(g))
         before = (valence[u] - 6) ** 2 + (valence[v] - 6) ** 2 + (valence[a] - 6) ** 2 + (valence[b] - 6) ** 2
         after = (valence[u] - 7) ** 2 + (valence[v] - 7) ** 2 + (valence[a] - 5) ** 2 + (valence[b] - 5) ** 2
         if after >= before or valence[u] < 4 or valence[v] < 4 or a == b:
@@ -230,7 +232,12 @@ def flip_uneven(faces, twin, leaving, points, field, level):  # type: ignore[no-
                 worst = min(worst, was[0] * now[0] + was[1] * now[1] + was[2] * now[2])
         if small < 1e-9 or worst < FLATTEST or not _fits(points[a], points[b], field, level, np.inf):
             continue
-        n0, p0, n1, p1 = twin[_next(h)], twin[_previous(h)], twin[_next(g)], twin[_previous(g)]
+        n0, p0, n1, p1 = (
+            twin[next_half_edge(h)],
+            twin[previous_half_edge(h)],
+            twin[next_half_edge(g)],
+            twin[previous_half_edge(g)],
+        )
         faces[f0, 0], faces[f0, 1], faces[f0, 2] = a, u, b
         faces[f1, 0], faces[f1, 1], faces[f1, 2] = b, v, a
         x, y = 3 * f0, 3 * f1
@@ -266,8 +273,13 @@ def split_long(faces, twin, leaving, points, longest):  # type: ignore[no-untype
             twin = np.concatenate((twin, np.full(3 * len(faces) - len(twin), -1, np.int64)))
         g = twin[h]
         f1 = g // 3
-        a, b = _end(faces, _next(h)), _end(faces, _next(g))
-        n0, p0, n1, p1 = twin[_next(h)], twin[_previous(h)], twin[_next(g)], twin[_previous(g)]
+        a, b = _end(faces, next_half_edge(h)), _end(faces, next_half_edge(g))
+        n0, p0, n1, p1 = (
+            twin[next_half_edge(h)],
+            twin[previous_half_edge(h)],
+            twin[next_half_edge(g)],
+            twin[previous_half_edge(g)],
+        )
         m, f2, f3 = n_points, n_faces, n_faces + 1
         n_points += 1
         n_faces += 2

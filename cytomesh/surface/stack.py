@@ -10,8 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
+from cytomesh.surface.frame import plane_normals, stack_axes
 
 MARGIN_VOXELS = 4
+MAX_TILT_DEG = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,12 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
         )
     if all(plane.white.is_empty for plane in contours):
         raise SurfaceError("contours", found="no white contour in any section", expected="pial and white contours")
-    axes = _stack_axes(contours)
-    origins = np.array([plane.to_world[:, 2] for plane in contours]) @ axes
-    normals = np.array([_normal(plane.to_world) for plane in contours]) @ axes
-    normals *= np.sign(normals[:, 2:])
+    to_world = np.stack([plane.to_world for plane in contours])
+    axes = stack_axes(to_world)
+    origins, normals = to_world[:, :, 2] @ axes, plane_normals(to_world) @ axes
+    if normals[:, 2].min() < np.cos(np.radians(MAX_TILT_DEG)):
+        found = f"section planes tilted by more than {MAX_TILT_DEG} degrees"
+        raise SurfaceError("contours", found=found, expected="nearly parallel sections")
     # height of a plane above (u, v): n . (u, v, t) = n . origin
     slopes = -normals[:, :2] / normals[:, 2:]
     intercepts = origins[:, 2] - (slopes * origins[:, :2]).sum(1)
@@ -145,26 +149,6 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
         [(rings["pial"][k] - shift) / voxel_mm for k in order],
         [(rings["white"][k] - shift) / voxel_mm for k in order],
     )
-
-
-def _normal(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
-    normal = np.cross(to_world[:, 0], to_world[:, 1])
-    return np.asarray(normal / np.linalg.norm(normal))
-
-
-def _stack_axes(contours: Sequence[PlaneContours]) -> NDArray[np.float64]:
-    normals = np.array([_normal(plane.to_world) for plane in contours])
-    normals *= np.where(normals @ normals[0] < 0, -1.0, 1.0)[:, None]
-    third = normals.mean(0)
-    third /= np.linalg.norm(third)
-    if (normals @ third).min() < np.cos(np.radians(30)):
-        raise SurfaceError(
-            "contours", found="section planes tilted by more than 30 degrees", expected="nearly parallel sections"
-        )
-    first = contours[0].to_world[:, 0]
-    first = first - (first @ third) * third
-    first /= np.linalg.norm(first)
-    return np.column_stack([first, np.cross(third, first), third])
 
 
 def _segments(

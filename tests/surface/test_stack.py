@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import shapely
+from scipy.spatial.transform import Rotation
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.surface.stack import PlaneContours, stack_contours
@@ -42,3 +43,11 @@ def test_no_white_anywhere(nested_spheres):
     sections = [PlaneContours(p.to_world, p.pial, shapely.MultiPolygon()) for p in nested_spheres(10, 6, [0, 1, 2])]
     with pytest.raises(SurfaceError, match="no white contour"):
         stack_contours(sections, 1.0)
+
+
+def test_strongly_tilted_planes(nested_spheres):
+    sections = nested_spheres(10, 6, [0, 1, 2])
+    turn = Rotation.from_euler("x", 50, degrees=True).as_matrix()
+    tilted = PlaneContours(turn @ sections[2].to_world, sections[2].pial, sections[2].white)
+    with pytest.raises(SurfaceError, match="tilted by more than 30 degrees"):
+        stack_contours([*sections[:2], tilted], 1.0)

@@ -14,6 +14,7 @@ from cytomesh.cli import (
     contours,
     demo,
     embed,
+    finetune,
     parcellate,
     phantom,
     pretrain,
@@ -51,7 +52,7 @@ def cytomesh(
 # Order of the help page. Modules that hold several commands are groups; the others are commands themselves.
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
-for _module in (phantom, build_graph, pretrain, embed, classify, parcellate, report, demo):
+for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, demo):
     app.add_typer(_module.app)
 
 

@@ -1,4 +1,4 @@
-"""`cytomesh classify`, `classify-predict`, `classify-compare`: areas of nodes, of new brains, models compared."""
+"""`cytomesh classify`, `classify-folds`, `classify-predict`, `classify-compare`: areas of nodes, scores, new brains."""
 
 from __future__ import annotations
 
@@ -28,6 +28,29 @@ def classify(
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
     show(classify_run(out, name, settings, resume=resume), as_json)
+
+
+@app.command("classify-folds")
+def folds(
+    out: OutDir,
+    name: Name = "folds",
+    n_folds: Annotated[int, typer.Option("--folds", "-k", help="Folds of brains; 0: leave one brain out.")] = 0,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    resume: Resume = True,
+    as_json: AsJson = False,
+) -> None:
+    """Cross-validate over brains: each annotated brain is tested once, by a classifier trained on the others.
+
+    Stopped at any moment, the same command goes on with the folds that are missing. Take features of an encoder that
+    was not tuned on these brains' labels.
+    """
+    from cytomesh.classify.config import ClassifyConfig
+    from cytomesh.classify.folds import folds_run
+
+    settings = load_settings(ClassifyConfig, config, overrides, seed)
+    show(folds_run(out, name, settings, n_folds, resume=resume), as_json)
 
 
 @app.command("classify-predict")

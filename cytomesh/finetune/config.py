@@ -1,0 +1,93 @@
+"""Settings of `cytomesh finetune`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
+from cytomesh.core.config import Config
+
+Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discriminator="kind")]
+
+
+class SamplingConfig(Config):
+    """Whose patches a batch holds: annotated training nodes, and nodes around them."""
+
+    seeds_per_batch: PositiveInt = 64
+    """Annotated training nodes drawn in each step."""
+    neighbours: int = Field(default=3, ge=0)
+    """Random walks from each seed, as long as the network is deep; where they end, patches are encoded, too. A batch
+    encodes at most seeds_per_batch * (1 + neighbours) patches; all other nodes take part with stored features."""
+    balance: float = Field(default=0.5, ge=0, le=1)
+    """Seeds are drawn n^-balance as often from an area with n nodes: 0 every node, 1 every area counts the same."""
+
+
+class HeadConfig(Config):
+    """The network alone, before encoder and network: else its random weights would spoil the encoder."""
+
+    steps: int = Field(default=100, ge=0)
+    """Batches."""
+    nodes_per_batch: PositiveInt = 4096
+    """Annotated training nodes drawn in each."""
+    learning_rate: PositiveFloat = 0.01
+    """Peak, after a warm-up over a tenth of the steps; half a cosine follows."""
+
+
+class ScheduleConfig(Config):
+    """Encoder and network together: AdamW with linear warm-up and cosine decay, in rounds.
+
+    At the end of each round all nodes are encoded anew and the validation nodes are scored.
+    """
+
+    rounds: int = Field(default=6, ge=0)
+    """Rounds; the weights of the best one are exported, those of the start among them."""
+    steps_per_round: PositiveInt = 40
+    """Batches of each."""
+    warmup_steps: int = Field(default=10, ge=0)
+    """Steps of linear rise."""
+    encoder_learning_rate: PositiveFloat = 5e-4
+    """Peak of the encoder's."""
+    network_learning_rate: PositiveFloat = 1e-3
+    """Peak of the network's."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decay of weight matrices and kernels; biases and norms are not decayed."""
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Probability mass spread over all classes in the target."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of the gradient."""
+    patience: PositiveInt = 3
+    """Stop after so many rounds without a better validation macro-F1."""
+
+
+class FinetuneConfig(Config):
+    """Settings of `cytomesh finetune`."""
+
+    model: Network = AttentionModel(kind="gat")
+    """`gat`, `gatv2`, `gcn` or `sage`; `mlp` tunes the encoder without the graph."""
+    split: Split = SectionSplit()
+    """As of `cytomesh classify`: labels of the training side are learnt from, those of the validation side decide
+    when to stop, and no other label is read."""
+    sampling: SamplingConfig = SamplingConfig()
+    """Whose patches a batch holds."""
+    head: HeadConfig = HeadConfig()
+    """The network alone."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Encoder and network together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute, in float32."""
+    threads: PositiveInt | None = None
+    """Threads that compute; the processors of the machine unless given."""
+    readers: PositiveInt = 1
+    """Threads that read patches ahead."""
+    keep_checkpoints: PositiveInt = 2
+    """Checkpoints kept; one is written at the end of each round."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> FinetuneConfig:
+        if self.model.discriminant is not None:
+            raise ValueError("model.discriminant is of fixed features, and these are learnt")
+        return self

@@ -1,0 +1,115 @@
+"""Batches of nodes: annotated ones evenly over the areas, nodes that influence them, and the graph around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cytomesh.classify.attention import MeshEdges
+from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel
+from cytomesh.core.random import generator
+from cytomesh.finetune.nodes import TrainingNodes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBatch:
+    """What goes through the network in a step.
+
+    Parameters
+    ----------
+    nodes : (m,) int64
+        The targets, then all other nodes within reach of the network's layers.
+    n_targets : int
+        Training nodes whose areas are to be named; the others are the halo.
+    drawn : (p,) int64
+        Positions in `nodes` of those whose patches are encoded; the targets are among them.
+    edges : MeshEdges
+        Among `nodes`, in their order.
+    """
+
+    nodes: NDArray[np.int64]
+    n_targets: int
+    drawn: NDArray[np.int64]
+    edges: MeshEdges
+
+
+class NodeSampler:
+    """Draw batches of nodes.
+
+    Seeds are training nodes, drawn in proportion to n^-balance of their area. From each, random walks as long as the
+    network is deep visit a node or stay (with equal chances): the probability that a walk ends at a node is that
+    node's influence on the seed's output (Xu et al., "Representation learning on graphs with jumping knowledge
+    networks", ICML 2018, theorem 1), so that the patches that are encoded are those that matter. All seeds, and all
+    ends of walks that are training nodes, are targets.
+
+    A batch depends on the seed and its step only: a resumed run goes on exactly.
+
+    Parameters
+    ----------
+    nodes : TrainingNodes
+    hops : int
+        Reach of the network.
+    balance : float
+    seed : int
+    """
+
+    def __init__(self, nodes: TrainingNodes, hops: int, balance: float, seed: int) -> None:
+        self.nodes = nodes
+        self.hops = hops
+        self.seed = seed
+        self.rows = np.flatnonzero(nodes.is_train)
+        counts = np.bincount(nodes.targets[self.rows], minlength=len(nodes.classes)).astype(np.float64)
+        self._cumulative = np.cumsum(counts[nodes.targets[self.rows]] ** -balance)
+
+    def draw(self, purpose: str, step: int, n_seeds: int, neighbours: int) -> NodeBatch:
+        """Return the batch of a step: up to n_seeds * (1 + neighbours) drawn nodes, and their surroundings."""
+        rng = generator(self.seed, purpose, step)
+        picked = np.searchsorted(self._cumulative, rng.random(n_seeds) * self._cumulative[-1], side="right")
+        seeds = self.rows[np.minimum(picked, len(self.rows) - 1)]
+        ends = walk(self.nodes.adjacency, np.repeat(seeds, neighbours), self.hops, rng)
+        drawn = np.unique(np.concatenate([seeds, ends[self.nodes.pool_row[ends] >= 0]]))
+        return node_batch(self.nodes, drawn, self.hops)
+
+
+def node_batch(nodes: TrainingNodes, drawn: NDArray[np.int64], hops: int) -> NodeBatch:
+    """Return the batch that encodes some nodes, (p,) int64 ascending, and names those that are training nodes."""
+    targets = drawn[nodes.is_train[drawn]]
+    others = np.setdiff1d(np.union1d(within_hops(nodes.adjacency, targets, hops), drawn), targets)
+    members = np.concatenate([targets, others])
+    position = np.empty(len(nodes), np.int64)
+    position[members] = np.arange(len(members))
+    edges = MeshEdges.from_adjacency(nodes.adjacency[members][:, members])
+    return NodeBatch(members, len(targets), position[drawn], edges)
+
+
+def network_hops(model: MlpModel | ConvolutionModel | AttentionModel) -> int:
+    """Return how many edges away a node can change an output: one more for GCN, whose weights hold degrees."""
+    if isinstance(model, MlpModel):
+        return 0
+    return model.layers + (1 if model.kind == "gcn" else 0)
+
+
+def within_hops(adjacency: sp.csr_matrix, nodes: NDArray[np.int64], hops: int) -> NDArray[np.int64]:
+    """Return all nodes at most so many edges away from some, ascending."""
+    is_reached = np.zeros(adjacency.shape[0], np.float32)
+    is_reached[nodes] = 1
+    for _ in range(hops):
+        is_reached = ((adjacency @ is_reached + is_reached) > 0).astype(np.float32)
+    return np.flatnonzero(is_reached)
+
+
+def walk(
+    adjacency: sp.csr_matrix, starts: NDArray[np.int64], steps: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return where random walks end: each step goes to one of the neighbours or stays, all equally likely."""
+    at = starts.astype(np.int64)
+    for _ in range(steps):
+        first = adjacency.indptr[at].astype(np.int64)
+        degree = adjacency.indptr[at + 1] - first
+        choice = np.minimum((rng.random(len(at)) * (degree + 1)).astype(np.int64), degree)
+        moves = choice < degree
+        at[moves] = adjacency.indices[first[moves] + choice[moves]]
+    return at

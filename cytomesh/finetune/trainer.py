@@ -1,0 +1,260 @@
+"""The course of fine-tuning: the network alone, then encoder and network together, in rounds."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cytomesh.classify.attention import MeshEdges
+from cytomesh.classify.metrics import macro_f1
+from cytomesh.core.errors import TrainingError
+from cytomesh.core.progress import log, track
+from cytomesh.core.random import derived_seed
+from cytomesh.finetune.config import FinetuneConfig
+from cytomesh.finetune.model import JointModel, encode_nodes
+from cytomesh.finetune.nodes import TrainingNodes
+from cytomesh.finetune.sampling import NodeBatch, NodeSampler, network_hops
+from cytomesh.imaging.augment import Augmentation
+from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.config import ScheduleConfig as Course
+from cytomesh.pretrain.monitor import MetricsLog
+from cytomesh.pretrain.optimizer import learning_rate
+from cytomesh.pretrain.patches import PatchSource, read_ahead
+from cytomesh.pretrain.trainer import crop
+
+HEAD_WARMUP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StepData:
+    """A batch of nodes and the patches of those that are encoded, (p, c, s, s) uint8 with their border."""
+
+    batch: NodeBatch
+    patches: NDArray[np.uint8]
+
+
+class Trainer:
+    """Train encoder and network by the areas of training nodes.
+
+    At the end of a round, the features of all nodes are computed anew and stored: the encoder's patches of a step
+    meet the stored features of the nodes around them (as historical embeddings: Fey et al., "GNNAutoScale", ICML
+    2021), so that the network sees whole neighbourhoods, and only the patches that matter are encoded with a gradient.
+    Stored features are a function of the weights: checkpoints do without them.
+
+    Parameters
+    ----------
+    settings : FinetuneConfig
+    pretrained : PretrainConfig
+        The encoder's own: patch border and augmentation.
+    model : JointModel
+    nodes : TrainingNodes
+    source : PatchSource
+    folder : Path
+        `metrics.jsonl`, `checkpoints/`.
+    key : str
+        Identity of settings and data.
+    """
+
+    def __init__(
+        self,
+        settings: FinetuneConfig,
+        pretrained: PretrainConfig,
+        model: JointModel,
+        nodes: TrainingNodes,
+        source: PatchSource,
+        folder: Path,
+        key: str,
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.nodes = nodes
+        self.source = source
+        self.folder = folder
+        self.key = key
+        self.border_px = pretrained.patches.border_px
+        self.augment = Augmentation(pretrained.augment)
+        self.sampler = NodeSampler(nodes, network_hops(settings.model), settings.sampling.balance, settings.seed)
+        self.device = model.centre.device
+        self.targets = torch.from_numpy(nodes.targets).to(self.device)
+        schedule = settings.schedule
+        self.course = Course(
+            steps=schedule.rounds * schedule.steps_per_round, warmup_steps=schedule.warmup_steps, learning_rate=1.0
+        )
+        self.optimizer = torch.optim.AdamW(
+            [
+                *parameter_groups(model.encoder, schedule.encoder_learning_rate, schedule.weight_decay),
+                *parameter_groups(model.network, schedule.network_learning_rate, schedule.weight_decay),
+            ]
+        )
+        self.peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.round = 0
+        self.score: dict[str, float] = {}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from the end of a round."""
+        self.model.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.round = checkpoint.step // self.settings.schedule.steps_per_round
+        self.score = dict(checkpoint.score)
+
+    def train(self) -> None:
+        """Train to the last round, or until the score stalls; the model then holds the best weights.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or its gradient is not finite.
+        """
+        schedule = self.settings.schedule
+        metrics = MetricsLog(self.folder, self.round * schedule.steps_per_round)
+        try:
+            if not self.score:
+                stored = self._encode()
+                self.model.standardise_on(stored[torch.from_numpy(self.nodes.is_train)])
+                stored = self._encode()
+                self.train_network(stored)
+                self._finish_round(stored, metrics, {})
+            elif not self._is_over():
+                stored = self._encode()
+            while not self._is_over():
+                numbers = self._train_round(stored)
+                self.round += 1
+                stored = self._encode()
+                self._finish_round(stored, metrics, numbers)
+        finally:
+            metrics.close()
+        self.model.load_state_dict(load_best(self.folder / "checkpoints", self.key))
+        log(f"best validation macro-F1 {self.score['best']:.3f}, after round {self.score['best_round']:.0f}")
+
+    def train_network(self, stored: Tensor) -> None:
+        """Train the network alone on stored features, (n, d)."""
+        head = self.settings.head
+        course = Course(
+            steps=head.steps, warmup_steps=round(HEAD_WARMUP * head.steps), learning_rate=head.learning_rate
+        )
+        groups = parameter_groups(self.model.network, head.learning_rate, self.settings.schedule.weight_decay)
+        optimizer = torch.optim.AdamW(groups)
+        self.model.train()
+        for step in track(range(head.steps), "network alone", unit="steps"):
+            torch.manual_seed(derived_seed(self.settings.seed, "head", step))
+            batch = self.sampler.draw("head batch", step, head.nodes_per_batch, 0)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, course)
+            logits = self.model.network(stored[torch.from_numpy(batch.nodes)], batch.edges)
+            loss = self.loss(logits, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._check(loss, f"step {step} of the network alone")
+            optimizer.step()
+
+    def joint_loss(self, stored: Tensor, data: StepData, images: Tensor) -> Tensor:
+        """Return the loss of a batch whose drawn patches are given as the encoder sees them, (p, c, s, s)."""
+        batch = data.batch
+        given = stored[torch.from_numpy(batch.nodes)]
+        drawn = torch.from_numpy(batch.drawn).to(self.device)
+        return self.loss(self.model(images, given, drawn, batch.edges), batch)
+
+    def loss(self, logits: Tensor, batch: NodeBatch) -> Tensor:
+        """Return the mean cross-entropy of the targets; the halo is dropped."""
+        n = batch.n_targets
+        wanted = self.targets[torch.from_numpy(batch.nodes[:n])]
+        return functional.cross_entropy(logits[:n], wanted, label_smoothing=self.settings.schedule.label_smoothing)
+
+    def read(self, step: int) -> StepData:
+        """Return the data of a step."""
+        sampling = self.settings.sampling
+        batch = self.sampler.draw("batch", step, sampling.seeds_per_batch, sampling.neighbours)
+        return StepData(batch, self.source.read(self.nodes.pool_row[batch.nodes[batch.drawn]]))
+
+    def _train_round(self, stored: Tensor) -> dict[str, float]:
+        """Train for a round; return numbers for its record."""
+        schedule = self.settings.schedule
+        began = time.perf_counter()
+        first = self.round * schedule.steps_per_round
+        steps = read_ahead(self.read, first, first + schedule.steps_per_round, self.settings.readers)
+        self.model.train()
+        losses, n_images = [], 0
+        for step, data in enumerate(
+            track(steps, f"round {self.round + 1}", total=schedule.steps_per_round, unit="steps"), first
+        ):
+            losses.append(self._step(step, stored, data))
+            n_images += len(data.patches)
+        return {
+            "loss": float(np.mean(losses)),
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "images_per_second": n_images / (time.perf_counter() - began),
+        }
+
+    def _step(self, step: int, stored: Tensor, data: StepData) -> float:
+        seed = derived_seed(self.settings.seed, "step", step)
+        torch.manual_seed(seed)  # dropout
+        patches = torch.from_numpy(data.patches).to(self.device)
+        images = crop(self.augment(patches, torch.Generator().manual_seed(seed)), self.border_px)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * learning_rate(step, self.course)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.joint_loss(stored, data, images)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.schedule.clip_norm)
+        self._check(loss + norm, f"step {step}")
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _check(self, value: Tensor, place: str) -> None:
+        if not math.isfinite(float(value.detach())):
+            hint = "lower schedule.encoder_learning_rate, schedule.network_learning_rate or head.learning_rate"
+            found = "a loss or gradient that is not finite"
+            raise TrainingError(self.folder, place, found=found, expected="finite numbers", hint=hint)
+
+    def _encode(self) -> Tensor:
+        self.model.eval()
+        return encode_nodes(self.model, self.source, self.nodes, self.border_px, self.settings.readers)
+
+    def _finish_round(self, stored: Tensor, metrics: MetricsLog, numbers: dict[str, float]) -> None:
+        """Score the weights on validation nodes; write record and checkpoint, and the weights if they are the best."""
+        step = self.round * self.settings.schedule.steps_per_round
+        checkpoints = self.folder / "checkpoints"
+        score = self.validate(stored)
+        metrics.write(step, {"round": self.round, "validation_macro_f1": score, **numbers})
+        log(f"{self.folder.name}: round {self.round}, validation macro-F1 {score:.3f}")
+        if not self.score:
+            self.score = {"first": score, "best": -math.inf, "best_round": 0, "since": 0}
+        if score > self.score["best"]:
+            self.score |= {"best": score, "best_round": self.round, "since": 0}
+            save_best(checkpoints, self.key, step, self.model.state_dict())
+        else:
+            self.score["since"] += 1
+        states = self.model.state_dict(), self.optimizer.state_dict()
+        checkpoint = Checkpoint(self.key, step, *states, scaler={}, average={}, score=self.score)
+        save_checkpoint(checkpoints, checkpoint, self.settings.keep_checkpoints)
+
+    def validate(self, stored: Tensor) -> float:
+        """Return macro-F1 of the validation nodes, from features of all nodes, (n, d)."""
+        self.model.eval()
+        with torch.no_grad():
+            logits = self.model.network(stored, MeshEdges.from_adjacency(self.nodes.adjacency))
+        rows = self.nodes.is_validation
+        predicted = logits[torch.from_numpy(rows)].argmax(dim=1).cpu().numpy()
+        return macro_f1(self.nodes.targets[rows], predicted, len(self.nodes.classes))
+
+    def _is_over(self) -> bool:
+        schedule = self.settings.schedule
+        return self.round >= schedule.rounds or self.score["since"] >= schedule.patience
+
+
+def parameter_groups(module: nn.Module, peak: float, weight_decay: float) -> list[dict[str, object]]:
+    """Return a module's parameters for AdamW: vectors and scalars (biases, norms) are not decayed."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "lr": peak},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "lr": peak},
+    ]

@@ -1,9 +1,6 @@
-"""Encoder and network as one model: features of some nodes are computed, those of the others are given."""
+"""Encoder and network as one model: features of some nodes are computed, those of the others are stored."""
 
 from __future__ import annotations
-
-import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -51,45 +48,43 @@ class JointModel(nn.Module):
         return self
 
     def standardise_on(self, features: Tensor) -> None:
-        """Fix mean and SD of the network's inputs, from (n, d) inputs under the present ones."""
+        """Take mean and SD of the network's inputs from the encoder's features, (n, d)."""
         spread = features.std(dim=0, correction=0)
-        self.centre += self.scale * features.mean(dim=0)
-        self.scale *= torch.where(spread < 1e-6, torch.ones_like(spread), spread)
+        self.centre.copy_(features.mean(dim=0))
+        self.scale.copy_(torch.where(spread < 1e-6, torch.ones_like(spread), spread))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return standardised features, (n, d), of normalised images, (n, c, s, s)."""
-        return (self.encoder(images).float() - self.centre) / self.scale
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return the network's inputs, (n, d), of the encoder's features."""
+        return (features - self.centre) / self.scale
 
-    def forward(self, images: Tensor, given: Tensor, drawn: Tensor, edges: MeshEdges) -> Tensor:
-        """Return logits, (m, k), from given features, (m, d), but for the `drawn` nodes, encoded from images."""
-        logits: Tensor = self.network(given.index_copy(0, drawn, self.features(images)), edges)
+    def forward(self, images: Tensor, stored: Tensor, drawn: Tensor, edges: MeshEdges) -> Tensor:
+        """Return logits, (m, k), from stored inputs, (m, d), but for the `drawn` nodes, encoded from images."""
+        fresh = self.standardise(self.encoder(images).float())
+        logits: Tensor = self.network(stored.index_copy(0, drawn, fresh), edges)
         return logits
 
 
 @torch.no_grad()
 def encode_nodes(
-    model: JointModel, source: PatchSource, nodes: TrainingNodes, border_px: int, readers: int = 1
+    encoder: PatchEncoder, source: PatchSource, nodes: TrainingNodes, border_px: int, readers: int = 1
 ) -> Tensor:
-    """Return the standardised features of all nodes, (n, d), on the model's device.
-
-    Patches are not augmented; nodes without an image link take what lies around them (`classify.context.impute`).
-    """
-    device = model.centre.device
+    """Return the features of all nodes, (n, d), on the encoder's device; NaN without an image link, as from embed."""
+    device = next(encoder.parameters()).device
     linked = np.flatnonzero(nodes.pool_row >= 0)
     blocks = [linked[first : first + BLOCK] for first in range(0, len(linked), BLOCK)]
 
     def read(number: int) -> NDArray[np.uint8]:
         return source.read(nodes.pool_row[blocks[number]])
 
-    features = torch.full((len(nodes), len(model.centre)), torch.nan)
+    features = torch.full((len(nodes), encoder.dim), torch.nan, device=device)
     for block, patches in zip(blocks, read_ahead(read, 0, len(blocks), readers), strict=True):
-        images = crop(torch.from_numpy(patches).to(device), border_px)
-        features[torch.from_numpy(block)] = model.features(model.encoder.normalise(images)).cpu()
-    return torch.from_numpy(np.concatenate(list(filled(features.numpy(), nodes)))).to(device)
+        images = encoder.normalise(crop(torch.from_numpy(patches).to(device), border_px))
+        features[torch.from_numpy(block).to(device)] = encoder(images).float()
+    return features
 
 
-def filled(features: NDArray[np.float32], nodes: TrainingNodes) -> Iterator[NDArray[np.float32]]:
-    """Yield each graph's features with missing rows filled in."""
-    ends = np.cumsum([0, *(graph.n_nodes for graph in nodes.graphs)])
-    for graph, (first, last) in zip(nodes.graphs, itertools.pairwise(ends), strict=True):
-        yield impute(features[first:last], graph.adjacency)[0]
+def fill(inputs: Tensor, nodes: TrainingNodes) -> Tensor:
+    """Return the inputs of all nodes, (n, d): those without take what lies around them, as in classify."""
+    parts = inputs.cpu().split([graph.n_nodes for graph in nodes.graphs])
+    filled = [impute(part.numpy(), graph.adjacency)[0] for part, graph in zip(parts, nodes.graphs, strict=True)]
+    return torch.from_numpy(np.concatenate(filled)).to(inputs.device)

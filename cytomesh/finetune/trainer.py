@@ -19,7 +19,7 @@ from cytomesh.core.errors import TrainingError
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed
 from cytomesh.finetune.config import FinetuneConfig
-from cytomesh.finetune.model import JointModel, encode_nodes
+from cytomesh.finetune.model import JointModel, encode_nodes, fill
 from cytomesh.finetune.nodes import TrainingNodes
 from cytomesh.finetune.sampling import NodeBatch, NodeSampler, network_hops
 from cytomesh.imaging.augment import Augmentation
@@ -118,17 +118,17 @@ class Trainer:
         metrics = MetricsLog(self.folder, self.round * schedule.steps_per_round)
         try:
             if not self.score:
-                stored = self._encode()
-                self.model.standardise_on(stored[torch.from_numpy(self.nodes.is_train)])
-                stored = self._encode()
+                features = self._encode()
+                self.model.standardise_on(features[torch.from_numpy(self.nodes.is_train)])
+                stored = self._inputs(features)
                 self.train_network(stored)
                 self._finish_round(stored, metrics, {})
             elif not self._is_over():
-                stored = self._encode()
+                stored = self._inputs(self._encode())
             while not self._is_over():
                 numbers = self._train_round(stored)
                 self.round += 1
-                stored = self._encode()
+                stored = self._inputs(self._encode())
                 self._finish_round(stored, metrics, numbers)
         finally:
             metrics.close()
@@ -136,7 +136,7 @@ class Trainer:
         log(f"best validation macro-F1 {self.score['best']:.3f}, after round {self.score['best_round']:.0f}")
 
     def train_network(self, stored: Tensor) -> None:
-        """Train the network alone on stored features, (n, d)."""
+        """Train the network alone on stored inputs, (n, d)."""
         head = self.settings.head
         course = Course(
             steps=head.steps, warmup_steps=round(HEAD_WARMUP * head.steps), learning_rate=head.learning_rate
@@ -159,9 +159,9 @@ class Trainer:
     def joint_loss(self, stored: Tensor, data: StepData, images: Tensor) -> Tensor:
         """Return the loss of a batch whose drawn patches are given as the encoder sees them, (p, c, s, s)."""
         batch = data.batch
-        given = stored[torch.from_numpy(batch.nodes)]
+        around = stored[torch.from_numpy(batch.nodes)]
         drawn = torch.from_numpy(batch.drawn).to(self.device)
-        return self.loss(self.model(images, given, drawn, batch.edges), batch)
+        return self.loss(self.model(images, around, drawn, batch.edges), batch)
 
     def loss(self, logits: Tensor, batch: NodeBatch) -> Tensor:
         """Return the mean cross-entropy of the targets; the halo is dropped."""
@@ -217,7 +217,10 @@ class Trainer:
 
     def _encode(self) -> Tensor:
         self.model.eval()
-        return encode_nodes(self.model, self.source, self.nodes, self.border_px, self.settings.readers)
+        return encode_nodes(self.model.encoder, self.source, self.nodes, self.border_px, self.settings.readers)
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        return fill(self.model.standardise(features), self.nodes)
 
     def _finish_round(self, stored: Tensor, metrics: MetricsLog, numbers: dict[str, float]) -> None:
         """Score the weights on validation nodes; write record and checkpoint, and the weights if they are the best."""
@@ -238,7 +241,7 @@ class Trainer:
         save_checkpoint(checkpoints, checkpoint, self.settings.keep_checkpoints)
 
     def validate(self, stored: Tensor) -> float:
-        """Return macro-F1 of the validation nodes, from features of all nodes, (n, d)."""
+        """Return macro-F1 of the validation nodes, from the inputs of all nodes, (n, d)."""
         self.model.eval()
         with torch.no_grad():
             logits = self.model.network(stored, MeshEdges.from_adjacency(self.nodes.adjacency))

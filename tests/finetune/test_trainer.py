@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.core.errors import TrainingError
-from cytomesh.finetune.model import encode_nodes
+from cytomesh.finetune.model import encode_nodes, fill
 from cytomesh.finetune.sampling import network_hops, node_batch
 from cytomesh.finetune.trainer import StepData
 
@@ -18,6 +18,12 @@ def images_of(trainer, rows):
     border = trainer.border_px
     patches = trainer.source.read(trainer.nodes.pool_row[rows])[..., border:-border, border:-border]
     return trainer.model.encoder.normalise(torch.from_numpy(patches.copy()))
+
+
+def inputs_of(trainer):
+    features = encode_nodes(trainer.model.encoder, trainer.source, trainer.nodes, trainer.border_px)
+    trainer.model.standardise_on(features[torch.from_numpy(trainer.nodes.is_train)])
+    return fill(trainer.model.standardise(features), trainer.nodes)
 
 
 def gradients(trainer, loss):
@@ -29,7 +35,7 @@ def gradients(trainer, loss):
 def whole_graph_loss(trainer, stored, rows, targets):
     """Features of `rows` from their patches, all others given; all nodes and edges; mean over `targets`."""
     features = stored.clone()
-    features[torch.from_numpy(rows)] = trainer.model.features(images_of(trainer, rows))
+    features[torch.from_numpy(rows)] = trainer.model.standardise(trainer.model.encoder(images_of(trainer, rows)))
     logits = trainer.model.network(features, MeshEdges.from_adjacency(trainer.nodes.adjacency))
     wanted = torch.from_numpy(trainer.nodes.targets[targets])
     smoothing = trainer.settings.schedule.label_smoothing
@@ -41,7 +47,7 @@ def test_gradient_of_all_patches_is_that_of_the_whole_graph(make_trainer, model)
     trainer = make_trainer(model)
     trainer.model.eval()  # no dropout
     nodes = trainer.nodes
-    stored = encode_nodes(trainer.model, trainer.source, nodes, trainer.border_px)
+    stored = inputs_of(trainer)
     linked = np.flatnonzero(nodes.pool_row >= 0)
     batch = node_batch(nodes, linked, network_hops(trainer.settings.model))
     data = StepData(batch, np.empty(0, np.uint8))
@@ -58,7 +64,7 @@ def test_gradient_of_all_patches_is_that_of_the_whole_graph(make_trainer, model)
 def test_gradient_of_some_patches_leaves_the_others_as_they_are(make_trainer):
     trainer = make_trainer()
     trainer.model.eval()
-    stored = encode_nodes(trainer.model, trainer.source, trainer.nodes, trainer.border_px)
+    stored = inputs_of(trainer)
     data = trainer.read(0)
     batch = data.batch
     drawn = batch.nodes[batch.drawn]
@@ -72,7 +78,7 @@ def test_gradient_of_some_patches_leaves_the_others_as_they_are(make_trainer):
 def test_gradient_reaches_neighbours_without_label_through_the_graph(make_trainer):
     trainer = make_trainer("sampling.neighbours=4")
     trainer.model.eval()
-    stored = encode_nodes(trainer.model, trainer.source, trainer.nodes, trainer.border_px)
+    stored = inputs_of(trainer)
     data = trainer.read(1)
     drawn = data.batch.nodes[data.batch.drawn]
     images = images_of(trainer, drawn).requires_grad_()
@@ -86,9 +92,7 @@ def test_gradient_reaches_neighbours_without_label_through_the_graph(make_traine
 def test_network_alone_learns_and_leaves_the_encoder_as_it_is(make_trainer):
     trainer = make_trainer("head={steps: 30, nodes_per_batch: 60}", "model.dropout=0")
     before = [p.clone() for p in trainer.model.encoder.parameters()]
-    stored = encode_nodes(trainer.model.eval(), trainer.source, trainer.nodes, trainer.border_px)
-    trainer.model.standardise_on(stored[torch.from_numpy(trainer.nodes.is_train)])
-    stored = encode_nodes(trainer.model, trainer.source, trainer.nodes, trainer.border_px)
+    stored = inputs_of(trainer)
     edges = MeshEdges.from_adjacency(trainer.nodes.adjacency)
     rows = torch.from_numpy(trainer.nodes.is_train)
 

@@ -2,7 +2,7 @@
 
 The same function as PyG's `GATConv` (Velickovic et al. 2018, eqs. 3 and 6):
 e_ij = LeakyReLU(a_dst . W x_i + a_src . W x_j), alpha_ij = softmax_j e_ij over the neighbours of i and i itself,
-out_i = sum_j alpha_ij W x_j, for each head.
+out_i = sum_j alpha_ij W x_j, for each head. Edge attributes f_ij add a_edge . V f_ij inside the LeakyReLU.
 """
 
 from __future__ import annotations
@@ -34,21 +34,30 @@ class MeshEdges:
         Neighbours of each node, itself among them.
     reverse : (e,) int64
         Position of the edge in the other direction.
+    attributes : (e, a) float32, optional
+        Of the edges; a loop has the mean of its node's edges, as in PyG.
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int64]
     reverse: NDArray[np.int64]
+    attributes: NDArray[np.float32] | None = None
 
     @classmethod
-    def from_adjacency(cls, adjacency: sp.csr_matrix) -> MeshEdges:
-        """Take a symmetric CSR adjacency; its values are ignored."""
+    def from_adjacency(cls, adjacency: sp.csr_matrix, attributes: NDArray[np.float32] | None = None) -> MeshEdges:
+        """Take a symmetric CSR adjacency without loops, and attributes in the order of its entries.
+
+        The values of the adjacency are ignored.
+        """
         loops = sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0], format="csr"))
         loops.sort_indices()
         numbers = sp.csr_matrix((np.arange(1, loops.nnz + 1), loops.indices, loops.indptr), shape=loops.shape)
         turned = numbers.T.tocsr()
         turned.sort_indices()
-        return cls(loops.indptr.astype(np.int64), loops.indices.astype(np.int64), turned.data.astype(np.int64) - 1)
+        indptr, indices = loops.indptr.astype(np.int64), loops.indices.astype(np.int64)
+        if attributes is not None:
+            attributes = _with_loops(adjacency, attributes, indptr, indices)
+        return cls(indptr, indices, turned.data.astype(np.int64) - 1, attributes)
 
     def edge_index(self, device: torch.device) -> Tensor:
         """Return (2, e) int64: source, target; in the order of `indices`."""
@@ -56,7 +65,30 @@ class MeshEdges:
         return torch.from_numpy(np.stack([self.indices, targets])).to(device)
 
 
-def attend(x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None = None) -> Tensor:
+def _with_loops(
+    adjacency: sp.csr_matrix, attributes: NDArray[np.float32], indptr: NDArray[np.int64], indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the attributes of the edges and loops, (e, a)."""
+    n = adjacency.shape[0]
+    numbered = sp.csr_matrix((np.arange(adjacency.nnz), adjacency.indices, adjacency.indptr), shape=(n, n), copy=True)
+    numbered.sort_indices()
+    is_loop = indices == np.repeat(np.arange(n), np.diff(indptr))
+    out = np.empty((indices.size, attributes.shape[1]), np.float32)
+    out[~is_loop] = attributes[numbered.data]
+    ones = np.ones(adjacency.nnz, np.float32)
+    rows = sp.csr_matrix((ones, np.arange(adjacency.nnz), adjacency.indptr), shape=(n, adjacency.nnz))
+    out[is_loop] = (rows @ attributes) / np.maximum(np.diff(adjacency.indptr), 1)[:, None]
+    return out
+
+
+def attend(
+    x: Tensor,
+    to_source: Tensor,
+    to_target: Tensor,
+    edges: MeshEdges,
+    kept: Tensor | None = None,
+    to_edge: Tensor | None = None,
+) -> Tensor:
     """Attention-weighted means over neighbours.
 
     Parameters
@@ -68,21 +100,32 @@ def attend(x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, ke
     edges : MeshEdges
     kept : (e, h) float, optional
         Factors on the attention weights: dropout.
+    to_edge : (e, h) float, optional
+        a_edge . V f_ij.
 
     Returns
     -------
     (n, h, c) float
     """
     if x.device.type == "cpu":
-        return _Attend.apply(x, to_source, to_target, edges, kept)
-    return attend_by_edges(x, to_source, to_target, edges.edge_index(x.device), kept)
+        return _Attend.apply(x, to_source, to_target, edges, kept, to_edge)
+    return attend_by_edges(x, to_source, to_target, edges.edge_index(x.device), kept, to_edge)
 
 
-def attend_by_edges(x: Tensor, to_source: Tensor, to_target: Tensor, edge_index: Tensor, kept: Tensor | None) -> Tensor:
+def attend_by_edges(
+    x: Tensor,
+    to_source: Tensor,
+    to_target: Tensor,
+    edge_index: Tensor,
+    kept: Tensor | None = None,
+    to_edge: Tensor | None = None,
+) -> Tensor:
     """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
     source, target = edge_index
-    scores = torch.nn.functional.leaky_relu(to_source[source] + to_target[target], SLOPE)
-    return mean_by_edges(scores, x, edge_index, kept)
+    scores = to_source[source] + to_target[target]
+    if to_edge is not None:
+        scores = scores + to_edge
+    return mean_by_edges(torch.nn.functional.leaky_relu(scores, SLOPE), x, edge_index, kept)
 
 
 def mean_by_edges(scores: Tensor, x: Tensor, edge_index: Tensor, kept: Tensor | None) -> Tensor:
@@ -100,22 +143,28 @@ def mean_by_edges(scores: Tensor, x: Tensor, edge_index: Tensor, kept: Tensor | 
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, to_source: Tensor, to_target: Tensor, edges: MeshEdges, kept: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        to_source: Tensor,
+        to_target: Tensor,
+        edges: MeshEdges,
+        kept: Tensor | None,
+        to_edge: Tensor | None,
     ) -> Tensor:
         values, source, target = (as_array(t) for t in (x, to_source, to_target))
         factors = np.ones((1, 1), values.dtype) if kept is None else as_array(kept)
+        of_edges = np.zeros((0, 0), values.dtype) if to_edge is None else as_array(to_edge)
         out = np.empty_like(values)
         weights = np.empty((edges.indices.size, values.shape[1]), values.dtype)
-        over_rows(
-            _forward, edges.indptr.size - 1, values, source, target, edges.indptr, edges.indices, factors, weights, out
-        )
-        ctx.arrays = values, source, target, factors, weights
+        links = edges.indptr, edges.indices
+        over_rows(_forward, edges.indptr.size - 1, values, source, target, of_edges, *links, factors, weights, out)
+        ctx.arrays = values, source, target, of_edges, factors, weights
         ctx.edges = edges
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        values, source, target, factors, weights = ctx.arrays
+        values, source, target, of_edges, factors, weights = ctx.arrays
         edges = ctx.edges
         upstream = as_array(gradient)
         scores = np.empty_like(weights)
@@ -126,6 +175,7 @@ class _Attend(torch.autograd.Function):
             values,
             source,
             target,
+            of_edges,
             edges.indptr,
             edges.indices,
             factors,
@@ -147,7 +197,8 @@ class _Attend(torch.autograd.Function):
             to_values,
             to_source,
         )
-        return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None
+        to_edge = torch.from_numpy(scores) if of_edges.size else None
+        return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None, to_edge
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:
@@ -197,14 +248,19 @@ def products_of_row(i, h, start, end, values, indices, factors, weights, upstrea
 
 
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
-def _forward(start_row, stop_row, values, source, target, indptr, indices, factors, weights, out):  # type: ignore[no-untyped-def]
+def _forward(  # type: ignore[no-untyped-def]
+    start_row, stop_row, values, source, target, of_edges, indptr, indices, factors, weights, out
+):
     heads = values.shape[1]
+    has_attributes = of_edges.shape[0] > 0
     for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
             highest = -np.inf
             for e in range(start, end):
                 score = source[indices[e], h] + target[i, h]
+                if has_attributes:
+                    score += of_edges[e, h]
                 score = score if score > 0 else SLOPE * score
                 weights[e, h] = score
                 highest = max(highest, score)
@@ -213,17 +269,33 @@ def _forward(start_row, stop_row, values, source, target, indptr, indices, facto
 
 @numba.njit(**KERNEL_OPTIONS)  # pragma: no cover
 def _backward_scores(  # type: ignore[no-untyped-def]
-    start_row, stop_row, values, source, target, indptr, indices, factors, weights, upstream, scores, to_target
+    start_row,
+    stop_row,
+    values,
+    source,
+    target,
+    of_edges,
+    indptr,
+    indices,
+    factors,
+    weights,
+    upstream,
+    scores,
+    to_target,
 ):
     # d loss / d e_ij through the softmax and the LeakyReLU
     heads = values.shape[1]
+    has_attributes = of_edges.shape[0] > 0
     for i in range(start_row, stop_row):
         start, end = indptr[i], indptr[i + 1]
         for h in range(heads):
             mean = products_of_row(i, h, start, end, values, indices, factors, weights, upstream, scores)
             total = values.dtype.type(0)
             for e in range(start, end):
-                slope = 1.0 if source[indices[e], h] + target[i, h] > 0 else SLOPE
+                score = source[indices[e], h] + target[i, h]
+                if has_attributes:
+                    score += of_edges[e, h]
+                slope = 1.0 if score > 0 else SLOPE
                 scores[e, h] = weights[e, h] * (scores[e, h] - mean) * slope
                 total += scores[e, h]
             to_target[i, h] = total

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel
-from cytomesh.classify.context import Floats
+from cytomesh.classify.edges import kept_entries
 from cytomesh.classify.nodes import NodeData
-from cytomesh.graph.partition import partition
+from cytomesh.classify.stored import Inputs
+from cytomesh.core.random import generator
+from cytomesh.graph.partition import Part, partition
 
 NO_EDGES = MeshEdges(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -45,11 +47,11 @@ class Batch:
         """Nodes that outputs are wanted for, (n_core,) int64."""
         return self.nodes[: self.n_core]
 
-    def load(self, inputs: Floats, device: torch.device) -> Tensor:
-        """Return the inputs of the batch's nodes as float32; `inputs` may be half precision, or mapped from disk."""
-        if len(self.nodes) == len(inputs):  # all nodes, in order: no copy
-            return torch.from_numpy(np.asarray(inputs, np.float32)).to(device)
-        return torch.from_numpy(np.asarray(inputs[self.nodes], np.float32)).to(device)
+    def load(self, inputs: Inputs, device: torch.device) -> Tensor:
+        """Return the inputs of the batch's nodes."""
+        if isinstance(inputs, np.ndarray) and len(self.nodes) == len(inputs):  # all nodes, in order: no copy
+            return torch.from_numpy(inputs).to(device)
+        return torch.from_numpy(inputs[self.nodes]).to(device)
 
 
 def make_batches(
@@ -67,13 +69,25 @@ def make_batches(
         pieces = [rows[start : start + size] for start in range(0, n, size)]
         return [Batch(i, piece, len(piece), NO_EDGES) for i, piece in enumerate(pieces)]
     if max_nodes is None or n <= max_nodes:
-        return [Batch(0, np.arange(n), n, MeshEdges.from_adjacency(data.adjacency))]
+        return [Batch(0, np.arange(n), n, MeshEdges.from_adjacency(data.adjacency, data.edge_attributes))]
     halo = model.layers + (1 if model.kind == "gcn" else 0)
     parts = partition(data.positions, data.adjacency, max_nodes, halo)
-    return [
-        Batch(i, part.nodes, len(part.core), MeshEdges.from_adjacency(part.adjacency(data.adjacency)))
-        for i, part in enumerate(parts)
-    ]
+    return [Batch(i, part.nodes, len(part.core), _edges(data, part)) for i, part in enumerate(parts)]
+
+
+def _edges(data: NodeData, part: Part) -> MeshEdges:
+    if data.edge_attributes is None:
+        return MeshEdges.from_adjacency(part.adjacency(data.adjacency))
+    attributes = data.edge_attributes[kept_entries(data.adjacency, part.nodes)]
+    return MeshEdges.from_adjacency(part.adjacency(data.adjacency), attributes)
+
+
+def steps_of_epoch(batches: list[Batch], per_step: int | None, seed: int, epoch: int) -> list[list[Batch]]:
+    """Deal the batches out to the steps of an epoch, shuffled by seed and epoch; None: one step with all, in order."""
+    if per_step is None:
+        return [batches]
+    order = generator(seed, "steps", epoch).permutation(len(batches))
+    return [[batches[i] for i in order[start : start + per_step]] for start in range(0, len(batches), per_step)]
 
 
 def own(batches: list[Batch]) -> list[Batch]:

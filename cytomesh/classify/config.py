@@ -37,6 +37,10 @@ class InputsConfig(Config):
     between brains out; uses no labels)."""
     clip_sd: float = Field(default=5.0, gt=0)
     """Standardised inputs are clipped at this many SD."""
+    memory_gib: float = Field(default=4.0, ge=0)
+    """Inputs of all graphs that are larger than this together (in single precision) stay on disk and are made ready
+    part by part, with the same values; neighbourhood means and filled-in rows are written beside the results meanwhile.
+    For networks with `training.part_nodes`, and LDA."""
 
     @field_validator("names")
     @classmethod
@@ -189,11 +193,18 @@ class AttentionModel(_GraphModel):
     """Attention heads of each layer; the width is divided between them."""
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the attention weights."""
+    edges: list[Literal["length", "dihedral", "features"]] = Field(default=[])
+    """What GAT's attention sees of a mesh edge: its length, the angle between its two faces, the distance of the inputs
+    at its ends; standardised in each hemisphere."""
 
     @model_validator(mode="after")
     def _divisible(self) -> AttentionModel:
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if len(set(self.edges)) != len(self.edges):
+            raise ValueError("edges: an attribute is listed twice")
+        if self.edges and self.kind == "gatv2":
+            raise ValueError("edges: gatv2 has no edge attributes, gat has")
         return self
 
 
@@ -204,24 +215,56 @@ Model = Annotated[
 Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit, Field(discriminator="kind")]
 
 
+class CrossEntropy(Config):
+    """Cross-entropy, with the class weights of `TrainingConfig.balance`."""
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+
+
+class FocalLoss(Config):
+    """Cross-entropy that counts nodes less the surer they are right (Lin et al. 2017)."""
+
+    kind: Literal["focal"]
+    gamma: float = Field(default=2.0, ge=1)
+    """Exponent of 1 - p."""
+
+
+class LogitAdjustment(Config):
+    """Cross-entropy of logits moved by the classes' shares (Menon et al. 2021); with `balance: 0`."""
+
+    kind: Literal["logit_adjustment"]
+    tau: float = Field(default=1.0, gt=0)
+    """Of the logarithm of the shares; 1 aims at the best mean recall."""
+
+
+Loss = Annotated[CrossEntropy | FocalLoss | LogitAdjustment, Field(discriminator="kind")]
+
+
 class TrainingConfig(Config):
-    """How networks are trained (logistic regression and LDA have their own solvers): AdamW, full batch."""
+    """How networks are trained (logistic regression and LDA have their own solvers): AdamW."""
 
     part_nodes: int | None = Field(default=None, ge=1)
-    """Nodes that go through a network together, with a halo of as many hops as it has layers; None: all. Every step
-    adds up all parts, so that nothing but memory and time depends on it; under torchrun, ranks share the parts."""
+    """Nodes that go through a network together, with a halo of as many hops as it has layers; None: all. Under
+    torchrun, ranks share the parts."""
+    parts_per_step: int | None = Field(default=None, ge=1)
+    """Parts that one step adds up, drawn without replacement over an epoch (mini-batches over regions and brains);
+    None: all, so that `part_nodes` changes nothing but memory and time. A multiple of the ranks keeps all busy."""
     epochs: int = Field(default=150, ge=1)
-    """At most this many steps, one per epoch; exactly this many without validation nodes."""
+    """At most this many passes over the training nodes; exactly this many without validation nodes."""
     learning_rate: float = Field(default=0.005, gt=0)
     """Peak of a cosine schedule with a short warm-up."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's decoupled weight decay."""
+    loss: Loss = CrossEntropy()
+    """`cross_entropy`, `focal` or `logit_adjustment`."""
     balance: float = Field(default=0.5, ge=0, le=1)
     """Class weights n^-balance: 0 none, 1 every class counts the same."""
     noise: float = Field(default=0.0, ge=0)
     """SD of normal noise on the network's inputs, drawn in each epoch."""
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Probability mass spread over all classes in the target."""
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+    """Share of the probability maps (restricted to the trained areas) in the target, beside the label."""
     patience: int = Field(default=30, ge=1)
     """Stop after this many epochs without a better validation macro-F1; the best weights are kept."""
     validate_every: int = Field(default=5, ge=1)
@@ -233,6 +276,15 @@ class AreasConfig(Config):
 
     min_nodes: int = Field(default=1, ge=1)
     """Areas with fewer labelled nodes on the training side, or on any side they are tested on, count as unlabelled."""
+
+
+class PseudoLabelsConfig(Config):
+    """Semi-supervised training: see `cytomesh.classify.pseudo_labels`."""
+
+    rounds: int = Field(default=0, ge=0)
+    """How often to train again with confident unlabelled nodes, of transfer brains too; 0: not at all."""
+    threshold: float = Field(default=0.95, gt=0, le=1)
+    """Least probability of the best area."""
 
 
 class NullConfig(Config):
@@ -258,6 +310,10 @@ class ClassifyConfig(Config):
     proportions: Literal["free", "training"] = "free"
     """`training`: in a hemisphere without training nodes, areas are taken to have the shares of nodes that they have
     among the training nodes (reads its inputs, never its labels); for whole hemispheres annotated throughout."""
+    pseudo_labels: PseudoLabelsConfig = PseudoLabelsConfig()
+    """Unlabelled nodes that become labelled ones."""
+    calibration: Literal["none", "temperature"] = "none"
+    """`temperature`: logits are divided by a number fitted on the validation nodes, one a training."""
     null: NullConfig = NullConfig()
     """Spin null; networks are trained once a spin."""
     n_seeds: int = Field(default=3, ge=1)

@@ -14,6 +14,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_softmax
 
 from cytomesh.classify.context import Floats
+from cytomesh.classify.stored import Inputs, in_chunks
 
 WITHIN_SD = 0.3
 """SD of the variates within classes: classes lie several SD apart, so that all together have an SD near 1."""
@@ -38,19 +39,13 @@ class Discriminant:
     means: Floats
 
     @classmethod
-    def fit(cls, inputs: Floats, targets: NDArray[np.int64], n_classes: int, shrinkage: float) -> Discriminant:
+    def fit(cls, inputs: Inputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float) -> Discriminant:
         """Fit on (n, d) inputs of known classes, each of which must occur.
 
-        Within-class covariance S = (1 - s) mean_c S_c + s tr(.) / d I; variates are the singular vectors of the class
-        means whitened by S (Hastie et al. 2009, section 4.3.3), for which LDA is the nearest mean.
+        Variates are the singular vectors of the class means whitened by the within-class covariance (Hastie et al.
+        2009, section 4.3.3), for which LDA is the nearest mean.
         """
-        x = inputs.astype(np.float64)
-        counts = np.bincount(targets, minlength=n_classes)
-        classes = np.eye(n_classes)[targets] / counts[targets][:, None]  # columns sum to 1
-        means = classes.T @ x
-        within = (x * (classes.sum(axis=1) / n_classes)[:, None]).T @ x - means.T @ means / n_classes
-        d = x.shape[1]
-        within = (1 - shrinkage) * within + shrinkage * np.trace(within) / d * np.eye(d)
+        means, within = class_moments(inputs, targets, n_classes, shrinkage)
         root = cholesky(within, lower=True)
         centre = means.mean(axis=0)
         whitened = solve_triangular(root, (means - centre).T, lower=True)  # (d, k)
@@ -71,3 +66,22 @@ class Discriminant:
     def state(self) -> dict[str, Floats]:
         """Return the arrays by name."""
         return {"centre": self.centre, "projection": self.projection, "means": self.means}
+
+
+def class_moments(
+    inputs: Inputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the class means, (k, d), and the shrunk within-class covariance, (d, d), in one pass over the nodes.
+
+    S = (1 - s) mean_c S_c + s tr(.) / d I: each class counts the same. Each class must occur.
+    """
+    d = inputs.shape[1]
+    counts = np.bincount(targets, minlength=n_classes)
+    means, within = np.zeros((n_classes, d)), np.zeros((d, d))
+    for start, chunk in in_chunks(inputs):
+        x, here = chunk.astype(np.float64), targets[start : start + len(chunk)]
+        classes = np.eye(n_classes)[here] / counts[here][:, None]  # columns sum to 1 over all chunks
+        means += classes.T @ x
+        within += (x * (classes.sum(axis=1) / n_classes)[:, None]).T @ x
+    within -= means.T @ means / n_classes
+    return means, (1 - shrinkage) * within + shrinkage * np.trace(within) / d * np.eye(d)

@@ -25,6 +25,7 @@ EVALUATIONS = ("seen", "transfer", "unseen", "test")
 BOOTSTRAPS = 500
 N_BINS = 5
 NEAREST_POSITIONS = 15
+NODES_AT_ONCE = 65536
 
 
 def evaluate(
@@ -107,12 +108,9 @@ def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[
     placed = replace(data, inputs=positions)
     nearest.fit(placed, 0)
     result = {"coordinates": nearest.probabilities(placed).argmax(axis=1)}
-    maps = [graph.pmap for graph in graphs]
-    if all(pmap is not None for pmap in maps):
-        columns = np.searchsorted(np.array(graphs[0].labels.indices), data.classes)
-        result["probability maps"] = np.concatenate(
-            [pmap[:, columns].toarray().argmax(axis=1) for pmap in maps if pmap is not None]
-        )
+    if data.maps is not None:
+        blocks = [data.maps[start : start + NODES_AT_ONCE] for start in range(0, len(data.targets), NODES_AT_ONCE)]
+        result["probability maps"] = np.concatenate([block.toarray().argmax(axis=1) for block in blocks])
     return result
 
 

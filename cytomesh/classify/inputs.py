@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.config import MORPHOLOGY, InputsConfig
-from cytomesh.classify.context import Floats, Mask, impute, neighbour_means
+from cytomesh.classify.context import Floats, Mask
+from cytomesh.classify.prepare import context_column, fill_in, standardise
+from cytomesh.classify.stored import Column, Inputs, Scratch, StoredInputs, dense, known_rows, release
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.graph.storage import CortexGraph, load_features
 
@@ -27,7 +28,7 @@ class NodeInputs:
     Parameters
     ----------
     values : list of (n, d) float32
-        One array a graph, complete.
+        One a graph, complete: arrays, or `StoredInputs` where all together exceed `InputsConfig.memory_gib`.
     names : tuple of str
         Input names, `features` resolved to `features:<encoder>`.
     widths : tuple of int
@@ -38,7 +39,7 @@ class NodeInputs:
         What a reader of the scores should know.
     """
 
-    values: list[Floats]
+    values: list[Inputs]
     names: tuple[str, ...]
     widths: tuple[int, ...]
     scaling: dict[str, Floats]
@@ -65,8 +66,8 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"features:{encoders[0]}" if name == "features" else name for name in names)
 
 
-def read_input(run: Path, graph: CortexGraph, name: str) -> Floats:
-    """Read one input of a graph as it is, (n, d) float32; rows of nodes without it hold NaN.
+def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
+    """Read one input of a graph as it is stored: (n, d), mapped from disk, in memory or CSR; NaN rows without it.
 
     Raises
     ------
@@ -74,13 +75,15 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Floats:
         If the graph does not have it, or it is NaN at a node with an image link.
     """
     if name.startswith("features:"):
-        return np.asarray(load_features(run, name.removeprefix("features:"), graph), np.float32)
+        features = load_features(run, name.removeprefix("features:"), graph)
+        release(features)
+        return features
     if name == "pmap":
         if graph.pmap is None:
             raise FeatureError(
                 graph.name, "pmap", found="no probability maps", hint="give the study an atlas, build again"
             )
-        return np.asarray(graph.pmap.toarray(), np.float32)
+        return graph.pmap
     if name == "coordinates":
         values = mirrored_reference(graph)
     else:
@@ -108,6 +111,7 @@ def prepare_inputs(
     is_train: Sequence[Mask],
     settings: InputsConfig,
     known_scaling: Mapping[str, Floats] | None = None,
+    scratch: Scratch | None = None,
 ) -> NodeInputs:
     """Read and prepare all inputs of all graphs.
 
@@ -118,73 +122,54 @@ def prepare_inputs(
     ----------
     known_scaling : mapping, optional
         Means and SDs of earlier training nodes (`NodeInputs.scaling`), used instead of those of `is_train`.
+    scratch : Scratch, optional
+        Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
+        they are stored, with the same values. Without it, everything is in memory.
     """
     names = resolve_names(run, settings.names)
-    columns: list[list[Floats]] = [[] for _ in graphs]
+    sources = [[read_input(run, graph, name) for graph in graphs] for name in names]
+    hops = [[0] if name in SMOOTH_INPUTS else settings.hops for name in names]
+    widths = [of_graphs[0].shape[1] * len(h) for of_graphs, h in zip(sources, hops, strict=True)]
+    n_bytes = 4 * sum(widths) * sum(graph.n_nodes for graph in graphs)
+    if n_bytes <= settings.memory_gib * 2**30:
+        scratch = None
+    pieces: list[list[Column]] = [[] for _ in graphs]
     scaling: dict[str, Floats] = {}
-    widths: list[int] = []
     notes: list[str] = []
-    for name in names:
-        values = [read_input(run, graph, name) for graph in graphs]
-        _same_width(name, values, graphs)
-        known = [np.asarray(np.isfinite(v).all(axis=1)) for v in values]
-        hops = [0] if name in SMOOTH_INPUTS else settings.hops
+    for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
+        _same_width(name, of_graphs, graphs)
+        known = [known_rows(source) for source in of_graphs]
         key = f"{name}/node"
-        values, scaling[key] = _standardise(values, is_train, settings, name, (known_scaling or {}).get(key))
-        if hops != [0]:
-            values = [
-                neighbour_means(v, k, graph.adjacency, hops, settings.neighbourhood)
-                for v, k, graph in zip(values, known, graphs, strict=True)
-            ]
-            # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
+        columns = [Column(source) for source in of_graphs]
+        columns, scaling[key] = standardise(columns, known, is_train, settings, name, (known_scaling or {}).get(key))
+        has_input = known
+        if sizes != [0]:
             key = f"{name}/neighbourhood"
-            values, scaling[key] = _standardise(values, is_train, settings, name, (known_scaling or {}).get(key))
-        for graph, v, k, column in zip(graphs, values, known, columns, strict=True):
-            filled, n_unreachable = impute(v, graph.adjacency)
-            column.append(filled)
+            parts = zip(columns, known, graphs, strict=True)
+            columns = [context_column(column, k, graph, sizes, settings, name, scratch) for column, k, graph in parts]
+            has_input = [known_rows(column.source) for column in columns]
+            # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
+            columns, scaling[key] = standardise(
+                columns, has_input, is_train, settings, name, (known_scaling or {}).get(key)
+            )
+        for graph, column, k, has, piece in zip(graphs, columns, known, has_input, pieces, strict=True):
+            filled, n_unreachable = fill_in(column, has, graph, name, scratch)
+            piece.append(filled)
             if not k.all():
                 notes.append(
                     f"{graph.name}: {name} missing at {int((~k).sum())} nodes, filled in from their surroundings"
                 )
             if n_unreachable:
                 notes.append(f"{graph.name}: {name} out of reach at {n_unreachable} nodes, set to the training mean")
-        widths.append(columns[0][-1].shape[1])
     if settings.standardise == "graph":
         scaling = {}
-    return NodeInputs([np.hstack(column) for column in columns], names, tuple(widths), scaling, tuple(notes))
+    stored = [StoredInputs((tuple(piece),)) for piece in pieces]
+    values: list[Inputs] = [dense(part) for part in stored] if scratch is None else list(stored)
+    return NodeInputs(values, names, tuple(widths), scaling, tuple(notes))
 
 
-def _same_width(name: str, values: Sequence[Floats], graphs: Sequence[CortexGraph]) -> None:
+def _same_width(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph]) -> None:
     for v, graph in zip(values, graphs, strict=True):
         if v.shape[1] != values[0].shape[1]:
             found = f"{v.shape[1]} columns"
             raise FeatureError(graph.name, name, found=found, expected=f"{values[0].shape[1]} as in {graphs[0].name}")
-
-
-def _standardise(
-    values: list[Floats], is_train: Sequence[Mask], settings: InputsConfig, name: str, known: Floats | None
-) -> tuple[list[Floats], Floats]:
-    """Return standardised, clipped copies and the (2, d) mean and SD (of the last graph, when graph by graph)."""
-    moments: NDArray[Any]
-    out: list[Floats] = []
-    if settings.standardise == "training" and known is None:
-        known = _moments(np.concatenate([v[mask] for v, mask in zip(values, is_train, strict=True)]), name)
-    for v in values:
-        moments = _moments(v, name) if known is None else known
-        scaled = (v - moments[0]) / moments[1]
-        out.append(np.clip(scaled, -settings.clip_sd, settings.clip_sd).astype(np.float32))
-    return out, moments
-
-
-def _moments(values: Floats, name: str) -> Floats:
-    known = values[np.isfinite(values).all(axis=1)].astype(np.float64)
-    if not len(known):
-        hint = "the annotated sections have no features: embed them, or correct the sections' roles"
-        raise FeatureError(
-            name, found="no node to standardise on", expected="training nodes with this input", hint=hint
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        mean, sd = known.mean(axis=0), known.std(axis=0)
-    sd[sd < 1e-6 * np.maximum(1.0, np.abs(mean))] = 1.0  # a constant column carries nothing: all zero
-    return np.stack([mean, sd]).astype(np.float32)

@@ -23,9 +23,11 @@ class Attention(nn.Module):
         Width of a head, and how many; the output has channels * heads columns.
     dropout : float
         On the attention weights.
+    n_attributes : int
+        Attributes of an edge.
     """
 
-    def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float) -> None:
+    def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float, n_attributes: int = 0) -> None:
         super().__init__()
         self.heads, self.channels, self.dropout = heads, channels, dropout
         self.lin = nn.Linear(n_inputs, heads * channels, bias=False)
@@ -35,17 +37,28 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.lin.weight)
         for vector in (self.att_src, self.att_dst):
             _glorot(vector)
+        self.lin_edge: nn.Linear | None = None
+        if n_attributes:
+            self.lin_edge = nn.Linear(n_attributes, heads * channels, bias=False)
+            self.att_edge = nn.Parameter(torch.empty(1, heads, channels))
+            nn.init.xavier_uniform_(self.lin_edge.weight)
+            _glorot(self.att_edge)
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, heads * channels)."""
         x = self.lin(inputs).view(-1, self.heads, self.channels)
-        # a . (W x) = (a W) . x: a few columns instead of a pass over all channels
-        weight = self.lin.weight.view(self.heads, self.channels, -1)
-        to_source = nn.functional.linear(inputs, (self.att_src.view(self.heads, -1, 1) * weight).sum(1))
-        to_target = nn.functional.linear(inputs, (self.att_dst.view(self.heads, -1, 1) * weight).sum(1))
+        to_source, to_target = (self._products(v, self.lin, inputs) for v in (self.att_src, self.att_dst))
         kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, x)
-        out = attend(x, to_source, to_target, edges, kept)
+        to_edge = None
+        if self.lin_edge is not None and edges.attributes is not None:
+            to_edge = self._products(self.att_edge, self.lin_edge, torch.from_numpy(edges.attributes).to(inputs))
+        out = attend(x, to_source, to_target, edges, kept, to_edge)
         return out.reshape(-1, self.heads * self.channels) + self.bias
+
+    def _products(self, vector: Tensor, linear: nn.Linear, rows: Tensor) -> Tensor:
+        # a . (W x) = (a W) . x: a few columns instead of a pass over all channels
+        weight = linear.weight.view(self.heads, self.channels, -1)
+        return nn.functional.linear(rows, (vector.view(self.heads, -1, 1) * weight).sum(1))
 
 
 class AttentionV2(nn.Module):

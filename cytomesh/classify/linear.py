@@ -13,7 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from cytomesh.classify.config import LdaModel, LogisticModel
 from cytomesh.classify.context import Floats
+from cytomesh.classify.discriminant import class_moments
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.stored import StoredInputs, map_rows
 
 
 class LinearClassifier:
@@ -30,9 +32,13 @@ class LinearClassifier:
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:  # noqa: ARG002
         """Fit on the training nodes; there is no curve and no chance in it."""
-        inputs = data.inputs[data.is_train].astype(np.float64)
         targets = data.targets[data.is_train]
         k = data.classes.size
+        if isinstance(self.settings, LdaModel) and isinstance(data.inputs, StoredInputs):
+            stored = data.inputs.take(data.is_train)
+            self.weights, self.bias = lda_in_chunks(stored, targets, k, self.settings.shrinkage)
+            return []
+        inputs = data.inputs[data.is_train].astype(np.float64)
         if isinstance(self.settings, LdaModel):
             solver = LinearDiscriminantAnalysis(
                 solver="lsqr", shrinkage=self.settings.shrinkage, priors=np.full(k, 1 / k)
@@ -57,7 +63,7 @@ class LinearClassifier:
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
-        return np.asarray(softmax(data.inputs @ self.weights + self.bias, axis=1), np.float32)
+        return map_rows(lambda x: np.asarray(softmax(x @ self.weights + self.bias, axis=1), np.float32), data.inputs)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
@@ -66,3 +72,13 @@ class LinearClassifier:
     def load(self, state: dict[str, NDArray[np.float32]]) -> None:
         """Take over fitted weights."""
         self.weights, self.bias = state["weights"].astype(np.float64), state["bias"].astype(np.float64)
+
+
+def lda_in_chunks(
+    inputs: StoredInputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return LDA's weights (d, k) and bias (k,) for inputs that do not fit into memory, from their moments."""
+    means, within = class_moments(inputs, targets, n_classes, shrinkage)
+    weights: NDArray[np.float64] = np.linalg.lstsq(within, means.T, rcond=None)[0].astype(np.float64)
+    bias: NDArray[np.float64] = -0.5 * (means.T * weights).sum(axis=0)
+    return weights, bias

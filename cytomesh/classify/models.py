@@ -1,20 +1,21 @@
-"""One interface for all models, and their files."""
+"""The model that settings describe, and the files of models."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from cytomesh.classify.calibration import Calibrated
+from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.config import ClassifyConfig, KnnModel, LdaModel, LogisticModel, PropagationModel
-from cytomesh.classify.context import Floats
 from cytomesh.classify.linear import LinearClassifier
 from cytomesh.classify.neighbours import KnnClassifier, PropagationClassifier
-from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
@@ -23,24 +24,15 @@ if TYPE_CHECKING:
     import torch
 
 
-class Classifier(Protocol):
-    """What every model can do."""
-
-    def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
-        """Learn from the training nodes; returns the training curve, one record an epoch."""
-
-    def probabilities(self, data: NodeData) -> Floats:
-        """Return (n, k) class probabilities of all nodes."""
-
-    def state(self) -> dict[str, NDArray[np.float32]]:
-        """Return the learnt arrays."""
-
-    def load(self, state: dict[str, NDArray[np.float32]]) -> None:
-        """Take over learnt arrays."""
-
-
 def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
-    """Build the model that the settings describe, not yet fitted."""
+    """Build the classifier that the settings describe, not yet fitted."""
+    classifier = _plain_classifier(settings, n_inputs, n_classes, device)
+    if settings.pseudo_labels.rounds:
+        classifier = SelfTrained(classifier, settings.pseudo_labels)
+    return Calibrated(classifier) if settings.calibration == "temperature" else classifier
+
+
+def _plain_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
     model = settings.model
     if isinstance(model, LogisticModel | LdaModel):
         return LinearClassifier(model)

@@ -60,8 +60,8 @@ def _layer(settings: AttentionModel | ConvolutionModel) -> nn.Module:
     hidden = settings.hidden
     if isinstance(settings, ConvolutionModel):
         return GraphConvolution(hidden, hidden) if settings.kind == "gcn" else MeanConvolution(hidden, hidden)
-    layer = Attention if settings.kind == "gat" else AttentionV2
-    return layer(hidden, hidden // settings.heads, settings.heads, settings.attention_dropout)
+    shape = (hidden, hidden // settings.heads, settings.heads, settings.attention_dropout)
+    return Attention(*shape, len(settings.edges)) if settings.kind == "gat" else AttentionV2(*shape)
 
 
 def make_network(settings: MlpModel | AttentionModel | ConvolutionModel, n_inputs: int, n_classes: int) -> nn.Module:

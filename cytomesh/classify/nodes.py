@@ -11,11 +11,20 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import AreasConfig, ClassifyConfig
+from cytomesh.classify.config import (
+    AreasConfig,
+    ClassifyConfig,
+    KnnModel,
+    LdaModel,
+    LogisticModel,
+    PropagationModel,
+)
 from cytomesh.classify.context import Floats, Mask
+from cytomesh.classify.edges import edge_attributes, edge_names, kept_entries
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
-from cytomesh.classify.splits import TRAIN, VALIDATION, NodeSplit, make_split
-from cytomesh.core.errors import SplitError
+from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
+from cytomesh.classify.stored import Inputs, Scratch, join, take
+from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
 
@@ -29,6 +38,7 @@ class NodeData:
     Parameters
     ----------
     inputs : (n, d) float32
+        An array, or `StoredInputs` where it would not fit into memory.
     targets : (n,) int64
         Class of each labelled node (a row of `classes`), -1 without one.
     sides : (n,) str
@@ -41,15 +51,25 @@ class NodeData:
         Label of each class: the areas with training nodes, ascending.
     positions : (n, 3) float32
         In world space, mm: where to cut the graphs into parts.
+    maps : (n, k) CSR, optional
+        Probability maps of the classes, where all graphs have them.
+    is_open : (n,) bool, optional
+        Nodes that may be given pseudo-labels: linked, without a side or on the transfer side, and in no hemisphere
+        that is unseen or tested.
+    edge_attributes : (e, a) float32, optional
+        See `edge_attributes`, in the order of the adjacency's entries.
     """
 
-    inputs: Floats
+    inputs: Inputs
     targets: NDArray[np.int64]
     sides: NDArray[np.str_]
     adjacency: sp.csr_matrix
     sizes: NDArray[np.int64]
     classes: NDArray[np.int32]
     positions: Floats
+    maps: sp.csr_matrix | None = None
+    is_open: Mask | None = None
+    edge_attributes: Floats | None = None
 
     @property
     def is_train(self) -> Mask:
@@ -81,14 +101,26 @@ class NodeData:
         """Return some of the nodes and the edges among them; graphs without any are left out."""
         sizes = np.array([mask.sum() for mask in self.graphs(keep) if mask.any()], np.int64)
         adjacency = self.adjacency[keep][:, keep]
-        columns = (self.inputs[keep], self.targets[keep], self.sides[keep])
-        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep])
+        columns = (take(self.inputs, keep), self.targets[keep], self.sides[keep])
+        maps = None if self.maps is None else self.maps[keep]
+        is_open = None if self.is_open is None else self.is_open[keep]
+        edges = None if self.edge_attributes is None else self.edge_attributes[kept_entries(self.adjacency, keep)]
+        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep], maps, is_open, edges)
 
 
 def assemble(
-    run: Path, graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]], settings: ClassifyConfig
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    labels: Sequence[NDArray[np.int32]],
+    settings: ClassifyConfig,
+    scratch: Scratch | None = None,
 ) -> tuple[NodeData, NodeInputs, tuple[str, ...]]:
     """Split the labelled nodes, choose the classes and prepare the inputs.
+
+    Parameters
+    ----------
+    scratch : Scratch, optional
+        See `prepare_inputs`.
 
     Returns
     -------
@@ -99,15 +131,34 @@ def assemble(
     same_labels(graphs)
     labels, dropped = drop_small_areas(graphs, labels, settings)
     split = make_split(graphs, labels, settings.split, settings.seed)
-    inputs = prepare_inputs(run, graphs, split.masks(TRAIN), settings.inputs)
-    data = with_split(inputs, graphs, labels, split)
+    inputs = prepare_inputs(run, graphs, split.masks(TRAIN), settings.inputs, scratch=scratch)
+    if not isinstance(inputs.values[0], np.ndarray):
+        _works_in_parts(settings)
+    data = with_split(inputs, graphs, labels, split, edge_names(settings))
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
 
 
+def _works_in_parts(settings: ClassifyConfig) -> None:
+    """Raise ConfigError if the model wants all inputs in memory at once."""
+    if isinstance(settings.model, LdaModel):
+        return
+    found = f"inputs larger than {settings.inputs.memory_gib:g} GiB"
+    if isinstance(settings.model, LogisticModel | KnnModel | PropagationModel):
+        hint = "choose a network or lda, or raise inputs.memory_gib if there is more memory"
+        raise ConfigError("model.kind", settings.model.kind, found=found, expected="less", hint=hint)
+    if settings.training.part_nodes is None and settings.model.discriminant is None:
+        hint = "set it to as many nodes as fit into memory with all their inputs, e.g. 50000"
+        raise ConfigError("training.part_nodes", found=f"all nodes at once, with {found}", expected="parts", hint=hint)
+
+
 def with_split(
-    inputs: NodeInputs, graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]], split: NodeSplit
+    inputs: NodeInputs,
+    graphs: Sequence[CortexGraph],
+    labels: Sequence[NDArray[np.int32]],
+    split: NodeSplit,
+    edges: Sequence[str] = (),
 ) -> NodeData:
-    """Join inputs, labels and sides; the classes are the areas of the training side."""
+    """Join inputs, labels and sides; the classes are the areas of the training side; edges have these attributes."""
     flat = np.concatenate(labels)
     sides = np.concatenate(split.sides)
     classes = np.unique(flat[sides == TRAIN])
@@ -115,10 +166,34 @@ def with_split(
         raise SplitError("split", "train", found=f"{classes.size} areas", expected="two or more")
     position = np.searchsorted(classes, flat).clip(max=classes.size - 1)
     targets = np.where((flat > 0) & (classes[position] == flat), position, -1).astype(np.int64)
-    adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
-    columns = (np.concatenate(inputs.values), targets, sides)
-    return NodeData(*columns, adjacency, sizes, classes.astype(np.int32), joined_positions(graphs))
+    classes = classes.astype(np.int32)
+    joined = join(inputs.values)
+    adjacency, positions = joined_adjacency(graphs), joined_positions(graphs)
+    attributes = edge_attributes(graphs, joined, adjacency, edges)
+    is_open = np.concatenate([_open_nodes(graph, side) for graph, side in zip(graphs, split.sides, strict=True)])
+    maps = class_maps(graphs, classes)
+    return NodeData(joined, targets, sides, adjacency, sizes, classes, positions, maps, is_open, attributes)
+
+
+def _open_nodes(graph: CortexGraph, sides: NDArray[np.str_]) -> Mask:
+    if graph.brain_role == "unseen" or (sides == "test").any():
+        return np.zeros(graph.n_nodes, bool)
+    return np.asarray(graph.is_linked & ((sides == NONE) | (sides == "transfer")))
+
+
+def class_maps(graphs: Sequence[CortexGraph], classes: NDArray[np.int32]) -> sp.csr_matrix | None:
+    """Return the columns of the probability maps that belong to the classes, (n, k) CSR; None if a graph lacks them."""
+    maps = [graph.pmap for graph in graphs]
+    if any(pmap is None for pmap in maps):
+        return None
+    columns = np.searchsorted(np.array(graphs[0].labels.indices), classes)
+    return sp.vstack([pmap[:, columns] for pmap in maps if pmap is not None], format="csr")
+
+
+def joined_adjacency(graphs: Sequence[CortexGraph]) -> sp.csr_matrix:
+    """Return the edges of all graphs, (n, n) CSR, block by block."""
+    return sp.block_diag([graph.adjacency for graph in graphs], format="csr")
 
 
 def joined_positions(graphs: Sequence[CortexGraph]) -> Floats:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
 from cytomesh.classify.borders import Border, borders
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.context import Floats
+from cytomesh.classify.edges import edge_attributes, edge_names
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.models import load_state, make_classifier
-from cytomesh.classify.nodes import NodeData, joined_positions
+from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import QUANTILES, in_proportion, input_distances
+from cytomesh.classify.stored import Scratch, join
 from cytomesh.core.errors import CheckpointError, CytomeshError, MissingStageError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import track
@@ -51,23 +53,23 @@ def predict_run(run: Path, model: Path, name: str, settings: PredictConfig) -> d
     check_areas(graphs, model, record["classes"])
     folder = run / "classify" / name
     with stage_directory(folder, settings, trained.seed):
-        inputs = _inputs(run, graphs, model, record, trained)
-        data = unlabelled(inputs, graphs, np.array([entry["label"] for entry in record["classes"]], np.int32))
+        shutil.rmtree(folder / "inputs", ignore_errors=True)  # of a prediction that was interrupted
+        inputs = _inputs(run, graphs, model, record, trained, Scratch(folder / "inputs", key=""))
+        classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
+        data = unlabelled(inputs, graphs, classes, edge_names(trained))
         probabilities = _ensemble(model, record, trained, data)
         if trained.proportions == "training":
             counts = np.array([entry["n_train"] for entry in record["classes"]], np.float64)
             probabilities = in_proportion(probabilities, data, graphs, counts / counts.sum())
         quantiles = np.asarray(record["distance_quantiles"])
         summary: dict[str, Any] = {}
-        parts = zip(graphs, data.graphs(probabilities), data.graphs(data.inputs), strict=True)
-        for graph, p, x in track(list(parts), "writing predictions"):
-            table = _with_doubt(
-                prediction_table(graph, p, data.classes, np.full(graph.n_nodes, "")),
-                input_distances(x),
-                quantiles,
-                settings,
-            )
+        distances = data.graphs(input_distances(data.inputs))
+        parts = zip(graphs, data.graphs(probabilities), distances, strict=True)
+        for graph, p, distance in track(list(parts), "writing predictions"):
+            table = prediction_table(graph, p, data.classes, np.full(graph.n_nodes, ""))
+            table = _with_doubt(table, distance, quantiles, settings)
             summary[graph.name] = _write(run, folder, graph, table, settings)
+        shutil.rmtree(folder / "inputs", ignore_errors=True)
         write_json(folder / "prediction.json", {"model": str(model), "graphs": summary})
     return summary
 
@@ -115,13 +117,15 @@ def check_areas(graphs: Sequence[CortexGraph], model: Path, classes: Sequence[Ma
             raise CheckpointError(model, graph.name, found=found, hint=hint)
 
 
-def unlabelled(inputs: NodeInputs, graphs: Sequence[CortexGraph], classes: NDArray[np.int32]) -> NodeData:
-    """Join graphs of which no label is known."""
+def unlabelled(
+    inputs: NodeInputs, graphs: Sequence[CortexGraph], classes: NDArray[np.int32], edges: Sequence[str]
+) -> NodeData:
+    """Join graphs of which no label is known; edges have these attributes."""
     n = sum(graph.n_nodes for graph in graphs)
-    adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
-    columns = (np.concatenate(inputs.values), np.full(n, -1), np.full(n, ""))
-    return NodeData(*columns, adjacency, sizes, classes, joined_positions(graphs))
+    joined, adjacency = join(inputs.values), joined_adjacency(graphs)
+    columns = (np.full(n, -1), np.full(n, ""), adjacency, sizes, classes, joined_positions(graphs))
+    return NodeData(joined, *columns, edge_attributes=edge_attributes(graphs, joined, adjacency, edges))
 
 
 def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[np.float32]) -> Table:
@@ -141,12 +145,18 @@ def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[
 
 
 def _inputs(
-    run: Path, graphs: Sequence[CortexGraph], model: Path, record: Mapping[str, Any], trained: ClassifyConfig
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    model: Path,
+    record: Mapping[str, Any],
+    trained: ClassifyConfig,
+    scratch: Scratch,
 ) -> NodeInputs:
     scaling = load_state(model / record["scaling"]) if record["scaling"] else None
     names = [entry["name"] for entry in record["inputs"]]
     nobody = [np.zeros(graph.n_nodes, bool) for graph in graphs]
-    return prepare_inputs(run, graphs, nobody, trained.inputs.model_copy(update={"names": names}), scaling)
+    settings = trained.inputs.model_copy(update={"names": names})
+    return prepare_inputs(run, graphs, nobody, settings, scaling, scratch)
 
 
 def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, data: NodeData) -> Floats:

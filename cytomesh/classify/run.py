@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,17 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cytomesh.classify.calibration import calibration_record
+from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.context import Floats
+from cytomesh.classify.edges import edge_names
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.models import Classifier, load_state, make_classifier, save_state
+from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
 from cytomesh.classify.nulls import load_spheres, spin_null
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.proportions import match_proportions
 from cytomesh.classify.splits import make_split
+from cytomesh.classify.stored import Inputs, Scratch, digest_rows, map_rows, take
 from cytomesh.core.config import write_config
 from cytomesh.core.distributed import World, world
 from cytomesh.core.files import digest, read_json, write_json
@@ -58,6 +63,7 @@ def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool
             if ranks.is_main:
                 metrics |= {"key": key, "name": name, "seconds": round(time.perf_counter() - start, 2)}
                 write_json(folder / "metrics.json", metrics)
+                shutil.rmtree(folder / "inputs", ignore_errors=True)
         ranks.barrier()
     return summarise(read_json(folder / "metrics.json"))
 
@@ -73,7 +79,7 @@ def _train_and_evaluate(
 ) -> dict[str, Any]:
     """Train with all ranks; the main one evaluates and writes, and returns the metrics."""
     labels = [graph.annotation for graph in graphs]
-    data, inputs, notes = assemble(run, graphs, labels, settings)
+    data, inputs, notes = assemble(run, graphs, labels, settings, Scratch(folder / "inputs", key))
     if ranks.is_main:
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
@@ -81,6 +87,8 @@ def _train_and_evaluate(
     if not ranks.is_main:
         return {}
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
+    if settings.calibration == "temperature":
+        metrics["calibration"] = _calibration(folder, data, [p for p, _ in fits], settings, metrics["splits"])
     averaged = _average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
     for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
@@ -126,6 +134,15 @@ def fit_seed(
     return probabilities_of(model, data, graphs, settings), curve
 
 
+def _calibration(
+    folder: Path, data: NodeData, fits: Sequence[Floats], settings: ClassifyConfig, sides: dict[str, Any]
+) -> dict[str, Any]:
+    temperatures = [
+        float(load_state(folder / f"seed-{seed}.safetensors")["temperature"][0]) for seed in _seeds(settings)
+    ]
+    return calibration_record(data, fits, temperatures, sides)
+
+
 def probabilities_of(
     model: Classifier, data: NodeData, graphs: Sequence[CortexGraph], settings: ClassifyConfig
 ) -> Floats:
@@ -147,14 +164,14 @@ def in_proportion(
     )
 
 
-def input_distances(inputs: Floats) -> NDArray[np.float64]:
+def input_distances(inputs: Inputs) -> NDArray[np.float64]:
     """Return how far nodes are from the middle of what was learnt from: RMS of their standardised inputs, (n,)."""
-    return np.sqrt(np.mean(inputs.astype(np.float64) ** 2, axis=1))
+    return map_rows(lambda x: np.sqrt(np.mean(x.astype(np.float64) ** 2, axis=1)), inputs)
 
 
 def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:
     """Return what is needed, beside the weights, to use the model on other graphs."""
-    distances = input_distances(data.inputs[data.is_train])
+    distances = input_distances(take(data.inputs, data.is_train))
     return {
         "settings": settings.model_dump(mode="json"),
         "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
@@ -209,7 +226,7 @@ def _identity(run: Path, graphs: Sequence[CortexGraph], settings: ClassifyConfig
         columns = [np.asarray(graph.nodes[c]) for c in ("annotation", "is_linked", "thickness_mm", "curvature_per_mm")]
         roles = [graph.name, graph.brain_role, graph.section_role.tolist(), list(graph.labels.names)]
         parts += [graph.digest, digest(*columns, graph.reference, *roles)]
-        parts += [digest(np.asarray(load_features(run, encoder, graph))) for encoder in encoders]
+        parts += [digest_rows(load_features(run, encoder, graph)) for encoder in encoders]
         if "pmap" in settings.inputs.names and graph.pmap is not None:
             parts.append(digest(graph.pmap.data, graph.pmap.indices, graph.pmap.indptr))
     return parts
@@ -227,7 +244,8 @@ def _null(
 
     def score(labels: list[NDArray[np.int32]]) -> dict[str, float]:
         kept, _ = drop_small_areas(graphs, labels, settings)
-        spun = with_split(inputs, graphs, kept, make_split(graphs, kept, settings.split, settings.seed))
+        split = make_split(graphs, kept, settings.split, settings.seed)
+        spun = with_split(inputs, graphs, kept, split, edge_names(settings))
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
         predicted = probabilities_of(model, spun, graphs, settings).argmax(axis=1)

@@ -14,18 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cytomesh.classify.batches import Batch, make_batches, own, sum_gradients, sum_over_ranks
+from cytomesh.classify.batches import Batch, make_batches, own, steps_of_epoch, sum_gradients, sum_over_ranks
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, TrainingConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import Discriminant
+from cytomesh.classify.losses import NodeLoss, training_targets
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import make_network
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.stored import Inputs, map_rows, take
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.core.progress import track
 from cytomesh.core.random import generator, seed_everything
 
 WARM_UP_SHARE = 0.05
+ROWS_AT_ONCE = 65536
 PREFIX = "discriminant."
 """Of the arrays of LDA among the weights."""
 
@@ -66,18 +69,22 @@ class NeuralClassifier:
             if self.settings.discriminant:
                 rows = part.is_train
                 shrinkage = self.settings.discriminant.shrinkage
-                self.discriminant = Discriminant.fit(part.inputs[rows], part.targets[rows], self.n_classes, shrinkage)
+                inputs = take(part.inputs, rows)
+                self.discriminant = Discriminant.fit(inputs, part.targets[rows], self.n_classes, shrinkage)
             return self._fit(replace(part, inputs=self._network_inputs(part)), seed)
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes; under several ranks, all of them must ask."""
         inputs = self._network_inputs(data)
         batches = make_batches(self.settings, data, self.training.part_nodes)
-        logits = self._logits(inputs, batches).cpu()
+        logits = self._logits(inputs, batches, np.arange(len(data.targets))).cpu()
         if self.discriminant and self.settings.discriminant:
-            vote = self.discriminant.log_probabilities(inputs)
+            vote = map_rows(self.discriminant.log_probabilities, inputs)
             logits = logits.log_softmax(dim=1) + self.settings.discriminant.weight * torch.from_numpy(vote)
-        return np.asarray(logits.softmax(dim=1).numpy(), np.float32)
+        for start in range(0, len(logits), ROWS_AT_ONCE):  # in place: with many nodes, a second such array is too much
+            some = logits[start : start + ROWS_AT_ONCE]
+            some.copy_(some.softmax(dim=1))
+        return np.asarray(logits.numpy(), np.float32)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
@@ -98,53 +105,38 @@ class NeuralClassifier:
                 "model", found=" ".join(str(cause).split()), expected="weights of this model"
             ) from cause
 
-    def _network_inputs(self, data: NodeData) -> Floats:
-        return self.discriminant.variates(data.inputs) if self.discriminant else data.inputs
+    def _network_inputs(self, data: NodeData) -> Inputs:
+        return map_rows(self.discriminant.variates, data.inputs) if self.discriminant else data.inputs
 
     def _fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         settings, network = self.training, self.network
         if not network.needs_edges:
             data = data.part(data.is_train | data.is_validation)  # the others have no part in a perceptron's training
         batches = make_batches(self.settings, data, settings.part_nodes)
-        is_train = data.is_train
         # Validation blocks may hold areas that training lacks.
         validation = np.flatnonzero(data.is_validation & (data.targets >= 0))
-        targets = torch.from_numpy(data.targets).to(self.device)
-        weights = _class_weights(targets[torch.from_numpy(is_train)], self.n_classes, settings.balance)
-        criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing, reduction="sum")
-        total = weights[targets[torch.from_numpy(is_train)]].sum()
+        true = torch.from_numpy(data.targets[validation]).to(self.device)
+        counts = np.bincount(data.targets[data.is_train], minlength=self.n_classes)
+        criterion = NodeLoss(settings, torch.from_numpy(counts).to(self.device).float())
+        learning = [batch for batch in batches if data.is_train[batch.core].any()]
+        n_steps = settings.epochs * len(steps_of_epoch(learning, settings.parts_per_step, seed, 1))
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, settings.epochs))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, n_steps))
         curve: list[dict[str, float]] = []
         best_score, best_epoch, best = -1.0, 0, _copy(network)
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
-            optimiser.zero_grad()
-            loss = torch.zeros(1, device=self.device)
-            for batch in own(batches):
-                if len(batches) > 1:  # what is dropped depends on the batch, not on which rank has it
-                    torch.manual_seed(int(generator(seed, "batch", epoch, batch.index).integers(2**62)))
-                rows = np.flatnonzero(is_train[batch.core])
-                inputs = batch.load(data.inputs, self.device)
-                seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
-                logits = network(seen, batch.edges)[torch.from_numpy(rows)]
-                part = criterion(logits, targets[torch.from_numpy(batch.core[rows])]) / total
-                part.backward()
-                loss += part.detach()
-            sum_gradients(network)
-            optimiser.step()
-            schedule.step()
-            record: dict[str, float] = {"epoch": epoch, "loss": sum_over_ranks(loss).item()}
+            loss = self._epoch(data, learning, criterion, optimiser, schedule, seed, epoch)
+            record: dict[str, float] = {"epoch": epoch, "loss": loss}
             curve.append(record)
             if not math.isfinite(record["loss"]):
                 hint = "lower training.learning_rate"
                 raise TrainingError("classify", f"epoch {epoch}", found="a loss that is not finite", hint=hint)
             if validation.size and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
-                logits = self._logits(data.inputs, batches)[torch.from_numpy(validation)]
-                true = targets[torch.from_numpy(validation)]
-                record["validation_loss"] = (criterion(logits, true) / weights[true].sum()).item()
+                logits = self._logits(data.inputs, batches, validation)
+                record["validation_loss"] = (criterion(logits, true) / criterion.total(true)).item()
                 record["validation_macro_f1"] = macro_f1(
                     data.targets[validation], logits.argmax(1).cpu().numpy(), self.n_classes
                 )
@@ -156,28 +148,65 @@ class NeuralClassifier:
             network.load_state_dict(best)
         return curve
 
-    def _logits(self, inputs: Floats, batches: list[Batch]) -> Tensor:
-        """Return (n, k) logits of all nodes, from all ranks."""
+    def _epoch(
+        self,
+        data: NodeData,
+        batches: list[Batch],
+        criterion: NodeLoss,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        seed: int,
+        epoch: int,
+    ) -> float:
+        """Take the steps of one epoch; returns the mean loss of the training nodes."""
+        settings = self.training
+        steps = steps_of_epoch(batches, settings.parts_per_step, seed, epoch)
+        totals = [self._total(data, step, criterion) for step in steps]
+        loss = torch.zeros(1, device=self.device)
+        for step, total in zip(steps, totals, strict=True):
+            optimiser.zero_grad()
+            for batch in own(step):
+                if len(batches) > 1:  # what is dropped depends on the batch, not on which rank has it
+                    torch.manual_seed(int(generator(seed, "batch", epoch, batch.index).integers(2**62)))
+                rows = np.flatnonzero(data.is_train[batch.core])
+                inputs = batch.load(data.inputs, self.device)
+                seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
+                logits = self.network(seen, batch.edges)[torch.from_numpy(rows)]
+                targets = training_targets(data, batch.core[rows], settings.soft_labels, self.device)
+                part = criterion(logits, targets) / total
+                part.backward()  # type: ignore[no-untyped-call]
+                loss += part.detach() * (total / sum(totals))
+            sum_gradients(self.network)
+            optimiser.step()
+            schedule.step()
+        return sum_over_ranks(loss).item()
+
+    def _total(self, data: NodeData, step: list[Batch], criterion: NodeLoss) -> Tensor:
+        """Return the sum of the weights of a step's training nodes, on all ranks."""
+        core = np.sort(np.concatenate([batch.core for batch in step]))
+        rows = core[data.is_train[core]]
+        return criterion.total(training_targets(data, rows, self.training.soft_labels, self.device))
+
+    def _logits(self, inputs: Inputs, batches: list[Batch], rows: NDArray[np.int64]) -> Tensor:
+        """Return (r, k) logits of some nodes, from all ranks."""
         self.network.eval()
-        logits = torch.zeros(len(inputs), self.n_classes, device=self.device)
+        logits = torch.zeros(len(rows), self.n_classes, device=self.device)
+        place = np.full(len(inputs), -1)
+        place[rows] = np.arange(len(rows))
         with torch.inference_mode():
             for batch in own(batches):
-                found = self.network(batch.load(inputs, self.device), batch.edges)
-                logits[torch.from_numpy(batch.core)] = found[: batch.n_core]
+                wanted = np.flatnonzero(place[batch.core] >= 0)
+                if wanted.size:
+                    found = self.network(batch.load(inputs, self.device), batch.edges)
+                    logits[torch.from_numpy(place[batch.core[wanted]])] = found[torch.from_numpy(wanted)]
             return sum_over_ranks(logits)
 
 
-def _class_weights(targets: Tensor, n_classes: int, balance: float) -> Tensor:
-    counts = torch.bincount(targets, minlength=n_classes).float()
-    weights = counts.clamp(min=1) ** -balance
-    return weights * (counts.sum() / (counts * weights).sum())  # mean weight of a node: 1
-
-
-def _rate(step: int, epochs: int) -> float:
-    warm_up = max(1, round(WARM_UP_SHARE * epochs))
+def _rate(step: int, n_steps: int) -> float:
+    warm_up = max(1, round(WARM_UP_SHARE * n_steps))
     if step < warm_up:
         return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, epochs - warm_up)))
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, n_steps - warm_up)))
 
 
 def _copy(network: nn.Module) -> dict[str, Any]:

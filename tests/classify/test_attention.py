@@ -20,17 +20,20 @@ def test_reverse_edges(edges):
     np.testing.assert_array_equal(edges.indices[edges.reverse], targets)
 
 
+@pytest.mark.parametrize("with_attributes", [False, True])
 @pytest.mark.parametrize("with_dropout", [False, True])
-def test_rows_equal_edges_forward_and_gradient(edges, with_dropout):
+def test_rows_equal_edges_forward_and_gradient(edges, with_dropout, with_attributes):
     torch.manual_seed(0)
     n = edges.indptr.size - 1
     arguments = [torch.randn(n, 2, 5), *(torch.randn(n, 2) for _ in range(2))]
+    if with_attributes:
+        arguments.append(torch.randn(edges.indices.size, 2))
     kept = (torch.rand(edges.indices.size, 2) > 0.3) / 0.7 if with_dropout else None
     upstream = torch.randn(n, 2, 5)
     results = []
     for function in (
-        lambda *a: attend(*a, edges, kept),
-        lambda *a: attend_by_edges(*a, edges.edge_index(torch.device("cpu")), kept),
+        lambda *a: attend(*a[:3], edges, kept, *a[3:]),
+        lambda *a: attend_by_edges(*a[:3], edges.edge_index(torch.device("cpu")), kept, *a[3:]),
     ):
         leaves = [a.clone().requires_grad_() for a in arguments]
         out = function(*leaves)
@@ -38,3 +41,17 @@ def test_rows_equal_edges_forward_and_gradient(edges, with_dropout):
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
     for ours, reference in zip(*results, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_loops_have_the_mean_of_their_node_s_attributes(synthetic):
+    adjacency = sp.block_diag([synthetic.sphere(1).adjacency(), sp.csr_matrix((1, 1))], format="csr")
+    attributes = np.random.default_rng(0).normal(size=(adjacency.nnz, 2)).astype(np.float32)
+    edges = MeshEdges.from_adjacency(adjacency, attributes)
+    for i in range(adjacency.shape[0]):
+        of_node = attributes[adjacency.indptr[i] : adjacency.indptr[i + 1]]
+        around = adjacency.indices[adjacency.indptr[i] : adjacency.indptr[i + 1]].tolist()
+        for e in range(edges.indptr[i], edges.indptr[i + 1]):
+            j = edges.indices[e]
+            mean = of_node.mean(axis=0) if len(of_node) else np.zeros(2)
+            expected = mean if i == j else of_node[around.index(j)]
+            np.testing.assert_allclose(edges.attributes[e], expected, atol=1e-6)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
@@ -37,6 +38,29 @@ def test_equal_to_pyg_with_the_same_weights(edges, kind):
         out = layer(x, graph)
         (out**2).sum().backward()
         results.append([out.detach(), x.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_edge_attributes_equal_to_pyg_with_the_same_weights(synthetic):
+    from torch_geometric.nn import GATConv
+
+    torch.manual_seed(1)
+    adjacency = synthetic.sphere(1).adjacency()
+    attributes = torch.randn(adjacency.nnz, 3)
+    edges = MeshEdges.from_adjacency(adjacency, attributes.numpy())
+    links = torch.from_numpy(np.stack([adjacency.indices, np.repeat(np.arange(42), np.diff(adjacency.indptr))])).long()
+    ours, reference = Attention(N_INPUTS, CHANNELS, HEADS, 0.0, 3), GATConv(N_INPUTS, CHANNELS, HEADS, edge_dim=3)
+    ours.load_state_dict(reference.state_dict())
+    x = torch.randn(42, N_INPUTS)
+    results = []
+    for layer, arguments in ((ours, (edges,)), (reference, (links, attributes))):
+        leaf = x.clone().requires_grad_()
+        layer.zero_grad()
+        out = layer(leaf, *arguments)
+        (out**2).sum().backward()
+        results.append([out.detach(), leaf.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from cytomesh.classify import stored
 from cytomesh.classify.config import LdaModel, LogisticModel
 from cytomesh.classify.linear import LinearClassifier
 from cytomesh.classify.nodes import NodeData
@@ -62,3 +63,14 @@ def test_a_class_with_one_node(settings):
     model = LinearClassifier(settings)
     model.fit(data, 0)
     assert np.isfinite(model.probabilities(data)).all()
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_lda_on_inputs_that_stay_on_disk(k, monkeypatch):
+    data = gaussian_data(k)
+    monkeypatch.setattr(stored, "CHUNK_VALUES", 40)
+    on_disk = replace(data, inputs=stored.StoredInputs(((stored.Column(data.inputs),),)))
+    models = [LinearClassifier(LdaModel(kind="lda", shrinkage=0.1)) for _ in range(2)]
+    models[0].fit(data, 0)
+    models[1].fit(on_disk, 0)
+    np.testing.assert_allclose(models[1].probabilities(on_disk), models[0].probabilities(data), atol=1e-5)

@@ -14,20 +14,21 @@ from pathlib import Path
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
-model, training = "model={kind: gat, hidden: 16, heads: 2, layers: 2}", "training={epochs: 10, part_nodes: 200}"
-overrides = [model, training, "n_seeds=2"]
+model, training = "model={kind: gat, hidden: 16, heads: 2, layers: 2}", "training={epochs: 10, part_nodes: 200, %s}"
+overrides = [model, training % sys.argv[3], "n_seeds=2", "inputs.memory_gib=0"]
 classify_run(Path(sys.argv[1]), sys.argv[2], load_config(ClassifyConfig, None, overrides))
 """
 
 
 @pytest.mark.slow
-def test_two_ranks_as_one(section_run, tmp_path):
+@pytest.mark.parametrize("steps", ["parts_per_step: null", "parts_per_step: 2"])
+def test_two_ranks_as_one(section_run, tmp_path, steps):
     script = tmp_path / "train.py"
     script.write_text(CODE)
     for ranks in (1, 2):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
         result = subprocess.run(
-            [*command, str(script), str(section_run), f"ranks-{ranks}"],
+            [*command, str(script), str(section_run), f"ranks-{ranks}", steps],
             capture_output=True,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import FeatureError, SplitError
+from cytomesh.core.errors import ConfigError, FeatureError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.storage import load_graphs
@@ -32,7 +32,7 @@ def run(section_run, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("preset", ["linear", "neighbour_lda", "mlp", "gat", "gat_plus"])
+@pytest.mark.parametrize("preset", ["linear", "neighbour_lda", "mlp", "gat", "gat_plus", "gat_edges", "gat_large"])
 def test_every_section_preset_runs_and_learns(run, preset):
     summary = classify_run(run, preset, settings(preset))
     assert {f"macro_f1_{side}{end}" for side in ("seen", "transfer", "unseen") for end in ("", "_sd")} <= set(summary)
@@ -54,6 +54,40 @@ def test_every_section_preset_runs_and_learns(run, preset):
 def test_every_hemisphere_preset_runs(hemisphere_run, preset):
     summary = classify_run(hemisphere_run, preset, settings(preset, "areas.min_nodes=1"))
     assert summary["macro_f1_test"] > 0.4
+
+
+@pytest.mark.parametrize("preset", ["gat", "gat_edges", "neighbour_lda"])
+def test_inputs_on_disk_give_the_same_scores(run, preset):
+    small = ["n_seeds=1", "training.epochs=5", "training.part_nodes=500"]
+    whole = classify_run(run, "whole", settings(preset, *small))
+    parts = classify_run(run, "parts", settings(preset, *small, "inputs.memory_gib=0"))
+    for name, value in whole.items():
+        if name != "seconds":
+            assert parts[name] == pytest.approx(value, abs=1e-9)
+    assert not (run / "classify" / "parts" / "inputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [("gat", "training.part_nodes"), ("knn", "choose a network or lda"), ("linear", "model.kind")],
+)
+def test_models_that_want_everything_in_memory_say_so(run, preset, message):
+    with pytest.raises(ConfigError, match=message):
+        classify_run(run, preset, settings(preset, "inputs.memory_gib=0"))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "training.loss={kind: focal}",
+        "training.loss={kind: logit_adjustment}",
+        "training.soft_labels=0.3",
+        "training.parts_per_step=1",
+    ],
+)
+def test_every_way_of_training_learns(run, choice):
+    summary = classify_run(run, "way", settings("gat", "n_seeds=1", "training.part_nodes=300", choice))
+    assert summary["macro_f1_unseen"] > 0.6
 
 
 def test_same_seed_same_metrics(run):

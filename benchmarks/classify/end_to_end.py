@@ -3,10 +3,11 @@
 Claim: a GAT on features of the encoder that was tuned jointly with a graph network beats the same GAT on features of
 the frozen encoder, on seen, transfer and unseen brains, and on features of an encoder tuned as long, on as many
 patches a step, without the graph. All start from the demo's SpatialNCE encoder and end with embed and classify, as
-users do; settings were chosen by validation sections alone. `--run` names a run directory with
-the demo's graphs and encoder, such as a copy of the demo's: encoders and scores are added to it, and those that are
-there already are kept. Without it, the phantom of the demo is made and an encoder pretrained (the tiny one with --quick,
-which shows that it runs).
+users do; settings were chosen by validation sections alone.
+
+`--run` names a run directory with the demo's graphs and encoder, such as a copy of the demo's: encoders and scores are
+added to it, and those that are there already are kept. Without it, the phantom of the demo is made and an encoder
+pretrained (the tiny one with --quick, which shows that it runs).
 """
 
 from __future__ import annotations

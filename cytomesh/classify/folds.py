@@ -74,14 +74,14 @@ def folds_run(
         records.append({"fold": number, "brains": test, "n_nodes": scores["n_nodes"], **means})
         pooled += [_named(run, place, graph) for graph in graphs if graph.brain in test]
     truth, predicted = np.concatenate(pooled, axis=1)
-    areas, positions = np.unique(np.stack([truth, predicted]), return_inverse=True)
-    positions = positions.reshape(2, -1).astype(np.int64)
+    areas = np.unique([truth, predicted])
+    positions = [np.searchsorted(areas, labels).astype(np.int64) for labels in (truth, predicted)]
     summary: dict[str, Any] = {}
     for score in SCORES:
         values = [record[score] for record in records]
         summary |= {score: float(np.mean(values)), f"{score}_sd": float(np.std(values))}
     summary |= {
-        "macro_f1_pooled": macro_f1(*positions, len(areas)),
+        "macro_f1_pooled": macro_f1(positions[0], positions[1], len(areas)),
         "n_folds": len(folds),
         "n_brains": sum(map(len, folds)),
         "n_nodes": int(truth.size),

@@ -85,6 +85,6 @@ def encode_nodes(
 
 def fill(inputs: Tensor, nodes: TrainingNodes) -> Tensor:
     """Return the inputs of all nodes, (n, d): those without take what lies around them, as in classify."""
-    parts = inputs.cpu().split([graph.n_nodes for graph in nodes.graphs])
+    parts = torch.split(inputs.cpu(), [graph.n_nodes for graph in nodes.graphs])
     filled = [impute(part.numpy(), graph.adjacency)[0] for part, graph in zip(parts, nodes.graphs, strict=True)]
     return torch.from_numpy(np.concatenate(filled)).to(inputs.device)

@@ -147,6 +147,9 @@ class SamplingConfig(Config):
     """Neighbours lie within this distance in reference space, mm; near ones are drawn more often."""
     annotated_only: bool = False
     """Draw only annotated patches of training sections: for objectives that learn from nothing else."""
+    section_balance: float = Field(default=0.0, ge=0, le=1)
+    """0: a section's patches are drawn in proportion to the cortex they stand for; 1: every section of a brain as often
+    as any other, so that a few that cut cortex flat do not fill the batches."""
     other_brain_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the neighbours that come from another brain, where one is near."""
 

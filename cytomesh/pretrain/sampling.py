@@ -20,11 +20,11 @@ MAX_CANDIDATES = 512
 class PatchSampler:
     """Draw batches that hold positive pairs.
 
-    Seeds are drawn in proportion to the cortex they stand for, each brain as often as any other. Neighbours of a
-    seed lie within `radius_mm` and never in the seed's own section: pairs within one section share
-    staining and cutting, which would be learned instead of cytoarchitecture. They are drawn in proportion to
-    area x exp(-d^2 / 2 (radius / 2)^2), a share of them from other brains. Where nothing is near, a patch drawn like
-    a seed stands in.
+    Seeds are drawn in proportion to the cortex they stand for (or evenly over the sections: `section_balance`), each
+    brain as often as any other. Neighbours of a seed lie within `radius_mm` and never in the seed's own section: pairs
+    within one section share staining and cutting, which would be learned instead of cytoarchitecture. They are drawn in
+    proportion to area x exp(-d^2 / 2 (radius / 2)^2), a share of them from other brains. Where nothing is near, a patch
+    drawn like a seed stands in.
 
     A batch depends on the seed and its step only, not on the ranks or on what was drawn before: any rank can draw any
     batch, and a resumed run goes on exactly.
@@ -52,7 +52,8 @@ class PatchSampler:
         brains = np.unique(pool.brain[self.rows])
         for brain in brains:
             rows = is_allowed & (pool.brain == brain)
-            share[rows] = pool.area_mm2[rows] / pool.area_mm2[rows].sum() / len(brains)
+            weight = self._weights(rows)
+            share[rows] = weight / weight.sum() / len(brains)
         self._cumulative = np.cumsum(share)
 
     def draw(self, step: int) -> NDArray[np.int64]:
@@ -76,6 +77,14 @@ class PatchSampler:
         batch = self.draw(step)
         cuts = [len(batch) * rank // size for rank in range(size + 1)]
         return [batch[first:last].ravel() for first, last in itertools.pairwise(cuts)]
+
+    def _weights(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return area x (area of the section)^-section_balance of some patches."""
+        area = self.pool.area_mm2[rows]
+        if not self.config.section_balance:
+            return area
+        _, section = np.unique(self.pool.section[rows], return_inverse=True)
+        return np.asarray(area * np.bincount(section, area)[section] ** -self.config.section_balance, np.float64)
 
     def _draw_seeds(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         rows = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")

@@ -84,6 +84,21 @@ def test_seeds_follow_area_within_a_brain_and_brains_are_even(pool):
     assert abs((counts[big] - expected) / np.sqrt(expected)).mean() < 1.0  # Poisson: 0.8
 
 
+def test_sections_are_drawn_as_often_as_each_other(pool):
+    config = SamplingConfig(seeds_per_batch=40000, neighbours=0, section_balance=1.0)
+    seeds = PatchSampler(pool, config, 0).draw(0)[:, 0]
+    for brain in (0, 1):
+        of_brain = np.flatnonzero(pool.brain == brain)
+        sections, place = np.unique(pool.section[of_brain], return_inverse=True)
+        drawn = seeds[pool.brain[seeds] == brain]
+        counts = np.bincount(np.searchsorted(sections, pool.section[drawn]), minlength=len(sections))
+        assert counts == pytest.approx(len(drawn) / len(sections), rel=0.1)
+        largest = of_brain[place == np.bincount(place).argmax()]  # within a section, still by area
+        share = np.bincount(drawn, minlength=len(pool))[largest] / counts[np.bincount(place).argmax()]
+        expected = pool.area_mm2[largest] / pool.area_mm2[largest].sum()
+        assert np.corrcoef(share, expected)[0, 1] > 0.8
+
+
 def test_annotated_only(pool):
     pool.annotation[300:400] = 7
     config = SamplingConfig(seeds_per_batch=50, neighbours=2, radius_mm=8.0, annotated_only=True)

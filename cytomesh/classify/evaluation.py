@@ -14,7 +14,7 @@ from cytomesh.classify.config import MORPHOLOGY, KnnModel
 from cytomesh.classify.context import Floats
 from cytomesh.classify.distances import distances_to_areas
 from cytomesh.classify.inputs import mirrored_reference
-from cytomesh.classify.metrics import macro_f1, mean_and_sd, reliability, scores, tables
+from cytomesh.classify.metrics import average, macro_f1, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import SplitError
@@ -55,7 +55,7 @@ def evaluate(
     """
     adjacency = area_adjacency(data)
     hops = hop_distances(adjacency)
-    averaged = np.asarray(np.mean(probabilities, axis=0), np.float32)
+    averaged = average(probabilities)
     baselines = baseline_predictions(data, graphs)
     splits: dict[str, Any] = {}
     for side in EVALUATIONS:

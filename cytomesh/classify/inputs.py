@@ -69,6 +69,8 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
 def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
     """Read one input of a graph as it is stored: (n, d), mapped from disk, in memory or CSR; NaN rows without it.
 
+    Rows of nodes with an image link are finite.
+
     Raises
     ------
     FeatureError
@@ -83,6 +85,8 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
             raise FeatureError(
                 graph.name, "pmap", found="no probability maps", hint="give the study an atlas, build again"
             )
+        if not np.isfinite(graph.pmap.data).all():
+            raise FeatureError(graph.name, "pmap", found="NaN or infinite values", expected="probabilities")
         return graph.pmap
     if name == "coordinates":
         values = mirrored_reference(graph)
@@ -138,7 +142,7 @@ def prepare_inputs(
     notes: list[str] = []
     for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
         _same_width(name, of_graphs, graphs)
-        known = [known_rows(source) for source in of_graphs]
+        known = [known_rows(source, graph.is_linked) for source, graph in zip(of_graphs, graphs, strict=True)]
         key = f"{name}/node"
         columns = [Column(source) for source in of_graphs]
         columns, scaling[key] = standardise(columns, known, is_train, settings, name, (known_scaling or {}).get(key))
@@ -147,7 +151,7 @@ def prepare_inputs(
             key = f"{name}/neighbourhood"
             parts = zip(columns, known, graphs, strict=True)
             columns = [context_column(column, k, graph, sizes, settings, name, scratch) for column, k, graph in parts]
-            has_input = [known_rows(column.source) for column in columns]
+            has_input = [known_rows(column.source, k) for column, k in zip(columns, known, strict=True)]
             # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
             columns, scaling[key] = standardise(
                 columns, has_input, is_train, settings, name, (known_scaling or {}).get(key)

@@ -131,6 +131,17 @@ def tables(
     return {"per_class": rows, "confusion": confusion, "error_distance": shares, "margin": margins}
 
 
+def average(probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Mean over trainings, one added to the next: arrays of millions of nodes are not stacked."""
+    if len(probabilities) == 1:
+        return probabilities[0]
+    total = probabilities[0].copy()
+    for other in probabilities[1:]:
+        total += other
+    total /= len(probabilities)
+    return total
+
+
 def mean_and_sd(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
     """Mean and sample SD of each score over seeds; the SD of a single one is 0."""
     means, deviations = {}, {}

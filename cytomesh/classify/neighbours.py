@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from cytomesh.classify.config import KnnModel, PropagationModel
 from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.stored import map_rows
 
 
 class KnnClassifier:
@@ -29,7 +30,7 @@ class KnnClassifier:
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class shares of all nodes."""
         search = NearestNeighbors(n_neighbors=min(self.neighbours, len(self.inputs))).fit(self.inputs)
-        nearest = self.targets[search.kneighbors(data.inputs, return_distance=False)]
+        nearest = self.targets[map_rows(lambda x: search.kneighbors(x, return_distance=False), data.inputs)]
         shares = np.zeros((len(nearest), self.n_classes), np.float32)
         for column in nearest.T:
             shares[np.arange(len(nearest)), column] += 1 / nearest.shape[1]

@@ -16,6 +16,7 @@ from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_attributes, edge_names
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs, read_input
+from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_state, make_classifier
 from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
@@ -165,7 +166,7 @@ def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, d
         classifier = make_classifier(trained, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
         classifier.load(load_state(model / weights))
         found.append(classifier.probabilities(data))
-    return np.asarray(np.mean(found, axis=0), np.float32)
+    return average(found)
 
 
 def _with_doubt(

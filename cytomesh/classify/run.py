@@ -21,7 +21,7 @@ from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_names
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
-from cytomesh.classify.metrics import macro_f1
+from cytomesh.classify.metrics import average, macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
 from cytomesh.classify.nulls import load_spheres, spin_null
@@ -89,7 +89,7 @@ def _train_and_evaluate(
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
     if settings.calibration == "temperature":
         metrics["calibration"] = _calibration(folder, data, [p for p, _ in fits], settings, metrics["splits"])
-    averaged = _average([probabilities for probabilities, _ in fits])
+    averaged = average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
     for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
         table = prediction_table(graph, part, data.classes, side)
@@ -203,10 +203,6 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
 def _threads() -> int | None:
     """Threads that the environment asks for; by default every processor of this process."""
     return int(os.environ.get("OMP_NUM_THREADS", "0")) or None
-
-
-def _average(probabilities: Sequence[Floats]) -> Floats:
-    return np.asarray(np.mean(probabilities, axis=0), np.float32)
 
 
 def _seeds(settings: ClassifyConfig) -> list[int]:

@@ -179,10 +179,13 @@ def column_groups(n: int, d: int) -> list[slice]:
     return [slice(start, min(start + width, d)) for start in range(0, d, width)]
 
 
-def known_rows(source: Any) -> Mask:
-    """Return which rows hold finite values only."""
-    whole = StoredInputs(((Column(source),),))
-    return np.concatenate([np.isfinite(chunk).all(axis=1) for _, chunk in in_chunks(whole)])
+def known_rows(source: Any, is_sure: Mask) -> Mask:
+    """Return which rows hold finite values only; those that are sure to are not read."""
+    known = is_sure.copy()
+    rows = np.flatnonzero(~is_sure)
+    for start, chunk in in_chunks(StoredInputs(((Column(source),),), rows)):
+        known[rows[start : start + len(chunk)]] = np.isfinite(chunk).all(axis=1)
+    return known
 
 
 @dataclass(frozen=True, slots=True)

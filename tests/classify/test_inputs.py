@@ -79,6 +79,10 @@ def test_nan_at_a_linked_node_is_refused(synthetic, tmp_path):
     bad = synthetic.change(graph, thickness_mm=np.where(np.arange(graph.n_nodes) == 4, np.nan, 2.0))
     with pytest.raises(FeatureError, match="thickness, node 4"):
         read_input(tmp_path, bad, "thickness")
+    pmap = graph.pmap.copy()
+    pmap.data[5] = np.nan
+    with pytest.raises(FeatureError, match="pmap"):
+        read_input(tmp_path, synthetic.change(graph, pmap=pmap), "pmap")
 
 
 def test_what_is_not_there_is_named(synthetic, tmp_path):

@@ -75,3 +75,9 @@ def test_margins_are_those_of_the_logits():
     hops = np.abs(np.subtract.outer(np.arange(3), np.arange(3))).astype(float)
     margin = metrics.tables(np.array([0, 0]), probabilities, hops, ["a", "b", "c"])["margin"]
     assert margin == {"0": pytest.approx(2.0, rel=1e-5), "2": pytest.approx(3.5, rel=1e-5)}
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_average_is_the_mean_to_the_bit(n):
+    drawn = list(np.random.default_rng(0).random((n, 40, 6), np.float32))
+    np.testing.assert_array_equal(metrics.average(drawn), np.mean(drawn, axis=0))

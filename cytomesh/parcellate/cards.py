@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,19 @@ from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.affinity import edge_list
+from cytomesh.parcellate.connect import region_means
 from cytomesh.parcellate.features import NodeFeatures
 
 N_AREAS = 3
 
 
 def parcel_cards(
-    graph: CortexGraph, features: NodeFeatures, parcels: NDArray[np.int64], table: LabelTable
+    graph: CortexGraph,
+    features: NodeFeatures,
+    parcels: NDArray[np.int64],
+    table: LabelTable,
+    tilings: Sequence[NDArray[np.int64]] = (),
+    confidence: NDArray[np.float64] | None = None,
 ) -> list[dict[str, Any]]:
     """Describe every parcel.
 
@@ -29,17 +36,24 @@ def parcel_cards(
         Labels of the parcellated nodes.
     table : LabelTable
         Their names.
+    tilings : sequence of (m,) int64
+        Geometry-only parcels of the same number: what similarity to an area is compared with.
+    confidence : (m,) float64, optional
+        See `stability.confidence`.
 
     Returns
     -------
     list of dict
         parcel, name; n_nodes, area_mm2; central_node (the node nearest to the mean position) and its x_mm, y_mm, z_mm;
         thickness_mm; overlaps: up to three areas with the share of the parcel's nodes in them; most_similar: up to
-        three areas by the distance of mean features in the clustering coordinates; profile: mean standardised features.
+        three areas by the distance of mean features in the clustering coordinates, and similarity_over_null: how much
+        nearer they are than the parcels of the tilings on average, in standard deviations of those; profile: mean
+        standardised features; confidence: mean over the nodes.
     """
     areas = graph.annotation[features.nodes]
     kinds = np.unique(areas[areas > 0])
     of_areas = np.array([features.values[areas == kind].mean(axis=0) for kind in kinds])
+    by_chance = np.concatenate([region_means(features.values, tiling) for tiling in tilings]) if tilings else None
     surface = np.asarray(graph.mesh.vertex_areas)[features.nodes]
     thickness = np.asarray(graph.nodes["thickness_mm"])[features.nodes] if "thickness_mm" in graph.nodes else None
     cards = []
@@ -59,12 +73,19 @@ def parcel_cards(
             "overlaps": {graph.labels.name(int(found[i])): float(count[i] / len(inside)) for i in most},
             "profile": np.round(features.standardised[inside].mean(axis=0), 4).tolist(),
         }
+        if confidence is not None:
+            card["confidence"] = float(confidence[inside].mean())
         if thickness is not None:
             card["thickness_mm"] = float(np.nanmean(thickness[inside]))
         if len(kinds):
             apart = np.linalg.norm(of_areas - features.values[inside].mean(axis=0), axis=1)
             nearest = np.argsort(apart, kind="stable")[:N_AREAS]
-            card["most_similar"] = {graph.labels.name(int(kinds[i])): float(apart[i]) for i in nearest}
+            names = [graph.labels.name(int(kinds[i])) for i in nearest]
+            card["most_similar"] = dict(zip(names, apart[nearest].tolist(), strict=True))
+            if by_chance is not None:
+                null = np.linalg.norm(of_areas[nearest, None] - by_chance, axis=2)
+                over = (null.mean(axis=1) - apart[nearest]) / np.maximum(null.std(axis=1, ddof=1), 1e-12)
+                card["similarity_over_null"] = dict(zip(names, over.tolist(), strict=True))
         cards.append(card)
     return cards
 

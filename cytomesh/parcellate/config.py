@@ -27,6 +27,12 @@ class PreparationConfig(Config):
     impute_hops: int = Field(2, ge=0)
     """Nodes without features, up to so many hops from one with features, take the mean of their known neighbours;
     farther ones (the medial wall, a torn block) are masked: label 0."""
+    obliqueness_power: float = Field(0.0, ge=0)
+    """In means over neighbours a node weighs cos(obliqueness) to this power, so that cortex which is cut obliquely
+    counts for less; 0: every node alike."""
+    distance_scale_mm: float | None = Field(None, gt=0)
+    """In means over neighbours a node weighs exp(-d^2 / 2 s^2), too, d its distance from the section that it is linked
+    to and s this scale; None: every node alike."""
 
 
 class AffinityConfig(Config):
@@ -97,6 +103,17 @@ class JointConfig(Config):
     """How many of them a node is joined with."""
 
 
+class StabilityConfig(Config):
+    """How often a parcellation is repeated, to see whether it comes back."""
+
+    splits: int = Field(1, ge=0, le=100)
+    """How often the sections of each graph are divided in two halves, each of which is parcellated on its own, with a
+    seed of its own: every other section the first time, at random afterwards. 0: no stability, no confidence."""
+    nulls: int = Field(1, ge=0, le=100)
+    """Parcellations of random numbers in the place of the features, by the same method on the same mesh, with which
+    halves and brains are compared, beside geometry-only ones."""
+
+
 class EvaluationConfig(Config):
     """What a parcellation is compared with."""
 
@@ -107,6 +124,8 @@ class EvaluationConfig(Config):
     baselines: tuple[Baseline, ...] = ("ward", "kmeans", "voronoi")
     """Other methods scored beside; random_spectral is the normalised cut with features rotated on the sphere (those of
     other places, in the place of geometry), and left out where there is no sphere; leiden needs the extra `leiden`."""
+    stability: StabilityConfig = StabilityConfig()
+    """Whether the parcels come back from other sections and in other brains."""
 
 
 class ParcellateConfig(Config):
@@ -121,14 +140,22 @@ class ParcellateConfig(Config):
     spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; leiden:
     communities of the mesh graph; voronoi: geometry alone."""
     n_parcels: int | None = Field(None, ge=2)
-    """Parcels of each graph, or of the graphs that are parcellated together; None: where the eigenvalues of the
-    affinity graph have their widest relative gap."""
+    """Parcels of each graph, or of the graphs that are parcellated together; None: see `choose`."""
+    choose: Literal["eigengap", "stability"] = "eigengap"
+    """How a number of parcels that is not given is found. eigengap: where the eigenvalues of the affinity graph have
+    their widest relative gap; stability: where the agreement of parcels from two halves of the sections, over
+    at least three splits, is the largest multiple of that of chance, among the `candidates`."""
+    candidates: tuple[int, ...] = ()
+    """Numbers that `choose: stability` compares; empty: twelve from 2 to `max_parcels`."""
     max_parcels: int = Field(60, ge=3)
-    """Largest number that the eigengap may choose."""
+    """Largest number that may be chosen."""
     min_nodes: int = Field(10, ge=1)
     """Smaller parcels are merged into the neighbour of strongest affinity; smaller islands of the mesh are masked."""
     hierarchy: tuple[int, ...] = ()
     """Smaller numbers of parcels to which the parcels are merged as well, each nested in the one before."""
+    smoothing_rounds: int = Field(0, ge=0)
+    """How often border nodes may go over to the touching parcel with which they share more affinity; parcels stay
+    connected and large enough. 0: borders as the method leaves them. Not for kmeans and voronoi."""
     n_gradients: int = Field(5, ge=1, le=50)
     """Diffusion-map components written beside the labels."""
     preparation: PreparationConfig = PreparationConfig()

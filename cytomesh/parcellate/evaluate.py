@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_mutual_info_score
 
+from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.affinity import edge_list
 from cytomesh.parcellate.borders import BorderDistance
 from cytomesh.parcellate.connect import pieces, region_means, region_weights
+from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.nulls import Nulls
 
 MIN_NODES = 10
@@ -35,7 +37,15 @@ def agreement(parcels: NDArray[Any], areas: NDArray[Any]) -> dict[str, float]:
     -------
     dict
         ami, ari, nmi, homogeneity, completeness; empty if fewer than 10 nodes or two areas remain.
+
+    Raises
+    ------
+    GraphError
+        If the two are not of the same nodes.
     """
+    if np.shape(parcels) != np.shape(areas):
+        shapes = f"{np.shape(parcels)} parcels and {np.shape(areas)} areas"
+        raise GraphError("agreement", found=shapes, expected="both for the same nodes", hint="take labels of this mesh")
     kept = areas > 0
     if kept.sum() < MIN_NODES or len(np.unique(areas[kept])) < 2:
         return {}
@@ -81,7 +91,11 @@ def _adjusted_rand(table: NDArray[np.int64]) -> float:
 
 
 def scores_over_nulls(
-    parcels: NDArray[np.int64], areas: NDArray[np.int32], nulls: Nulls, lengths: sp.csr_matrix
+    parcels: NDArray[np.int64],
+    areas: NDArray[np.int32],
+    nulls: Nulls,
+    lengths: sp.csr_matrix,
+    tilings: Sequence[Mapping[str, float]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score parcels against areas; every score comes with what chance and geometry alone give.
 
@@ -94,6 +108,8 @@ def scores_over_nulls(
     ----------
     lengths : (m, m) CSR
         Lengths of the mesh edges, mm.
+    tilings : sequence of scores, optional
+        From `tiling_scores`, where several parcellations are compared with the same tilings.
 
     Returns
     -------
@@ -106,7 +122,7 @@ def scores_over_nulls(
     found = _scores(parcels, areas, borders)
     if not found:
         return {}
-    tilings = [_scores(tiling, areas, BorderDistance(tiling, lengths)) for tiling in nulls.tilings]
+    tilings = tiling_scores(areas, nulls, lengths) if tilings is None else tilings
     spun = [row for row in (_scores(parcels, area, borders) for area in nulls.spun) if row]
     result: dict[str, dict[str, float]] = {}
     for name, score in found.items():
@@ -122,6 +138,11 @@ def scores_over_nulls(
             entry["over_spin_sd"] = entry["over_spin"] / max(entry["spin_sd"], 1e-12)
         result[name] = entry
     return result
+
+
+def tiling_scores(areas: NDArray[np.int32], nulls: Nulls, lengths: sp.csr_matrix) -> list[dict[str, float]]:
+    """Score the geometry-only parcels against areas."""
+    return [_scores(tiling, areas, BorderDistance(tiling, lengths)) for tiling in nulls.tilings]
 
 
 def matched_dice(parcels: NDArray[Any], areas: NDArray[Any]) -> dict[int, float]:
@@ -189,36 +210,23 @@ def graph_silhouette(values: NDArray[np.float64], parcels: NDArray[np.int64], ad
 
 
 def internal_scores(
-    standardised: NDArray[np.float64],
-    values: NDArray[np.float64],
-    parcels: NDArray[np.int64],
-    adjacency: sp.csr_matrix,
-    tilings: Sequence[NDArray[np.int64]],
+    features: NodeFeatures, parcels: NDArray[np.int64], tilings: Sequence[Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
     """Score parcels by the features alone, beside geometry-only parcels of the same number.
 
     Parameters
     ----------
-    standardised, values : (m, d), (m, q) float64
-        Features, for the variance explained; clustering coordinates, for silhouette and contrast.
+    tilings : sequence of scores
+        `feature_scores` of each tiling.
 
     Returns
     -------
     dict
         variance_explained, silhouette, border_contrast: each with score, geometry_mean, geometry_sd, over_geometry.
     """
-
-    def scores(labels: NDArray[np.int64]) -> dict[str, float]:
-        return {
-            "variance_explained": variance_explained(standardised, labels),
-            "silhouette": graph_silhouette(values, labels, adjacency),
-            "border_contrast": border_contrast(values, labels, adjacency),
-        }
-
-    null = [scores(tiling) for tiling in tilings]
     result = {}
-    for name, score in scores(parcels).items():
-        geometry = np.array([row[name] for row in null])
+    for name, score in feature_scores(features, parcels).items():
+        geometry = np.array([row[name] for row in tilings])
         result[name] = {
             "score": score,
             "geometry_mean": float(geometry.mean()),
@@ -226,6 +234,15 @@ def internal_scores(
             "over_geometry": score - float(geometry.mean()),
         }
     return result
+
+
+def feature_scores(features: NodeFeatures, parcels: NDArray[np.int64]) -> dict[str, float]:
+    """Return the variance of the features that parcels explain, and silhouette and contrast of their coordinates."""
+    return {
+        "variance_explained": variance_explained(features.standardised, parcels),
+        "silhouette": graph_silhouette(features.values, parcels, features.adjacency),
+        "border_contrast": border_contrast(features.values, parcels, features.adjacency),
+    }
 
 
 def shape_facts(parcels: NDArray[np.int64], adjacency: sp.csr_matrix) -> dict[str, int]:

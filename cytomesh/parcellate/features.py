@@ -19,6 +19,8 @@ from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.surface.mesh import edge_lengths
 
 NOISE_SHRINKAGE = 1e-3
+# Nodes that are cut along the sheet or far from their section still count where there are no others.
+LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class NodeFeatures:
         Coordinates to cluster in: smoothed and whitened.
     is_imputed : (m,) bool
         Nodes whose features are the mean of their neighbours'.
+    weights : (m,) float64, optional
+        What a node counts in means over neighbours; None: all alike.
     """
 
     nodes: NDArray[np.int64]
@@ -47,11 +51,23 @@ class NodeFeatures:
     standardised: NDArray[np.float64]
     values: NDArray[np.float64]
     is_imputed: NDArray[np.bool_]
+    weights: NDArray[np.float64] | None = None
 
     @cached_property
     def lengths(self) -> sp.csr_matrix:
         """Edge lengths, (m, m) CSR, mm."""
         return edge_lengths(self.positions, self.adjacency)
+
+    def smoothed(self, rows: NDArray[np.float64], hops: int) -> NDArray[np.float64]:
+        """Return the weighted mean of (m, d) rows over each node's neighbourhood.
+
+        With weights the normalised convolution of Knutsson & Westin, Normalized and differential convolution, 1993: the
+        mean of weighted rows over the mean of the weights.
+        """
+        if self.weights is None:
+            return hop_mean(self.adjacency, rows, hops)
+        weights = self.weights[:, None]
+        return hop_mean(self.adjacency, weights * rows, hops) / hop_mean(self.adjacency, weights, hops)
 
 
 def prepare_features(
@@ -97,9 +113,48 @@ def select_nodes(
 
     nodes = large_islands(graph.adjacency, np.isfinite(standardised[:, 0]), min_nodes, graph.name)
     adjacency = sp.csr_matrix(graph.adjacency[nodes][:, nodes])
-    kept = standardised[nodes]
-    smooth = hop_mean(adjacency, kept, settings.hops)
-    return NodeFeatures(nodes, adjacency, graph.positions[nodes], kept, smooth, is_imputed[nodes])
+    kept, weights = standardised[nodes], link_weights(graph, settings)
+    some = NodeFeatures(
+        nodes,
+        adjacency,
+        graph.positions[nodes],
+        kept,
+        kept,
+        is_imputed[nodes],
+        None if weights is None else weights[nodes],
+    )
+    return replace(some, values=some.smoothed(kept, settings.hops))
+
+
+def link_weights(graph: CortexGraph, settings: PreparationConfig) -> NDArray[np.float64] | None:
+    """Return what each node counts by the quality of its image link, (n,) in 0..1, or None if all count alike.
+
+    Nodes without a link count as their neighbours do on average.
+
+    Raises
+    ------
+    GraphError
+        If the graph does not know the obliqueness or the distance of a linked node.
+    """
+    weights = np.ones(graph.n_nodes)
+    if settings.obliqueness_power:
+        weights *= np.cos(np.radians(_of_links(graph, "obliqueness_deg"))) ** settings.obliqueness_power
+    if settings.distance_scale_mm is not None:
+        weights *= np.exp(-0.5 * (_of_links(graph, "distance_mm") / settings.distance_scale_mm) ** 2)
+    if not settings.obliqueness_power and settings.distance_scale_mm is None:
+        return None
+    weights = np.where(graph.is_linked, np.maximum(weights, LEAST_WEIGHT), np.nan)
+    impute(weights[:, None], graph.adjacency, settings.impute_hops)
+    return weights
+
+
+def _of_links(graph: CortexGraph, column: str) -> NDArray[np.float64]:
+    values = np.asarray(graph.nodes[column], np.float64) if column in graph.nodes else np.full(graph.n_nodes, np.nan)
+    bad = graph.is_linked & ~np.isfinite(values)
+    if bad.any():
+        hint = "leave out preparation.obliqueness_power and preparation.distance_scale_mm"
+        raise GraphError(graph.name, column, found=f"no value at {int(bad.sum())} linked nodes", hint=hint)
+    return values
 
 
 def whiten(parts: Sequence[NodeFeatures], settings: PreparationConfig) -> tuple[NodeFeatures, ...]:
@@ -132,6 +187,9 @@ def stack(parts: Sequence[NodeFeatures]) -> NodeFeatures:
         raise FeatureError("joint parcellation", found=f"{widths} features", expected="the same in all", hint=hint)
     names = ("positions", "standardised", "values", "is_imputed")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    weights = [part.weights for part in parts if part.weights is not None]
+    if weights:  # of one preparation: all or none
+        columns["weights"] = np.concatenate(weights)
     adjacency = sp.csr_matrix(sp.block_diag([part.adjacency for part in parts], format="csr"))
     return NodeFeatures(nodes=np.arange(adjacency.shape[0]), adjacency=adjacency, **columns)
 

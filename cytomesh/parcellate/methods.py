@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.baselines import kmeans_clusters, voronoi_parcels, ward_parcels
@@ -17,7 +16,8 @@ from cytomesh.parcellate.diffusion import diffusion_parcels
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.leiden import leiden_communities
 from cytomesh.parcellate.rounding import normalised_cut, spectral_labels
-from cytomesh.parcellate.spectral import eigengap, lowest_eigenpairs
+from cytomesh.parcellate.smoothing import smooth_borders
+from cytomesh.parcellate.spectral import lowest_eigenpairs
 from cytomesh.parcellate.types import type_parcels
 
 
@@ -71,6 +71,8 @@ def parcellate_nodes(
         labels = voronoi_parcels(features.positions, adjacency, k, settings.seed)
     else:
         labels = kmeans_clusters(values, k, settings.seed)
+    if settings.smoothing_rounds and method not in ("kmeans", "voronoi"):
+        labels = smooth_borders(labels, weights, adjacency, settings.smoothing_rounds, settings.min_nodes)
     return Parcellation(labels, {**facts, "normalised_cut": normalised_cut(weights, labels)})
 
 
@@ -84,16 +86,3 @@ def spectral_parcels(
     joined = merge_regions(joined, features.values, features.adjacency, k)
     joined = split_regions(joined, features.values, features.adjacency, k, settings.min_nodes)
     return joined, {"residual": spectrum.residual, "cut_before_joining": cut}
-
-
-def choose_count(features: NodeFeatures, settings: ParcellateConfig, source: str) -> int:
-    """Return the given number of parcels, or the one at the eigengap of the affinity graph."""
-    if settings.n_parcels is not None:
-        return settings.n_parcels
-    adjacency = features.adjacency
-    n = adjacency.shape[0]
-    weights = affinity_graph(adjacency, features.values, settings.affinity)
-    lowest = max(2, int(connected_components(weights, directed=False, return_labels=False)))
-    highest = max(lowest, min(settings.max_parcels, n // settings.min_nodes))
-    spectrum = lowest_eigenpairs(weights, min(n, highest + 2), settings.spectral, settings.seed, source)
-    return eigengap(spectrum.eigenvalues, lowest, highest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,14 @@ def write_parcels(
     table: LabelTable,
     gradients: NDArray[np.float64],
     levels: Mapping[int, NDArray[np.int64]],
+    tilings: Sequence[NDArray[np.int64]],
+    confidence: NDArray[np.float64] | None,
 ) -> None:
-    """Write labels, gradients, cards and the graph of parcels.
+    """Write labels, gradients, confidence, cards and the graph of parcels.
 
-    `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<brain>.annot`, `<graph>_gradients.func.gii`, `<graph>.parquet`
-    (one row a node), `<graph>_parcels.json` (cards) and `<graph>_parcels.graphml`.
+    `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<brain>.annot`, `<graph>_gradients.func.gii`,
+    `<graph>_confidence.func.gii`, `<graph>.parquet` (one row a node), `<graph>_parcels.json` (cards) and
+    `<graph>_parcels.graphml`.
 
     Parameters
     ----------
@@ -44,6 +47,10 @@ def write_parcels(
     gradients : (m, g) float64
     levels : mapping from int to (m,) int64
         Coarser parcels by their number: columns `parcel_<number>`.
+    tilings : sequence of (m,) int64
+        Geometry-only parcels of the same number, for the cards.
+    confidence : (m,) float64, optional
+        See `stability.confidence`.
     """
     labels = np.zeros(graph.n_nodes, np.int32)
     labels[features.nodes] = parcels
@@ -60,6 +67,14 @@ def write_parcels(
     scalars = {title: np.nan_to_num(values) for title, values in maps.items()}
     write_scalars(folder / f"{graph.name}_gradients.func.gii", scalars, graph.hemisphere)
 
+    confidence_file = folder / f"{graph.name}_confidence.func.gii"
+    confidence_file.unlink(missing_ok=True)  # of other settings
+    if confidence is not None:
+        values = np.full(graph.n_nodes, np.nan, np.float32)
+        values[features.nodes] = confidence
+        maps["confidence"] = values
+        write_scalars(confidence_file, {"confidence": np.nan_to_num(values)}, graph.hemisphere)
+
     is_imputed = np.zeros(graph.n_nodes, bool)
     is_imputed[features.nodes] = features.is_imputed
     columns: dict[str, NDArray[Any]] = {"parcel": labels, "is_imputed": is_imputed, "annotation": graph.annotation}
@@ -70,6 +85,25 @@ def write_parcels(
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
     write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))
 
-    cards = parcel_cards(graph, features, parcels, table)
+    cards = parcel_cards(graph, features, parcels, table, tilings, confidence)
     write_json(folder / f"{graph.name}_parcels.json", cards)
     write_graphml(folder / f"{graph.name}_parcels.graphml", parcel_graph(features, parcels, cards))
+
+
+def write_nulls(
+    path: Path,
+    graph: CortexGraph,
+    nodes: NDArray[np.int64],
+    tilings: Sequence[NDArray[np.int64]],
+    noise: Sequence[NDArray[np.int64]],
+) -> None:
+    """Write null parcellations of a graph as a table, a row a node: labels from 1, 0 at masked nodes.
+
+    Columns tiling_<i>: geometry alone; noise_<i>: the same method on random numbers in the place of the features.
+    """
+    columns = {}
+    for kind, some in (("tiling", tilings), ("noise", noise)):
+        for number, labels in enumerate(some, start=1):
+            columns[f"{kind}_{number}"] = np.zeros(graph.n_nodes, np.int32)
+            columns[f"{kind}_{number}"][nodes] = labels - labels.min() + 1
+    write_table(path, Table(columns, {}, {"graph_digest": graph.digest}))

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import GraphError, MissingStageError, QualityError
+from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import is_finished, stage_directory
-from cytomesh.graph.storage import CortexGraph, graph_folder, load_features, load_graphs
+from cytomesh.core.tables import read_table
+from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+from cytomesh.parcellate.brains import brain_scores
 from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.config import ParcellateConfig
-from cytomesh.parcellate.connect import merge_regions, pieces
-from cytomesh.parcellate.evaluate import internal_scores, matched_dice, scores_over_nulls, shape_facts
-from cytomesh.parcellate.features import NodeFeatures, select_nodes, whiten
+from cytomesh.parcellate.connect import merge_regions
+from cytomesh.parcellate.count import choose_count
+from cytomesh.parcellate.features import NodeFeatures, select_nodes
 from cytomesh.parcellate.gradients import aligned_gradients
-from cytomesh.parcellate.joint import connect_in_part, group_graphs, join_graphs, refuse_two_hemispheres
-from cytomesh.parcellate.methods import choose_count, parcellate_nodes
-from cytomesh.parcellate.nulls import Nulls, make_nulls, spin_sources
-from cytomesh.parcellate.outputs import write_parcels
+from cytomesh.parcellate.group import join_parts, parcellate_joint
+from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres
+from cytomesh.parcellate.outputs import write_nulls, write_parcels
+from cytomesh.parcellate.scoring import evaluate, nulls_of, read_sphere, summary
+from cytomesh.parcellate.stability import confidence, make_replicates, stability_scores
 from cytomesh.parcellate.subdivisions import candidate_subdivisions
-from cytomesh.surface.gifti import read_surface
 
 
 def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: 
     Returns
     -------
     dict
-        Per graph: number of parcels and the scores over their nulls.
+        Per graph: number of parcels and the scores over their nulls (see `scoring.summary`).
 
     Raises
     ------
@@ -61,9 +62,15 @@ def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: 
                     write_json(marker, {"key": key, "metrics": metrics})
                     log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
         results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
-        facts = {"encoder": encoder, "method": settings.method, "graphs": results}
+        brains = brain_scores(
+            graphs,
+            {graph.name: read_table(folder / f"{graph.name}.parquet")["parcel"] for graph in graphs},
+            {graph.name: read_table(nulls_file(folder, graph)) for graph in graphs},
+            settings.joint.radius_mm,
+        )
+        facts = {"encoder": encoder, "method": settings.method, "graphs": results, "brains": brains}
         write_json(folder / "metrics.json", facts)
-    return {graph: _summary(metrics) for graph, metrics in results.items()}
+    return {graph: summary(graph, metrics, brains) for graph, metrics in results.items()}
 
 
 def parcellate_group(
@@ -76,28 +83,30 @@ def parcellate_group(
         refuse_two_hemispheres(graph)
         raw = load_features(run, encoder, graph)
         parts.append(select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})"))
-    joint = join_graphs(graphs, whiten(parts, settings.preparation), settings.joint)
-    k = choose_count(joint.features, settings, source)
-    found = parcellate_nodes(joint.features, settings.method, k, settings, source)
-    shares = joint.split(found.labels)
-    if settings.method != "kmeans":
-        if len(graphs) > 1:
-            shares = [
-                connect_in_part(labels, part, settings.min_nodes)
-                for labels, part in zip(shares, joint.parts, strict=True)
-            ]
-        for labels, part in zip(shares, joint.parts, strict=True):
-            check_connected(labels, part, source)
-    everything = _ordered(np.concatenate(shares), joint.features.positions)
+    joint = join_parts(graphs, parts, settings)
+    count = choose_count(joint, graphs, parts, settings, source)
+    k = count.k
+    found = parcellate_joint(joint, k, settings, source)
+    replicates = make_replicates(graphs, parts, k, settings, source)
+    everything = _ordered(np.concatenate(found.labels), joint.features.positions)
     table = parcel_table(joint.features.values, everything)
     levels = nested_levels(everything, joint.features, settings.hierarchy, source)
     parcels = joint.split(everything)
     gradients = aligned_gradients(joint.parts, parcels, settings)
     results = []
     for number, (graph, part) in enumerate(zip(graphs, joint.parts, strict=True)):
+        own = parcels[number]
         own_levels = {level: joint.split(labels)[number] for level, labels in levels.items()}
-        write_parcels(folder, graph, part, parcels[number], table, gradients[number], own_levels)
-        results.append({**_evaluate(run, graph, part, parcels[number], settings, folder), **found.facts})
+        sphere = read_sphere(run, graph)
+        nulls = nulls_of(graph, part, own, sphere, settings)
+        repeated = replicates[number] if replicates else None
+        again = confidence(own, repeated) if repeated else None
+        write_parcels(folder, graph, part, own, table, gradients[number], own_levels, nulls.tilings, again)
+        write_nulls(nulls_file(folder, graph), graph, part.nodes, nulls.tilings, repeated.noise if repeated else ())
+        write_json(folder / f"{graph.name}_subdivisions.json", candidate_subdivisions(graph, part, own, nulls.tilings))
+        stability = {"stability": stability_scores(own, repeated, nulls.tilings)} if repeated else {}
+        choice = {"candidates": count.candidates} if count.candidates else {}
+        results.append({**evaluate(graph, part, own, nulls, sphere, settings), **stability, **choice, **found.facts})
     return results
 
 
@@ -115,73 +124,6 @@ def nested_levels(
     return result
 
 
-def _evaluate(
-    run: Path,
-    graph: CortexGraph,
-    features: NodeFeatures,
-    parcels: NDArray[np.int64],
-    settings: ParcellateConfig,
-    folder: Path,
-) -> dict[str, Any]:
-    source, k, sphere = graph.name, len(np.unique(parcels)), _sphere(run, graph)
-    nulls = make_nulls(
-        graph.annotation,
-        features.nodes,
-        sphere,
-        features.positions,
-        features.adjacency,
-        k,
-        settings.evaluation.spins,
-        settings.evaluation.tilings,
-        settings.seed,
-    )
-    candidates = candidate_subdivisions(graph, features, parcels, nulls.tilings)
-    write_json(folder / f"{graph.name}_subdivisions.json", candidates)
-    metrics = {
-        "n_nodes": graph.n_nodes,
-        "n_masked": graph.n_nodes - len(features.nodes),
-        "n_imputed": int(features.is_imputed.sum()),
-        "is_n_parcels_given": settings.n_parcels is not None,
-        **_score(parcels, features, graph, nulls),
-        "dice_of_areas": _dice_of_areas(parcels, features, graph),
-        "baselines": {},
-    }
-    for other in settings.evaluation.baselines:
-        if other == settings.method:
-            continue
-        inputs = features
-        if other == "random_spectral":
-            if sphere is None:
-                continue
-            (moved,) = spin_sources(sphere[features.nodes], np.arange(len(features.nodes)), 1, settings.seed)
-            inputs = replace(features, values=features.values[moved])
-        labels = parcellate_nodes(inputs, other.removeprefix("random_"), k, settings, source).labels
-        metrics["baselines"][other] = _score(labels, features, graph, nulls)
-    return metrics
-
-
-def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: str) -> None:
-    """Raise QualityError if a parcel lies in several pieces."""
-    n_pieces, n_parcels = int(pieces(labels, features.adjacency).max()) + 1, len(np.unique(labels))
-    if n_pieces != n_parcels:
-        found = f"{n_parcels} parcels in {n_pieces} pieces"
-        raise QualityError(source, "parcels", found=found, expected="every parcel connected", hint="report this")
-
-
-def _score(parcels: NDArray[np.int64], features: NodeFeatures, graph: CortexGraph, nulls: Nulls) -> dict[str, Any]:
-    return {
-        **shape_facts(parcels, features.adjacency),
-        "areas": scores_over_nulls(parcels, graph.annotation[features.nodes], nulls, features.lengths),
-        **internal_scores(features.standardised, features.values, parcels, features.adjacency, nulls.tilings),
-    }
-
-
-def _dice_of_areas(parcels: NDArray[np.int64], features: NodeFeatures, graph: CortexGraph) -> dict[str, float]:
-    areas = graph.annotation[features.nodes]
-    dice = matched_dice(parcels, areas) if (areas > 0).any() else {}
-    return {graph.labels.name(area): value for area, value in dice.items()}
-
-
 def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return labels 1..k counted from the front to the back of the brain (y descending)."""
     _, labels = np.unique(labels, return_inverse=True)
@@ -191,9 +133,9 @@ def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArr
     return rank[labels]
 
 
-def _sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
-    path = graph_folder(run, graph.name) / "sphere.surf.gii"
-    return read_surface(path).vertices if path.is_file() else None
+def nulls_file(folder: Path, graph: CortexGraph) -> Path:
+    """Return where the null parcellations of a graph are written."""
+    return folder / f"{graph.name}_nulls.parquet"
 
 
 def _encoder(run: Path, wanted: str | None) -> str:
@@ -211,25 +153,3 @@ def _key(run: Path, encoder: str, graph: CortexGraph, settings: ParcellateConfig
     features = run / "features" / encoder / f"{graph.name}.npy"
     stamp = [features.stat().st_size, features.stat().st_mtime_ns] if features.is_file() else []
     return digest(settings.model_dump(mode="json"), encoder, graph.digest, graph.annotation, stamp)
-
-
-def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Pick what is worth a line on the terminal: scores over their nulls first."""
-    rows: dict[str, Any] = {"n_parcels": metrics["n_parcels"]}
-    everything = {"": metrics, **{f"{name}_": scores for name, scores in metrics["baselines"].items()}}
-    for prefix, scores in everything.items():
-        for score in ("ami", "ari", "nmi"):
-            entry = scores["areas"].get(score)
-            if entry is None:
-                continue
-            null = "spin" if "over_spin" in entry else "geometry"
-            rows[f"{prefix}{score}_over_{null}"] = entry[f"over_{null}"]
-            if "over_spin_sd" in entry:
-                rows[f"{prefix}{score}_over_spin_sd"] = entry["over_spin_sd"]
-            rows[f"{prefix}{score}"] = entry["score"]
-        border = scores["areas"].get("border_distance_mm", {})
-        null = "spin" if "over_spin" in border else "geometry"
-        if border:
-            rows[f"{prefix}border_mm_nearer_than_{null}"] = border[f"over_{null}"]
-        rows[f"{prefix}variance_explained_over_geometry"] = scores["variance_explained"]["over_geometry"]
-    return rows

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import dijkstra
 
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.affinity import edge_list
@@ -96,13 +96,23 @@ def inner_borders(features: NodeFeatures, parcels: NDArray[np.int64], areas: NDA
     for number, (area, one, other) in enumerate(groups.tolist()):
         edges = np.flatnonzero(of_group.ravel() == number)
         nodes = np.unique(np.concatenate([i[edges], j[edges]]))
-        reach = dijkstra(features.adjacency, indices=nodes, min_only=True, unweighted=True, limit=BAND_HOPS)
-        near = np.isfinite(reach) & (areas == area)
-        sides = [features.values[near & (parcels == side)] for side in (one, other)]
+        near = within(features.adjacency, nodes, BAND_HOPS)
+        near = near[areas[near] == area]
+        sides = [features.values[near[parcels[near] == side]] for side in (one, other)]
         if min(map(len, sides)) >= MIN_SIDE:
             contrast = float(np.linalg.norm(sides[0].mean(axis=0) - sides[1].mean(axis=0)))
             result.append(InnerBorder(area, one, other, nodes, contrast))
     return result
+
+
+def within(adjacency: sp.csr_matrix, nodes: NDArray[np.int64], hops: int) -> NDArray[np.int64]:
+    """Return the nodes at most so many edges away from some, ascending; reads no more of the graph than these."""
+    reached = front = np.unique(nodes)
+    for _ in range(hops):
+        ends = [adjacency.indices[adjacency.indptr[node] : adjacency.indptr[node + 1]] for node in front]
+        front = np.setdiff1d(np.concatenate(ends), reached) if ends else front
+        reached = np.union1d(reached, front)
+    return np.asarray(reached, np.int64)
 
 
 def _place(graph: CortexGraph, features: NodeFeatures, border: NDArray[np.int64]) -> dict[str, Any]:

@@ -57,3 +57,19 @@ def test_touching_parcels_are_joined(halves, tmp_path) -> None:
     again = nx.read_graphml(tmp_path / "parcels.graphml", node_type=int)
     assert again.nodes[2]["name"] == "middle"
     assert again.edges[2, 3] == pytest.approx(graph.edges[2, 3])
+
+
+def test_similarity_stands_beside_parcels_of_geometry(halves) -> None:
+    _, found, parcels, _ = halves
+    graph = halves[0]
+    random = [np.random.default_rng(seed).integers(6, size=len(parcels)) for seed in range(2)]
+    confidence = np.linspace(0, 1, len(parcels))
+    areas = graph.annotation[found.nodes].astype(np.int64)
+    cards = parcel_cards(graph, found, areas, graph.labels, random, confidence)
+    by_chance = np.array([found.values[labels == c].mean(0) for labels in random for c in range(6)])
+    for card in cards:
+        inside = areas == card["parcel"]
+        assert card["confidence"] == pytest.approx(confidence[inside].mean())
+        null = np.linalg.norm(found.values[inside].mean(0) - by_chance, axis=1)
+        # a parcel that is the area lies at no distance from it
+        assert card["similarity_over_null"][card["name"]] == pytest.approx(null.mean() / null.std(ddof=1))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.evaluate import (
     agreement,
     border_contrast,
+    feature_scores,
     graph_silhouette,
     internal_scores,
     matched_dice,
@@ -16,6 +18,7 @@ from cytomesh.parcellate.evaluate import (
     shape_facts,
     variance_explained,
 )
+from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.nulls import make_nulls
 from cytomesh.surface.mesh import edge_lengths
 
@@ -39,6 +42,11 @@ def test_agreement_leaves_unlabelled_nodes_out() -> None:
 @pytest.mark.parametrize("areas", [np.zeros(50, int), np.ones(50, int), np.r_[1, 2, np.zeros(48, int)]])
 def test_nothing_to_compare_with_gives_no_score(areas) -> None:
     assert agreement(np.arange(50), areas) == {}
+
+
+def test_labels_of_another_mesh_are_refused() -> None:
+    with pytest.raises(GraphError, match="same nodes"):
+        agreement(np.arange(50), np.ones(49, int))
 
 
 def test_each_score_has_its_nulls_and_truth_beats_them(make_planted) -> None:
@@ -124,6 +132,8 @@ def test_planted_areas_beat_geometry_inside(make_planted) -> None:
     adjacency = graph.adjacency[nodes][:, nodes]
     nulls = make_nulls(graph.annotation, nodes, None, graph.positions[nodes], adjacency, 8, 0, 3, 0)
     values = features[nodes].astype(float)
-    found = internal_scores(values, values, graph.annotation[nodes].astype(np.int64), adjacency, nulls.tilings)
+    some = NodeFeatures(nodes, adjacency, graph.positions[nodes], values, values, np.zeros(len(nodes), bool))
+    tilings = [feature_scores(some, tiling) for tiling in nulls.tilings]
+    found = internal_scores(some, graph.annotation[nodes].astype(np.int64), tilings)
     assert set(found) == {"variance_explained", "silhouette", "border_contrast"}
     assert all(entry["over_geometry"] > 0.1 for entry in found.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from cytomesh.core.errors import FeatureError, GraphError
+from cytomesh.core.tables import Table
 from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.parcellate.features import (
     autocorrelation_factors,
@@ -15,6 +18,7 @@ from cytomesh.parcellate.features import (
     large_islands,
     prepare_features,
     principal_components,
+    select_nodes,
 )
 
 
@@ -71,6 +75,29 @@ def test_autocorrelated_feature_comes_first(make_planted) -> None:
     first = autocorrelation_factors(values, graph.adjacency, 2, 3)[:, 0]
     assert abs(np.corrcoef(first, values[:, 1])[0, 1]) > 0.99
     assert abs(np.corrcoef(principal_components(values, 3)[:, 0], values[:, 1])[0, 1]) < 0.3
+
+
+def test_oblique_and_far_nodes_count_for_less(make_planted) -> None:
+    graph, features = make_planted()
+    rng = np.random.default_rng(4)
+    obliqueness, distance = rng.uniform(0, 90, graph.n_nodes), rng.normal(0, 0.3, graph.n_nodes)
+    columns = {**graph.nodes.columns, "obliqueness_deg": obliqueness, "distance_mm": distance}
+    graph = replace(graph, nodes=Table(columns))
+    settings = PreparationConfig(hops=1, impute_hops=0, obliqueness_power=2.0, distance_scale_mm=0.5)
+    found = select_nodes(graph, features, settings, 4, "test")
+    weights = np.maximum(np.cos(np.radians(obliqueness)) ** 2 * np.exp(-2.0 * distance**2), 1e-3)[found.nodes]
+    np.testing.assert_allclose(found.weights, weights)
+    for node in (3, 50, 200):
+        around = [node, *found.adjacency[node].indices]
+        expected = np.average(found.standardised[around], axis=0, weights=weights[around])
+        np.testing.assert_allclose(found.values[node], expected)
+    assert select_nodes(graph, features, PreparationConfig(hops=1, impute_hops=0), 4, "test").weights is None
+
+
+def test_links_of_unknown_quality_are_refused(make_planted) -> None:
+    graph, features = make_planted()
+    with pytest.raises(GraphError, match="obliqueness_deg"):
+        select_nodes(graph, features, PreparationConfig(obliqueness_power=1.0), 4, "test")
 
 
 def test_constant_field_has_no_local_variation_to_whiten_by() -> None:

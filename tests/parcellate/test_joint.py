@@ -29,7 +29,8 @@ from cytomesh.surface.mesh import Mesh
 PREPARATION = PreparationConfig(hops=1, noise_hops=2, n_factors=12, impute_hops=0)
 SETTINGS = [
     "n_parcels=8", "min_nodes=4", "preparation={hops: 1, noise_hops: 2, impute_hops: 0}", "n_gradients=3",
-    "diffusion={neighbours: 15, n_components: 7}", "evaluation={spins: 3, tilings: 2, baselines: []}",
+    "diffusion={neighbours: 15, n_components: 7}",
+    "evaluation={spins: 3, tilings: 2, baselines: [], stability: {splits: 0}}",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import prepare_features
-from cytomesh.parcellate.methods import choose_count, parcellate_nodes
+from cytomesh.parcellate.methods import parcellate_nodes
 
 SETTINGS = ParcellateConfig(
     n_parcels=8, min_nodes=4, preparation=PreparationConfig(hops=1, impute_hops=0), types={"n_types": 8}
@@ -65,13 +65,6 @@ def test_more_parcels_than_nodes_are_refused(planted_features) -> None:
     _, features = planted_features
     with pytest.raises(GraphError, match="n_parcels"):
         parcellate_nodes(features, "spectral", len(features.nodes) + 1, SETTINGS, "test")
-
-
-def test_number_of_parcels_by_eigengap(planted_features) -> None:
-    _, features = planted_features
-    free = SETTINGS.model_copy(update={"n_parcels": None, "max_parcels": 15})
-    assert choose_count(features, SETTINGS, "test") == 8
-    assert 6 <= choose_count(features, free, "test") <= 10
 
 
 def test_zero_weight_edges_are_harmless(planted_features) -> None:

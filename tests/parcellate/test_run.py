@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
@@ -16,7 +17,7 @@ from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table, read_table
-from cytomesh.graph.storage import CortexGraph, load_graphs, save_features, save_graph
+from cytomesh.graph.storage import CortexGraph, load_features, load_graphs, save_features, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.run import parcellate_run
@@ -30,7 +31,7 @@ def tiny(*overrides: str) -> ParcellateConfig:
     return load_config(ParcellateConfig, CONFIGS / "tiny.yaml", ["n_parcels=8", *overrides])
 
 
-ALONE = "evaluation={spins: 2, tilings: 2, baselines: []}"
+ALONE = "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 0}}"
 
 
 def test_files_fit_each_other(make_run) -> None:
@@ -73,6 +74,15 @@ def test_files_fit_each_other(make_run) -> None:
         assert metrics["areas"]["border_distance_mm"]["over_spin"] > 0.0
         assert metrics["variance_explained"]["over_geometry"] > 0.05
         assert min(metrics["dice_of_areas"].values()) > 0.5
+        confidence = read_table(folder / f"{graph.name}.parquet")["confidence"]
+        np.testing.assert_array_equal(np.isfinite(confidence), inside)
+        map_ = read_scalars(folder / f"{graph.name}_confidence.func.gii")["confidence"]
+        np.testing.assert_array_equal(map_, np.nan_to_num(confidence))
+        again = metrics["stability"]["parcels"]["co_assignment"]
+        assert again["score"] == pytest.approx(confidence[inside].mean(), abs=1e-6)
+        assert again["over_noise"] > 0.1
+        assert cards[0]["confidence"] == pytest.approx(confidence[labels == 1].mean(), abs=1e-6)
+        assert set(cards[0]["similarity_over_null"]) == set(cards[0]["most_similar"])
     assert (folder / "config.yaml").is_file()
     assert (folder / "provenance.json").is_file()
 
@@ -97,7 +107,28 @@ def test_every_printed_score_has_its_null(make_run) -> None:
     summary = parcellate_run(make_run(), "types", tiny())["B01_hemi-L"]
     for name in summary:
         if name.endswith(("ami", "ari", "nmi")):
-            assert f"{name}_over_spin" in summary
+            assert f"{name}_over_{'noise' if name.startswith('halves') else 'spin'}" in summary
+    assert "halves_ami" in summary
+
+
+def test_two_brains_are_compared(make_run) -> None:
+    run = make_run()
+    graph = load_graphs(run)[0]
+    other = replace(graph, brain="B02")
+    save_graph(run, other, {"pial": graph.mesh, "white": graph.mesh}, {})
+    save_features(run, "planted", other, load_features(run, "planted", graph), {})
+    summary = parcellate_run(run, "two", tiny("method=ward", "evaluation={tilings: 2, baselines: [], spins: 2}"))
+    (pair,) = read_json(run / "parcellate" / "two" / "metrics.json")["brains"]
+    assert pair["graphs"] == ["B01_hemi-L", "B02_hemi-L"]
+    assert pair["ami"]["score"] == pytest.approx(1.0)
+    assert summary["B01_hemi-L"]["brains_ami_over_noise"] == pytest.approx(pair["ami"]["over_noise"])
+    assert pair["ami"]["over_noise"] > 0.1
+    # without stability there is no noise to compare with, and no map of an earlier run is left
+    parcellate_run(run, "two", tiny("method=ward", ALONE))
+    (pair,) = read_json(run / "parcellate" / "two" / "metrics.json")["brains"]
+    assert "over_geometry" in pair["ami"]
+    assert "over_noise" not in pair["ami"]
+    assert not list((run / "parcellate" / "two").glob("*_confidence.func.gii"))
 
 
 def test_finished_graphs_are_kept_and_new_settings_redo_them(make_run) -> None:

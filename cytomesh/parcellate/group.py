@@ -1,0 +1,69 @@
+"""Parcels of one graph, or of several that are parcellated together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import QualityError
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.features import NodeFeatures, whiten
+from cytomesh.parcellate.joint import JointFeatures, connect_in_part, join_graphs
+from cytomesh.parcellate.methods import parcellate_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupParcels:
+    """Parcels of the graphs of a group.
+
+    Parameters
+    ----------
+    labels : tuple of (m,) int64
+        Of each graph; the same label in two graphs is the same parcel.
+    facts : dict
+        What the method has to say about itself.
+    """
+
+    labels: tuple[NDArray[np.int64], ...]
+    facts: dict[str, float]
+
+
+def join_parts(
+    graphs: Sequence[CortexGraph], parts: Sequence[NodeFeatures], settings: ParcellateConfig
+) -> JointFeatures:
+    """Whiten the smoothed features of the graphs together, and join the graphs."""
+    return join_graphs(graphs, whiten(parts, settings.preparation), settings.joint)
+
+
+def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, source: str) -> GroupParcels:
+    """Divide the graphs of a group into k parcels by the method of the settings, each connected in each graph.
+
+    Raises
+    ------
+    QualityError
+        If a parcel is not connected or an eigenvector is wrong.
+    """
+    found = parcellate_nodes(joint.features, settings.method, k, settings, source)
+    shares = joint.split(found.labels)
+    if settings.method != "kmeans":
+        if len(joint.parts) > 1:
+            shares = [
+                connect_in_part(labels, part, settings.min_nodes)
+                for labels, part in zip(shares, joint.parts, strict=True)
+            ]
+        for labels, part in zip(shares, joint.parts, strict=True):
+            check_connected(labels, part, source)
+    return GroupParcels(tuple(shares), found.facts)
+
+
+def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: str) -> None:
+    """Raise QualityError if a parcel lies in several pieces."""
+    n_pieces, n_parcels = int(pieces(labels, features.adjacency).max()) + 1, len(np.unique(labels))
+    if n_pieces != n_parcels:
+        found = f"{n_parcels} parcels in {n_pieces} pieces"
+        raise QualityError(source, "parcels", found=found, expected="every parcel connected", hint="report this")

@@ -19,9 +19,15 @@ def parcellate(
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
-    """Divide every hemisphere into connected parcels of similar cortex; scores are printed with their nulls."""
+    """Divide every hemisphere into connected parcels of similar cortex; scores are printed with their nulls.
+
+    parcels.html beside the results shows them on the surface.
+    """
     from cytomesh.parcellate.config import ParcellateConfig
     from cytomesh.parcellate.run import parcellate_run
+    from cytomesh.report.parcels import parcel_page
 
     settings = load_settings(ParcellateConfig, config, overrides, seed)
-    show(parcellate_run(out, name, settings, resume=resume), as_json)
+    summary = parcellate_run(out, name, settings, resume=resume)
+    parcel_page(out, name)
+    show(summary, as_json)

@@ -29,13 +29,20 @@ ROLE_TABLE = LabelTable(
 
 @dataclass(frozen=True, slots=True)
 class LabelMap:
-    """An integer a node, with names and colours; 0 is drawn grey as `none`."""
+    """An integer a node, with names and colours; 0 is drawn grey as `none`.
+
+    Parameters
+    ----------
+    details : tuple of tuples of str
+        Lines shown below the name of each label, in the order of the table; empty: none.
+    """
 
     title: str
     group: str
     values: NDArray[np.int32]
     table: LabelTable
     none: str = "none"
+    details: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,52 @@ VIEWS = ("lateral", "medial", "dorsal", "ventral", "anterior", "posterior")
 def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the surface viewer with every graph and map of the run."""
     maps = {graph.name: node_maps(run, graph) for graph in graphs}
+    shown = ("annotation", _second_map(run, maps[graphs[0].name]))
+    predictions = "Predictions cover nodes without an image link, too: see the map 'role of the linked section'."
+    return Part("surfaces", "Surfaces", viewer(run, graphs, maps, shown, predictions))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A node that is marked on the surface, and the lines shown when the pointer is on it."""
+
+    node: int
+    lines: tuple[str, ...]
+
+
+def viewer(
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    maps: Mapping[str, Sequence[NodeMap]],
+    shown: tuple[str, str],
+    note: str,
+    marks: Mapping[str, Sequence[Mark]] | None = None,
+) -> Html:
+    """Return two linked panels with turnable surfaces.
+
+    Parameters
+    ----------
+    maps : mapping from graph name to sequence of NodeMap
+        What can be chosen.
+    shown : (str, str)
+        Titles of the maps of the two panels at first.
+    note : str
+        A sentence added to the introduction.
+    marks : mapping from graph name to sequence of Mark, optional
+    """
     limits = _shared_limits([item for items in maps.values() for item in items])
     tables: list[dict[str, Any]] = []
     packed = [_packed_graph(run, graph, maps[graph.name], limits, tables) for graph in graphs]
+    for facts, graph in zip(packed, graphs, strict=True):
+        facts["marks"] = _packed_marks(graph, (marks or {}).get(graph.name, ()))
     data = {"graphs": packed, "tables": tables, "surfaces": SURFACE_TITLES}
     reduced = [graph.name for graph in graphs if graph.n_nodes > MAX_NODES]
-    note = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
+    fewer = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
     intro = tag(
         "p",
         "Drag to turn, scroll to zoom; both panels turn together. Every node colours its own cell of the mesh, so area "
         "borders run halfway between nodes and nothing is interpolated across them. Choose an area in a legend to "
-        "highlight it (colour alone does not tell many areas apart). Predictions cover nodes without "
-        f"an image link, too: see the map 'role of the linked section'. Coordinates: world space, mm, RAS.{note}",
+        f"highlight it (colour alone does not tell many areas apart). {note} Coordinates: world space, mm, RAS.{fewer}",
     )
     bar = tag(
         "div",
@@ -55,8 +90,8 @@ def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         tag("label", tag("input", type="checkbox", class_="borders", checked=True), " area borders"),
         class_="bar",
     )
-    panels = tag("div", _panel("annotation"), _panel(_second_map(run, maps[graphs[0].name])), class_="panels")
-    return Part("surfaces", "Surfaces", join([intro, tag("div", bar, panels, embed_json(data), id="viewer")]))
+    panels = tag("div", *(_panel(title) for title in shown), class_="panels")
+    return join([intro, tag("div", bar, panels, embed_json(data), id="viewer")])
 
 
 def _panel(title: str) -> Html:
@@ -107,6 +142,14 @@ def _packed_graph(
     }
 
 
+def _packed_marks(graph: CortexGraph, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+    if not marks:
+        return []
+    keep, _ = reduced_mesh(graph.mesh, MAX_NODES)
+    places = cKDTree(graph.positions[keep]).query(graph.positions[[mark.node for mark in marks]])[1]
+    return [{"row": int(row), "lines": list(mark.lines)} for row, mark in zip(places, marks, strict=True)]
+
+
 def _packed_points(vertices: NDArray[np.float64]) -> dict[str, Any]:
     # 16 bits over the bounding box: about 3 micrometres on a human hemisphere
     low, high = vertices.min(axis=0), vertices.max(axis=0)
@@ -128,6 +171,7 @@ def _packed_map(
             "none": item.none,
             "table": _table_number(item.table, tables),
             "values": pack(values),
+            "details": [list(lines) for lines in item.details],
         }
     low, high = limits[item.title]
     scaled = np.clip((item.values[keep] - low) / (high - low), 0, 1) * 65534

@@ -102,7 +102,8 @@
     const faces = unpack(graph.faces);
     const points = pointsOf(surface);
     const cells = labelMesh(points, faces, labels);
-    const text = Array.from(labels, (label, v) => `${plain(names[label])}<br>node ${nodeName(graph, v)}`);
+    const details = (label) => (map.details?.[label - 1] ?? []).map((line) => `<br>${plain(line)}`).join("");
+    const text = Array.from(labels, (label, v) => `${plain(names[label])}${details(label)}<br>node ${nodeName(graph, v)}`);
     while (text.length < cells.xyz.length / 3) text.push("area border");
     const traces = [mesh(cells.xyz, cells.i, cells.j, cells.k, text, { facecolor: cells.owner.map((label) => colours[label]) })];
     if (withBorders && cells.border.length) {
@@ -137,6 +138,17 @@
     const faces = unpack(graph.faces);
     const [i, j, k] = [0, 1, 2].map((corner) => Array.from({ length: faces.length / 3 }, (_, f) => faces[3 * f + corner]));
     return [mesh(Array.from(pointsOf(surface)), i, j, k, text, { vertexcolor })];
+  }
+
+  // Marks float a little above the surface, so that it does not hide them.
+  function markTraces(graph, surface) {
+    if (!graph.marks?.length) return [];
+    const points = pointsOf(surface);
+    const normals = normalsOf(points, unpack(graph.faces));
+    const at = (axis) => graph.marks.map((mark) => points[3 * mark.row + axis] + 1.2 * normals[3 * mark.row + axis]);
+    const text = graph.marks.map((mark) => mark.lines.map(plain).join("<br>"));
+    const marker = { symbol: "diamond", size: 5, color: "#ffffff", line: { color: "#000000", width: 2 } };
+    return [{ type: "scatter3d", mode: "markers", x: at(0), y: at(1), z: at(2), text, hoverinfo: "text", marker }];
   }
 
   const outward = () => (currentGraph().hemisphere === "L" ? -1 : 1);
@@ -238,6 +250,7 @@
     const map = graph.maps.find((item) => item.title === panel.select.value);
     const surface = graph.surfaces[surfaceSelect.value];
     const traces = map.kind === "labels" ? labelTraces(graph, surface, map, panel.chosen, borders.checked) : scalarTraces(graph, surface, map);
+    traces.push(...markTraces(graph, surface));
     const focused = panel.legend.contains(document.activeElement) ? document.activeElement.textContent : null;
     const place = panel.legend.scrollTop;
     showLegend(panel, map);

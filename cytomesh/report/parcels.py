@@ -1,0 +1,273 @@
+"""`RUN/parcellate/NAME/parcels.html`: the parcels of a run on their surfaces, with cards, confidence and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.core.errors import MissingStageError
+from cytomesh.core.files import read_json, write_text
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import read_table
+from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.report.agreement import agreement_table
+from cytomesh.report.charts import CIVIDIS, axis, chart, curve
+from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
+from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap
+from cytomesh.report.page import page
+from cytomesh.report.surfaces import Mark, css_colour, viewer
+from cytomesh.surface.gifti import read_labels
+
+PARCELS, CONFIDENCE = "parcels", "confidence"
+RARE = 0.05
+SCORES = {"co_assignment": "co-assignment", "ami": "AMI", "ari": "ARI"}
+
+
+def parcel_page(run: Path, name: str) -> Path:
+    """Write the page of one parcellation, self-contained and whole or not at all; returns its path.
+
+    Raises
+    ------
+    MissingStageError
+        If this parcellation is not finished.
+    """
+    folder = run / "parcellate" / name
+    if not (folder / "metrics.json").is_file():
+        hint = f"run 'cytomesh parcellate --out {run} --name {name}'"
+        raise MissingStageError(folder, found="no finished parcellation", hint=hint)
+    metrics = read_json(folder / "metrics.json")
+    graphs = [graph for graph in load_graphs(run) if graph.name in metrics["graphs"]]
+    cards = {graph.name: read_json(folder / f"{graph.name}_parcels.json") for graph in graphs}
+    candidates = {graph.name: read_json(folder / f"{graph.name}_subdivisions.json") for graph in graphs}
+    tables = {graph.name: read_labels(folder / f"{graph.name}.label.gii")[1] for graph in graphs}
+    parts = [
+        _surfaces(run, folder, graphs, cards, candidates),
+        _cards_part(cards, tables),
+        _candidates_part(candidates),
+        _stability_part(metrics),
+        *_count_part(metrics),
+    ]
+    title = f"Parcels: {name}"
+    facts = f"Method {metrics['method']}, features {metrics['encoder']}, {len(graphs)} hemispheres."
+    head = join([tag("h1", title), tag("p", facts, class_="soft"), agreement_table({name: metrics})])
+    path = folder / "parcels.html"
+    write_text(path, page(title, head, parts))
+    return path
+
+
+def _surfaces(
+    run: Path,
+    folder: Path,
+    graphs: Sequence[CortexGraph],
+    cards: Mapping[str, Sequence[Mapping[str, Any]]],
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Part:
+    maps = {graph.name: _maps(folder, graph, cards[graph.name]) for graph in graphs}
+    marks = {name: [_mark(entry) for entry in entries if entry["p"] <= RARE] for name, entries in candidates.items()}
+    first = [item.title for item in maps[graphs[0].name]]
+    shown = (PARCELS, CONFIDENCE if CONFIDENCE in first else "annotation")
+    note = (
+        "Parcels with similar features have similar colours; point at one for its card. White diamonds: candidate "
+        f"subdivisions, data-driven borders inside one annotated area as strong as at most {RARE:.0%} of those of "
+        "geometry alone; all are listed below."
+    )
+    return Part("surfaces", "Parcels on the surface", viewer(run, graphs, maps, shown, note, marks))
+
+
+def _maps(folder: Path, graph: CortexGraph, cards: Sequence[Mapping[str, Any]]) -> list[NodeMap]:
+    labels, names = read_labels(folder / f"{graph.name}.label.gii")
+    own = {card["parcel"]: _lines(card) for card in cards}
+    details = tuple(own.get(index, ()) for index in names.indices)
+    maps: list[NodeMap] = [LabelMap(PARCELS, "parcels", labels, names, "no parcel", details)]
+    columns = read_table(folder / f"{graph.name}.parquet").columns
+    if CONFIDENCE in columns:
+        values = np.asarray(columns[CONFIDENCE], np.float64)
+        maps.append(ScalarMap(CONFIDENCE, "confidence", values, "", CIVIDIS, (0.0, 1.0)))
+    maps.append(LabelMap("annotation", "areas", graph.annotation, graph.labels, "not annotated"))
+    for name in sorted(column for column in columns if column.startswith("gradient_")):
+        maps.append(ScalarMap(name.replace("_", " "), "gradients", np.asarray(columns[name], np.float64), ""))
+    return maps
+
+
+def _lines(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a parcel card as lines of text."""
+    size = f"{card['n_nodes']:,} nodes, {card['area_mm2']:,.0f} mm²"
+    thickness = f", {card['thickness_mm']:.2f} mm thick" if card.get("thickness_mm") is not None else ""
+    lines = [size + thickness, f"middle at {_place(card)}"]
+    if "confidence" in card:
+        lines.append(f"confidence {card['confidence']:.2f}")
+    if card["overlaps"]:
+        lines.append("lies in " + ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items()))
+    if card.get("most_similar"):
+        lines.append("most similar to " + ", ".join(_similar(card)))
+    return tuple(lines)
+
+
+def _similar(card: Mapping[str, Any]) -> list[str]:
+    over = card.get("similarity_over_null", {})
+    return [f"{area} ({over[area]:+.1f} SD)" if area in over else str(area) for area in card.get("most_similar", {})]
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    return f"{entry['x_mm']:.1f}, {entry['y_mm']:.1f}, {entry['z_mm']:.1f} mm"
+
+
+def _mark(entry: Mapping[str, Any]) -> Mark:
+    one, other = entry["parcels"]
+    lines = [
+        f"candidate subdivision of {entry['area']}",
+        f"between parcels {one} and {other}",
+        f"contrast {entry['contrast']:.2f}, geometry alone {entry['null_mean']:.2f} ({entry['effect_sd']:+.1f} SD)",
+        f"at {_place(entry)}",
+    ]
+    return Mark(entry["node"], (*lines, *(f"look at {_pixel(place)}" for place in entry["places"][:1])))
+
+
+def _pixel(place: Mapping[str, Any]) -> str:
+    return f"section {place['section']}: {place['column_px']:.0f}, {place['row_px']:.0f} px"
+
+
+def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]) -> Part:
+    columns = [
+        Column("parcel", is_number=False),
+        Column("nodes"),
+        Column("area", "mm²"),
+        Column("thickness", "mm"),
+        Column("confidence"),
+        Column("middle: x, y, z", is_number=False),
+        Column("lies in", is_number=False),
+        Column("most similar areas", is_number=False),
+    ]
+    caption = (
+        "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections. "
+        "Most similar areas: by mean features; in brackets how much nearer they are than parcels that know geometry "
+        "alone, in standard deviations of those."
+    )
+    panels = []
+    for graph, entries in cards.items():
+        colours = dict(zip(tables[graph].indices, tables[graph].colours, strict=True))
+        rows: list[list[Cell | Content]] = []
+        for card in entries:
+            swatch = tag("span", class_="swatch", style=f"background:{css_colour(colours[card['parcel']])}")
+            overlaps = ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items())
+            rows.append(
+                [
+                    Cell(join([swatch, card["name"]]), card["parcel"]),
+                    Cell(f"{card['n_nodes']:,}", card["n_nodes"]),
+                    Cell(f"{card['area_mm2']:,.0f}", card["area_mm2"]),
+                    _number(card.get("thickness_mm")),
+                    _number(card.get("confidence")),
+                    _place(card),
+                    overlaps,
+                    ", ".join(_similar(card)),
+                ]
+            )
+        panels.append((graph, tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")))
+    return Part("cards", "Parcel cards", choice("Graph", panels))
+
+
+def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Part:
+    title = "Candidate subdivisions"
+    if not any(candidates.values()):
+        return missing(
+            "candidates", title, "No border inside an annotated area is stronger than those of geometry alone."
+        )
+    columns = [
+        Column("area", is_number=False),
+        Column("parcels", is_number=False),
+        Column("contrast"),
+        Column("geometry alone"),
+        Column("over it", "SD"),
+        Column("share of null borders as strong"),
+        Column("middle: x, y, z", is_number=False),
+        Column("where to look", is_number=False),
+    ]
+    caption = (
+        "Data-driven borders that lie inside one annotated area, strongest first. The null are borders of parcels that "
+        "know geometry alone, inside areas as well; many borders are looked at, so small shares are to be expected."
+    )
+    panels = []
+    for graph, entries in candidates.items():
+        rows: list[list[Cell | Content]] = [
+            [
+                entry["area"],
+                f"{entry['parcels'][0]} / {entry['parcels'][1]}",
+                _number(entry["contrast"]),
+                _number(entry["null_mean"]),
+                _number(entry["effect_sd"], "+.1f"),
+                _number(entry["p"]),
+                _place(entry),
+                "; ".join(_pixel(place) for place in entry["places"][:3]),
+            ]
+            for entry in entries
+        ]
+        panels.append((graph, tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")))
+    return Part("candidates", title, choice("Graph", panels))
+
+
+def _stability_part(metrics: Mapping[str, Any]) -> Part:
+    rows: list[list[Cell | Content]] = []
+    for graph, own in metrics["graphs"].items():
+        found = own.get("stability")
+        if found is not None:
+            what = f"halves of its {found['n_units']} {found['units']}"
+            rows += [[graph, what, *cells] for cells in _score_cells(found["halves"])]
+            rows += [[graph, "parcels with those of either half", *cells] for cells in _score_cells(found["parcels"])]
+    for pair in metrics.get("brains", []):
+        rows += [[" and ".join(pair["graphs"]), "brains", *cells] for cells in _score_cells(pair)]
+    if not rows:
+        return missing(
+            "stability", "Stability", "Not measured: evaluation.stability.splits is 0, and there is one brain."
+        )
+    columns = [Column("graph", is_number=False), Column("compared", is_number=False), Column("score", is_number=False)]
+    columns += [Column("value"), Column("noise in place of features"), Column("over it")]
+    columns += [Column("geometry alone"), Column("over it")]
+    caption = (
+        "Do the parcels come back? Co-assignment: the share of the nodes in either parcel of a node that are in both, "
+        "mean over nodes. Noise: parcels that the same method makes on the same mesh of random numbers. Geometry: as "
+        "many parcels of about equal size."
+    )
+    return Part("stability", "Stability", table(columns, rows, caption=caption, sortable=True))
+
+
+def _score_cells(scores: Mapping[str, Any]) -> list[list[Cell | Content]]:
+    return [
+        [
+            title,
+            _number(scores[name]["score"], ".3f"),
+            *(_number(scores[name].get(key), form) for null in ("noise", "geometry") for key, form in _null_keys(null)),
+        ]
+        for name, title in SCORES.items()
+        if name in scores
+    ]
+
+
+def _null_keys(null: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (f"{null}_mean", ".3f"), (f"over_{null}", "+.3f")
+
+
+def _count_part(metrics: Mapping[str, Any]) -> list[Part]:
+    panels: list[tuple[str, Html]] = []
+    for graph, own in metrics["graphs"].items():
+        rows = own.get("candidates")
+        if not rows:
+            continue
+        numbers = [row["n_parcels"] for row in rows]
+        lines = [
+            curve(title, numbers, [row[key] for row in rows], order)
+            for order, (key, title) in enumerate(
+                (("co_assignment", "halves"), ("noise", "noise"), ("geometry", "geometry alone"))
+            )
+            if key in rows[0]
+        ]
+        layout = {"xaxis": axis("number of parcels"), "yaxis": axis("co-assignment"), "showlegend": True}
+        caption = f"Chosen: {own['n_parcels']}, where the halves are the largest multiple of the larger null."
+        panels.append((graph, chart(lines, layout, caption=caption)))
+    return [Part("count", "How many parcels", choice("Graph", panels))] if panels else []
+
+
+def _number(value: float | None, form: str = ".2f") -> Cell:
+    return Cell("" if value is None else format(value, form), value)

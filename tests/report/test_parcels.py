@@ -1,0 +1,84 @@
+"""The page of a parcellation: what is on it, and that it needs nothing from elsewhere."""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cytomesh.core.errors import MissingStageError
+from cytomesh.core.files import read_json, write_json
+from cytomesh.report.parcels import parcel_page
+
+GRAPH = "B01_hemi-L"
+
+
+@pytest.fixture(scope="module")
+def folder(run: Path, tmp_path_factory) -> Path:
+    """The run with a candidate subdivision and a choice of k."""
+    copy = tmp_path_factory.mktemp("page") / "run"
+    shutil.copytree(run, copy)
+    folder = copy / "parcellate" / "spectral"
+    entry = {
+        "area": "4a <b>&",
+        "parcels": [1, 2],
+        "contrast": 3.5,
+        "null_mean": 1.5,
+        "effect_sd": 2.5,
+        "p": 0.05,
+        "node": 7,
+        **{"x_mm": -30.0, "y_mm": 1.0, "z_mm": 2.0},
+        "places": [{"section": 3, "column_px": 11.0, "row_px": 12.0}],
+    }
+    write_json(folder / f"{GRAPH}_subdivisions.json", [entry])
+    metrics = read_json(folder / "metrics.json")
+    row = {"co_assignment": 0.8, "geometry": 0.4, "noise": 0.3, "times_null": 2.0}
+    metrics["graphs"][GRAPH]["candidates"] = [{"n_parcels": k, **row} for k in (4, 8)]
+    write_json(folder / "metrics.json", metrics)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path) -> str:
+    return parcel_page(folder.parents[1], folder.name).read_text(encoding="utf-8")
+
+
+def test_page_lies_beside_the_results_and_loads_nothing(folder: Path, text: str) -> None:
+    assert (folder / "parcels.html").is_file()
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    assert not re.search(r'(?:src|href)="(?!#|data:)', without_scripts)
+    assert "default-src 'none'" in html.unescape(without_scripts)
+
+
+def test_every_parcel_has_its_card(folder: Path, text: str) -> None:
+    data = json.loads(re.search(r'id="viewer".*?<script type="application/json">(.*?)</script>', text, re.S)[1])
+    cards = read_json(folder / f"{GRAPH}_parcels.json")
+    graph = next(graph for graph in data["graphs"] if graph["name"] == GRAPH)
+    parcels = next(item for item in graph["maps"] if item["title"] == "parcels")
+    table = data["tables"][parcels["table"]]
+    assert len(parcels["details"]) == len(table["names"]) == len(cards)
+    for card, lines in zip(cards, parcels["details"], strict=True):
+        assert lines[0].startswith(f"{card['n_nodes']:,} nodes")
+        assert any(line.startswith("confidence") for line in lines)
+        assert any("SD)" in line for line in lines)  # similarity never without its null
+    assert {"confidence", "annotation", "gradient 1"} <= {item["title"] for item in graph["maps"]}
+    (mark,) = graph["marks"]
+    assert mark["row"] == 7
+    assert mark["lines"][0] == "candidate subdivision of 4a <b>&"
+    assert any("section 3: 11, 12 px" in line for line in mark["lines"])
+
+
+def test_scores_stand_beside_their_nulls(text: str) -> None:
+    assert text.count("noise in place of features") == 1
+    assert "halves of its" in text
+    assert "B01_hemi-L and B02_hemi-L" in text
+    assert "4a &lt;b&gt;&amp;" in text
+    assert "<b>&" not in text.replace("4a \\u003cb>&", "")
+    assert "How many parcels" in text
+
+
+def test_unfinished_parcellation(run: Path) -> None:
+    with pytest.raises(MissingStageError, match="parcellate"):
+        parcel_page(run, "nothing")

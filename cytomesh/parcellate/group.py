@@ -52,10 +52,10 @@ def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, s
     shares = joint.split(found.labels)
     if settings.method != "kmeans":
         if len(joint.parts) > 1:
-            shares = [
-                connect_in_part(labels, part, settings.min_nodes)
-                for labels, part in zip(shares, joint.parts, strict=True)
-            ]
+            first_free = int(found.labels.max()) + 1
+            for i, part in enumerate(joint.parts):
+                shares[i] = connect_in_part(shares[i], part, settings.min_nodes, first_free)
+                first_free = max(first_free, int(shares[i].max()) + 1)
         for labels, part in zip(shares, joint.parts, strict=True):
             check_connected(labels, part, source)
     return GroupParcels(tuple(shares), found.facts)

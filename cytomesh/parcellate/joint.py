@@ -134,21 +134,25 @@ def similar_nearby(
     return np.concatenate(pairs).astype(np.int64)
 
 
-def connect_in_part(labels: NDArray[np.int64], part: NodeFeatures, min_nodes: int) -> NDArray[np.int64]:
+def connect_in_part(
+    labels: NDArray[np.int64], part: NodeFeatures, min_nodes: int, first_free: int
+) -> NDArray[np.int64]:
     """Make the share that a graph has in joint parcels connected, keeping their labels.
 
     A joint parcel may hang together only through another graph: its largest piece stays, the others go to their
-    neighbours; shares below `min_nodes` vanish from this graph.
+    neighbours; shares below `min_nodes` vanish from this graph. An island of the mesh that holds only such other pieces
+    has no neighbours: it becomes a parcel of its own, numbered from `first_free`.
     """
     joined = join_fragments(labels, part.adjacency, min_nodes)
     piece = pieces(labels, part.adjacency)
     sizes = np.bincount(piece)
-    # Largest pieces last, so that each label ends with the region that holds its largest piece, and each region with
-    # the label of the largest piece it holds: no two regions get one label.
-    order = np.argsort(sizes[piece], kind="stable")
+    # Largest pieces last, of equal ones the first (as in join_fragments), so that each label ends with the region that
+    # holds its largest piece, and each region with the label of the largest piece it holds: no two get one label.
+    order = np.lexsort((-piece, sizes[piece]))
     home = np.full(int(labels.max()) + 1, -1)
     home[labels[order]] = joined[order]
-    result = np.empty(int(joined.max()) + 1, np.int64)
+    result = np.full(int(joined.max()) + 1, -1, np.int64)
     at_home = order[home[labels[order]] == joined[order]]
     result[joined[at_home]] = labels[at_home]
+    result[result < 0] = first_free + np.arange(int((result < 0).sum()))
     return result[joined]

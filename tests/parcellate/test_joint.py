@@ -103,11 +103,29 @@ def test_shares_are_connected_and_keep_their_labels(pair) -> None:
     part = select_nodes(graphs[0], features[0], PREPARATION, 4, "test")
     labels = np.random.default_rng(0).integers(3, 40, len(part.nodes))
     labels[part.positions[:, 2] < 0] = 7
-    found = connect_in_part(labels, part, 3)
+    found = connect_in_part(labels, part, 3, 40)
     assert set(found) <= set(labels)
     assert pieces(found, part.adjacency).max() + 1 == len(np.unique(found))
     assert (found[part.positions[:, 2] < -10] == 7).all()
-    np.testing.assert_array_equal(connect_in_part(found, part, 3), found)
+    np.testing.assert_array_equal(connect_in_part(found, part, 3, 40), found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shares_with_pieces_of_one_size_are_connected(make_planted, seed) -> None:
+    graph, features = make_planted(1)
+    part = select_nodes(graph, features, PREPARATION, 4, "test")
+    labels = np.random.default_rng(seed).integers(2, 8, len(part.nodes))  # many pieces of one or two nodes
+    found = connect_in_part(labels, part, 1, 40)
+    assert set(found) == set(labels)
+    assert pieces(found, part.adjacency).max() + 1 == len(np.unique(found))
+
+
+def test_an_island_of_other_pieces_is_a_parcel_of_its_own(make_planted) -> None:
+    graph, features = make_planted(1, n_areas=3, copies=2)
+    part = select_nodes(graph, features, PREPARATION, 4, "test")
+    is_second = part.positions[:, 0] > 75.0
+    found = connect_in_part(np.full(len(is_second), 3), part, 1, 40)
+    assert [set(found[is_second]), set(found[~is_second])] in ([{3}, {40}], [{40}, {3}])
 
 
 @pytest.mark.parametrize("method", ["diffusion", "ward", "spectral"])

@@ -40,7 +40,7 @@ TUNING = ("validation_macro_f1_first", "validation_macro_f1", "seconds")
 FROZEN, FLAT, JOINT = "frozen", "tuned without the graph", "tuned through the graph"
 VARIANTS: dict[str, tuple[str, ...] | None] = {
     FROZEN: None,
-    FLAT: ("model={kind: mlp, hidden: 128}", "sampling.seeds_per_batch=256", "sampling.neighbours=0"),
+    FLAT: ("model={kind: mlp, hidden: 128}", "sampling.seeds_per_batch=240", "sampling.neighbours=0"),
     JOINT: (),
 }
 

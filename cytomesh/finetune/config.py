@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
 from cytomesh.core.config import Config
+from cytomesh.imaging.augment import AugmentConfig
 
 Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discriminator="kind")]
 
@@ -15,11 +16,11 @@ Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discrimi
 class SamplingConfig(Config):
     """Whose patches a batch holds: annotated training nodes, and nodes around them."""
 
-    seeds_per_batch: PositiveInt = 64
+    seeds_per_batch: PositiveInt = 24
     """Annotated training nodes drawn in each step."""
-    neighbours: int = Field(default=3, ge=0)
-    """Random walks from each seed, as long as the network is deep; where they end, patches are encoded, too. A batch
-    encodes at most seeds_per_batch * (1 + neighbours) patches; all other nodes take part with stored features."""
+    neighbours: int = Field(default=9, ge=0)
+    """Random walks from each seed, as long as the network is deep; the nodes where they end take part, too: a batch
+    encodes at most seeds_per_batch * (1 + neighbours) patches."""
     balance: float = Field(default=0.5, ge=0, le=1)
     """Seeds are drawn n^-balance as often from an area with n nodes: 0 every node, 1 every area counts the same."""
 
@@ -27,10 +28,8 @@ class SamplingConfig(Config):
 class HeadConfig(Config):
     """The network alone, before encoder and network: else its random weights would spoil the encoder."""
 
-    steps: int = Field(default=100, ge=0)
-    """Batches."""
-    nodes_per_batch: PositiveInt = 4096
-    """Annotated training nodes drawn in each."""
+    steps: int = Field(default=60, ge=0)
+    """Steps on the whole graphs and all training nodes."""
     learning_rate: PositiveFloat = 0.01
     """Peak, after a warm-up over a tenth of the steps; half a cosine follows."""
 
@@ -47,7 +46,7 @@ class ScheduleConfig(Config):
     """Batches of each."""
     warmup_steps: int = Field(default=10, ge=0)
     """Steps of linear rise."""
-    encoder_learning_rate: PositiveFloat = 5e-4
+    encoder_learning_rate: PositiveFloat = 1e-4
     """Peak of the encoder's."""
     network_learning_rate: PositiveFloat = 1e-3
     """Peak of the network's."""
@@ -71,6 +70,10 @@ class FinetuneConfig(Config):
     when to stop, and no other label is read."""
     sampling: SamplingConfig = SamplingConfig()
     """Whose patches a batch holds."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of the patches in training, none by default: features that were learnt without comparing views
+    can move far with them, and the network would learn of features that embed never gives. Mean and SD are always
+    those of the encoder."""
     head: HeadConfig = HeadConfig()
     """The network alone."""
     schedule: ScheduleConfig = ScheduleConfig()

@@ -1,4 +1,4 @@
-"""Encoder and network as one model: features of some nodes are computed, those of the others are stored."""
+"""Encoder and network as one model, and the features of all nodes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BLOCK = 256
 class JointModel(nn.Module):
     """Patches to areas, through the graph.
 
-    The encoder stays in evaluation mode: normalisation layers keep the statistics of pretraining, since a batch of
-    neighbouring nodes is no sample of the cortex. A patch's feature then depends on nothing but the patch.
+    The encoder stays in evaluation mode: normalisation layers keep the statistics of pretraining, so that a patch has
+    the same features in training, with any others in its batch, as from embed.
 
     Parameters
     ----------
@@ -57,10 +57,9 @@ class JointModel(nn.Module):
         """Return the network's inputs, (n, d), of the encoder's features."""
         return (features - self.centre) / self.scale
 
-    def forward(self, images: Tensor, stored: Tensor, drawn: Tensor, edges: MeshEdges) -> Tensor:
-        """Return logits, (m, k), from stored inputs, (m, d), but for the `drawn` nodes, encoded from images."""
-        fresh = self.standardise(self.encoder(images).float())
-        logits: Tensor = self.network(stored.index_copy(0, drawn, fresh), edges)
+    def forward(self, images: Tensor, edges: MeshEdges) -> Tensor:
+        """Return logits, (n, k), of nodes from their normalised images, (n, c, s, s), and the edges among them."""
+        logits: Tensor = self.network(self.standardise(self.encoder(images).float()), edges)
         return logits
 
 

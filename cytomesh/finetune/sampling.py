@@ -1,4 +1,4 @@
-"""Batches of nodes: annotated ones evenly over the areas, nodes that influence them, and the graph around."""
+"""Batches of nodes: annotated ones evenly over the areas, nodes that influence them, and the graph among all."""
 
 from __future__ import annotations
 
@@ -21,18 +21,15 @@ class NodeBatch:
     Parameters
     ----------
     nodes : (m,) int64
-        The targets, then all other nodes within reach of the network's layers.
+        Nodes whose patches are encoded, the targets first.
     n_targets : int
-        Training nodes whose areas are to be named; the others are the halo.
-    drawn : (p,) int64
-        Positions in `nodes` of those whose patches are encoded; the targets are among them.
+        Training nodes whose areas are to be named; the outputs of the others are dropped.
     edges : MeshEdges
         Among `nodes`, in their order.
     """
 
     nodes: NDArray[np.int64]
     n_targets: int
-    drawn: NDArray[np.int64]
     edges: MeshEdges
 
 
@@ -43,7 +40,8 @@ class NodeSampler:
     network is deep visit a node or stay (with equal chances): the probability that a walk ends at a node is that
     node's influence on the seed's output (Xu et al., "Representation learning on graphs with jumping knowledge
     networks", ICML 2018, theorem 1), so that the patches that are encoded are those that matter. All seeds, and all
-    ends of walks that are training nodes, are targets.
+    ends of walks that are training nodes, are targets; the network sees the mesh edges among all nodes drawn, a part of
+    each neighbourhood (as in Zeng et al., "GraphSAINT", ICLR 2020).
 
     A batch depends on the seed and its step only: a resumed run goes on exactly.
 
@@ -64,25 +62,21 @@ class NodeSampler:
         counts = np.bincount(nodes.targets[self.rows], minlength=len(nodes.classes)).astype(np.float64)
         self._cumulative = np.cumsum(counts[nodes.targets[self.rows]] ** -balance)
 
-    def draw(self, purpose: str, step: int, n_seeds: int, neighbours: int) -> NodeBatch:
-        """Return the batch of a step: up to n_seeds * (1 + neighbours) drawn nodes, and their surroundings."""
-        rng = generator(self.seed, purpose, step)
+    def draw(self, step: int, n_seeds: int, neighbours: int) -> NodeBatch:
+        """Return the batch of a step, up to n_seeds * (1 + neighbours) nodes."""
+        rng = generator(self.seed, "batch", step)
         picked = np.searchsorted(self._cumulative, rng.random(n_seeds) * self._cumulative[-1], side="right")
         seeds = self.rows[np.minimum(picked, len(self.rows) - 1)]
         ends = walk(self.nodes.adjacency, np.repeat(seeds, neighbours), self.hops, rng)
-        drawn = np.unique(np.concatenate([seeds, ends[self.nodes.pool_row[ends] >= 0]]))
-        return node_batch(self.nodes, drawn, self.hops)
+        return node_batch(self.nodes, np.concatenate([seeds, ends[self.nodes.pool_row[ends] >= 0]]))
 
 
-def node_batch(nodes: TrainingNodes, drawn: NDArray[np.int64], hops: int) -> NodeBatch:
-    """Return the batch that encodes some nodes, (p,) int64 ascending, and names those that are training nodes."""
-    targets = drawn[nodes.is_train[drawn]]
-    others = np.setdiff1d(np.union1d(within_hops(nodes.adjacency, targets, hops), drawn), targets)
-    members = np.concatenate([targets, others])
-    position = np.empty(len(nodes), np.int64)
-    position[members] = np.arange(len(members))
-    edges = MeshEdges.from_adjacency(nodes.adjacency[members][:, members])
-    return NodeBatch(members, len(targets), position[drawn], edges)
+def node_batch(nodes: TrainingNodes, drawn: NDArray[np.int64]) -> NodeBatch:
+    """Return the batch of some linked nodes: those that are training nodes are targets."""
+    drawn = np.unique(drawn)
+    is_target = nodes.is_train[drawn]
+    members = np.concatenate([drawn[is_target], drawn[~is_target]])
+    return NodeBatch(members, int(is_target.sum()), MeshEdges.from_adjacency(nodes.adjacency[members][:, members]))
 
 
 def network_hops(model: MlpModel | ConvolutionModel | AttentionModel) -> int:
@@ -90,15 +84,6 @@ def network_hops(model: MlpModel | ConvolutionModel | AttentionModel) -> int:
     if isinstance(model, MlpModel):
         return 0
     return model.layers + (1 if model.kind == "gcn" else 0)
-
-
-def within_hops(adjacency: sp.csr_matrix, nodes: NDArray[np.int64], hops: int) -> NDArray[np.int64]:
-    """Return all nodes at most so many edges away from some, ascending."""
-    is_reached = np.zeros(adjacency.shape[0], np.float32)
-    is_reached[nodes] = 1
-    for _ in range(hops):
-        is_reached = ((adjacency @ is_reached + is_reached) > 0).astype(np.float32)
-    return np.flatnonzero(is_reached)
 
 
 def walk(

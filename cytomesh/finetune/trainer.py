@@ -36,7 +36,7 @@ HEAD_WARMUP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class StepData:
-    """A batch of nodes and the patches of those that are encoded, (p, c, s, s) uint8 with their border."""
+    """A batch of nodes and their patches, (m, c, s, s) uint8 with their border."""
 
     batch: NodeBatch
     patches: NDArray[np.uint8]
@@ -45,16 +45,14 @@ class StepData:
 class Trainer:
     """Train encoder and network by the areas of training nodes.
 
-    At the end of a round, the features of all nodes are computed anew and stored: the encoder's patches of a step
-    meet the stored features of the nodes around them (as historical embeddings: Fey et al., "GNNAutoScale", ICML
-    2021), so that the network sees whole neighbourhoods, and only the patches that matter are encoded with a gradient.
-    Stored features are a function of the weights: checkpoints do without them.
+    A step encodes the patches of the nodes drawn, all of them with a gradient; at the end of a round all nodes are
+    encoded, as embed does, and the network names the validation nodes on the whole graphs.
 
     Parameters
     ----------
     settings : FinetuneConfig
     pretrained : PretrainConfig
-        The encoder's own: patch border and augmentation.
+        The encoder's own: patch border and normalisation.
     model : JointModel
     nodes : TrainingNodes
     source : PatchSource
@@ -81,7 +79,8 @@ class Trainer:
         self.folder = folder
         self.key = key
         self.border_px = pretrained.patches.border_px
-        self.augment = Augmentation(pretrained.augment)
+        expected = {name: getattr(pretrained.augment, name) for name in ("mean", "std")}
+        self.augment = Augmentation(settings.augment.model_copy(update=expected))
         self.sampler = NodeSampler(nodes, network_hops(settings.model), settings.sampling.balance, settings.seed)
         self.device = model.centre.device
         self.targets = torch.from_numpy(nodes.targets).to(self.device)
@@ -114,68 +113,62 @@ class Trainer:
         TrainingError
             If the loss or its gradient is not finite.
         """
-        schedule = self.settings.schedule
-        metrics = MetricsLog(self.folder, self.round * schedule.steps_per_round)
+        metrics = MetricsLog(self.folder, self.round * self.settings.schedule.steps_per_round)
         try:
             if not self.score:
                 features = self._encode()
                 self.model.standardise_on(features[torch.from_numpy(self.nodes.is_train)])
-                stored = self._inputs(features)
-                self.train_network(stored)
-                self._finish_round(stored, metrics, {})
-            elif not self._is_over():
-                stored = self._inputs(self._encode())
+                self.train_network(self._inputs(features))
+                self._finish_round(self._inputs(features), metrics, {})
             while not self._is_over():
-                numbers = self._train_round(stored)
+                numbers = self._train_round()
                 self.round += 1
-                stored = self._inputs(self._encode())
-                self._finish_round(stored, metrics, numbers)
+                self._finish_round(self._inputs(self._encode()), metrics, numbers)
         finally:
             metrics.close()
         self.model.load_state_dict(load_best(self.folder / "checkpoints", self.key))
         log(f"best validation macro-F1 {self.score['best']:.3f}, after round {self.score['best_round']:.0f}")
 
-    def train_network(self, stored: Tensor) -> None:
-        """Train the network alone on stored inputs, (n, d)."""
-        head = self.settings.head
+    def train_network(self, inputs: Tensor) -> None:
+        """Train the network alone, on the inputs of all nodes, (n, d), and the whole graphs."""
+        head, nodes = self.settings.head, self.nodes
         course = Course(
             steps=head.steps, warmup_steps=round(HEAD_WARMUP * head.steps), learning_rate=head.learning_rate
         )
         groups = parameter_groups(self.model.network, head.learning_rate, self.settings.schedule.weight_decay)
         optimizer = torch.optim.AdamW(groups)
+        edges = MeshEdges.from_adjacency(nodes.adjacency)
+        rows = torch.from_numpy(np.flatnonzero(nodes.is_train)).to(self.device)
+        wanted = self.targets[rows]
+        # as often as seeds are drawn
+        weights = torch.bincount(wanted, minlength=len(nodes.classes)).float() ** -self.settings.sampling.balance
+        smoothing = self.settings.schedule.label_smoothing
         self.model.train()
         for step in track(range(head.steps), "network alone", unit="steps"):
             torch.manual_seed(derived_seed(self.settings.seed, "head", step))
-            batch = self.sampler.draw("head batch", step, head.nodes_per_batch, 0)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, course)
-            logits = self.model.network(stored[torch.from_numpy(batch.nodes)], batch.edges)
-            loss = self.loss(logits, batch)
+            logits = self.model.network(inputs, edges)[rows]
+            loss = functional.cross_entropy(logits, wanted, weights, label_smoothing=smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._check(loss, f"step {step} of the network alone")
             optimizer.step()
 
-    def joint_loss(self, stored: Tensor, data: StepData, images: Tensor) -> Tensor:
-        """Return the loss of a batch whose drawn patches are given as the encoder sees them, (p, c, s, s)."""
-        batch = data.batch
-        around = stored[torch.from_numpy(batch.nodes)]
-        drawn = torch.from_numpy(batch.drawn).to(self.device)
-        return self.loss(self.model(images, around, drawn, batch.edges), batch)
-
-    def loss(self, logits: Tensor, batch: NodeBatch) -> Tensor:
-        """Return the mean cross-entropy of the targets; the halo is dropped."""
+    def joint_loss(self, batch: NodeBatch, images: Tensor) -> Tensor:
+        """Return the mean cross-entropy of a batch's targets, its nodes' images given as the encoder sees them."""
         n = batch.n_targets
+        logits = self.model(images, batch.edges)[:n]
         wanted = self.targets[torch.from_numpy(batch.nodes[:n])]
-        return functional.cross_entropy(logits[:n], wanted, label_smoothing=self.settings.schedule.label_smoothing)
+        return functional.cross_entropy(logits, wanted, label_smoothing=self.settings.schedule.label_smoothing)
 
     def read(self, step: int) -> StepData:
         """Return the data of a step."""
         sampling = self.settings.sampling
-        batch = self.sampler.draw("batch", step, sampling.seeds_per_batch, sampling.neighbours)
-        return StepData(batch, self.source.read(self.nodes.pool_row[batch.nodes[batch.drawn]]))
+        batch = self.sampler.draw(step, sampling.seeds_per_batch, sampling.neighbours)
+        return StepData(batch, self.source.read(self.nodes.pool_row[batch.nodes]))
 
-    def _train_round(self, stored: Tensor) -> dict[str, float]:
+    def _train_round(self) -> dict[str, float]:
         """Train for a round; return numbers for its record."""
         schedule = self.settings.schedule
         began = time.perf_counter()
@@ -186,7 +179,7 @@ class Trainer:
         for step, data in enumerate(
             track(steps, f"round {self.round + 1}", total=schedule.steps_per_round, unit="steps"), first
         ):
-            losses.append(self._step(step, stored, data))
+            losses.append(self._step(step, data))
             n_images += len(data.patches)
         return {
             "loss": float(np.mean(losses)),
@@ -194,7 +187,7 @@ class Trainer:
             "images_per_second": n_images / (time.perf_counter() - began),
         }
 
-    def _step(self, step: int, stored: Tensor, data: StepData) -> float:
+    def _step(self, step: int, data: StepData) -> float:
         seed = derived_seed(self.settings.seed, "step", step)
         torch.manual_seed(seed)  # dropout
         patches = torch.from_numpy(data.patches).to(self.device)
@@ -202,7 +195,7 @@ class Trainer:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * learning_rate(step, self.course)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.joint_loss(stored, data, images)
+        loss = self.joint_loss(data.batch, images)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.schedule.clip_norm)
         self._check(loss + norm, f"step {step}")
@@ -222,11 +215,11 @@ class Trainer:
     def _inputs(self, features: Tensor) -> Tensor:
         return fill(self.model.standardise(features), self.nodes)
 
-    def _finish_round(self, stored: Tensor, metrics: MetricsLog, numbers: dict[str, float]) -> None:
+    def _finish_round(self, inputs: Tensor, metrics: MetricsLog, numbers: dict[str, float]) -> None:
         """Score the weights on validation nodes; write record and checkpoint, and the weights if they are the best."""
         step = self.round * self.settings.schedule.steps_per_round
         checkpoints = self.folder / "checkpoints"
-        score = self.validate(stored)
+        score = self.validate(inputs)
         metrics.write(step, {"round": self.round, "validation_macro_f1": score, **numbers})
         log(f"{self.folder.name}: round {self.round}, validation macro-F1 {score:.3f}")
         if not self.score:
@@ -240,11 +233,11 @@ class Trainer:
         checkpoint = Checkpoint(self.key, step, *states, scaler={}, average={}, score=self.score)
         save_checkpoint(checkpoints, checkpoint, self.settings.keep_checkpoints)
 
-    def validate(self, stored: Tensor) -> float:
+    def validate(self, inputs: Tensor) -> float:
         """Return macro-F1 of the validation nodes, from the inputs of all nodes, (n, d)."""
         self.model.eval()
         with torch.no_grad():
-            logits = self.model.network(stored, MeshEdges.from_adjacency(self.nodes.adjacency))
+            logits = self.model.network(inputs, MeshEdges.from_adjacency(self.nodes.adjacency))
         rows = self.nodes.is_validation
         predicted = logits[torch.from_numpy(rows)].argmax(dim=1).cpu().numpy()
         return macro_f1(self.nodes.targets[rows], predicted, len(self.nodes.classes))

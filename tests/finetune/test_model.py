@@ -13,10 +13,11 @@ def test_features_of_all_nodes_are_those_of_embed(make_trainer):
     encoder, nodes, border = trainer.model.encoder, trainer.nodes, trainer.border_px
     features = encode_nodes(encoder, trainer.source, nodes, border)
     linked = np.flatnonzero(nodes.pool_row >= 0)
-    patches = trainer.source.read(nodes.pool_row[linked])[..., border:-border, border:-border]
+    some = linked[::10]
+    patches = trainer.source.read(nodes.pool_row[some])[..., border:-border, border:-border]
     # one by one: a batch must not change its patches' features
     expected = np.concatenate([encoder.embed(torch.from_numpy(patch[None].copy())).numpy() for patch in patches])
-    np.testing.assert_allclose(features.numpy()[linked], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(features.numpy()[some], expected, rtol=1e-3, atol=1e-4)
     assert len(linked) < len(nodes)
     assert np.isnan(np.delete(features.numpy(), linked, axis=0)).all()
     assert torch.isfinite(fill(features, nodes)).all()

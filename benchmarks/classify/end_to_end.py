@@ -1,9 +1,9 @@
 """What training the encoder end to end, through the graph, is worth on the phantom: against the frozen encoder.
 
-Claim: a GAT on features of the encoder that was tuned jointly with a graph network beats the same GAT on features of
-the frozen encoder, on seen, transfer and unseen brains, and on features of an encoder tuned as long, on as many
-patches a step, without the graph. All start from the demo's SpatialNCE encoder and end with embed and classify, as
-users do; settings were chosen by validation sections alone.
+A GAT on features of the encoder that was tuned jointly with a graph network, against the same GAT on features of the
+frozen encoder, and of an encoder tuned without the graph, on as many patches a step; the last line has the differences.
+All start from the demo's SpatialNCE encoder and end with embed and classify, as users do; the round that is exported is
+chosen by validation sections.
 
 `--run` names a run directory with the demo's graphs and encoder, such as a copy of the demo's: encoders and scores are
 added to it, and those that are there already are kept. Without it, the phantom of the demo is made and an encoder

@@ -40,7 +40,7 @@ class ScheduleConfig(Config):
     At the end of each round all nodes are encoded anew and the validation nodes are scored.
     """
 
-    rounds: int = Field(default=6, ge=0)
+    rounds: int = Field(default=4, ge=0)
     """Rounds; the weights of the best one are exported, those of the start among them."""
     steps_per_round: PositiveInt = 40
     """Batches of each."""
@@ -48,7 +48,7 @@ class ScheduleConfig(Config):
     """Steps of linear rise."""
     encoder_learning_rate: PositiveFloat = 1e-4
     """Peak of the encoder's."""
-    network_learning_rate: PositiveFloat = 1e-3
+    network_learning_rate: PositiveFloat = 3e-4
     """Peak of the network's."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decay of weight matrices and kernels; biases and norms are not decayed."""

@@ -143,8 +143,8 @@ class ParcellateConfig(Config):
     """Parcels of each graph, or of the graphs that are parcellated together; None: see `choose`."""
     choose: Literal["eigengap", "stability"] = "eigengap"
     """How a number of parcels that is not given is found. eigengap: where the eigenvalues of the affinity graph have
-    their widest relative gap; stability: where the agreement of parcels from two halves of the sections, over
-    at least three splits, is the largest multiple of that of chance, among the `candidates`."""
+    their widest relative gap; stability: where the agreement of parcels from two halves of the sections, over at least
+    three splits, is the largest multiple of that of chance, among the `candidates` but the first and the last."""
     candidates: tuple[int, ...] = ()
     """Numbers that `choose: stability` compares; empty: twelve from 2 to `max_parcels`."""
     max_parcels: int = Field(60, ge=3)

@@ -106,8 +106,8 @@ def stable_count(
     Agreement falls with every parcel more, and so does that of parcels which know nothing: for this reason Lange et
     al., Stability-based validation of clustering solutions, 2004, section 2.3, divide by it. The agreement is the mean
     of `consensus.node_agreement` (ARI and AMI hardly notice that one parcel among many is cut at random), the null the
-    larger of geometry-only parcels with each other, and of the halves with parcels of noise. Where a few parcels are
-    as stable as many, the table of all candidates shows it.
+    larger of geometry-only parcels with each other, and of the halves with parcels of noise. Several numbers may be
+    peaks, coarse and fine: see the table of all candidates.
 
     Raises
     ------
@@ -140,8 +140,18 @@ def stable_count(
             row["noise"] = float(np.mean(by_noise))
         row["times_null"] = row["co_assignment"] / max(row["geometry"], row.get("noise", 0.0))
         rows.append(row)
-    best = max(rows, key=lambda row: row["times_null"])
-    return Count(int(best["n_parcels"]), rows)
+    return Count(int(best_peak(rows)["n_parcels"]), rows)
+
+
+def best_peak(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the row that is the largest multiple of its null among those that no neighbour exceeds.
+
+    The first and the last row are no peaks, since what lies beyond was not looked at (a handful of parcels, the lobes,
+    nearly always comes back); they count only where there is no peak between them.
+    """
+    value = [row["times_null"] for row in rows]
+    peaks = [i for i in range(1, len(rows) - 1) if value[i] >= max(value[i - 1], value[i + 1])]
+    return rows[max(peaks or range(len(rows)), key=lambda i: value[i])]
 
 
 def _limits(features: NodeFeatures, settings: ParcellateConfig) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import ConfigError, GraphError
 from cytomesh.core.tables import Table
 from cytomesh.parcellate.config import ParcellateConfig
-from cytomesh.parcellate.count import candidate_counts, choose_count
+from cytomesh.parcellate.count import best_peak, candidate_counts, choose_count
 from cytomesh.parcellate.features import select_nodes
 from cytomesh.parcellate.group import join_parts
 
@@ -36,6 +36,14 @@ def test_stability_finds_the_planted_number(make_planted, n_areas, candidates) -
     assert [row["n_parcels"] for row in found.candidates] == json.loads(candidates)
     for row in found.candidates:
         assert row["times_null"] == pytest.approx(row["co_assignment"] / max(row["geometry"], row["noise"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "best"), [([3, 1, 2, 1.5, 1], 2), ([1, 2, 1, 4, 3], 3), ([3, 2, 1], 0), ([1, 2], 1), ([5], 0)]
+)
+def test_ends_are_no_peaks(values, best) -> None:
+    rows = [{"n_parcels": i, "times_null": value} for i, value in enumerate(values)]
+    assert best_peak(rows)["n_parcels"] == best
 
 
 def test_eigengap_is_near_and_a_given_number_is_kept(make_planted) -> None:

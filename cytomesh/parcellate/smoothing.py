@@ -56,6 +56,8 @@ def _by_gain(labels: NDArray[np.int64], weights: sp.csr_matrix, adjacency: sp.cs
     i, j = edge_list(adjacency)
     crossing = labels[i] != labels[j]
     border = np.unique(np.concatenate([i[crossing], j[crossing]]))
+    if not border.size:
+        return border
     shape = len(labels), int(labels.max()) + 1
     member = sp.csr_matrix((np.ones(shape[0]), (np.arange(shape[0]), labels)), shape=shape)
     pull = sp.csr_matrix(weights[border] @ member)

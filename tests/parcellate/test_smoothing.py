@@ -72,3 +72,7 @@ def test_a_parcel_keeps_its_smallest_size_and_never_vanishes(min_nodes: int, is_
     found = smooth_borders(labels, adjacency, adjacency, 10, min_nodes)
     assert ((found == 1).sum() == 3) == is_kept
     assert (found == 1).any()
+
+
+def test_one_parcel_has_no_border() -> None:
+    np.testing.assert_array_equal(smooth_borders(np.zeros(36, np.int64), triangles(6), triangles(6), 2, 1), 0)

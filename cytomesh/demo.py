@@ -25,6 +25,7 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.parcels import parcel_page
 from cytomesh.report.run import report_run
 
 SPLITS = ("seen", "transfer", "unseen")
@@ -107,6 +108,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     parcellation = step(
         f"parcellate --name spectral --out {run}", lambda: parcellate_run(run, "spectral", parcels, resume=resume)
     )
+    parcel_page(run, "spectral")
     summary = {
         "size": size,
         "models": models,

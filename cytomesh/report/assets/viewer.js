@@ -175,7 +175,7 @@
     const box = boxOf(graph);
     const axis = (a) => ({ visible: false, range: [box.low[a] - box.margin, box.high[a] + box.margin], autorange: false });
     const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
-    const [x, y, z] = sides.map((side) => (2.5 * side) / Math.max(...sides));
+    const [x, y, z] = sides.map((side) => (2.15 * side) / Math.max(...sides));
     const ratio = zoom ?? { x, y, z };
     return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: ratio, annotations: letters(box, view.eye), bgcolor: "#ffffff", camera: view };
   }

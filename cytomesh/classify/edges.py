@@ -12,7 +12,7 @@ from cytomesh.classify.config import AttentionModel, ClassifyConfig
 from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.stored import Inputs
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, edge_lengths
 
 EDGES_AT_ONCE = 32768
 CLIP_SD = 5.0
@@ -51,19 +51,15 @@ def edge_attributes(
         source = adjacency.indices[entries].astype(np.int64)
         for column, name in enumerate(names):
             if name == "features":
-                values = input_distances(inputs, source, target)
+                values = feature_distances(inputs, source, target)
+            elif name == "length":
+                values = edge_lengths(graph.mesh.vertices, graph.adjacency).data
             else:
-                measure = edge_lengths if name == "length" else dihedral_angles
-                values = measure(graph.mesh, source - nodes.start, target - nodes.start)
+                values = dihedral_angles(graph.mesh, source - nodes.start, target - nodes.start)
             sd = values.std() or 1.0
             out[entries, column] = np.clip((values - values.mean()) / sd, -CLIP_SD, CLIP_SD)
         start_node = nodes.stop
     return out
-
-
-def edge_lengths(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the length of each edge, mm."""
-    return np.linalg.norm(mesh.vertices[source] - mesh.vertices[target], axis=1)
 
 
 def dihedral_angles(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -90,7 +86,7 @@ def dihedral_angles(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.in
     return np.where((left >= 0) & (right >= 0), angle, 0.0)
 
 
-def input_distances(inputs: Inputs, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:
+def feature_distances(inputs: Inputs, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the root mean square difference of the inputs at both ends of each edge."""
     found = []
     for start in range(0, len(source), EDGES_AT_ONCE):

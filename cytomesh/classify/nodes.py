@@ -161,19 +161,30 @@ def with_split(
     """Join inputs, labels and sides; the classes are the areas of the training side; edges have these attributes."""
     flat = np.concatenate(labels)
     sides = np.concatenate(split.sides)
-    classes = np.unique(flat[sides == TRAIN])
-    if classes.size < 2:
-        raise SplitError("split", "train", found=f"{classes.size} areas", expected="two or more")
-    position = np.searchsorted(classes, flat).clip(max=classes.size - 1)
-    targets = np.where((flat > 0) & (classes[position] == flat), position, -1).astype(np.int64)
+    classes, targets = class_targets(flat, sides == TRAIN)
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
-    classes = classes.astype(np.int32)
     joined = join(inputs.values)
     adjacency, positions = joined_adjacency(graphs), joined_positions(graphs)
     attributes = edge_attributes(graphs, joined, adjacency, edges)
     is_open = np.concatenate([_open_nodes(graph, side) for graph, side in zip(graphs, split.sides, strict=True)])
     maps = class_maps(graphs, classes)
     return NodeData(joined, targets, sides, adjacency, sizes, classes, positions, maps, is_open, attributes)
+
+
+def class_targets(labels: NDArray[np.int32], is_train: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the areas of the training nodes, ascending, and the position of each node's area among them, else -1.
+
+    Raises
+    ------
+    SplitError
+        If there are fewer than two areas.
+    """
+    classes = np.unique(labels[is_train])
+    if classes.size < 2:
+        raise SplitError("split", "train", found=f"{classes.size} areas", expected="two or more")
+    position = np.searchsorted(classes, labels).clip(max=classes.size - 1)
+    targets = np.where((labels > 0) & (classes[position] == labels), position, -1)
+    return classes.astype(np.int32), targets.astype(np.int64)
 
 
 def _open_nodes(graph: CortexGraph, sides: NDArray[np.str_]) -> Mask:

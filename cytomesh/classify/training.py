@@ -124,11 +124,12 @@ class NeuralClassifier:
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, n_steps))
+        totals = [self._total(data, batch, criterion) for batch in batches]
         curve: list[dict[str, float]] = []
         best_score, best_epoch, best = -1.0, 0, _copy(network)
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
-            loss = self._epoch(data, learning, criterion, optimiser, schedule, seed, epoch)
+            loss = self._epoch(data, learning, totals, criterion, optimiser, schedule, seed, epoch)
             record: dict[str, float] = {"epoch": epoch, "loss": loss}
             curve.append(record)
             if not math.isfinite(record["loss"]):
@@ -152,18 +153,22 @@ class NeuralClassifier:
         self,
         data: NodeData,
         batches: list[Batch],
+        totals: list[Tensor],
         criterion: NodeLoss,
         optimiser: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
         seed: int,
         epoch: int,
     ) -> float:
-        """Take the steps of one epoch; returns the mean loss of the training nodes."""
+        """Take the steps of one epoch; returns the mean loss of the training nodes.
+
+        `totals` holds the sum of the weights of each batch's training nodes, by the batch's index.
+        """
         settings = self.training
-        steps = steps_of_epoch(batches, settings.parts_per_step, seed, epoch)
-        totals = [self._total(data, step, criterion) for step in steps]
+        everything = torch.stack([totals[batch.index] for batch in batches]).sum()
         loss = torch.zeros(1, device=self.device)
-        for step, total in zip(steps, totals, strict=True):
+        for step in steps_of_epoch(batches, settings.parts_per_step, seed, epoch):
+            total = torch.stack([totals[batch.index] for batch in step]).sum()
             optimiser.zero_grad()
             for batch in own(step):
                 if len(batches) > 1:  # what is dropped depends on the batch, not on which rank has it
@@ -175,16 +180,15 @@ class NeuralClassifier:
                 targets = training_targets(data, batch.core[rows], settings.soft_labels, self.device)
                 part = criterion(logits, targets) / total
                 part.backward()  # type: ignore[no-untyped-call]
-                loss += part.detach() * (total / sum(totals))
+                loss += part.detach() * (total / everything)
             sum_gradients(self.network)
             optimiser.step()
             schedule.step()
         return sum_over_ranks(loss).item()
 
-    def _total(self, data: NodeData, step: list[Batch], criterion: NodeLoss) -> Tensor:
-        """Return the sum of the weights of a step's training nodes, on all ranks."""
-        core = np.sort(np.concatenate([batch.core for batch in step]))
-        rows = core[data.is_train[core]]
+    def _total(self, data: NodeData, batch: Batch, criterion: NodeLoss) -> Tensor:
+        """Return the sum of the weights of a batch's training nodes."""
+        rows = batch.core[data.is_train[batch.core]]
         return criterion.total(training_targets(data, rows, self.training.soft_labels, self.device))
 
     def _logits(self, inputs: Inputs, batches: list[Batch], rows: NDArray[np.int64]) -> Tensor:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.classify.config import Split
+from cytomesh.classify.nodes import class_targets, joined_adjacency
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.errors import SplitError
 from cytomesh.graph.storage import CortexGraph
@@ -81,21 +82,17 @@ def training_nodes(
     pool_row = np.concatenate([first_row[graph.name] + np.cumsum(graph.is_linked) - 1 for graph in graphs])
     side = np.where(is_linked, np.concatenate([sides for _, sides in involved]), "")
     labels = np.where(np.isin(side, (TRAIN, VALIDATION)), np.concatenate([graph.annotation for graph in graphs]), 0)
-    classes = np.unique(labels[side == TRAIN])
-    if classes.size < 2:
-        raise SplitError("split", "train", found=f"{classes.size} areas", expected="two or more")
-    position = np.searchsorted(classes, labels).clip(max=classes.size - 1)
-    targets = np.where((labels > 0) & (classes[position] == labels), position, -1).astype(np.int64)
+    classes, targets = class_targets(labels, side == TRAIN)
     is_validation = (side == VALIDATION) & (targets >= 0)
     if not is_validation.any():
         hint = "give annotated sections of training brains the role val"
         raise SplitError("split", "validation", found="no labelled node", expected="some", hint=hint)
     return TrainingNodes(
         graphs=tuple(graphs),
-        adjacency=sp.block_diag([graph.adjacency for graph in graphs], format="csr"),
+        adjacency=joined_adjacency(graphs),
         targets=targets,
         is_train=side == TRAIN,
         is_validation=is_validation,
-        classes=classes.astype(np.int32),
+        classes=classes,
         pool_row=np.where(is_linked, pool_row, -1).astype(np.int64),
     )

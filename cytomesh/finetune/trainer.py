@@ -27,7 +27,7 @@ from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.config import ScheduleConfig as Course
 from cytomesh.pretrain.monitor import MetricsLog
-from cytomesh.pretrain.optimizer import learning_rate
+from cytomesh.pretrain.optimizer import learning_rate, parameter_groups
 from cytomesh.pretrain.patches import PatchSource, read_ahead
 from cytomesh.pretrain.trainer import crop
 
@@ -82,17 +82,16 @@ class Trainer:
         expected = {name: getattr(pretrained.augment, name) for name in ("mean", "std")}
         self.augment = Augmentation(settings.augment.model_copy(update=expected))
         self.sampler = NodeSampler(nodes, network_hops(settings.model), settings.sampling.balance, settings.seed)
+        self.edges = MeshEdges.from_adjacency(nodes.adjacency)
         self.device = model.centre.device
         self.targets = torch.from_numpy(nodes.targets).to(self.device)
         schedule = settings.schedule
         self.course = Course(
             steps=schedule.rounds * schedule.steps_per_round, warmup_steps=schedule.warmup_steps, learning_rate=1.0
         )
+        peaks = (model.encoder, schedule.encoder_learning_rate), (model.network, schedule.network_learning_rate)
         self.optimizer = torch.optim.AdamW(
-            [
-                *parameter_groups(model.encoder, schedule.encoder_learning_rate, schedule.weight_decay),
-                *parameter_groups(model.network, schedule.network_learning_rate, schedule.weight_decay),
-            ]
+            [group | {"lr": peak} for part, peak in peaks for group in parameter_groups(part, schedule.weight_decay)]
         )
         self.peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.round = 0
@@ -135,9 +134,8 @@ class Trainer:
         course = Course(
             steps=head.steps, warmup_steps=round(HEAD_WARMUP * head.steps), learning_rate=head.learning_rate
         )
-        groups = parameter_groups(self.model.network, head.learning_rate, self.settings.schedule.weight_decay)
-        optimizer = torch.optim.AdamW(groups)
-        edges = MeshEdges.from_adjacency(nodes.adjacency)
+        groups = parameter_groups(self.model.network, self.settings.schedule.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=head.learning_rate)
         rows = torch.from_numpy(np.flatnonzero(nodes.is_train)).to(self.device)
         wanted = self.targets[rows]
         # as often as seeds are drawn
@@ -148,7 +146,7 @@ class Trainer:
             torch.manual_seed(derived_seed(self.settings.seed, "head", step))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, course)
-            logits = self.model.network(inputs, edges)[rows]
+            logits = self.model.network(inputs, self.edges)[rows]
             loss = functional.cross_entropy(logits, wanted, weights, label_smoothing=smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -237,7 +235,7 @@ class Trainer:
         """Return macro-F1 of the validation nodes, from the inputs of all nodes, (n, d)."""
         self.model.eval()
         with torch.no_grad():
-            logits = self.model.network(inputs, MeshEdges.from_adjacency(self.nodes.adjacency))
+            logits = self.model.network(inputs, self.edges)
         rows = self.nodes.is_validation
         predicted = logits[torch.from_numpy(rows)].argmax(dim=1).cpu().numpy()
         return macro_f1(self.nodes.targets[rows], predicted, len(self.nodes.classes))
@@ -245,12 +243,3 @@ class Trainer:
     def _is_over(self) -> bool:
         schedule = self.settings.schedule
         return self.round >= schedule.rounds or self.score["since"] >= schedule.patience
-
-
-def parameter_groups(module: nn.Module, peak: float, weight_decay: float) -> list[dict[str, object]]:
-    """Return a module's parameters for AdamW: vectors and scalars (biases, norms) are not decayed."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "lr": peak},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "lr": peak},
-    ]

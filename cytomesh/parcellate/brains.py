@@ -52,8 +52,9 @@ def brain_scores(
         def score(a: NDArray[Any], b: NDArray[Any], here: NDArray[Any] = here, partner: NDArray[Any] = partner) -> Any:
             return pair_scores(a[here].astype(np.int64), b[partner].astype(np.int64))
 
+        pair = nulls[one.name], nulls[two.name]
         tilings, noise = (
-            [[table[name] for name in sorted(table.columns) if name.startswith(kind)] for table in _of(nulls, one, two)]
+            [[table[name] for name in sorted(table.columns) if name.startswith(kind)] for table in pair]
             for kind in ("tiling", "noise")
         )
         rows = {
@@ -65,7 +66,3 @@ def brain_scores(
         }
         result.append({"graphs": [one.name, two.name], "n_nodes": len(here), **beside_nulls(rows)})
     return result
-
-
-def _of(nulls: Mapping[str, Table], one: CortexGraph, two: CortexGraph) -> tuple[Table, Table]:
-    return nulls[one.name], nulls[two.name]

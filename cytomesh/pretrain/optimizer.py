@@ -16,16 +16,21 @@ LARS_MOMENTUM = 0.9  # You et al., 2017
 
 def build_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:
     """AdamW or LARS; vectors and scalars (biases, norms) are neither decayed nor, by LARS, scaled by layer."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = parameter_groups(model, config.weight_decay)
     if config.optimizer == "lars":
         groups[0]["always_adapt"] = True
         optimizer: torch.optim.Optimizer = Lars(groups, lr=config.learning_rate, momentum=LARS_MOMENTUM)
         return optimizer
     return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Part the trained parameters into matrices and kernels, which are decayed, and vectors and scalars, not so."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def learning_rate(step: int, config: ScheduleConfig) -> float:

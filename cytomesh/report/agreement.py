@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.report.charts import PALETTE, axis, chart, label, numbers
-from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
+from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, number_cell, table, tag
 from cytomesh.report.results import Spread, read_parcellations, unreadable
 
 TITLE = "Parcellation"
@@ -41,7 +41,11 @@ def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
             for measure in ("ari", "nmi"):
                 entry = metrics["areas"].get(measure, {})
                 kind = null_kind(entry)
-                cells += [_number(entry.get("score")), _spread(entry, kind), _number(entry.get(f"over_{kind}"), "+.3f")]
+                cells += [
+                    number_cell(entry.get("score")),
+                    _spread(entry, kind),
+                    number_cell(entry.get(f"over_{kind}"), "+.3f"),
+                ]
             rows.append([name, graph, Cell(str(metrics["n_parcels"]), metrics["n_parcels"]), *cells])
     columns = [Column("parcellation", is_number=False), Column("graph", is_number=False), Column("parcels")]
     for measure in ("ari", "nmi"):
@@ -81,11 +85,11 @@ def _measure_panel(parcellations: Mapping[str, Mapping[str, Any]], measure: str)
         [
             method,
             graph,
-            _number(entry["score"]),
+            number_cell(entry["score"]),
             _spread(entry, "spin"),
-            _number(entry.get("over_spin_sd"), "+.1f"),
+            number_cell(entry.get("over_spin_sd"), "+.1f"),
             _spread(entry, "geometry"),
-            _number(entry.get("over_geometry"), "+.3f"),
+            number_cell(entry.get("over_geometry"), "+.3f"),
         ]
         for method, graph, entry in found
     ]
@@ -155,7 +159,7 @@ def _shape_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
             metrics.get(key) for key in ("n_parcels", "n_pieces", "smallest_nodes", "median_nodes", "largest_nodes")
         ]
         cells = [Cell("" if count is None else f"{count:,}", count) for count in counts]
-        rows.append([method, graph, *cells, _number(variance.get("score")), _spread(variance, "geometry")])
+        rows.append([method, graph, *cells, number_cell(variance.get("score")), _spread(variance, "geometry")])
     columns = [
         Column("method", is_number=False),
         Column("graph", is_number=False),
@@ -169,10 +173,6 @@ def _shape_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
     ]
     caption = "Parcels: number, size, and the share of the features' variance that lies between them."
     return table(columns, rows, caption=caption, sortable=True)
-
-
-def _number(value: float | None, form: str = ".3f") -> Cell:
-    return Cell("" if value is None else format(value, form), value)
 
 
 def _spread(entry: Mapping[str, Any], kind: str) -> Cell:

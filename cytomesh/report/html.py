@@ -71,6 +71,11 @@ class Cell:
     class_: str | None = None
 
 
+def number_cell(value: float | None, form: str = ".3f") -> Cell:
+    """Return a number, sorted by its value; None is an empty cell."""
+    return Cell("" if value is None else format(value, form), value)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column head with its unit; numbers are set right-aligned."""

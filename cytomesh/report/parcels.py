@@ -15,7 +15,7 @@ from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.report.agreement import agreement_table
 from cytomesh.report.charts import CIVIDIS, axis, chart, curve
-from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
+from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, number_cell, table, tag
 from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap
 from cytomesh.report.page import page
 from cytomesh.report.surfaces import Mark, css_colour, viewer
@@ -100,10 +100,14 @@ def _lines(card: Mapping[str, Any]) -> tuple[str, ...]:
     if "confidence" in card:
         lines.append(f"confidence {card['confidence']:.2f}")
     if card["overlaps"]:
-        lines.append("lies in " + ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items()))
+        lines.append(f"lies in {_overlaps(card)}")
     if card.get("most_similar"):
         lines.append("most similar to " + ", ".join(_similar(card)))
     return tuple(lines)
+
+
+def _overlaps(card: Mapping[str, Any]) -> str:
+    return ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items())
 
 
 def _similar(card: Mapping[str, Any]) -> list[str]:
@@ -152,16 +156,15 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
         rows: list[list[Cell | Content]] = []
         for card in entries:
             swatch = tag("span", class_="swatch", style=f"background:{css_colour(colours[card['parcel']])}")
-            overlaps = ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items())
             rows.append(
                 [
                     Cell(join([swatch, card["name"]]), card["parcel"]),
                     Cell(f"{card['n_nodes']:,}", card["n_nodes"]),
                     Cell(f"{card['area_mm2']:,.0f}", card["area_mm2"]),
-                    _number(card.get("thickness_mm")),
-                    _number(card.get("confidence")),
+                    number_cell(card.get("thickness_mm"), ".2f"),
+                    number_cell(card.get("confidence"), ".2f"),
                     _place(card),
-                    overlaps,
+                    _overlaps(card),
                     ", ".join(_similar(card)),
                 ]
             )
@@ -195,10 +198,10 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
             [
                 entry["area"],
                 f"{entry['parcels'][0]} / {entry['parcels'][1]}",
-                _number(entry["contrast"]),
-                _number(entry["null_mean"]),
-                _number(entry["effect_sd"], "+.1f"),
-                _number(entry["p"]),
+                number_cell(entry["contrast"], ".2f"),
+                number_cell(entry["null_mean"], ".2f"),
+                number_cell(entry["effect_sd"], "+.1f"),
+                number_cell(entry["p"], ".2f"),
                 _place(entry),
                 "; ".join(_pixel(place) for place in entry["places"][:3]),
             ]
@@ -237,8 +240,12 @@ def _score_cells(scores: Mapping[str, Any]) -> list[list[Cell | Content]]:
     return [
         [
             title,
-            _number(scores[name]["score"], ".3f"),
-            *(_number(scores[name].get(key), form) for null in ("noise", "geometry") for key, form in _null_keys(null)),
+            number_cell(scores[name]["score"]),
+            *(
+                number_cell(scores[name].get(key), form)
+                for null in ("noise", "geometry")
+                for key, form in _null_keys(null)
+            ),
         ]
         for name, title in SCORES.items()
         if name in scores
@@ -267,7 +274,3 @@ def _count_part(metrics: Mapping[str, Any]) -> list[Part]:
         caption = f"Chosen: {own['n_parcels']}, where the halves are the largest multiple of the larger null."
         panels.append((graph, chart(lines, layout, caption=caption)))
     return [Part("count", "How many parcels", choice("Graph", panels))] if panels else []
-
-
-def _number(value: float | None, form: str = ".2f") -> Cell:
-    return Cell("" if value is None else format(value, form), value)

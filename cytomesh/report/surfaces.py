@@ -64,9 +64,10 @@ def viewer(
     """
     limits = _shared_limits([item for items in maps.values() for item in items])
     tables: list[dict[str, Any]] = []
-    packed = [_packed_graph(run, graph, maps[graph.name], limits, tables) for graph in graphs]
-    for facts, graph in zip(packed, graphs, strict=True):
-        facts["marks"] = _packed_marks(graph, (marks or {}).get(graph.name, ()))
+    packed = [
+        _packed_graph(run, graph, maps[graph.name], (marks or {}).get(graph.name, ()), limits, tables)
+        for graph in graphs
+    ]
     data = {"graphs": packed, "tables": tables, "surfaces": SURFACE_TITLES}
     reduced = [graph.name for graph in graphs if graph.n_nodes > MAX_NODES]
     fewer = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
@@ -119,6 +120,7 @@ def _packed_graph(
     run: Path,
     graph: CortexGraph,
     maps: Sequence[NodeMap],
+    marks: Sequence[Mark],
     limits: dict[str, tuple[float, float]],
     tables: list[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -139,13 +141,13 @@ def _packed_graph(
         "surfaces": {kind: _packed_points(vertices) for kind, vertices in points.items()},
         "nodes": pack(keep.astype(np.uint32)) if len(keep) < graph.n_nodes else None,
         "maps": [_packed_map(item, keep, limits, tables) for item in maps],
+        "marks": _packed_marks(graph, keep, marks),
     }
 
 
-def _packed_marks(graph: CortexGraph, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+def _packed_marks(graph: CortexGraph, keep: NDArray[np.int64], marks: Sequence[Mark]) -> list[dict[str, Any]]:
     if not marks:
         return []
-    keep, _ = reduced_mesh(graph.mesh, MAX_NODES)
     places = cKDTree(graph.positions[keep]).query(graph.positions[[mark.node for mark in marks]])[1]
     return [{"row": int(row), "lines": list(mark.lines)} for row, mark in zip(places, marks, strict=True)]
 

@@ -3,8 +3,9 @@
 The references are those of the data's README (same nodes, features, areas and split); every label was transferred by
 registration, so read F1 as relative. Settings were chosen on the left hemisphere (`benchmarks.classify.choose`). Rows
 with `proportions` take each area to have on the right the share of nodes that it has on the left: the right's inputs
-are read for it, its labels are not. The spin null rotates the labels on the sphere; a wide context tells location,
-too, and the null says what location alone is worth.
+are read for it, its labels are not. Rows with `surroundings` are conditional random fields: areas lie around each other
+as on the left. The spin null rotates the labels on the sphere; a wide context tells location, too, and the null says
+what location alone is worth.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ REFERENCES = {
     "julich26": {"linear": 0.167, "neighbour_lda": 0.507},
     "yeo7": {"linear": 0.384, "neighbour_lda": 0.569},
 }
+FIELD, SPINS = "surroundings.hops=[3, 6, 10]", "null.spins=20"
 MODELS = {  # row -> (settings, overrides)
     "linear": ("linear", []),
     "mlp": ("mlp", []),
     "gat": ("gat", []),
     "neighbour_lda": ("neighbour_lda", []),
-    "disc_lda": ("disc_lda", ["null.spins=20"]),
-    "disc_lda, proportions": ("disc_lda", ["proportions=training", "null.spins=20"]),
-    "disc_gat": ("disc_gat", ["proportions=free"]),
-    "disc_gat, proportions": ("disc_gat", []),
+    "disc_lda": ("disc_lda", [SPINS]),
+    "disc_lda, proportions": ("disc_lda", ["proportions=training", SPINS]),
+    "disc_lda, surroundings": ("disc_lda", [FIELD, SPINS]),
+    "disc_lda, surroundings, proportions": ("disc_lda", [FIELD, "proportions=training", SPINS]),
+    "disc_gat": ("disc_gat", ["surroundings.hops=[]", "proportions=free"]),
+    "disc_gat, proportions": ("disc_gat", ["surroundings.hops=[]"]),
+    "disc_gat, surroundings": ("disc_gat", ["proportions=free"]),
+    "disc_gat, surroundings, proportions": ("disc_gat", []),
 }
 QUICK = ("linear", "neighbour_lda", "disc_lda, proportions")
 COLUMNS = ("labels, model", "areas", "seeds", "macro-F1 L->R", "SD", "null", "null SD", "reference", "seconds")

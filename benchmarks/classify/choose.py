@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ import torch
 
 from benchmarks.bigbrain.nodes import write_run
 from benchmarks.common import Options, Result, main
+from cytomesh.classify.arrangement import Arranged
 from cytomesh.classify.blocks import fold_masks
-from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.config import ClassifyConfig, SurroundingsConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import make_classifier
 from cytomesh.classify.nodes import with_split
-from cytomesh.classify.proportions import match_proportions
 from cytomesh.classify.splits import NodeSplit
 from cytomesh.core.config import load_config
 from cytomesh.core.random import generator
@@ -49,6 +50,16 @@ CANDIDATES: dict[str, list[str]] = {
         for shrinkage in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
     },
     "LDA 0.02, discs, proportions": [DISC, "model={kind: lda, shrinkage: 0.02}", "proportions=training"],
+    **{
+        f"LDA 0.02, discs, surroundings {weight}{end}": [
+            DISC,
+            "model={kind: lda, shrinkage: 0.02}",
+            f"surroundings={{hops: [3, 6, 10], weight: {weight}}}",
+            *overrides,
+        ]
+        for weight in (1, 3, 6, 10)
+        for end, overrides in (("", []), (", proportions", ["proportions=training"]))
+    },
     "GAT, discs": [
         DISC,
         "model={kind: gat}",
@@ -101,20 +112,29 @@ def held_out_score(graph: CortexGraph, inputs: NodeInputs, settings: ClassifyCon
     """Return macro-F1 of all held-out predictions of one way to cut the cortex."""
     labels = graph.annotation
     classes, shares = _shares(labels)
+    alone = settings.model_copy(update={"surroundings": SurroundingsConfig(), "proportions": "free"})
+    folds = []
     held_out = np.zeros((graph.n_nodes, classes.size), np.float32)
-    is_scored = np.zeros(graph.n_nodes, bool)
+    unlabelled = labels == 0
     for train, test in fold_masks(graph.adjacency, labels > 0, BLOCKS, FOLDS, MARGIN, generator(cut, "choose")):
         split = NodeSplit([np.where(train, "train", np.where(test, "test", ""))], ())
         data = with_split(inputs, [graph], [labels], split)
-        model = make_classifier(settings, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
+        model = make_classifier(alone, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
         model.fit(data, settings.seed)
-        columns = np.searchsorted(classes, data.classes)
-        held_out[np.ix_(test, columns)] = model.probabilities(data)[test]
+        columns, found = np.searchsorted(classes, data.classes), model.probabilities(data)
+        held_out[np.ix_(test, columns)] = found[test]
+        held_out[np.ix_(unlabelled, columns)] += found[unlabelled] / FOLDS
+        folds.append((model, data, columns, test))
+    scores, is_scored = held_out.copy(), np.zeros(graph.n_nodes, bool)
+    for model, data, columns, test in folds:
+        # the whole hemisphere is predicted, in parts, before areas are arranged: what the other hemisphere will be
+        arranged = Arranged(model, settings.surroundings, keep_shares=settings.proportions == "training")
+        arranged.learn(data)
+        arranged.shares = shares[columns] / shares[columns].sum()
+        nowhere = replace(data, sides=np.full(graph.n_nodes, ""))
+        scores[np.ix_(test, columns)] = arranged.arrange(held_out[:, columns], nowhere)[test]
         is_scored |= test & np.isin(labels, data.classes)
-    if settings.proportions == "training":
-        # the whole hemisphere is predicted, in parts: what the other hemisphere will be
-        held_out = match_proportions(held_out, shares, is_scored)
-    return _macro_f1(np.searchsorted(classes, labels), held_out, is_scored)
+    return _macro_f1(np.searchsorted(classes, labels), scores, is_scored)
 
 
 def _macro_f1(targets: np.ndarray[Any, Any], probabilities: Floats, rows: np.ndarray[Any, Any]) -> float:

@@ -20,6 +20,12 @@ MORPHOLOGY = {
 KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY)
 
 
+def _ascending(hops: list[int], least: int) -> list[int]:
+    if hops != sorted(set(hops)) or min(hops, default=least) < least:
+        raise ValueError(f"hops must be ascending, {least} or more")
+    return hops
+
+
 class InputsConfig(Config):
     """What a model sees of each node."""
 
@@ -61,9 +67,7 @@ class InputsConfig(Config):
     @field_validator("hops")
     @classmethod
     def _ordered(cls, hops: list[int]) -> list[int]:
-        if hops != sorted(set(hops)) or hops[0] < 0:
-            raise ValueError("hops must be non-negative and ascending")
-        return hops
+        return _ascending(hops, least=0)
 
 
 class SectionSplit(Config):
@@ -278,6 +282,20 @@ class AreasConfig(Config):
     """Areas with fewer labelled nodes on the training side, or on any side they are tested on, count as unlabelled."""
 
 
+class SurroundingsConfig(Config):
+    """Which areas lie around which, learnt from the training nodes: see `cytomesh.classify.arrangement`."""
+
+    hops: list[int] = Field(default=[])
+    """Sizes of the discs around a node in which the other areas are looked at; none: each node is named by itself."""
+    weight: float = Field(default=6.0, gt=0)
+    """Of what the areas around say, against the classifier."""
+
+    @field_validator("hops")
+    @classmethod
+    def _ordered(cls, hops: list[int]) -> list[int]:
+        return _ascending(hops, least=1)
+
+
 class PseudoLabelsConfig(Config):
     """Semi-supervised training: see `cytomesh.classify.pseudo_labels`."""
 
@@ -307,6 +325,8 @@ class ClassifyConfig(Config):
     """Networks only."""
     areas: AreasConfig = AreasConfig()
     """Which areas take part."""
+    surroundings: SurroundingsConfig = SurroundingsConfig()
+    """Areas are made to lie around each other as on the training side, for any model."""
     proportions: Literal["free", "training"] = "free"
     """`training`: in a hemisphere without training nodes, areas are taken to have the shares of nodes that they have
     among the training nodes (reads its inputs, never its labels); for whole hemispheres annotated throughout."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from cytomesh.classify.arrangement import Arranged
 from cytomesh.classify.calibration import Calibrated
 from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.config import ClassifyConfig, KnnModel, LdaModel, LogisticModel, PropagationModel
@@ -29,6 +30,9 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
     classifier = _plain_classifier(settings, n_inputs, n_classes, device)
     if settings.pseudo_labels.rounds:
         classifier = SelfTrained(classifier, settings.pseudo_labels)
+    keep_shares = settings.proportions == "training"
+    if settings.surroundings.hops or keep_shares:
+        classifier = Arranged(classifier, settings.surroundings, keep_shares=keep_shares)
     return Calibrated(classifier) if settings.calibration == "temperature" else classifier
 
 

@@ -58,6 +58,8 @@ class NodeData:
         that is unseen or tested.
     edge_attributes : (e, a) float32, optional
         See `edge_attributes`, in the order of the adjacency's entries.
+    is_linked : (n,) bool, optional
+        Nodes with an image link; None: all.
     """
 
     inputs: Inputs
@@ -70,6 +72,7 @@ class NodeData:
     maps: sp.csr_matrix | None = None
     is_open: Mask | None = None
     edge_attributes: Floats | None = None
+    is_linked: Mask | None = None
 
     @property
     def is_train(self) -> Mask:
@@ -105,7 +108,8 @@ class NodeData:
         maps = None if self.maps is None else self.maps[keep]
         is_open = None if self.is_open is None else self.is_open[keep]
         edges = None if self.edge_attributes is None else self.edge_attributes[kept_entries(self.adjacency, keep)]
-        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep], maps, is_open, edges)
+        linked = None if self.is_linked is None else self.is_linked[keep]
+        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep], maps, is_open, edges, linked)
 
 
 def assemble(
@@ -168,7 +172,8 @@ def with_split(
     attributes = edge_attributes(graphs, joined, adjacency, edges)
     is_open = np.concatenate([_open_nodes(graph, side) for graph, side in zip(graphs, split.sides, strict=True)])
     maps = class_maps(graphs, classes)
-    return NodeData(joined, targets, sides, adjacency, sizes, classes, positions, maps, is_open, attributes)
+    linked = np.concatenate([graph.is_linked for graph in graphs])
+    return NodeData(joined, targets, sides, adjacency, sizes, classes, positions, maps, is_open, attributes, linked)
 
 
 def class_targets(labels: NDArray[np.int32], is_train: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

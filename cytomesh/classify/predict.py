@@ -21,7 +21,7 @@ from cytomesh.classify.models import load_state, make_classifier
 from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
-from cytomesh.classify.run import QUANTILES, in_proportion, input_distances
+from cytomesh.classify.run import QUANTILES, input_distances
 from cytomesh.classify.stored import Scratch, join
 from cytomesh.core.errors import CheckpointError, CytomeshError, MissingStageError
 from cytomesh.core.files import read_json, write_json
@@ -59,9 +59,6 @@ def predict_run(run: Path, model: Path, name: str, settings: PredictConfig) -> d
         classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
         data = unlabelled(inputs, graphs, classes, edge_names(trained))
         probabilities = _ensemble(model, record, trained, data)
-        if trained.proportions == "training":
-            counts = np.array([entry["n_train"] for entry in record["classes"]], np.float64)
-            probabilities = in_proportion(probabilities, data, graphs, counts / counts.sum())
         quantiles = np.asarray(record["distance_quantiles"])
         summary: dict[str, Any] = {}
         distances = data.graphs(input_distances(data.inputs))
@@ -126,7 +123,9 @@ def unlabelled(
     sizes = np.array([graph.n_nodes for graph in graphs], np.int64)
     joined, adjacency = join(inputs.values), joined_adjacency(graphs)
     columns = (np.full(n, -1), np.full(n, ""), adjacency, sizes, classes, joined_positions(graphs))
-    return NodeData(joined, *columns, edge_attributes=edge_attributes(graphs, joined, adjacency, edges))
+    attributes = edge_attributes(graphs, joined, adjacency, edges)
+    linked = np.concatenate([graph.is_linked for graph in graphs])
+    return NodeData(joined, *columns, edge_attributes=attributes, is_linked=linked)
 
 
 def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[np.float32]) -> Table:

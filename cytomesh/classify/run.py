@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from cytomesh.classify.calibration import calibration_record
-from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_names
@@ -26,7 +25,6 @@ from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
 from cytomesh.classify.nulls import load_spheres, spin_null
 from cytomesh.classify.output import prediction_table, write_predictions
-from cytomesh.classify.proportions import match_proportions
 from cytomesh.classify.splits import make_split
 from cytomesh.classify.stored import Inputs, Scratch, digest_rows, map_rows, take
 from cytomesh.core.config import write_config
@@ -83,7 +81,7 @@ def _train_and_evaluate(
     if ranks.is_main:
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
-    fits = [fit_seed(folder, data, graphs, settings, seed, key, resume, ranks) for seed in _seeds(settings)]
+    fits = [fit_seed(folder, data, settings, seed, key, resume, ranks) for seed in _seeds(settings)]
     if not ranks.is_main:
         return {}
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
@@ -110,7 +108,6 @@ def _train_and_evaluate(
 def fit_seed(
     folder: Path,
     data: NodeData,
-    graphs: Sequence[CortexGraph],
     settings: ClassifyConfig,
     seed: int,
     key: str,
@@ -124,14 +121,14 @@ def fit_seed(
     )
     if resume and is_finished(marker, key):
         model.load(load_state(weights))
-        return probabilities_of(model, data, graphs, settings), read_json(curve_path)
+        return model.probabilities(data), read_json(curve_path)
     curve = model.fit(data, seed)
     if ranks.is_main:
         save_state(weights, model.state())
         write_json(curve_path, curve)
         mark_finished(marker, key)
     log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
-    return probabilities_of(model, data, graphs, settings), curve
+    return model.probabilities(data), curve
 
 
 def _calibration(
@@ -141,27 +138,6 @@ def _calibration(
         float(load_state(folder / f"seed-{seed}.safetensors")["temperature"][0]) for seed in _seeds(settings)
     ]
     return calibration_record(data, fits, temperatures, sides)
-
-
-def probabilities_of(
-    model: Classifier, data: NodeData, graphs: Sequence[CortexGraph], settings: ClassifyConfig
-) -> Floats:
-    """Return (n, k) class probabilities of all nodes, with the areas' proportions where the settings ask for it."""
-    probabilities = model.probabilities(data)
-    if settings.proportions == "free":
-        return probabilities
-    shares = np.bincount(data.targets[data.is_train], minlength=data.classes.size) / data.is_train.sum()
-    return in_proportion(probabilities, data, graphs, shares)
-
-
-def in_proportion(
-    probabilities: Floats, data: NodeData, graphs: Sequence[CortexGraph], shares: NDArray[np.float64]
-) -> Floats:
-    """Match the linked nodes of every graph without training nodes to the classes' shares."""
-    parts = zip(graphs, data.graphs(data.is_train), data.graphs(probabilities), strict=True)
-    return np.concatenate(
-        [p if is_train.any() else match_proportions(p, shares, graph.is_linked) for graph, is_train, p in parts]
-    )
 
 
 def input_distances(inputs: Inputs) -> NDArray[np.float64]:
@@ -244,7 +220,7 @@ def _null(
         spun = with_split(inputs, graphs, kept, split, edge_names(settings))
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
-        predicted = probabilities_of(model, spun, graphs, settings).argmax(axis=1)
+        predicted = model.probabilities(spun).argmax(axis=1)
         result = {}
         for side in observed:
             rows = spun.evaluated(side)

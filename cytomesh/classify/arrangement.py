@@ -1,0 +1,109 @@
+"""What is known of areas beside how they look: which lie around which, and how large they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from cytomesh.classify.classifier import Classifier
+from cytomesh.classify.config import SurroundingsConfig
+from cytomesh.classify.context import Floats, Mask, neighbour_means
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.proportions import match_proportions
+
+STEPS = 3
+"""Of the mean field; further ones change next to nothing."""
+PRIOR_NODES = 5.0
+"""Areas are taken to have been seen at so many nodes in surroundings of average composition."""
+LEAST_RATIO = 0.01
+"""Two areas that were never seen near each other may be so this much less often than by chance."""
+
+
+class Arranged:
+    """Any classifier, its areas brought in line with those around them and with the areas' proportions.
+
+    A conditional random field over the mesh: beside the classifier's log-probability, each node has a pairwise term
+    with every node of the discs around it, the logarithm of how much more often than by chance the other's area lies
+    in a disc of this size around nodes of its own area (co-occurrence as in Rabinovich et al. 2007). The
+    mean field (Krähenbühl & Koltun 2011, eq. 3) is
+
+        q_i(a)  ~  p_i(a) exp(w sum_h sum_b m_ihb log R_hab),   R_hab = M_hab / s_b,
+
+    m_ihb the mean of q_j(b) over the disc of h hops around node i, M_hab the mean over training nodes i of area a of
+    the share of b among the labelled nodes of that disc, and s_b the share of b among all training nodes. With
+    `proportions`, hemispheres without training nodes are matched to s after each step (see `match_proportions`).
+    No label outside the training nodes is read.
+
+    Parameters
+    ----------
+    model : Classifier
+    surroundings : SurroundingsConfig
+    keep_shares : bool
+        Whether to match the areas' proportions.
+    """
+
+    def __init__(self, model: Classifier, surroundings: SurroundingsConfig, *, keep_shares: bool) -> None:
+        self.model, self.surroundings, self.keep_shares = model, surroundings, keep_shares
+        self.shares = np.zeros(0)
+        self.log_ratios = np.zeros((0, 0, 0), np.float32)
+
+    def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
+        """Train the classifier, and count which areas lie around which on the training side."""
+        curve = self.model.fit(data, seed)
+        self.learn(data)
+        return curve
+
+    def learn(self, data: NodeData) -> None:
+        """Count the training nodes' areas and those around them."""
+        k = data.classes.size
+        labelled = data.is_train & (data.targets >= 0)
+        counts = np.bincount(data.targets[labelled], minlength=k)
+        self.shares = counts / counts.sum()
+        one_hot = np.zeros((len(labelled), k), np.float32)
+        one_hot[labelled, data.targets[labelled]] = 1
+        means = disc_means(one_hot, labelled, data, self.surroundings.hops)
+        sums = np.stack([one_hot.T @ mean for mean in means]) if means else np.zeros((0, k, k))
+        around = (sums + PRIOR_NODES * self.shares) / (counts[:, None] + PRIOR_NODES)
+        self.log_ratios = np.log(around / np.maximum(self.shares, 1e-12) + LEAST_RATIO).astype(np.float32)
+
+    def probabilities(self, data: NodeData) -> Floats:
+        """Return (n, k) class probabilities of all nodes."""
+        return self.arrange(self.model.probabilities(data), data)
+
+    def arrange(self, probabilities: Floats, data: NodeData) -> Floats:
+        """Return the mean field that the classifier's (n, k) probabilities lead to."""
+        known = np.ones(len(probabilities), bool) if data.is_linked is None else data.is_linked
+        alone = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+        current = self._in_proportion(probabilities, data, known)
+        for _ in range(STEPS if self.surroundings.hops else 0):
+            around = disc_means(current, known, data, self.surroundings.hops)
+            votes = sum(mean @ ratios.T for mean, ratios in zip(around, self.log_ratios, strict=True))
+            current = np.asarray(softmax(alone + self.surroundings.weight * votes, axis=1), np.float32)
+            current = self._in_proportion(current, data, known)
+        return current
+
+    def _in_proportion(self, probabilities: Floats, data: NodeData, known: Mask) -> Floats:
+        if not self.keep_shares:
+            return probabilities
+        parts = zip(data.graphs(data.is_train), data.graphs(known), data.graphs(probabilities), strict=True)
+        return np.concatenate(
+            [p if is_train.any() else match_proportions(p, self.shares, linked) for is_train, linked, p in parts]
+        )
+
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """Return what `load` needs."""
+        return {**self.model.state(), "shares": self.shares.astype(np.float32), "log_ratios": self.log_ratios}
+
+    def load(self, state: dict[str, NDArray[np.float32]]) -> None:
+        """Take over the model and what is known of its areas."""
+        self.shares, self.log_ratios = state["shares"].astype(np.float64), state["log_ratios"]
+        self.model.load({name: array for name, array in state.items() if name not in ("shares", "log_ratios")})
+
+
+def disc_means(values: Floats, known: Mask, data: NodeData, hops: list[int]) -> list[Floats]:
+    """Return the means over discs of each size, (n, k) each; 0 where a disc has no known node."""
+    if not hops:
+        return []
+    means = neighbour_means(values, known, data.adjacency, hops, "disc")
+    return np.split(np.nan_to_num(means, nan=0.0), len(hops), axis=1)

@@ -34,6 +34,7 @@ MODELS = {
     "linear-untrained": ("linear", ["features:untrained"], "linear, encoder untrained"),
     "linear": ("linear", ["features:spatialnce"], "linear"),
     "mlp": ("mlp", ["features:spatialnce"], "MLP"),
+    "mlp-surroundings": ("mlp_surroundings", ["features:spatialnce"], "MLP, with the areas around"),
     "gat": ("gat", ["features:spatialnce"], "GAT"),
     "gat-plus": ("gat_plus", ["features:spatialnce", "pmap", "coordinates"], "GNN+"),
 }
@@ -84,9 +85,8 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "untrained": stage(PretrainConfig, f"pretrain/{size}", "schedule.steps=0"),
     }
     as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
-    parcels = stage(
-        ParcellateConfig, "parcellate/tiny" if size == "tiny" else "parcellate/spectral", "encoder=spatialnce", *as_many
-    )
+    method = "tiny" if size == "tiny" else "diffusion"
+    parcels = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
 
     step(f"phantom --out {study}", lambda: write_phantom(study, phantom, workers=workers, resume=resume))
     baselines = step(f"phantom --baselines --out {study}", lambda: phantom_baselines(study))
@@ -106,9 +106,9 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
         )
     parcellation = step(
-        f"parcellate --name spectral --out {run}", lambda: parcellate_run(run, "spectral", parcels, resume=resume)
+        f"parcellate --name parcels --out {run}", lambda: parcellate_run(run, "parcels", parcels, resume=resume)
     )
-    parcel_page(run, "spectral")
+    parcel_page(run, "parcels")
     summary = {
         "size": size,
         "models": models,

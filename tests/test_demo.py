@@ -48,7 +48,7 @@ def test_every_stage_writes_what_the_documentation_says(run):
             f"classify/gat/predictions/{graph.name}.parquet",
             f"classify/gat/{graph.name}.label.gii",
             f"classify/gat/{graph.name}_confidence.func.gii",
-            f"parcellate/spectral/{graph.name}.label.gii",
+            f"parcellate/parcels/{graph.name}.label.gii",
         ):
             assert (run / path).is_file(), path
     assert (run / "encoders" / "spatialnce" / "model.safetensors").is_file()

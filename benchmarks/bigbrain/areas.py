@@ -26,7 +26,7 @@ REFERENCES = {
     "julich26": {"linear": 0.167, "neighbour_lda": 0.507},
     "yeo7": {"linear": 0.384, "neighbour_lda": 0.569},
 }
-FIELD, SPINS = "surroundings.hops=[3, 6, 10]", "null.spins=20"
+FIELD, SPINS = "surroundings={hops: [3, 6, 10], weight: 6}", "null.spins=20"
 MODELS = {  # row -> (settings, overrides)
     "linear": ("linear", []),
     "mlp": ("mlp", []),

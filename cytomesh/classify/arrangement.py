@@ -9,15 +9,19 @@ from scipy.special import softmax
 from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.config import SurroundingsConfig
 from cytomesh.classify.context import Floats, Mask, neighbour_means
+from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.proportions import match_proportions
 
+WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Compared where the settings leave the weight open."""
 STEPS = 3
 """Of the mean field; further ones change next to nothing."""
 PRIOR_NODES = 5.0
 """Areas are taken to have been seen at so many nodes in surroundings of average composition."""
 LEAST_RATIO = 0.01
-"""Two areas that were never seen near each other may be so this much less often than by chance."""
+"""Added to R below: areas that were never seen near each other may be so after all."""
+STATE = ("shares", "log_ratios", "surroundings_weight")
 
 
 class Arranged:
@@ -31,9 +35,9 @@ class Arranged:
         q_i(a)  ~  p_i(a) exp(w sum_h sum_b m_ihb log R_hab),   R_hab = M_hab / s_b,
 
     m_ihb the mean of q_j(b) over the disc of h hops around node i, M_hab the mean over training nodes i of area a of
-    the share of b among the labelled nodes of that disc, and s_b the share of b among all training nodes. With
-    `proportions`, hemispheres without training nodes are matched to s after each step (see `match_proportions`).
-    No label outside the training nodes is read.
+    the share of b among the training nodes of that disc (and `PRIOR_NODES` nodes with shares s), and s_b the share of b
+    among all training nodes. With `proportions`, hemispheres without training nodes are matched to s after each step
+    (see `match_proportions`). Labels of training nodes alone are read, and for an open weight w those of validation.
 
     Parameters
     ----------
@@ -45,13 +49,16 @@ class Arranged:
 
     def __init__(self, model: Classifier, surroundings: SurroundingsConfig, *, keep_shares: bool) -> None:
         self.model, self.surroundings, self.keep_shares = model, surroundings, keep_shares
+        self.weight = 1.0 if surroundings.weight is None else surroundings.weight
         self.shares = np.zeros(0)
         self.log_ratios = np.zeros((0, 0, 0), np.float32)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
-        """Train the classifier, and count which areas lie around which on the training side."""
+        """Train the classifier, count which areas lie around which on the training side, and weigh that."""
         curve = self.model.fit(data, seed)
         self.learn(data)
+        if self.surroundings.hops and self.surroundings.weight is None and data.is_validation.any():
+            self.choose_weight(data.training_part())
         return curve
 
     def learn(self, data: NodeData) -> None:
@@ -67,6 +74,15 @@ class Arranged:
         around = (sums + PRIOR_NODES * self.shares) / (counts[:, None] + PRIOR_NODES)
         self.log_ratios = np.log(around / np.maximum(self.shares, 1e-12) + LEAST_RATIO).astype(np.float32)
 
+    def choose_weight(self, data: NodeData) -> None:
+        """Take the weight with the best macro-F1 of the validation nodes; of equal ones the smallest."""
+        alone, rows, k = self.model.probabilities(data), data.evaluated("validation"), data.classes.size
+        scores = []
+        for weight in WEIGHTS:
+            self.weight = weight
+            scores.append(macro_f1(data.targets[rows], self.arrange(alone, data)[rows].argmax(axis=1), k))
+        self.weight = WEIGHTS[int(np.argmax(scores))]
+
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
         return self.arrange(self.model.probabilities(data), data)
@@ -76,10 +92,10 @@ class Arranged:
         known = np.ones(len(probabilities), bool) if data.is_linked is None else data.is_linked
         alone = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
         current = self._in_proportion(probabilities, data, known)
-        for _ in range(STEPS if self.surroundings.hops else 0):
+        for _ in range(STEPS if self.surroundings.hops and self.weight else 0):
             around = disc_means(current, known, data, self.surroundings.hops)
             votes = sum(mean @ ratios.T for mean, ratios in zip(around, self.log_ratios, strict=True))
-            current = np.asarray(softmax(alone + self.surroundings.weight * votes, axis=1), np.float32)
+            current = np.asarray(softmax(alone + self.weight * votes, axis=1), np.float32)
             current = self._in_proportion(current, data, known)
         return current
 
@@ -93,12 +109,14 @@ class Arranged:
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
-        return {**self.model.state(), "shares": self.shares.astype(np.float32), "log_ratios": self.log_ratios}
+        own = (self.shares, self.log_ratios, [self.weight])
+        return {**self.model.state(), **{n: np.asarray(a, np.float32) for n, a in zip(STATE, own, strict=True)}}
 
     def load(self, state: dict[str, NDArray[np.float32]]) -> None:
         """Take over the model and what is known of its areas."""
         self.shares, self.log_ratios = state["shares"].astype(np.float64), state["log_ratios"]
-        self.model.load({name: array for name, array in state.items() if name not in ("shares", "log_ratios")})
+        self.weight = float(state["surroundings_weight"][0])
+        self.model.load({name: array for name, array in state.items() if name not in STATE})
 
 
 def disc_means(values: Floats, known: Mask, data: NodeData, hops: list[int]) -> list[Floats]:

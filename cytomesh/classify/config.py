@@ -287,8 +287,9 @@ class SurroundingsConfig(Config):
 
     hops: list[int] = Field(default=[])
     """Sizes of the discs around a node in which the other areas are looked at; none: each node is named by itself."""
-    weight: float = Field(default=6.0, gt=0)
-    """Of what the areas around say, against the classifier."""
+    weight: float | None = Field(default=None, ge=0)
+    """Of what the areas around say, against the classifier; None: the best of 0, 0.1, 0.3, 1, 3 and 10 by macro-F1 of
+    the validation nodes, 1 without any."""
 
     @field_validator("hops")
     @classmethod

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_names
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
@@ -86,7 +85,10 @@ def _train_and_evaluate(
         return {}
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
     if settings.calibration == "temperature":
-        metrics["calibration"] = _calibration(folder, data, [p for p, _ in fits], settings, metrics["splits"])
+        temperatures = _learnt(folder, settings, "temperature")
+        metrics["calibration"] = calibration_record(data, [p for p, _ in fits], temperatures, metrics["splits"])
+    if settings.surroundings.hops:
+        metrics["surroundings"] = {"weights": _learnt(folder, settings, "surroundings_weight")}
     averaged = average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
     for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
@@ -131,13 +133,10 @@ def fit_seed(
     return model.probabilities(data), curve
 
 
-def _calibration(
-    folder: Path, data: NodeData, fits: Sequence[Floats], settings: ClassifyConfig, sides: dict[str, Any]
-) -> dict[str, Any]:
-    temperatures = [
-        float(load_state(folder / f"seed-{seed}.safetensors")["temperature"][0]) for seed in _seeds(settings)
-    ]
-    return calibration_record(data, fits, temperatures, sides)
+def _learnt(folder: Path, settings: ClassifyConfig, name: str) -> list[float]:
+    """Return a learnt number of each training."""
+    files = [folder / f"seed-{seed}.safetensors" for seed in _seeds(settings)]
+    return [round(float(load_state(path)[name][0]), 6) for path in files]
 
 
 def input_distances(inputs: Inputs) -> NDArray[np.float64]:

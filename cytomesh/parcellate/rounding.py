@@ -1,4 +1,4 @@
-"""From eigenvectors to labels: cluster_qr and k-means on the rows, best by normalised cut."""
+"""From eigenvectors to labels: cluster_qr and k-means on the rows, refined, best by normalised cut."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.random import derived_seed
+from cytomesh.parcellate.refine import refine_cut
 
 # Rows that pivoted QR looks at, at least.
 PIVOT_ROWS = 20_000
@@ -35,7 +36,7 @@ def spectral_labels(
     Returns
     -------
     labels : (n,) int64
-        0..k-1; of the two clusterings the one with the smaller normalised cut.
+        0..k-1; of the clusterings, each refined by `refine_cut`, the one with the smallest normalised cut.
     cut : float
         Its normalised cut.
     """
@@ -52,6 +53,7 @@ def spectral_labels(
         if restarts and len(rows) <= RESTART_NODES:
             random = KMeans(k, n_init=restarts, max_iter=100, random_state=derived_seed(seed, "rounding") % 2**32)
             candidates.append(random.fit(rows).labels_.astype(np.int64))
+    candidates = [refine_cut(labels, weights) for labels in candidates]
     cuts = [normalised_cut(weights, labels) for labels in candidates]
     best = int(np.argmin(cuts))
     return candidates[best], cuts[best]

@@ -6,7 +6,9 @@ a margin of three hops, by a model with each of the candidate settings. Scores a
 predictions together, over nodes whose area has training nodes in their fold, for two ways to cut. Means over large
 discs reach across margins: a training node's inputs know the held-out block's tissue, never its labels. Blocks do not
 show what differs between hemispheres, and scores hardly depend on shrinkage: of settings within one standard error
-of the best, the most regularised is taken (Breiman et al. 1984), which is 0.02 on both label sets, and weight 1.
+of the best, the most regularised is taken (Breiman et al. 1984), which is 0.02 on both label sets, and weight 1 of LDA
+beside the GAT. Surroundings of weight 6 are best over both label sets, with and without proportions; they are learnt in
+each fold from its training nodes, and applied to the predictions of all folds together.
 
 `python -m benchmarks.classify.choose [--quick] [--data DIR] [--json FILE]`
 """

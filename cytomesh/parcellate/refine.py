@@ -13,6 +13,15 @@ MAX_SWEEPS = 100
 LEAST_GAIN = 1e-12
 
 
+def inside_and_volume(
+    weights: sp.csr_matrix, labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sum of the weights within each cluster, both ways, and of all weights at its nodes, (k,) each."""
+    k = int(labels.max()) + 1
+    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+    return (member @ weights @ member.T).diagonal(), member @ np.asarray(weights.sum(axis=1)).ravel()
+
+
 def refine_cut(labels: NDArray[np.int64], weights: sp.csr_matrix) -> NDArray[np.int64]:
     """Move nodes to neighbouring clusters as long as the normalised cut becomes smaller.
 
@@ -32,11 +41,9 @@ def refine_cut(labels: NDArray[np.int64], weights: sp.csr_matrix) -> NDArray[np.
     -------
     (n,) int64
     """
-    k = int(labels.max()) + 1
-    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+    inside, volume = inside_and_volume(weights, labels)
     degree = np.asarray(weights.sum(axis=1)).ravel()
-    inside, volume = (member @ weights @ member.T).diagonal(), member @ degree
-    result, sizes = labels.copy(), np.bincount(labels, minlength=k)
+    result, sizes = labels.copy(), np.bincount(labels)
     most = int(np.diff(weights.indptr).max(initial=0))
     arrays = weights.indptr.astype(np.int64), weights.indices.astype(np.int64), weights.data
     for _ in range(MAX_SWEEPS):

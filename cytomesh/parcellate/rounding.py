@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.random import derived_seed
-from cytomesh.parcellate.refine import refine_cut
+from cytomesh.parcellate.refine import inside_and_volume, refine_cut
 
 # Rows that pivoted QR looks at, at least.
 PIVOT_ROWS = 20_000
@@ -75,10 +75,7 @@ def cluster_qr(rows: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def normalised_cut(weights: sp.csr_matrix, labels: NDArray[np.int64]) -> float:
     """Sum over clusters of cut(A, rest) / volume(A) (Shi & Malik, Normalized cuts, 2000); empty ones count 1 each."""
-    k = int(labels.max()) + 1
-    member = sp.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(k, len(labels)))
-    inside = (member @ weights @ member.T).diagonal()
-    volume = member @ np.asarray(weights.sum(axis=1)).ravel()
+    inside, volume = inside_and_volume(weights, labels)
     return float(np.sum(1.0 - np.divide(inside, volume, out=np.zeros_like(inside), where=volume > 0)))
 
 

@@ -24,6 +24,8 @@ from cytomesh.surface.gifti import read_labels
 PARCELS, CONFIDENCE = "parcels", "confidence"
 RARE = 0.05
 SCORES = {"co_assignment": "co-assignment", "ami": "AMI", "ari": "ARI"}
+# column of a score's nulls -> how it is written
+NULLS = {"noise_mean": ".3f", "over_noise": "+.3f", "geometry_mean": ".3f", "over_geometry": "+.3f"}
 
 
 def parcel_page(run: Path, name: str) -> Path:
@@ -241,19 +243,11 @@ def _score_cells(scores: Mapping[str, Any]) -> list[list[Cell | Content]]:
         [
             title,
             number_cell(scores[name]["score"]),
-            *(
-                number_cell(scores[name].get(key), form)
-                for null in ("noise", "geometry")
-                for key, form in _null_keys(null)
-            ),
+            *(number_cell(scores[name].get(key), form) for key, form in NULLS.items()),
         ]
         for name, title in SCORES.items()
         if name in scores
     ]
-
-
-def _null_keys(null: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (f"{null}_mean", ".3f"), (f"over_{null}", "+.3f")
 
 
 def _count_part(metrics: Mapping[str, Any]) -> list[Part]:

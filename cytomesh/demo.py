@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from cytomesh.core.errors import QualityError
 from cytomesh.core.files import write_json
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log
-from cytomesh.core.run import provenance
+from cytomesh.core.provenance import made_now
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.parcellate.config import ParcellateConfig
@@ -74,39 +76,46 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         seconds[command.split(" --config")[0].split(" --out")[0]] = round(time.perf_counter() - start, 1)
         return result
 
-    def stage(kind: type[ConfigT], path: str, *overrides: str) -> ConfigT:
-        folder, name = path.split("/")
-        return load_config(kind, preset(folder, name), [*overrides, f"seed={settings.seed}"])
+    def stage(kind: type[ConfigT], path: str, *overrides: str) -> tuple[ConfigT, str]:
+        """Return a stage's settings, and the options that give them on the command line."""
+        file = preset(*path.split("/"))
+        chosen = load_config(kind, file, [*overrides, f"seed={settings.seed}"])
+        sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+        return chosen, f"--config {_shown(file)}{sets} --seed {settings.seed}"
 
-    phantom = stage(PhantomConfig, f"phantom/{size}")
-    build = load_config(BuildGraphConfig, preset("build-graph", size))
-    encoders = {
-        "spatialnce": stage(PretrainConfig, f"pretrain/{size}"),
-        "untrained": stage(PretrainConfig, f"pretrain/{size}", "schedule.steps=0"),
-    }
-    as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
-    method = "tiny" if size == "tiny" else "diffusion"
-    parcels = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
+    phantom, options = stage(PhantomConfig, f"phantom/{size}")
 
-    step(f"phantom --out {study}", lambda: write_phantom(study, phantom, workers=workers, resume=resume))
-    baselines = step(f"phantom --baselines --out {study}", lambda: phantom_baselines(study))
+    def simulate() -> dict[str, Any]:
+        write_phantom(study, phantom, workers=workers, resume=resume)
+        return phantom_baselines(study)
+
+    baselines = step(f"phantom --out {study} {options}", simulate)
+    build, options = stage(BuildGraphConfig, f"build-graph/{size}")
     step(
-        f"build-graph {study / 'study.yaml'} --out {run}",
+        f"build-graph {study / 'study.yaml'} --out {run} {options}",
         lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),
     )
-    for name, config in encoders.items():
-        step(f"pretrain --name {name} --out {run}", lambda n=name, c=config: pretrain_run(run, n, c, resume=resume))  # type: ignore[misc]
+    for name, overrides in {"spatialnce": [], "untrained": ["schedule.steps=0"]}.items():
+        encoder, options = stage(PretrainConfig, f"pretrain/{size}", *overrides)
+        step(
+            f"pretrain --name {name} --out {run} {options}",
+            lambda n=name, c=encoder: pretrain_run(run, n, c, resume=resume),  # type: ignore[misc]
+        )
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():
-        model = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={inputs}", *shorter)
+        model, options = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={json.dumps(inputs)}", *shorter)
         models[name] = step(
-            f"classify --name {name} --config configs/classify/{path}.yaml --out {run}",
+            f"classify --name {name} --out {run} {options}",
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
         )
+    as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
+    method = "tiny" if size == "tiny" else "diffusion"
+    parcels, options = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
     parcellation = step(
-        f"parcellate --name parcels --out {run}", lambda: parcellate_run(run, "parcels", parcels, resume=resume)
+        f"parcellate --name parcels --out {run} {options}",
+        lambda: parcellate_run(run, "parcels", parcels, resume=resume),
     )
     parcel_page(run, "parcels")
     summary = {
@@ -115,7 +124,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "baselines": baselines,
         "parcellation": parcellation,
         "seconds": seconds,
-        "provenance": provenance(settings.seed),
+        "provenance": made_now(settings.seed),
     }
     write_json(run / "summary.json", summary)
     step(f"report --out {run}", lambda: report_run(run))
@@ -123,6 +132,11 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     if size == "demo":
         check_order(models, run)
     return summary
+
+
+def _shown(file: Path) -> str:
+    """Return a path as a user would type it here."""
+    return shlex.quote(str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file))
 
 
 def check_order(models: dict[str, dict[str, Any]], run: Path) -> None:

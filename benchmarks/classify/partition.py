@@ -29,7 +29,6 @@ from benchmarks.common import Options, Result, main, peak_memory_mb
 from cytomesh.classify.batches import make_batches
 from cytomesh.classify.config import AttentionModel, ClassifyConfig, TrainingConfig
 from cytomesh.classify.nodes import NodeData, assemble
-from cytomesh.classify.stored import Scratch
 from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.config import load_config
 from cytomesh.core.files import write_json
@@ -162,7 +161,7 @@ def train_hemispheres(folder: str, n_graphs: str, part_nodes: str) -> None:
     graphs = hemispheres(run, int(n_graphs), True)
     times = [time.process_time()]
     labels = [graph.annotation for graph in graphs]
-    data, _, _ = assemble(run, graphs, labels, settings, Scratch(run / "scratch", "key"))
+    data, _, _ = assemble(run, graphs, labels, settings, run / "scratch")
     times.append(time.process_time())
     assert isinstance(settings.model, AttentionModel)
     parts = make_batches(settings.model, data, settings.training.part_nodes)

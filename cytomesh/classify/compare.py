@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.classify.evaluation import EVALUATIONS, macro_f1_draws, section_draws, section_numbers
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
@@ -62,9 +63,9 @@ def compare_runs(run: Path, names: Sequence[str], seed: int = 0) -> dict[str, An
 def _tables(run: Path, name: str, graphs: Sequence[CortexGraph]) -> list[Table]:
     tables = []
     for graph in graphs:
-        path = run / "classify" / name / "predictions" / f"{graph.name}.parquet"
+        path = run / "classify" / check_name(name, "name of a result") / "predictions" / f"{graph.name}.parquet"
         if not path.is_file():
-            known = sorted(folder.name for folder in (run / "classify").glob("*") if folder.is_dir())
+            known = [folder.name for folder in product_folders(run, "classify")]
             raise MissingStageError(
                 path, found="no predictions", hint=f"choose among: {', '.join(known) or 'none yet'}"
             )

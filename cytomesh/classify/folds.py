@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.config import BrainSplit, ClassifyConfig
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.run import classify_run
+from cytomesh.classify.run import classify_product
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json, write_json, write_text
 from cytomesh.core.progress import log
 from cytomesh.core.random import generator
+from cytomesh.core.run import Product, check_name
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
@@ -24,7 +25,13 @@ SCORES = ("macro_f1", "balanced_accuracy", "accuracy", "top3")
 
 
 def folds_run(
-    run: Path, name: str, settings: ClassifyConfig, n_folds: int = 0, *, resume: bool = True
+    run: Path,
+    name: str,
+    settings: ClassifyConfig,
+    n_folds: int = 0,
+    *,
+    resume: bool = True,
+    allow_stale: bool = False,
 ) -> dict[str, Any]:
     """Train and evaluate one classifier a fold; writes `classify/<name>/fold-<i>/`, `folds.json` and `folds.tsv`.
 
@@ -60,7 +67,7 @@ def folds_run(
     start = time.perf_counter()
     graphs = load_graphs(run)
     folds = brain_folds(graphs, n_folds, settings.seed)
-    folder = run / "classify" / name
+    folder = run / "classify" / check_name(name)
     records: list[dict[str, Any]] = []
     pooled: list[NDArray[np.int32]] = []
     for number, test in enumerate(folds, 1):
@@ -68,7 +75,8 @@ def folds_run(
         split = BrainSplit(kind="brain", train=sorted(train), test=test)
         log(f"{name}: fold {number} of {len(folds)}, tested on {', '.join(test)}")
         place = f"{name}/fold-{number}"
-        classify_run(run, place, settings.model_copy(update={"split": split}), resume=resume)
+        own = settings.model_copy(update={"split": split})
+        classify_product(Product(run, f"classify/{place}"), own, resume=resume, allow_stale=allow_stale)
         scores = read_json(run / "classify" / place / "metrics.json")["splits"]["test"]
         means = {score: scores["mean"][score] for score in SCORES}
         records.append({"fold": number, "brains": test, "n_nodes": scores["n_nodes"], **means})

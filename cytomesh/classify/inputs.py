@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from cytomesh.classify.config import MORPHOLOGY, InputsConfig
 from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.prepare import context_column, fill_in, standardise
-from cytomesh.classify.stored import Column, Inputs, Scratch, StoredInputs, dense, known_rows, release
+from cytomesh.classify.stored import Column, Inputs, StoredInputs, dense, known_rows, release
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
+from cytomesh.core.run import product_folders
 from cytomesh.graph.storage import CortexGraph, load_features
 
 SMOOTH_INPUTS = ("pmap", "coordinates")
@@ -56,7 +57,7 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
     """
     if "features" not in names:
         return tuple(names)
-    encoders = sorted(path.name for path in (run / "features").glob("*") if path.is_dir())
+    encoders = [folder.name for folder in product_folders(run, "features")]
     if not encoders:
         hint = f"run 'cytomesh embed --out {run}' first, or leave 'features' out of inputs.names"
         raise MissingStageError(run / "features", found="no features", hint=hint)
@@ -115,7 +116,7 @@ def prepare_inputs(
     is_train: Sequence[Mask],
     settings: InputsConfig,
     known_scaling: Mapping[str, Floats] | None = None,
-    scratch: Scratch | None = None,
+    scratch: Path | None = None,
 ) -> NodeInputs:
     """Read and prepare all inputs of all graphs.
 
@@ -126,7 +127,7 @@ def prepare_inputs(
     ----------
     known_scaling : mapping, optional
         Means and SDs of earlier training nodes (`NodeInputs.scaling`), used instead of those of `is_train`.
-    scratch : Scratch, optional
+    scratch : Path, optional
         Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
         they are stored, with the same values. Without it, everything is in memory.
     """

@@ -23,7 +23,7 @@ from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.edges import edge_attributes, edge_names, kept_entries
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
-from cytomesh.classify.stored import Inputs, Scratch, join, take
+from cytomesh.classify.stored import Inputs, join, take
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
@@ -117,13 +117,13 @@ def assemble(
     graphs: Sequence[CortexGraph],
     labels: Sequence[NDArray[np.int32]],
     settings: ClassifyConfig,
-    scratch: Scratch | None = None,
+    scratch: Path | None = None,
 ) -> tuple[NodeData, NodeInputs, tuple[str, ...]]:
     """Split the labelled nodes, choose the classes and prepare the inputs.
 
     Parameters
     ----------
-    scratch : Scratch, optional
+    scratch : Path, optional
         See `prepare_inputs`.
 
     Returns

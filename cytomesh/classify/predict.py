@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,23 @@ from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import QUANTILES, input_distances
-from cytomesh.classify.stored import Scratch, join
-from cytomesh.core.errors import CheckpointError, CytomeshError, MissingStageError
-from cytomesh.core.files import read_json, write_json
+from cytomesh.classify.stored import join
+from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
+from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import track
-from cytomesh.core.run import stage_directory
+from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.lookup import open_lookup
+from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
 
-def predict_run(run: Path, model: Path, name: str, settings: PredictConfig) -> dict[str, Any]:
+def predict_run(
+    run: Path, model: Path, name: str, settings: PredictConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
     """Apply the classifier in the folder `model` to all graphs of a run; writes `classify/<name>/`.
 
     Returns
@@ -46,30 +51,71 @@ def predict_run(run: Path, model: Path, name: str, settings: PredictConfig) -> d
         If the folder holds no trained classifier.
     CheckpointError
         If the run lacks inputs that the model was trained on, or has them in another width; all are named.
+    ConfigError
+        If the name is that of a classifier.
+    StaleError
+        If graphs or features are stale, unless `allow_stale`.
     """
     record = read_model(model)
     trained = ClassifyConfig.model_validate(record["settings"])
     graphs = load_graphs(run)
     check_inputs(run, graphs, model, record["inputs"])
     check_areas(graphs, model, record["classes"])
-    folder = run / "classify" / name
-    with stage_directory(folder, settings, trained.seed):
-        shutil.rmtree(folder / "inputs", ignore_errors=True)  # of a prediction that was interrupted
-        inputs = _inputs(run, graphs, model, record, trained, Scratch(folder / "inputs", key=""))
-        classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
-        data = unlabelled(inputs, graphs, classes, edge_names(trained))
-        probabilities = _ensemble(model, record, trained, data)
-        quantiles = np.asarray(record["distance_quantiles"])
-        summary: dict[str, Any] = {}
-        distances = data.graphs(input_distances(data.inputs))
-        parts = zip(graphs, data.graphs(probabilities), distances, strict=True)
-        for graph, p, distance in track(list(parts), "writing predictions"):
-            table = prediction_table(graph, p, data.classes, np.full(graph.n_nodes, ""))
-            table = _with_doubt(table, distance, quantiles, settings)
-            summary[graph.name] = _write(run, folder, graph, table, settings)
-        shutil.rmtree(folder / "inputs", ignore_errors=True)
-        write_json(folder / "prediction.json", {"model": str(model), "graphs": summary})
+    result = product(run, "classify", name)
+    if (result.folder / "model.json").is_file():
+        hint = "choose another --name: predictions would take its place"
+        raise ConfigError("--name", name, found="a classifier that was trained in this run", hint=hint)
+    with file_digests(run) as digests, result.open():
+        inputs = predict_inputs(run, graphs, model, record, settings, digests)
+        Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+        if not (resume and result.is_current(inputs)):
+            result.announce(inputs, "predicted again")
+            with result.writing(inputs, settings, trained.seed, is_same=None if resume else lambda _: False) as work:
+                summary = _predict(run, model, record, trained, settings, graphs, work.folder)
+                write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
+                work.finish()
+    return dict(read_json(result.folder / "prediction.json")["graphs"])
+
+
+def _predict(
+    run: Path,
+    model: Path,
+    record: Mapping[str, Any],
+    trained: ClassifyConfig,
+    settings: PredictConfig,
+    graphs: Sequence[CortexGraph],
+    folder: Path,
+) -> dict[str, Any]:
+    inputs = _inputs(run, graphs, model, record, trained, folder / "inputs")
+    classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
+    data = unlabelled(inputs, graphs, classes, edge_names(trained))
+    probabilities = _ensemble(model, record, trained, data)
+    quantiles = np.asarray(record["distance_quantiles"])
+    summary: dict[str, Any] = {}
+    distances = data.graphs(input_distances(data.inputs))
+    parts = zip(graphs, data.graphs(probabilities), distances, strict=True)
+    for graph, p, distance in track(list(parts), "writing predictions"):
+        table = prediction_table(graph, p, data.classes, np.full(graph.n_nodes, ""))
+        table = _with_doubt(table, distance, quantiles, settings)
+        summary[graph.name] = _write(run, folder, graph, table, settings)
+    remove(folder / "inputs")
     return summary
+
+
+def predict_inputs(
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    model: Path,
+    record: Mapping[str, Any],
+    settings: PredictConfig,
+    digests: FileDigests,
+) -> Inputs:
+    """Return what predictions are made from: a classifier of any run, graphs and features of this one."""
+    files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
+    named = {f"classifier: {file}": (place(model / file, run), digests.digest(model / file)) for file in files}
+    encoders = [e["name"].removeprefix("features:") for e in record["inputs"] if ":" in e["name"]]
+    own = Inputs(settings=flat_settings(settings), files=named)
+    return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
 
 
 def read_model(folder: Path) -> dict[str, Any]:
@@ -150,7 +196,7 @@ def _inputs(
     model: Path,
     record: Mapping[str, Any],
     trained: ClassifyConfig,
-    scratch: Scratch,
+    scratch: Path,
 ) -> NodeInputs:
     scaling = load_state(model / record["scaling"]) if record["scaling"] else None
     names = [entry["name"] for entry in record["inputs"]]

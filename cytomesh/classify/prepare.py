@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.config import InputsConfig
 from cytomesh.classify.context import Floats, Mask, impute, neighbour_means
-from cytomesh.classify.stored import Column, Scratch, StoredInputs, column_groups, in_chunks, keep
+from cytomesh.classify.stored import Column, StoredInputs, column_groups, in_chunks, keep
 from cytomesh.core.errors import FeatureError
 from cytomesh.graph.storage import CortexGraph
 
@@ -80,7 +81,7 @@ def context_column(
     hops: Sequence[int],
     settings: InputsConfig,
     name: str,
-    scratch: Scratch | None,
+    scratch: Path | None,
 ) -> Column:
     """Return the means over the neighbourhoods of the settings, side by side by size."""
     n, d = len(known), column.width
@@ -96,7 +97,7 @@ def context_column(
     return Column(keep(scratch, f"{graph.name}_{_file(name)}_means", (n, d * len(hops)), fill))
 
 
-def fill_in(column: Column, known: Mask, graph: CortexGraph, name: str, scratch: Scratch | None) -> tuple[Column, int]:
+def fill_in(column: Column, known: Mask, graph: CortexGraph, name: str, scratch: Path | None) -> tuple[Column, int]:
     """Return the column without missing rows (see `impute`), and at how many nodes nothing is in reach."""
     missing = np.flatnonzero(~known)
     if not missing.size:

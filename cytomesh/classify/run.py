@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,62 +24,104 @@ from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_s
 from cytomesh.classify.nulls import load_spheres, spin_null
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.splits import make_split
-from cytomesh.classify.stored import Inputs, Scratch, digest_rows, map_rows, take
+from cytomesh.classify.stored import Inputs, map_rows, take
 from cytomesh.core.config import write_config
+from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import World, world
-from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import log
-from cytomesh.core.run import is_finished, mark_finished, stage_directory
-from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+from cytomesh.core.provenance import Inputs as Provenance
+from cytomesh.core.provenance import flat_settings
+from cytomesh.core.run import Product, product
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
+from cytomesh.graph.storage import CortexGraph, load_graphs
 
 QUANTILES = np.linspace(0, 1, 1001)
 """Of the training nodes' input distances, kept with the model to tell what is unlike them."""
+NOT_IN_KEY = {"device"}
 WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
-def classify_run(run: Path, name: str, settings: ClassifyConfig, *, resume: bool = True) -> dict[str, Any]:
+def classify_run(
+    run: Path, name: str, settings: ClassifyConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
     """Train and evaluate one classifier on the graphs of a run; writes `classify/<name>/`.
+
+    A result that is there stays until its successor is finished. With `resume` it is kept if settings and inputs are
+    the same, and what a stopped run has trained serves again.
 
     Returns
     -------
     dict
         Flat summary: macro_f1_<side> and macro_f1_<side>_sd for each evaluation side, n_classes, n_train,
         epochs (mean), seconds.
+
+    Raises
+    ------
+    StaleError
+        If graphs or features are stale, unless `allow_stale`.
     """
-    folder = run / "classify" / name
+    return classify_product(product(run, "classify", name), settings, resume=resume, allow_stale=allow_stale)
+
+
+def classify_product(
+    result: Product, settings: ClassifyConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
+    """Train and evaluate one classifier, as `classify_run` does, into any folder of the run."""
+    run = result.run
     graphs = load_graphs(run)
-    key = digest(settings.model_dump(mode="json"), _identity(run, graphs, settings))
-    if resume and is_finished(folder / "metrics.json", key):
-        return summarise(read_json(folder / "metrics.json"))
     start = time.perf_counter()
     with world(settings.device, _threads()) as ranks:
-        main = stage_directory(folder, settings, settings.seed) if ranks.is_main else nullcontext()
-        with main:
-            metrics = _train_and_evaluate(run, folder, graphs, settings, key, resume, ranks)
+        with ExitStack() as held:
+            work = None
             if ranks.is_main:
-                metrics |= {"key": key, "name": name, "seconds": round(time.perf_counter() - start, 2)}
-                write_json(folder / "metrics.json", metrics)
-                shutil.rmtree(folder / "inputs", ignore_errors=True)
-        ranks.barrier()
-    return summarise(read_json(folder / "metrics.json"))
+                digests = held.enter_context(file_digests(run))
+                held.enter_context(result.open())
+                inputs = classify_inputs(run, graphs, settings, digests)
+                Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+                if not (resume and result.is_current(inputs)):
+                    result.announce(inputs, "trained again")
+                    may_go_on = None if resume else (lambda _: False)
+                    work = held.enter_context(result.writing(inputs, settings, settings.seed, is_same=may_go_on))
+            if ranks.told(work is not None):
+                metrics = _train_and_evaluate(result, graphs, settings, ranks)
+                if work:
+                    seconds = round(time.perf_counter() - start, 2)
+                    facts = {"name": result.folder.name, "seconds": seconds}
+                    write_json(work.folder / "metrics.json", metrics | facts)
+                    remove(work.folder / "inputs")
+                    work.finish()
+        ranks.barrier()  # the result is in its place
+    return summarise(read_json(result.folder / "metrics.json"))
+
+
+def classify_inputs(
+    run: Path, graphs: Sequence[CortexGraph], settings: ClassifyConfig, digests: FileDigests
+) -> Provenance:
+    """Return what a classifier is made from: every part of the graphs, since scores stand beside those of no image."""
+    names = resolve_names(run, settings.inputs.names)
+    encoders = [name.removeprefix("features:") for name in names if ":" in name]
+    parts = [part for part in PARTS if part != SPHERE or settings.null.spins]
+    own = Provenance(settings=flat_settings(settings, NOT_IN_KEY))
+    features = features_read(run, graphs, encoders, digests)
+    return own.merge(parts_read(run, graphs, parts, digests)).merge(features)
 
 
 def _train_and_evaluate(
-    run: Path,
-    folder: Path,
-    graphs: Sequence[CortexGraph],
-    settings: ClassifyConfig,
-    key: str,
-    resume: bool,
-    ranks: World,
+    result: Product, graphs: Sequence[CortexGraph], settings: ClassifyConfig, ranks: World
 ) -> dict[str, Any]:
     """Train with all ranks; the main one evaluates and writes, and returns the metrics."""
+    run, folder = result.run, result.work_folder
     labels = [graph.annotation for graph in graphs]
-    data, inputs, notes = assemble(run, graphs, labels, settings, Scratch(folder / "inputs", key))
+    data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
     if ranks.is_main:
         write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
-    fits = [fit_seed(folder, data, settings, seed, key, resume, ranks) for seed in _seeds(settings)]
+    fits = []
+    for seed in _seeds(settings):
+        fits.append(fit_seed(folder, data, settings, seed, ranks))
+        log(f"{result.folder.name}: seed {seed} done, {len(fits[-1][1])} epochs")
     if not ranks.is_main:
         return {}
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
@@ -108,28 +149,19 @@ def _train_and_evaluate(
 
 
 def fit_seed(
-    folder: Path,
-    data: NodeData,
-    settings: ClassifyConfig,
-    seed: int,
-    key: str,
-    resume: bool,
-    ranks: World,
+    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, ranks: World
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
     model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
-    weights, curve_path, marker = (
-        folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json", ".done.json")
-    )
-    if resume and is_finished(marker, key):
+    weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
+    is_trained = ranks.told(curve_path.is_file())
+    if is_trained:
         model.load(load_state(weights))
         return model.probabilities(data), read_json(curve_path)
     curve = model.fit(data, seed)
     if ranks.is_main:
         save_state(weights, model.state())
-        write_json(curve_path, curve)
-        mark_finished(marker, key)
-    log(f"{folder.name}: seed {seed} done, {len(curve)} epochs" if curve else f"{folder.name}: fitted")
+        write_json(curve_path, curve)  # after the weights: it says that they are whole
     return model.probabilities(data), curve
 
 
@@ -187,20 +219,6 @@ def _seeds(settings: ClassifyConfig) -> list[int]:
 
 def _names(data: NodeData, graph: CortexGraph) -> list[str]:
     return [graph.labels.name(int(label)) for label in data.classes]
-
-
-def _identity(run: Path, graphs: Sequence[CortexGraph], settings: ClassifyConfig) -> list[str]:
-    """Digest everything that is read: links, annotations, roles, node columns, features."""
-    parts: list[str] = []
-    encoders = [name.removeprefix("features:") for name in resolve_names(run, settings.inputs.names) if ":" in name]
-    for graph in graphs:
-        columns = [np.asarray(graph.nodes[c]) for c in ("annotation", "is_linked", "thickness_mm", "curvature_per_mm")]
-        roles = [graph.name, graph.brain_role, graph.section_role.tolist(), list(graph.labels.names)]
-        parts += [graph.digest, digest(*columns, graph.reference, *roles)]
-        parts += [digest_rows(load_features(run, encoder, graph)) for encoder in encoders]
-        if "pmap" in settings.inputs.names and graph.pmap is not None:
-            parts.append(digest(graph.pmap.data, graph.pmap.indices, graph.pmap.indptr))
-    return parts
 
 
 def _null(

@@ -15,8 +15,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from cytomesh.classify.context import Floats, Mask
-from cytomesh.core.files import atomic_path, digest
-from cytomesh.core.run import is_finished, mark_finished
+from cytomesh.core.files import atomic_path
 
 CHUNK_VALUES = 2**26
 """Numbers that are worked on at once."""
@@ -165,14 +164,6 @@ def map_rows(function: Callable[[Floats], ValuesT], inputs: Inputs) -> ValuesT:
     return np.concatenate([function(chunk) for _, chunk in in_chunks(inputs)])  # type: ignore[return-value]
 
 
-def digest_rows(source: Any) -> str:
-    """Digest an array that may be larger than memory."""
-    size = max(1, CHUNK_VALUES // source.shape[1])
-    parts = [digest(np.asarray(source[start : start + size])) for start in range(0, len(source), size)]
-    release(source)
-    return digest(parts)
-
-
 def column_groups(n: int, d: int) -> list[slice]:
     """Cut d columns of n rows into groups of at most `CHUNK_VALUES` numbers."""
     width = max(1, CHUNK_VALUES // max(1, n))
@@ -188,38 +179,22 @@ def known_rows(source: Any, is_sure: Mask) -> Mask:
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """Where prepared values go that do not fit into memory.
-
-    Parameters
-    ----------
-    folder : Path
-    key : str
-        Digest of all that the values depend on: those of an interrupted run with the same key are used again.
-    """
-
-    folder: Path
-    key: str
-
-
-def keep(scratch: Scratch | None, name: str, shape: tuple[int, int], fill: Callable[[Floats], None]) -> Floats:
+def keep(scratch: Path | None, name: str, shape: tuple[int, int], fill: Callable[[Floats], None]) -> Floats:
     """Make an array in memory or, where there is a scratch folder, in a file that is mapped, whole or not at all.
 
-    Under several ranks, the first one writes and the others wait.
+    What an interrupted run has left in the scratch folder is used again. Under several ranks, the first one writes and
+    the others wait.
     """
     if scratch is None:
         out = np.empty(shape, np.float32)
         fill(out)
         return out
-    path = scratch.folder / f"{name}.npy"
-    marker = path.with_suffix(".json")
-    if not (dist.is_initialized() and dist.get_rank()) and not is_finished(marker, scratch.key):
+    path = scratch / f"{name}.npy"
+    if not (dist.is_initialized() and dist.get_rank()) and not path.is_file():
         with atomic_path(path) as temporary:
             written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
             fill(written)
             written.flush()
-        mark_finished(marker, scratch.key)
     if dist.is_initialized():
         dist.barrier()
     return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))

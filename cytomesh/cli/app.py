@@ -19,6 +19,7 @@ from cytomesh.cli import (
     phantom,
     pretrain,
     report,
+    status,
     study,
 )
 from cytomesh.core.errors import CytomeshError
@@ -52,7 +53,7 @@ def cytomesh(
 # Order of the help page. Modules that hold several commands are groups; the others are commands themselves.
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
-for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, demo):
+for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, status, demo):
     app.add_typer(_module.app)
 
 

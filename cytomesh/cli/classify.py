@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, Name, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import (
+    AllowStale,
+    AsJson,
+    ConfigPath,
+    Name,
+    OutDir,
+    Overrides,
+    Resume,
+    Seed,
+    load_settings,
+    show,
+)
 
 app = typer.Typer()
 
@@ -20,6 +31,7 @@ def classify(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Name the cytoarchitectonic area of every node."""
@@ -27,7 +39,7 @@ def classify(
     from cytomesh.classify.run import classify_run
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
-    show(classify_run(out, name, settings, resume=resume), as_json)
+    show(classify_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
 
 @app.command("classify-folds")
@@ -39,6 +51,7 @@ def folds(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate over brains: each annotated brain is tested once, by a classifier trained on the others.
@@ -50,7 +63,7 @@ def folds(
     from cytomesh.classify.folds import folds_run
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
-    show(folds_run(out, name, settings, n_folds, resume=resume), as_json)
+    show(folds_run(out, name, settings, n_folds, resume=resume, allow_stale=allow_stale), as_json)
 
 
 @app.command("classify-predict")
@@ -60,6 +73,8 @@ def predict(
     name: Name = "predicted",
     config: ConfigPath = None,
     overrides: Overrides = None,
+    resume: Resume = True,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Name the areas of brains without labels, with a classifier trained elsewhere."""
@@ -67,7 +82,7 @@ def predict(
     from cytomesh.classify.predict import predict_run
 
     settings = load_settings(PredictConfig, config, overrides, None)
-    show(predict_run(out, model, name, settings), as_json)
+    show(predict_run(out, model, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
 
 @app.command("classify-compare")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import AllowStale, AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, show
 
 app = typer.Typer()
 
@@ -21,10 +21,12 @@ def embed(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute the features of every linked node; alone or under torchrun."""
     from cytomesh.pretrain.config import EmbedConfig
     from cytomesh.pretrain.embed import embed_run
 
-    show(embed_run(out, encoder, load_settings(EmbedConfig, config, overrides, seed), resume=resume), as_json)
+    settings = load_settings(EmbedConfig, config, overrides, seed)
+    show(embed_run(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)

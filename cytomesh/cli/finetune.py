@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import (
+    AllowStale,
+    AsJson,
+    ConfigPath,
+    OutDir,
+    Overrides,
+    Overwrite,
+    Resume,
+    Seed,
+    load_settings,
+    show,
+)
 
 app = typer.Typer()
 
@@ -22,6 +33,8 @@ def finetune(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    overwrite: Overwrite = False,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Tune a pretrained encoder end to end: together with a graph network, on annotated training sections.
@@ -34,4 +47,5 @@ def finetune(
     from cytomesh.finetune.run import finetune_run
 
     settings = load_settings(FinetuneConfig, config, overrides, seed)
-    show(finetune_run(out, name, encoder, settings, resume=resume), as_json)
+    summary = finetune_run(out, name, encoder, settings, resume=resume, overwrite=overwrite, allow_stale=allow_stale)
+    show(summary, as_json)

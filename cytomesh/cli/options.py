@@ -20,7 +20,18 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Override one setting: KEY.SUBKEY=VALUE.", show_default=False)
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N.", show_default=False)]
-Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Keep finished pieces, or do everything again.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume", help="Keep what is finished and go on from what was stopped, or start from nothing."
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Let this take the place of an encoder of other settings.")
+]
+AllowStale = Annotated[
+    bool, typer.Option("--allow-stale", help="Go on where what this reads is not what its own inputs give now.")
+]
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, Name, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import (
+    AllowStale,
+    AsJson,
+    ConfigPath,
+    Name,
+    OutDir,
+    Overrides,
+    Resume,
+    Seed,
+    load_settings,
+    show,
+)
 
 app = typer.Typer()
 
@@ -17,6 +28,7 @@ def parcellate(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Divide every hemisphere into connected parcels of similar cortex; scores are printed with their nulls.
@@ -28,6 +40,6 @@ def parcellate(
     from cytomesh.report.parcels import parcel_page
 
     settings = load_settings(ParcellateConfig, config, overrides, seed)
-    summary = parcellate_run(out, name, settings, resume=resume)
+    summary = parcellate_run(out, name, settings, resume=resume, allow_stale=allow_stale)
     parcel_page(out, name)
     show(summary, as_json)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, Name, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import (
+    AllowStale,
+    AsJson,
+    ConfigPath,
+    Name,
+    OutDir,
+    Overrides,
+    Overwrite,
+    Resume,
+    Seed,
+    load_settings,
+    show,
+)
 
 app = typer.Typer()
 
@@ -20,17 +32,20 @@ def pretrain(
     overrides: Overrides = None,
     seed: Seed = None,
     resume: Resume = True,
+    overwrite: Overwrite = False,
+    allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn an image encoder from where patches lie, without labels; alone or under torchrun.
 
-    Stopped by SIGTERM, it writes a checkpoint and exits with 75: run the same command again to go on.
+    Stopped by SIGTERM, it writes a checkpoint and exits with 75: run the same command again to go on. Other settings
+    under the name of an encoder that is there are refused, but for more schedule.steps, which continue it.
     """
     from cytomesh.pretrain.config import PretrainConfig
     from cytomesh.pretrain.run import pretrain_run
 
     settings = load_settings(PretrainConfig, config, overrides, seed)
-    summary = pretrain_run(out, name, settings, resume=resume)
+    summary = pretrain_run(out, name, settings, resume=resume, overwrite=overwrite, allow_stale=allow_stale)
     show(summary, as_json)
     if summary["preempted"]:
         raise typer.Exit(PREEMPTED)

@@ -33,6 +33,17 @@ class World:
         if self.size > 1:
             dist.barrier()
 
+    def told(self, flag: bool) -> bool:
+        """Return what the main rank says; the others' own word does not count."""
+        import torch
+        import torch.distributed as dist
+
+        if self.size == 1:
+            return flag
+        word = torch.tensor([int(flag)], device=self.device)
+        dist.broadcast(word, src=0)
+        return bool(word.item())
+
 
 @contextmanager
 def world(device: str = "auto", threads: int | None = None) -> Iterator[World]:

@@ -114,3 +114,7 @@ class MissingStageError(CytomeshError, FileNotFoundError):
     """A stage needs what an earlier stage has not written yet."""
 
     __str__ = CytomeshError.__str__
+
+
+class StaleError(CytomeshError, RuntimeError):
+    """A product was made from what has changed since."""

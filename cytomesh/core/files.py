@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PARTIAL, OLD = ".partial-", ".old-"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -23,17 +25,59 @@ def atomic_path(path: Path) -> Iterator[Path]:
     writers choose the format by them. On any exception the temporary is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    _remove(temporary)
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    remove(temporary)
     try:
         yield temporary
         _sync(temporary)
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)  # rename cannot replace a directory that is not empty
-        temporary.replace(path)
-        _sync(path.parent)
+            replace_folder(temporary, path)
+        else:
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
-        _remove(temporary)
+        remove(temporary)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Let a folder take the place of another, which is removed; `settle_folder` mends what a kill in between leaves."""
+    old = folder.with_name(f"{OLD}{folder.name}")
+    remove(old)
+    if folder.exists():
+        folder.replace(old)  # rename cannot replace a directory that is not empty
+    new.replace(folder)
+    _sync(folder.parent)
+    remove(old)
+
+
+def settle_folder(folder: Path) -> None:
+    """Undo a replacement that was killed halfway: the old folder is back, or gone if the new one is in place."""
+    old = folder.with_name(f"{OLD}{folder.name}")
+    if old.exists() and not folder.exists():
+        old.replace(folder)
+    remove(old)
+
+
+def clear_orphans(folder: Path) -> None:
+    """Remove half-written files of a folder, not below, whose processes are gone: others may be writing there."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        number = path.name.removeprefix(PARTIAL).partition("-")[0]
+        if number.isdigit() and not _is_alive(int(number)):
+            remove(path)
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder and below; nobody may be writing there."""
+    for path in list(folder.rglob(f"{PARTIAL}*")):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,18 +130,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _sync(path: Path) -> None:
-    targets = [path, *path.rglob("*")] if path.is_dir() and path.name.startswith(".partial-") else [path]
+    targets = [path, *path.rglob("*")] if path.is_dir() and path.name.startswith(PARTIAL) else [path]
     for target in targets:
         descriptor = os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

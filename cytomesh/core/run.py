@@ -1,89 +1,248 @@
-"""The run directory: where stages write, what was run with which settings, and which pieces are finished."""
+"""The run directory: who writes where, what is finished, and how a new result takes the place of an old one."""
 
 from __future__ import annotations
 
-import platform
-import sys
-from collections.abc import Iterator
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from cytomesh.core.config import write_config
-from cytomesh.core.errors import CytomeshError, MissingStageError
-from cytomesh.core.files import read_json, write_json, write_text
-
-PACKAGES = (
-    "cytomesh",
-    "torch",
-    "torch_geometric",
-    "timm",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "nibabel",
-    "trimesh",
-    "zarr",
+from cytomesh.core.errors import ConfigError, CytomeshError, MissingStageError
+from cytomesh.core.files import (
+    clear_orphans,
+    clear_partial,
+    read_json,
+    remove,
+    replace_folder,
+    settle_folder,
+    write_json,
+    write_text,
 )
+from cytomesh.core.progress import log
+from cytomesh.core.provenance import (
+    RECORD,
+    Inputs,
+    Record,
+    damage,
+    file_sizes,
+    made_now,
+    read_record,
+    said,
+    write_record,
+)
+
+UNFINISHED = "unfinished.json"
+NAME = re.compile(r"\w[\w.+=,@-]*")
+NAME_BYTES = 100
+NO_RECORD = "made by an earlier version, which did not record from what"
+
+
+def check_name(name: str, option: str = "--name") -> str:
+    """Return the name of a result if it is one: it becomes a folder, and nothing but a folder of this run.
+
+    Raises
+    ------
+    ConfigError
+        If it is empty, too long, or would lead elsewhere.
+    """
+    if NAME.fullmatch(name) and len(name.encode()) <= NAME_BYTES:
+        return name
+    expected = f"letters, digits and any of . _ + = , @ -, beginning with a letter or digit, at most {NAME_BYTES}"
+    raise ConfigError(option, found=repr(name[:60]), expected=expected, hint="choose another name")
 
 
 @contextmanager
-def stage_directory(folder: Path, settings: BaseModel, seed: int) -> Iterator[Path]:
-    """Open a stage's output folder: one writer at a time, settings and versions written beside the output.
+def lock(run: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Let one process at a time write some part of a run ("classify/gat").
 
-    Yields the folder. `config.yaml` (the resolved settings) and `provenance.json` (seed, versions, command,
-    start time) are written on entry, so that they are there even if the run is killed.
+    What several stages share (patches cut from images) is worth waiting for.
+
+    Raises
+    ------
+    CytomeshError
+        If another one is at it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    path = run / ".locks" / f"{what.replace('/', '-')}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        held.acquire(timeout=-1 if wait else 0)
     except Timeout as cause:
         hint = "wait for it, or choose another --name or --out"
-        raise CytomeshError(folder, found="another cytomesh process is writing here", hint=hint) from cause
+        raise CytomeshError(run / what, found="another cytomesh process is writing here", hint=hint) from cause
     try:
-        write_text(folder / "config.yaml", write_config(settings))
-        write_json(folder / "provenance.json", provenance(seed))
-        yield folder
+        clear_orphans(run)
+        yield
     finally:
-        lock.release()
+        held.release()
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Return what is needed to run the same again: seed, versions, command, platform, time (UTC)."""
-    return {
-        "seed": seed,
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
+class Product:
+    """A folder that a stage writes, whole or not at all, with the record of what it was made from.
+
+    What is finished stays in place and usable until its successor is finished: that one grows in a folder beside it,
+    `.next-<name>`, and takes its place in the end. The first of its name grows in place.
+
+    Parameters
+    ----------
+    run : Path
+    place : str
+        Folder below the run, `<stage>/<name>`.
+    """
+
+    def __init__(self, run: Path, place: str) -> None:
+        self.run = run
+        self.place = place
+        self.folder = run / place
+        self._beside = self.folder.with_name(f".next-{self.folder.name}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a finished product stands here, be it of other inputs or of an earlier version."""
+        has_files = self.folder.is_dir() and any(self.folder.iterdir())
+        return (self.folder / RECORD).is_file() or (has_files and not (self.folder / UNFINISHED).is_file())
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the finished product."""
+        return read_record(self.folder / RECORD)
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the product grows until it is finished."""
+        return self._beside if self.is_finished else self.folder
+
+    @property
+    def begun(self) -> Inputs | None:
+        """The inputs of what was begun and not finished."""
+        record = read_record(self.work_folder / UNFINISHED)
+        return record.inputs if record else None
+
+    @property
+    def failure(self) -> str | None:
+        """The error that the last attempt ended with."""
+        record = read_record(self.work_folder / UNFINISHED)
+        return record.made.get("error") if record else None
+
+    def changes(self, inputs: Inputs) -> list[str]:
+        """Say why the product is not what these inputs would give; nothing if it is, or if there is none yet."""
+        if not self.is_finished:
+            return []
+        record = self.record
+        return [NO_RECORD] if record is None else record.inputs.changes(inputs) + damage(self.folder, record)
+
+    def is_current(self, inputs: Inputs) -> bool:
+        """Whether the finished product is what these inputs give."""
+        return self.is_finished and not self.changes(inputs)
+
+    def announce(self, inputs: Inputs, what: str) -> None:
+        """Log why a finished product is made again ("trained again: schedule.steps 300 -> 160")."""
+        if reasons := self.changes(inputs):
+            log(f"{self.place}: {what}: {said(reasons)}")
+
+    @contextmanager
+    def open(self) -> Iterator[Product]:
+        """Lock the product for this process, and clear away what killed ones left."""
+        with lock(self.run, self.place):
+            settle_folder(self.folder)
+            if (self._beside / RECORD).is_file():  # finished, and killed before it took its place
+                replace_folder(self._beside, self.folder)
+            for place in (self.folder, self._beside):
+                clear_partial(place)
+            yield self
+
+    @contextmanager
+    def writing(
+        self,
+        inputs: Inputs,
+        settings: BaseModel,
+        seed: int,
+        *,
+        is_same: Callable[[Inputs], bool] | None = None,
+        start_from: Callable[[Path], None] | None = None,
+    ) -> Iterator[Work]:
+        """Yield the work, with the folder to write to; once it is finished, the folder becomes the product.
+
+        Parameters
+        ----------
+        inputs : Inputs
+        settings : BaseModel
+            Written as `config.yaml`.
+        seed : int
+        is_same : callable, optional
+            Whether what was begun with some inputs may go on; by default with the same ones. Else it is removed.
+        start_from : callable, optional
+            Puts into a new folder what is to begin with.
+        """
+        folder = self.work_folder
+        begun = self.begun
+        may_go_on = is_same or (lambda before: not before.changes(inputs))
+        if begun is None or not may_go_on(begun):
+            remove(folder)
+            folder.mkdir(parents=True)
+            if start_from:
+                start_from(folder)
+        stage, _, name = self.place.partition("/")
+        work = Work(folder, Record(stage, name, inputs, made=made_now(seed)))
+        write_record(folder / UNFINISHED, work.record)
+        write_text(folder / "config.yaml", write_config(settings))
+        try:
+            yield work
+        except Exception as error:
+            facts = {**work.record.made, "error": str(error)}
+            write_record(folder / UNFINISHED, replace(work.record, made=facts))
+            raise
+        if work.is_finished and folder != self.folder:
+            replace_folder(folder, self.folder)
 
 
-def is_finished(marker: Path, key: str) -> bool:
-    """Return whether the piece that `marker` stands for was finished with this key (see `core.files.digest`)."""
-    if not marker.is_file():
-        return False
-    try:
-        return bool(read_json(marker).get("key") == key)
-    except ValueError:
-        return False
+class Work:
+    """A product that grows.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    record : Record
+        Of the product, as far as it is known.
+    """
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        self.folder = folder
+        self.record = record
+        self.is_finished = False
+        self._began = time.perf_counter()
+
+    def finish(self, outputs: Mapping[str, str] | None = None) -> None:
+        """Declare the product whole; `outputs` are the digests of the parts that later stages read."""
+        seconds = round(time.perf_counter() - self._began, 3)
+        record = replace(self.record, outputs=dict(outputs or {}), files=file_sizes(self.folder), seconds=seconds)
+        write_record(self.folder / RECORD, record)
+        (self.folder / UNFINISHED).unlink()
+        self.is_finished = True
 
 
-def mark_finished(marker: Path, key: str) -> None:
-    """Record that a piece is finished; call it after its last file is in place."""
-    write_json(marker, {"key": key})
+def product(run: Path, stage: str, name: str) -> Product:
+    """Return a product of a run by its name, checked."""
+    return Product(run, f"{stage}/{check_name(name)}")
+
+
+def product_folders(run: Path, stage: str) -> list[Path]:
+    """Return the folders of a stage's products, sorted by name; those that grow beside another are not among them."""
+    return sorted(path for path in (run / stage).glob("[!.]*") if path.is_dir())
 
 
 def write_study_path(run: Path, manifest: Path) -> None:
-    """Record which study a run belongs to; later stages find the images by it."""
-    write_json(run / "study.json", {"manifest": manifest.resolve()})
+    """Record which study a run belongs to; later stages find the images by it, also after both have moved."""
+    manifest = manifest.resolve()
+    write_json(run / "study.json", {"manifest": manifest, "from_run": os.path.relpath(manifest, run.resolve())})
 
 
 def read_study_path(run: Path) -> Path:
@@ -99,16 +258,10 @@ def read_study_path(run: Path) -> Path:
         raise MissingStageError(
             record, found="no study", hint=f"run 'cytomesh build-graph STUDY.yaml --out {run}' first"
         )
-    manifest = Path(read_json(record)["manifest"])
-    if not manifest.is_file():
-        raise MissingStageError(
-            record, "manifest", found=f"{manifest}, which does not exist", hint="if the study moved, correct this path"
-        )
-    return manifest
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+    facts = read_json(record)
+    known = Path(facts["manifest"])
+    for manifest in (run.resolve() / facts.get("from_run", known), known):
+        if manifest.is_file():
+            return manifest.resolve()
+    hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' with its new place: nothing is built again"
+    raise MissingStageError(record, "manifest", found=f"{known}, which does not exist", hint=hint)

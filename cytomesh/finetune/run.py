@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
 
 from cytomesh.classify.networks import make_network
 from cytomesh.core.config import load_config
+from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import ConfigError
-from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
+from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import seed_everything
-from cytomesh.core.run import is_finished, mark_finished, read_study_path, stage_directory
+from cytomesh.core.run import product, read_study_path
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
 from cytomesh.finetune.trainer import Trainer
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
-from cytomesh.pretrain.checkpoints import clear_checkpoints, load_last
+from cytomesh.pretrain.checkpoints import load_last
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
-from cytomesh.pretrain.export import WEIGHTS, load_encoder, save_encoder
-from cytomesh.pretrain.patches import PatchSource, build_bank, count_channels, open_patches
+from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
+from cytomesh.pretrain.job import refuse_others
+from cytomesh.pretrain.patches import PatchSource, build_bank, count_channels, images_of, open_patches
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import Study, open_study
 
@@ -34,7 +38,14 @@ NOT_IN_KEY = {"device", "threads", "readers", "keep_checkpoints"}
 
 
 def finetune_run(
-    run: Path, name: str, encoder: str, settings: FinetuneConfig, *, resume: bool = True
+    run: Path,
+    name: str,
+    encoder: str,
+    settings: FinetuneConfig,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    allow_stale: bool = False,
 ) -> dict[str, Any]:
     """Tune an encoder together with a graph network, and export it as `RUN/encoders/<name>`.
 
@@ -43,12 +54,17 @@ def finetune_run(
     run : Path
         Run directory, with graphs.
     name : str
-        Name of the tuned encoder; its record and checkpoints are in `RUN/finetune/<name>`.
+        Name of the tuned encoder; the course of the tuning is in `RUN/encoders/<name>/tuning`.
     encoder : str
         The encoder to begin with: one of this run, `RUN/encoders/<encoder>`, or the folder of another.
     settings : FinetuneConfig
     resume : bool
-        Go on from the last round of the same settings and data, or keep the finished encoder; False starts again.
+        Go on from the last round of the same settings and data, or keep the finished encoder; False starts from
+        nothing.
+    overwrite : bool
+        Let an encoder of other settings take the place of the one with this name.
+    allow_stale : bool
+        Tune on graphs, or from an encoder, that are not what their inputs would give now.
 
     Returns
     -------
@@ -58,10 +74,14 @@ def finetune_run(
     Raises
     ------
     ConfigError
-        If the name is that of an encoder which was not tuned here, or the encoder does not fit the images.
-    SplitError, TrainingError, CheckpointError, MissingStageError
+        If the name is that of an encoder of other settings, or the encoder does not fit the images.
+    SplitError, TrainingError, CheckpointError, MissingStageError, StaleError
     """
-    start = _start(run, name, encoder)
+    start = encoder_folder(run, encoder)
+    target = product(run, "encoders", name)
+    if target.folder.resolve() == start.resolve():
+        found = "the encoder to begin with"
+        raise ConfigError("--name", name, found=found, hint="choose another --name")
     tuned = load_encoder(start)
     pretrained = load_config(PretrainConfig, start / "config.yaml")
     study = open_study(read_study_path(run))
@@ -71,53 +91,51 @@ def finetune_run(
     roles = {*pretrained.sampling.roles, *(graph.brain_role for graph, _ in involved)}
     pooled = [graph for graph in graphs if graph.brain_role in roles]
     nodes = training_nodes(involved, pooled)
-    folder, target = run / "finetune" / name, run / "encoders" / name
-    with world(settings.device, settings.threads) as here, stage_directory(folder, settings, settings.seed):
+    with world(settings.device, settings.threads) as here, file_digests(run) as digests, target.open():
         if here.size > 1:
             raise ConfigError("torchrun", found=f"{here.size} processes", expected="one", hint="call cytomesh alone")
-        weights = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()
-        identity = [graph.digest for graph in nodes.graphs], nodes.targets, nodes.is_train, nodes.classes
-        key = digest(settings.model_dump(mode="json", exclude=NOT_IN_KEY), weights, *identity)
-        if resume and is_finished(folder / "finished.json", key) and (target / WEIGHTS).is_file():
+        freshness = Freshness(run, digests)
+        inputs = encoder_read(run, start, tuned, digests).merge(Inputs(flat_settings(settings, NOT_IN_KEY)))
+        inputs = inputs.merge(parts_read(run, nodes.graphs, (SURFACE, ANNOTATION), digests))
+        inputs = inputs.merge(images_of(run, study, pooled, digests))
+        freshness.check(inputs, allow_stale=allow_stale)
+        if resume and target.is_current(inputs):
             log(f"{name}: finished before, kept")
-            summary: dict[str, Any] = read_json(folder / "summary.json")
-            return summary
-        for stale in (folder / "finished.json", target / WEIGHTS):
-            stale.unlink(missing_ok=True)  # weights of other settings must not pass for these
-        clock = time.perf_counter()
-        source = _patches(run, study, pooled, tuned, pretrained)
-        seed_everything(settings.seed, "finetune")
-        model = JointModel(tuned, make_network(settings.model, tuned.dim, len(nodes.classes))).to(here.device)
-        trainer = Trainer(settings, pretrained, model, nodes, source, folder, key)
-        checkpoint = load_last(folder / "checkpoints", key) if resume else None
-        if checkpoint:
-            trainer.restore(checkpoint)
-            log(f"{name}: going on from round {trainer.round}")
-        else:
-            clear_checkpoints(folder / "checkpoints")
-            (folder / "metrics.jsonl").unlink(missing_ok=True)
-        trainer.train()
-        summary = _summary(name, start.name, settings, trainer) | {"seconds": time.perf_counter() - clock}
-        save_encoder(target, model.encoder, pretrained, _facts(study, start.name, settings, trainer))
-        write_json(folder / "summary.json", summary)
-        mark_finished(folder / "finished.json", key)
+            return dict(read_json(target.folder / "summary.json"))
+        if not overwrite:
+            refuse_others(target, inputs, resume=resume)
+        target.announce(inputs, "tuned again")
+        with target.writing(inputs, settings, settings.seed, is_same=None if resume else lambda _: False) as work:
+            clock = time.perf_counter()
+            tuning = work.folder / "tuning"
+            tuning.mkdir(exist_ok=True)
+            (work.folder / "config.yaml").replace(tuning / "config.yaml")  # an encoder's own is that of pretraining
+            source = _patches(run, study, pooled, tuned, pretrained, inputs, freshness, resume=resume)
+            seed_everything(settings.seed, "finetune")
+            model = JointModel(tuned, make_network(settings.model, tuned.dim, len(nodes.classes))).to(here.device)
+            trainer = Trainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
+            checkpoint = load_last(tuning / "checkpoints", inputs.key)
+            if checkpoint:
+                trainer.restore(checkpoint)
+                log(f"{name}: going on from round {trainer.round}")
+            trainer.train()
+            summary = _summary(name, start.name, settings, trainer) | {"seconds": time.perf_counter() - clock}
+            save_encoder(work.folder, name, model.encoder, pretrained, _facts(study, start.name, settings, trainer))
+            write_json(work.folder / "summary.json", summary)
+            work.finish(encoder_parts(work.folder))
     return summary
 
 
-def _start(run: Path, name: str, encoder: str) -> Path:
-    """Return the folder of the encoder to begin with; refuse to write over one that was not tuned here."""
-    known = run / "encoders" / encoder
-    start = Path(encoder) if not known.is_dir() and Path(encoder, WEIGHTS).is_file() else known
-    target = run / "encoders" / name
-    is_own = (run / "finetune" / name).is_dir()
-    if target.resolve() == start.resolve() or ((target / WEIGHTS).is_file() and not is_own):
-        hint = "choose another --name"
-        raise ConfigError("--name", name, found="an encoder with this name that was not tuned here", hint=hint)
-    return start
-
-
 def _patches(
-    run: Path, study: Study, pooled: list[CortexGraph], encoder: PatchEncoder, pretrained: PretrainConfig
+    run: Path,
+    study: Study,
+    pooled: list[CortexGraph],
+    encoder: PatchEncoder,
+    pretrained: PretrainConfig,
+    data: Inputs,
+    freshness: Freshness,
+    *,
+    resume: bool,
 ) -> PatchSource:
     """Open the patches of the pooled graphs' linked nodes, extracted before or now."""
     pool = build_pool(study, pooled, ROLES)
@@ -125,9 +143,8 @@ def _patches(
     if encoder.config.in_chans != n_channels:
         found = f"an encoder of {encoder.config.in_chans} channel(s)"
         raise ConfigError("--encoder", found=found, expected=f"{n_channels}, as the study's images have")
-    key = digest([graph.digest for graph in pooled])  # as in pretraining
-    build_bank(run, pool, pretrained.patches, key, n_channels)
-    return open_patches(run, pool, pretrained.patches, key)
+    build_bank(run, pool, pretrained.patches, data, n_channels, freshness, resume=resume)
+    return open_patches(run, pool, pretrained.patches, data)
 
 
 def _summary(name: str, start: str, settings: FinetuneConfig, trainer: Trainer) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cytomesh.core.files import digest, read_json, write_text
+from cytomesh.core.config import write_config
+from cytomesh.core.digests import file_digests
+from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track
-from cytomesh.core.run import is_finished, stage_directory, write_study_path
+from cytomesh.core.provenance import Inputs
+from cytomesh.core.run import Product, lock, product, write_study_path
 from cytomesh.core.tables import Table
 from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
 from cytomesh.graph.config import BuildGraphConfig
@@ -25,10 +28,11 @@ from cytomesh.graph.inputs import (
 from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
 from cytomesh.graph.measures import mean_curvature
+from cytomesh.graph.provenance import graph_inputs
 from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts
 from cytomesh.graph.qc_page import quality_page
 from cytomesh.graph.stereology import contour_estimates, section_facts
-from cytomesh.graph.storage import CortexGraph, graph_folder, save_graph
+from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.reconstruct import CorticalSurfaces, reconstruct
@@ -41,12 +45,16 @@ class _Task:
     brain: str
     hemisphere: str
     settings: BuildGraphConfig
-    key: str
+    inputs: Inputs
     workers: int
 
     @property
     def name(self) -> str:
         return f"{self.brain}_hemi-{self.hemisphere}"
+
+    @property
+    def product(self) -> Product:
+        return product(self.run, "graphs", self.name)
 
 
 def build_graphs(
@@ -54,8 +62,8 @@ def build_graphs(
 ) -> dict[str, Any]:
     """Build the graph of every hemisphere of a study and write it to `run/graphs`.
 
-    Hemispheres run in parallel processes and are written one by one, whole or not at all; finished ones (same
-    settings, same inputs) are kept if `resume`.
+    Hemispheres run in parallel processes. Each takes the place of an earlier graph when it is whole; those whose
+    settings and inputs are the same are kept if `resume`.
 
     Parameters
     ----------
@@ -80,43 +88,27 @@ def build_graphs(
     """
     study = open_study(manifest)
     workers = workers or available_cpus()
-    with stage_directory(run / "graphs", settings, settings.seed):
+    with lock(run, "graphs"), file_digests(run) as digests:
         write_study_path(run, manifest)
         hemispheres = [(brain, hemisphere) for brain in study.brains for hemisphere in brain.hemispheres]
         inner = max(1, workers // len(hemispheres))
-        tasks = [
-            _Task(manifest, run, brain.id, hemisphere, settings, _key(study, brain, hemisphere, settings), inner)
-            for brain, hemisphere in hemispheres
-        ]
-        todo = [task for task in tasks if not (resume and is_finished(_marker(task), task.key))]
-        for task in todo:
-            _marker(task).unlink(missing_ok=True)
-            # what a killed run left half-written; the stage's lock says that nobody is writing
-            for leftover in _marker(task).parent.glob(".partial-*"):
-                leftover.unlink()
+        tasks = []
+        for brain, hemisphere in hemispheres:
+            inputs = graph_inputs(run, study, brain, hemisphere, settings, digests)
+            tasks.append(_Task(manifest, run, brain.id, hemisphere, settings, inputs, inner))
+        todo = [task for task in tasks if not (resume and _is_current(task))]
         for task, seconds in zip(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):
             log(f"{task.name}: built in {seconds:.1f} s")
-        return {task.name: _summary(read_json(_marker(task)), task in todo) for task in tasks}
+        write_text(run / "graphs" / "config.yaml", write_config(settings))
+        return {task.name: _summary(read_json(task.product.folder / "qc.json"), task in todo) for task in tasks}
 
 
-def _marker(task: _Task) -> Path:
-    return graph_folder(task.run, task.name) / "qc.json"
-
-
-def _key(study: Study, brain: Brain, hemisphere: str, settings: BuildGraphConfig) -> str:
-    """Identify the result by settings, manifest, section table and the size and time of every file they name."""
-    files = [
-        path
-        for section in brain.sections
-        for path in (section.contours, section.image, section.annotation, section.displacement)
-        if path
-    ]
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
-    planes = [(section.index, section.status, section.role, section.plane.to_world) for section in brain.sections]
-    described = settings.model_dump(mode="json", exclude={"seed"})
-    return digest(described, study.path.read_text(encoding="utf-8"), brain.id, hemisphere, planes, stamps)
+def _is_current(task: _Task) -> bool:
+    with task.product.open() as graph:
+        graph.announce(task.inputs, "built again")
+        return graph.is_current(task.inputs)
 
 
 def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
@@ -135,6 +127,13 @@ def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
 
 def _build(task: _Task) -> float:
     """Build and write one hemisphere; returns the seconds it took."""
+    with task.product.writing(task.inputs, task.settings, task.settings.seed, is_same=lambda _: False) as work:
+        seconds = _write(task, work.folder)
+        work.finish()
+    return seconds
+
+
+def _write(task: _Task, folder: Path) -> float:
     start = time.perf_counter()
     study = open_study(task.manifest)
     brain = study.brain(task.brain)
@@ -159,7 +158,6 @@ def _build(task: _Task) -> float:
     graph = _graph(study, brain, task.hemisphere, surfaces, links)
     seconds = time.perf_counter() - start
     qc = {
-        "key": task.key,
         "name": task.name,
         "seconds": seconds,
         "surfaces": facts,
@@ -173,10 +171,10 @@ def _build(task: _Task) -> float:
     }
     verdicts = judge(qc, task.settings.checks)
     qc["verdicts"] = [asdict(verdict) for verdict in verdicts]
-    page = graph_folder(task.run, task.name) / "qc.html"
+    page = folder / "qc.html"
     write_text(page, quality_page(qc))
     check_verdicts(task.name, verdicts, page)
-    save_graph(task.run, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc, task.settings.formats)
+    write_graph(folder, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc, task.settings.formats)
     return seconds
 
 

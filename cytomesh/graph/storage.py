@@ -13,8 +13,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
-from cytomesh.core.files import digest, read_json, write_array, write_json
+from cytomesh.core.files import atomic_path, digest, read_json, write_array, write_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.study.atlas import read_labels as read_label_table
 from cytomesh.study.atlas import write_labels as write_label_table
@@ -147,20 +148,26 @@ def graph_folder(run: Path, name: str) -> Path:
     return run / "graphs" / name
 
 
-def save_graph(
-    run: Path,
+def save_graph(run: Path, graph: CortexGraph, surfaces: Mapping[SurfaceKind, Mesh], qc: Mapping[str, Any]) -> Path:
+    """Write a graph to its folder in a run (see `write_graph`), in the place of an earlier one; returns the folder."""
+    folder = graph_folder(run, graph.name)
+    with atomic_path(folder) as temporary:
+        write_graph(temporary, graph, surfaces, qc)
+    return folder
+
+
+def write_graph(
+    folder: Path,
     graph: CortexGraph,
     surfaces: Mapping[SurfaceKind, Mesh],
     qc: Mapping[str, Any],
     formats: Sequence[str] = (),
-) -> Path:
-    """Write a graph, its other surfaces ("pial", "white", "sphere"), measures and quality record; returns the folder.
+) -> None:
+    """Write a graph, its other surfaces ("pial", "white", "sphere"), measures and quality record.
 
     `formats` names those to write beside GIFTI: "freesurfer", "ply". `qc.json` is written last: a folder that has one
     is whole.
     """
-    folder = graph_folder(run, graph.name)
-    (folder / "qc.json").unlink(missing_ok=True)
     meshes = {**surfaces, "midthickness": graph.mesh}
     written: list[Path] = []
     for kind, mesh in meshes.items():
@@ -180,7 +187,6 @@ def save_graph(
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}
     write_table(folder / "nodes.parquet", Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts}))
     write_json(folder / "qc.json", qc)
-    return folder
 
 
 def _write_formats(
@@ -221,7 +227,7 @@ def load_graph(folder: Path) -> CortexGraph:
 
 def load_graphs(run: Path) -> list[CortexGraph]:
     """Read every finished graph of a run, sorted by name."""
-    folders = sorted(path.parent for path in (run / "graphs").glob("*/qc.json"))
+    folders = [folder for folder in product_folders(run, "graphs") if (folder / "qc.json").is_file()]
     if not folders:
         hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' first"
         raise MissingStageError(run / "graphs", found="no finished graph", hint=hint)
@@ -271,9 +277,9 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
     FeatureError
         If they belong to another graph, or are not finite at a linked node.
     """
-    path = run / "features" / encoder / f"{graph.name}.npy"
+    path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"
     if not path.is_file() or not path.with_suffix(".json").is_file():
-        known = sorted(folder.name for folder in (run / "features").glob("*") if folder.is_dir())
+        known = [folder.name for folder in product_folders(run, "features")]
         hint = (
             f"run 'cytomesh embed --out {run} --encoder {encoder}', or choose one of: {', '.join(known) or 'none yet'}"
         )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import GraphError, MissingStageError
-from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log, track
-from cytomesh.core.run import is_finished, stage_directory
+from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings
+from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
 from cytomesh.parcellate.brains import brain_scores
 from cytomesh.parcellate.colours import parcel_table
@@ -30,10 +36,13 @@ from cytomesh.parcellate.stability import confidence, make_replicates, stability
 from cytomesh.parcellate.subdivisions import candidate_subdivisions
 
 
-def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True) -> dict[str, Any]:
+def parcellate_run(
+    run: Path, name: str, settings: ParcellateConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
     """Parcellate every hemisphere of a run; write labels, gradients and scores under RUN/parcellate/NAME.
 
-    Hemispheres and brains are taken one by one, or together as `settings.joint` says.
+    Hemispheres and brains are taken one by one, or together as `settings.joint` says. With `resume`, those whose
+    inputs are the same are kept.
 
     Returns
     -------
@@ -46,31 +55,76 @@ def parcellate_run(run: Path, name: str, settings: ParcellateConfig, *, resume: 
         If there is no graph, or no features.
     QualityError
         If a parcel is not connected or an eigenvector is wrong.
+    StaleError
+        If graphs or features are stale, unless `allow_stale`.
     """
     encoder = _encoder(run, settings.encoder)
     graphs = load_graphs(run)
-    with stage_directory(run / "parcellate" / name, settings, settings.seed) as folder:
-        for group in track(group_graphs(graphs, settings.joint), "parcellate", unit="groups"):
-            markers = [folder / f"{graph.name}.json" for graph in group]
-            key = digest(*(_key(run, encoder, graph, settings) for graph in group))
-            if not (resume and all(is_finished(marker, key) for marker in markers)):
-                for marker in markers:
-                    marker.unlink(missing_ok=True)
-                for marker, metrics in zip(
-                    markers, parcellate_group(run, encoder, group, settings, folder), strict=True
-                ):
-                    write_json(marker, {"key": key, "metrics": metrics})
-                    log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
-        results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
-        brains = brain_scores(
-            graphs,
-            {graph.name: read_table(folder / f"{graph.name}.parquet")["parcel"] for graph in graphs},
-            {graph.name: read_table(nulls_file(folder, graph)) for graph in graphs},
-            settings.joint.radius_mm,
-        )
-        facts = {"encoder": encoder, "method": settings.method, "graphs": results, "brains": brains}
-        write_json(folder / "metrics.json", facts)
-    return {graph: summary(graph, metrics, brains) for graph, metrics in results.items()}
+    result = product(run, "parcellate", name)
+    with file_digests(run) as digests, result.open():
+        groups = [
+            (group, parcellate_inputs(run, group, encoder, settings, digests))
+            for group in group_graphs(graphs, settings.joint)
+        ]
+        inputs = reduce(Inputs.merge, (own for _, own in groups))
+        Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+        if not (resume and result.is_current(inputs)):
+            result.announce(inputs, "parcellated again")
+            may_go_on = None if resume else (lambda _: False)
+            with result.writing(
+                inputs, settings, settings.seed, is_same=may_go_on, start_from=_copy(result) if resume else None
+            ) as work:
+                _parcellate(run, work.folder, encoder, graphs, groups, settings)
+                work.finish()
+    metrics = read_json(result.folder / "metrics.json")
+    return {graph: summary(graph, found, metrics["brains"]) for graph, found in metrics["graphs"].items()}
+
+
+def parcellate_inputs(
+    run: Path, graphs: Sequence[CortexGraph], encoder: str, settings: ParcellateConfig, digests: FileDigests
+) -> Inputs:
+    """Return what the parcels of some graphs are made from."""
+    own = Inputs(settings={**flat_settings(settings), "encoder": encoder})
+    parts = [part for part in PARTS if part != MAPS]
+    return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
+
+
+def _copy(result: Product) -> Callable[[Path], None]:
+    """Begin with the finished parcels: groups whose inputs are the same need not be done again."""
+
+    def copy(folder: Path) -> None:
+        if result.record and not damage(result.folder, result.record):
+            shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
+
+    return copy
+
+
+def _parcellate(
+    run: Path,
+    folder: Path,
+    encoder: str,
+    graphs: Sequence[CortexGraph],
+    groups: Sequence[tuple[Sequence[CortexGraph], Inputs]],
+    settings: ParcellateConfig,
+) -> None:
+    for group, inputs in track(groups, "parcellate", unit="groups"):
+        markers = [folder / f"{graph.name}.json" for graph in group]
+        if all(marker.is_file() and read_json(marker)["key"] == inputs.key for marker in markers):
+            continue
+        for marker in markers:
+            marker.unlink(missing_ok=True)
+        for marker, metrics in zip(markers, parcellate_group(run, encoder, group, settings, folder), strict=True):
+            write_json(marker, {"key": inputs.key, "metrics": metrics})
+            log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
+    results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
+    brains = brain_scores(
+        graphs,
+        {graph.name: read_table(folder / f"{graph.name}.parquet")["parcel"] for graph in graphs},
+        {graph.name: read_table(nulls_file(folder, graph)) for graph in graphs},
+        settings.joint.radius_mm,
+    )
+    facts = {"encoder": encoder, "method": settings.method, "graphs": results, "brains": brains}
+    write_json(folder / "metrics.json", facts)
 
 
 def parcellate_group(
@@ -141,15 +195,9 @@ def nulls_file(folder: Path, graph: CortexGraph) -> Path:
 def _encoder(run: Path, wanted: str | None) -> str:
     if wanted is not None:
         return wanted
-    known = sorted(path.name for path in (run / "features").glob("*") if path.is_dir())
+    known = [folder.name for folder in product_folders(run, "features")]
     if len(known) == 1:
         return known[0]
     hint = f"choose one with --set encoder=NAME: {', '.join(known)}" if known else "run 'cytomesh embed' first"
     found = f"{len(known)} sets of features"
     raise MissingStageError(run / "features", found=found, expected="one, or its name in the settings", hint=hint)
-
-
-def _key(run: Path, encoder: str, graph: CortexGraph, settings: ParcellateConfig) -> str:
-    features = run / "features" / encoder / f"{graph.name}.npy"
-    stamp = [features.stat().st_size, features.stat().st_mtime_ns] if features.is_file() else []
-    return digest(settings.model_dump(mode="json"), encoder, graph.digest, graph.annotation, stamp)

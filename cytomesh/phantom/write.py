@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from cytomesh.core.files import digest, write_json
+from cytomesh.core.config import write_config
+from cytomesh.core.files import clear_partial, write_json, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import track
-from cytomesh.core.run import is_finished, mark_finished, stage_directory
+from cytomesh.core.provenance import RECORD, Inputs, Record, flat_settings, made_now, read_record, write_record
+from cytomesh.core.run import lock
 from cytomesh.core.tables import Table, write_table
 from cytomesh.phantom.areas import draw_atlas, probability_maps
 from cytomesh.phantom.artefacts import Artefact
@@ -72,12 +74,15 @@ def write_phantom(out: Path, settings: PhantomConfig, *, workers: int = 0, resum
         What was written: manifest, brains, sections, areas, pixels, seconds.
     """
     start = time.perf_counter()
-    marker, key = out / "truth" / "finished.json", digest(settings.model_dump(mode="json"), FORMAT)
-    if resume and is_finished(marker, key):
-        return {"manifest": str(out / "study.yaml"), "is_kept": True}
+    marker, inputs = out / "truth" / RECORD, Inputs(flat_settings(settings), {"format": FORMAT})
     # one thread here as in the workers: sums in another order would give other bytes
-    with stage_directory(out / "truth", settings, settings.seed), threadpool_limits(1):
+    with lock(out, "truth"), threadpool_limits(1):
+        record = read_record(marker)
+        if resume and record and not record.inputs.changes(inputs):
+            return {"manifest": str(out / "study.yaml"), "is_kept": True}
         marker.unlink(missing_ok=True)
+        clear_partial(out)
+        write_text(out / "truth" / "config.yaml", write_config(settings))
         common = template(settings.hemisphere)
         atlas, seeds = draw_atlas(common, settings.areas.count, settings.seed)
         profiles = draw_profiles(common.sphere[seeds], settings.areas.contrast, settings.seed)
@@ -89,7 +94,8 @@ def write_phantom(out: Path, settings: PhantomConfig, *, workers: int = 0, resum
             _write_true_surfaces(out, settings.hemisphere, brain, common, labels)
         facts = _write_sections(out, settings, brains, cuts, profiles, workers or available_cpus())
         _write_tables(out, settings, brains, cuts)
-        mark_finished(marker, key)
+        seconds = round(time.perf_counter() - start, 3)
+        write_record(marker, Record("phantom", settings.name, inputs, made=made_now(settings.seed), seconds=seconds))
     return {
         "manifest": str(out / "study.yaml"),
         "brains": len(brains),

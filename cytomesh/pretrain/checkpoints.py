@@ -86,6 +86,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"))
 
 
+def step_of(path: Path) -> int:
+    """Return the number of steps that a checkpoint stands for."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint to CPU tensors; nothing but tensors, numbers, strings and containers is ever unpickled.
 
@@ -117,9 +122,3 @@ def load_last(folder: Path, key: str) -> Checkpoint | None:
         return None
     checkpoint = load_checkpoint(paths[-1])
     return checkpoint if checkpoint.key == key else None
-
-
-def clear_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints: those of other settings must not be mistaken for this run's."""
-    for path in (*list_checkpoints(folder), folder / BEST):
-        path.unlink(missing_ok=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import FeatureError, QualityError
-from cytomesh.core.files import digest, read_json, write_array
+from cytomesh.core.files import clear_partial, remove, write_array
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
-from cytomesh.core.run import read_study_path
+from cytomesh.core.provenance import RECORD, Inputs, Record, flat_settings, made_now, read_record, said, write_record
+from cytomesh.core.run import NO_RECORD, check_name, lock, read_study_path
+from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.storage import CortexGraph, load_graphs, save_features
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encoder import PatchEncoder
-from cytomesh.pretrain.export import WEIGHTS, load_encoder
+from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
+from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
-from cytomesh.study.study import open_study
+from cytomesh.study.study import Study, open_study
+
+NOT_IN_KEY = {"device", "seed"}
+SECTIONS = ".sections-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,9 @@ class Piece:
     path: Path
 
 
-def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bool = True) -> dict[str, Any]:
+def embed_run(
+    run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
     """Compute features of every linked node of a run; alone, or on every rank that torchrun starts.
 
     Sections are shared out over the ranks and, in each, over threads. A section is always encoded in the same
@@ -55,36 +64,38 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
     settings : EmbedConfig
     resume : bool
         Keep features and sections that are there; False computes all again.
+    allow_stale : bool
+        Embed with an encoder or graphs that are not what their inputs would give now.
 
     Raises
     ------
     FeatureError
         If a feature is not finite, naming section and node.
+    StaleError
+        If the encoder or a graph is stale, unless that is allowed.
     """
     began = time.perf_counter()
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
-    folder = run / "encoders" / encoder_name
-    if not folder.is_dir() and Path(encoder_name, WEIGHTS).is_file():
-        folder = Path(encoder_name)
-    with world(
-        settings.device, threads=1 if settings.device == "cpu" or not torch.cuda.is_available() else None
-    ) as here:
+    folder = encoder_folder(run, encoder_name)
+    name = folder.resolve().name
+    with (
+        world(
+            settings.device, threads=1 if settings.device == "cpu" or not torch.cuda.is_available() else None
+        ) as here,
+        lock(run, f"features/{check_name(name, '--encoder')}") if here.is_main else nullcontext(),
+    ):
         encoder = load_encoder(folder).to(here.device)
-        weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        keys = {
-            graph.name: digest(
-                weights, graph.name, graph.digest, settings.batch_size, settings.dtype, *offsets_deg(settings)
-            )
-            for graph in graphs
-        }
-        todo = [graph for graph in graphs if not (resume and _is_finished(run, folder.name, graph, keys[graph.name]))]
-        shards = {graph.name: run / "features" / folder.name / f".sections-{keys[graph.name]}" for graph in todo}
-        here.barrier()  # all ranks agree on what is to do before any of it is done
-        if here.is_main and not resume:
-            for place in shards.values():
-                shutil.rmtree(place, ignore_errors=True)
-        here.barrier()
+        inputs: dict[str, Inputs] = {}
+        if here.is_main:
+            with file_digests(run) as digests:
+                inputs = {g.name: embed_inputs(run, study, g, folder, encoder, settings, digests) for g in graphs}
+                for some in inputs.values():
+                    Freshness(run, digests).check(some, allow_stale=allow_stale)
+                _plan(run / "features" / name, inputs, digests, resume=resume)
+        here.barrier()  # all ranks do what the main one has planned
+        shards = _planned(run / "features" / name)
+        todo = [graph for graph in graphs if graph.name in shards]
         pieces = [
             Piece(graph, part, shards[graph.name] / f"{part.section.index}.npy")
             for graph in todo
@@ -98,13 +109,13 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
         here.barrier()
         if here.is_main:
             for graph in todo:
-                _assemble(run, folder.name, graph, encoder, settings, shards[graph.name], keys[graph.name])
+                _assemble(run, name, graph, encoder, settings, shards[graph.name], inputs[graph.name])
         here.barrier()
     if not todo:
-        log(f"{folder.name}: features are there, kept")
+        log(f"{name}: features are there, kept")
     seconds = time.perf_counter() - began
     return {
-        "encoder": folder.name,
+        "encoder": name,
         "dim": encoder.dim,
         "graphs": len(graphs),
         "nodes": sum(graph.n_nodes for graph in graphs),
@@ -113,6 +124,54 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
         "seconds": seconds,
         "images_per_second": n_patches * here.size / seconds,
     }
+
+
+def embed_inputs(
+    run: Path,
+    study: Study,
+    graph: CortexGraph,
+    folder: Path,
+    encoder: PatchEncoder,
+    settings: EmbedConfig,
+    digests: FileDigests,
+) -> Inputs:
+    """Return what the features of a graph are computed from."""
+    own = encoder_read(run, folder, encoder, digests).merge(Inputs(flat_settings(settings, NOT_IN_KEY)))
+    return own.merge(images_of(run, study, [graph], digests))
+
+
+def _plan(folder: Path, inputs: Mapping[str, Inputs], digests: FileDigests, *, resume: bool) -> None:
+    """Make a folder for the sections of each graph that is to be embedded; remove those of other settings or data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_partial(folder)
+    wanted = []
+    for graph, now in inputs.items():
+        reasons = _changes(folder / f"{graph}.npy", now, digests) if resume else ["--no-resume"]
+        if reasons:
+            wanted.append(folder / f"{SECTIONS}{graph}-{now.key}")
+            if (folder / f"{graph}.npy").is_file():
+                log(f"{folder.name}: {graph} embedded again: {said(reasons)}")
+    for path in folder.glob(f"{SECTIONS}*"):
+        if path not in wanted or not resume:
+            remove(path)
+    for path in wanted:
+        path.mkdir(exist_ok=True)
+
+
+def _planned(folder: Path) -> dict[str, Path]:
+    """Return the folder of the sections of each graph that is to be embedded."""
+    return {path.name.removeprefix(SECTIONS).rpartition("-")[0]: path for path in folder.glob(f"{SECTIONS}*")}
+
+
+def _changes(path: Path, inputs: Inputs, digests: FileDigests) -> list[str]:
+    """Say why the features that are there are not those wanted; nothing if they are."""
+    record = read_record(path.with_name(f"{path.stem}.{RECORD}"))
+    if not path.is_file() or not path.with_suffix(".json").is_file():
+        return ["no features"]
+    if record is None:
+        return [NO_RECORD]
+    changes = record.inputs.changes(inputs)
+    return changes if digests.digest(path) == record.outputs.get("features") else [*changes, f"{path.name} changed"]
 
 
 def _embed_piece(piece: Piece, encoder: PatchEncoder, settings: EmbedConfig) -> int:
@@ -155,7 +214,7 @@ def offsets_deg(settings: EmbedConfig) -> list[float]:
 
 
 def _assemble(
-    run: Path, name: str, graph: CortexGraph, encoder: PatchEncoder, settings: EmbedConfig, shards: Path, key: str
+    run: Path, name: str, graph: CortexGraph, encoder: PatchEncoder, settings: EmbedConfig, shards: Path, inputs: Inputs
 ) -> None:
     """Put the sections of a graph together; nodes without image link stay NaN."""
     features = np.full((graph.n_nodes, encoder.dim), np.nan, settings.dtype)
@@ -163,13 +222,13 @@ def _assemble(
     for index in np.unique(section[graph.is_linked]):
         rows = np.flatnonzero(graph.is_linked & (section == index))
         features[rows] = np.load(shards / f"{index}.npy", allow_pickle=False)
-    facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px, "key": key}
+    facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px}
     if not np.isfinite(features[graph.is_linked]).all():
         raise QualityError(graph.name, found="linked nodes without features")
+    product = f"features/{name}/{graph.name}"
+    record_path(run, product).unlink(missing_ok=True)  # a kill from here on leaves features that nothing vouches for
     save_features(run, name, graph, features, facts)
-    shutil.rmtree(shards, ignore_errors=True)
-
-
-def _is_finished(run: Path, name: str, graph: CortexGraph, key: str) -> bool:
-    record = run / "features" / name / f"{graph.name}.json"
-    return record.is_file() and record.with_suffix(".npy").is_file() and read_json(record).get("key") == key
+    outputs = {"features": content_digest(run / f"{product}.npy")}
+    record = Record("features", f"{name}/{graph.name}", inputs, outputs, made=made_now(settings.seed))
+    write_record(record_path(run, product), record)
+    remove(shards)

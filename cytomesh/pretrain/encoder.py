@@ -40,6 +40,7 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.patches = patches
+        self.normalisation = normalisation
         self.normalise = Augmentation(normalisation).normalise
         self.backbone = create_backbone(config, patches.size_px)
         if config.activation_checkpointing:
@@ -50,6 +51,13 @@ class PatchEncoder(nn.Module):
         self.dim = int(width)
         if config.channels_last:
             self.to(memory_format=torch.channels_last)
+
+    @property
+    def expects(self) -> dict[str, Any]:
+        """What, beside the weights, features depend on: network, size and resolution of patches, normalisation."""
+        network = self.config.model_dump(mode="json", exclude={"weights", "activation_checkpointing", "drop_path_rate"})
+        patches = {"size_px": self.patches.size_px, "um_per_px": self.patches.um_per_px}
+        return {**network, **patches, "mean": self.normalisation.mean, "std": self.normalisation.std}
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features, (n, dim), of normalised images, (n, c, s, s)."""

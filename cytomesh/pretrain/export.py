@@ -10,13 +10,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config, write_config
+from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.errors import CheckpointError, MissingStageError
-from cytomesh.core.files import atomic_path, write_text
-from cytomesh.pretrain.checkpoints import list_checkpoints
+from cytomesh.core.files import atomic_path, digest, write_text
+from cytomesh.core.provenance import Inputs
+from cytomesh.core.run import NAME, check_name
+from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 
 WEIGHTS = "model.safetensors"
+WEIGHTS_PART, INPUT_PART = "weights", "network and patches"
 
 
 def build_encoder(settings: PretrainConfig) -> PatchEncoder:
@@ -24,7 +28,9 @@ def build_encoder(settings: PretrainConfig) -> PatchEncoder:
     return PatchEncoder(settings.encoder, settings.patches, settings.augment)
 
 
-def save_encoder(folder: Path, encoder: PatchEncoder, settings: PretrainConfig, facts: Mapping[str, Any]) -> None:
+def save_encoder(
+    folder: Path, name: str, encoder: PatchEncoder, settings: PretrainConfig, facts: Mapping[str, Any]
+) -> None:
     """Write `config.yaml`, `README.md` (the model card) and, last, `model.safetensors`.
 
     Parameters
@@ -35,7 +41,7 @@ def save_encoder(folder: Path, encoder: PatchEncoder, settings: PretrainConfig, 
         What the card says of data and scores, name to value.
     """
     write_text(folder / "config.yaml", write_config(settings))
-    write_text(folder / "README.md", model_card(folder.name, encoder, settings, facts))
+    write_text(folder / "README.md", model_card(name, encoder, settings, facts))
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.backbone.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(state, temporary, metadata={"format": "pt", "timm": settings.encoder.name})
@@ -56,10 +62,10 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
     if not path.is_file():
         checkpoints = list_checkpoints(folder / "checkpoints")
         if checkpoints:
-            found = f"training stopped after {int(checkpoints[-1].stem.removeprefix('step-')):,} steps, before its end"
+            found = f"training stopped after {step_of(checkpoints[-1]):,} steps, before its end"
             hint = f"run 'cytomesh pretrain --name {folder.name}' again with the same settings: it goes on from there"
             raise MissingStageError(path, found=found, hint=hint)
-        known = sorted(item.parent.name for item in folder.parent.glob(f"*/{WEIGHTS}"))
+        known = sorted(item.parent.name for item in folder.parent.glob(f"[!.]*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no trained encoder", hint=hint)
     encoder = build_encoder(load_config(PretrainConfig, folder / "config.yaml", ["encoder.weights=random"]))
@@ -70,6 +76,32 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
         raise CheckpointError(path, found=found, expected=f"those of {encoder.config.name}", hint=hint) from cause
     return encoder.eval()
+
+
+def encoder_parts(folder: Path) -> dict[str, str]:
+    """Return the digests of an exported encoder's parts: its weights, and what else its features depend on."""
+    encoder = load_encoder(folder)
+    return {WEIGHTS_PART: content_digest(folder / WEIGHTS), INPUT_PART: digest(encoder.expects)}
+
+
+def encoder_folder(run: Path, name: str) -> Path:
+    """Return the folder of an encoder: one of this run by its name, or the given folder of another."""
+    is_own = NAME.fullmatch(name) and (run / "encoders" / name).is_dir()
+    if not is_own and Path(name, WEIGHTS).is_file():
+        return Path(name)
+    return run / "encoders" / check_name(name, "--encoder")
+
+
+def encoder_read(run: Path, folder: Path, encoder: PatchEncoder, digests: FileDigests) -> Inputs:
+    """Return the inputs of a stage that reads an encoder, of this run or another."""
+    parts = {WEIGHTS_PART: digests.digest(folder / WEIGHTS), INPUT_PART: digest(encoder.expects)}
+    if folder.resolve().parent == (run / "encoders").resolve():
+        place = f"encoders/{folder.name}"
+        return Inputs(products={f"encoder: its {part}": (place, part, found) for part, found in parts.items()})
+    # one of another run looks after itself
+    where = f"file:{(folder / WEIGHTS).resolve()}"
+    files = {f"encoder: its {WEIGHTS_PART}": (where, parts[WEIGHTS_PART])}
+    return Inputs(values={f"encoder: its {INPUT_PART}": parts[INPUT_PART]}, files=files)
 
 
 def model_card(name: str, encoder: PatchEncoder, settings: PretrainConfig, facts: Mapping[str, Any]) -> str:

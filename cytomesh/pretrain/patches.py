@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -12,14 +12,21 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
-from cytomesh.core.files import atomic_path, digest
+from cytomesh.core.files import atomic_path, clear_partial, digest
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
+from cytomesh.core.provenance import Inputs, Record, write_record
+from cytomesh.core.run import lock
+from cytomesh.graph.freshness import Freshness, record_path, remove_stale
+from cytomesh.graph.provenance import IMAGES, LINKS, images_read, parts_read
+from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_image
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
+from cytomesh.study.study import Study
 
 T = TypeVar("T")
 OPEN_SECTIONS = 32
@@ -90,42 +97,66 @@ def read_section(
     )
 
 
-def open_patches(run: Path, pool: PatchPool, config: PatchConfig, key: str) -> PatchSource:
-    """Return the bank if there is one (see `build_bank`), else a reader of sections."""
-    path = bank_path(run, pool, config, key)
+def open_patches(run: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> PatchSource:
+    """Return the bank if there is one (see `build_bank`), else a reader of sections; `data` as of `images_of`."""
+    path = run / f"{_bank(config, data)}.npy"
     return PatchBank(path) if path.is_file() else SectionReader(pool, config)
 
 
-def bank_path(run: Path, pool: PatchPool, config: PatchConfig, key: str) -> Path:
-    """Return the file of the bank; `key` identifies the pool."""
-    size = [config.size_px, config.border_px, config.um_per_px]
-    return run / "patches" / f"{digest(key, size, [str(part.image) for part in pool.sections])}.npy"
+def images_of(run: Path, study: Study, graphs: Sequence[CortexGraph], digests: FileDigests) -> Inputs:
+    """Return what the patches of some graphs are cut from: image links, and the images they lead to."""
+    inputs = parts_read(run, graphs, (LINKS,), digests)
+    for brain in sorted({graph.brain for graph in graphs}):
+        linked = {int(i) for graph in graphs if graph.brain == brain for i in graph.section[graph.is_linked]}
+        sections = [section for section in study.brain(brain).sections if section.index in linked]
+        inputs = inputs.merge(images_read(run, study, sections, digests))
+    return inputs
 
 
-def build_bank(run: Path, pool: PatchPool, config: PatchConfig, key: str, n_channels: int) -> None:
-    """Extract all patches of the pool once, if they fit into `bank_gib`; nothing is done if they are there.
+def build_bank(
+    run: Path,
+    pool: PatchPool,
+    config: PatchConfig,
+    data: Inputs,
+    n_channels: int,
+    freshness: Freshness,
+    *,
+    resume: bool = True,
+) -> None:
+    """Extract all patches of the pool once, if they fit into `bank_gib`; with `resume`, not if they are there.
 
     A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
-    section, takes seconds where random reads would take as long as training.
+    section, takes seconds where random reads would take as long as training. Banks whose images or links have changed
+    are removed.
     """
-    path = bank_path(run, pool, config, key)
+    bank_id = _bank(config, data)
+    path = run / f"{bank_id}.npy"
     side = config.size_px + 2 * config.border_px
     shape = (len(pool), n_channels, side, side)
-    if path.is_file() or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
-        return
+    with lock(run, "patches", wait=True):
+        if path.parent.is_dir():
+            clear_partial(path.parent)
+            remove_stale(path.parent, freshness)
+        if (resume and path.is_file()) or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
+            return
+        with atomic_path(path) as temporary:
+            bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
 
-    with atomic_path(path) as temporary:
-        bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            def extract(part: SectionPatches) -> None:
+                with open_image(part.image) as image:
+                    bank[part.rows] = read_section(image, part, config)
 
-        def extract(part: SectionPatches) -> None:
-            with open_image(part.image) as image:
-                bank[part.rows] = read_section(image, part, config)
+            with ThreadPoolExecutor(available_cpus()) as threads:
+                done = threads.map(extract, pool.sections)
+                for _ in track(done, "extract patches", total=len(pool.sections), unit="sections"):
+                    pass
+            bank.flush()
+        write_record(record_path(run, bank_id), Record("patches", path.stem, data.of_kinds(LINKS, *IMAGES)))
 
-        with ThreadPoolExecutor(available_cpus()) as threads:
-            done = threads.map(extract, pool.sections)
-            for _ in track(done, "extract patches", total=len(pool.sections), unit="sections"):
-                pass
-        bank.flush()
+
+def _bank(config: PatchConfig, data: Inputs) -> str:
+    size = [config.size_px, config.border_px, config.um_per_px]
+    return f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, size)}"
 
 
 def count_channels(pool: PatchPool) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +11,41 @@ from torch import nn
 
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
-from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import derived_seed
-from cytomesh.core.run import is_finished, mark_finished, read_study_path, stage_directory
-from cytomesh.graph.geodesics import LocalGeodesics
-from cytomesh.graph.storage import CortexGraph, load_graphs
-from cytomesh.pretrain.checkpoints import clear_checkpoints, load_last
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.storage import load_graphs
+from cytomesh.pretrain.checkpoints import load_last
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
-from cytomesh.pretrain.export import WEIGHTS, build_encoder, save_encoder
+from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
+from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import open_study
 
 IN_CARD = ("loss", "spread", "effective_rank", "held_out_linear", "held_out_knn", "best_step")
 LAST = ("loss", "spread", "effective_rank", "uniformity", "images_per_second")
-# Settings that change how fast or how often, not what comes out.
-NOT_IN_KEY = {"device", "threads", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
 
 
-def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool = True) -> dict[str, Any]:
+def pretrain_run(
+    run: Path,
+    name: str,
+    settings: PretrainConfig,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    allow_stale: bool = False,
+) -> dict[str, Any]:
     """Train an encoder on the images of a run; alone, or on every rank that torchrun starts.
+
+    An encoder that is there stays usable until its successor is trained. Other settings are refused under its name,
+    but for more `schedule.steps`, which go on from its last checkpoint; on other data it is trained again.
 
     Parameters
     ----------
@@ -48,7 +55,12 @@ def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool
         Name of the encoder: it is written to `RUN/encoders/<name>`.
     settings : PretrainConfig
     resume : bool
-        Go on from the last checkpoint of the same settings and data, or keep the finished encoder; False starts again.
+        Go on from the last checkpoint of the same settings and data, or keep the finished encoder; False starts from
+        nothing.
+    overwrite : bool
+        Let an encoder of other settings take the place of the one with this name.
+    allow_stale : bool
+        Train on graphs that are not what their inputs would give now.
 
     Returns
     -------
@@ -57,87 +69,69 @@ def pretrain_run(run: Path, name: str, settings: PretrainConfig, *, resume: bool
 
     Raises
     ------
-    TrainingError, CheckpointError, ConfigError, MissingStageError, ImageError
+    ConfigError
+        Also if the name is that of an encoder of other settings.
+    TrainingError, CheckpointError, MissingStageError, ImageError, StaleError
     """
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
     spatial = settings.objectives.spatial_nce
     pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
     settings = _resolve(settings, pool)
-    data_key = digest([graph.digest for graph in graphs if graph.brain_role in settings.sampling.roles])
-    key = digest(settings.model_dump(mode="json", exclude=NOT_IN_KEY), data_key)
-    surface = None
-    if spatial and spatial.distance == "geodesic":
-        pool, surface = place_on_template(pool, study)
-        key = digest(key, surface.vertices, surface.faces)
-    folder = run / "encoders" / name
-    with world(settings.device, settings.threads) as here, _directory(folder, settings, here):
-        if resume and is_finished(folder / "finished.json", key):
+    data = Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
+    with (
+        world(settings.device, settings.threads) as here,
+        open_job(name, data, settings, here, resume=resume, overwrite=overwrite, allow_stale=allow_stale) as job,
+    ):
+        if job is None:
             log(f"{name}: finished before, kept")
-            summary: dict[str, Any] = read_json(folder / "summary.json")
-            return summary
-        geodesics = None
-        if spatial and surface and settings.schedule.steps:
+            return dict(read_json(run / "encoders" / name / "summary.json"))
+        return _train(name, data, settings, here, job)
+
+
+def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Job) -> dict[str, Any]:
+    began = time.perf_counter()
+    run, pool, objectives, spatial = data.run, data.pool, settings.objectives, settings.objectives.spatial_nce
+    geodesics = None
+    if spatial and spatial.distance == "geodesic":
+        pool, surface = place_on_template(pool, data.study)
+        if settings.schedule.steps:
             radius = max(spatial.reach_mm, settings.sampling.radius_mm)
             geodesics = open_geodesics(run, pool, surface, radius, here)
-        return _train(run, folder, settings, study, graphs, pool, geodesics, here, data_key, key, resume=resume)
-
-
-def _train(
-    run: Path,
-    folder: Path,
-    settings: PretrainConfig,
-    study: Study,
-    graphs: list[CortexGraph],
-    pool: PatchPool,
-    geodesics: LocalGeodesics | None,
-    here: World,
-    data_key: str,
-    key: str,
-    *,
-    resume: bool,
-) -> dict[str, Any]:
-    began = time.perf_counter()
     torch.manual_seed(derived_seed(settings.seed, "init"))  # the same weights on all ranks
     encoder = build_encoder(settings)
-    objectives = settings.objectives
     head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
     classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
     projector = Projector(encoder, head, classifier).to(here.device)
-    checkpoint = load_last(folder / "checkpoints", key) if resume else None
-    here.barrier()  # all ranks have read before the main one writes
-    if here.is_main:
-        # weights of other settings must not pass for this run's while it trains, or after it was stopped
-        for stale in ("finished.json", "summary.json", WEIGHTS):
-            (folder / stale).unlink(missing_ok=True)
-        if checkpoint is None:
-            clear_checkpoints(folder / "checkpoints")
-            (folder / "metrics.jsonl").unlink(missing_ok=True)
-        if settings.schedule.steps:
-            build_bank(run, pool, settings.patches, data_key, settings.encoder.in_chans or 1)
-    here.barrier()
     is_done = True
     if settings.schedule.steps:
+        if job.freshness:
+            n_channels = settings.encoder.in_chans or 1
+            build_bank(run, pool, settings.patches, job.inputs, n_channels, job.freshness, resume=job.resume)
+        here.barrier()
         sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
-        source = open_patches(run, pool, settings.patches, data_key)
-        trainer = Trainer(settings, projector, sampler, source, here, folder, key)
+        source = open_patches(run, pool, settings.patches, job.inputs)
+        trainer = Trainer(settings, projector, sampler, source, here, job.folder, job.key)
+        checkpoint = load_last(job.folder / "checkpoints", job.key)
+        here.barrier()  # all ranks have read before the main one writes
         if checkpoint:
             trainer.restore(checkpoint)
-            log(f"{folder.name}: going on from step {checkpoint.step}")
+            log(f"{name}: going on from step {checkpoint.step}")
         is_done = trainer.train()
         if is_done:
             trainer.settle()
-    summary = _summary(folder, settings, encoder.dim, pool, time.perf_counter() - began, is_done)
-    if here.is_main and is_done:
-        used = sorted({graph.brain for graph in graphs if graph.brain_role in settings.sampling.roles})
+    summary = _summary(name, job.folder, settings, encoder.dim, pool, time.perf_counter() - began, is_done)
+    if job.work and is_done:
+        brains = sorted({graph.brain for graph in data.graphs})
+        study = data.study
         facts: dict[str, Any] = {
-            "Data": f"{study.name} ({study.species}, {study.stain}): brains {', '.join(used)}; "
+            "Data": f"{study.name} ({study.species}, {study.stain}): brains {', '.join(brains)}; "
             f"{len(pool.sections)} sections, {len(pool):,} patches; reference space {study.space}",
             **{key: summary[key] for key in IN_CARD if key in summary},
         }
-        save_encoder(folder, encoder, settings, facts)
-        write_json(folder / "summary.json", summary)
-        mark_finished(folder / "finished.json", key)
+        save_encoder(job.folder, name, encoder, settings, facts)
+        write_json(job.folder / "summary.json", summary)
+        job.work.finish(encoder_parts(job.folder))
     here.barrier()
     return summary
 
@@ -166,11 +160,11 @@ def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
 
 
 def _summary(
-    folder: Path, settings: PretrainConfig, dim: int, pool: PatchPool, seconds: float, is_done: bool
+    name: str, folder: Path, settings: PretrainConfig, dim: int, pool: PatchPool, seconds: float, is_done: bool
 ) -> dict[str, Any]:
     lines = read_metrics(folder)
     summary: dict[str, Any] = {
-        "encoder": folder.name,
+        "encoder": name,
         "model": settings.encoder.name,
         "dim": dim,
         "steps": settings.schedule.steps,
@@ -191,15 +185,3 @@ def _summary(
             summary |= {"held_out_linear": best["held_out/linear"], "held_out_knn": best["held_out/knn"]}
             summary["best_step"] = best["step"]
     return summary
-
-
-@contextmanager
-def _directory(folder: Path, settings: PretrainConfig, here: World) -> Iterator[None]:
-    """Open the encoder's folder on the main rank; the others wait until it is there."""
-    if not here.is_main:
-        here.barrier()
-        yield
-        return
-    with stage_directory(folder, settings, settings.seed):
-        here.barrier()
-        yield

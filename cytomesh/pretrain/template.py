@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import StudyError
-from cytomesh.core.files import digest
+from cytomesh.core.files import clear_partial, digest
 from cytomesh.core.progress import log
+from cytomesh.core.run import lock
 from cytomesh.graph.geodesics import LocalGeodesics, load_geodesics, local_geodesics, save_geodesics
 from cytomesh.pretrain.pool import PatchPool
 from cytomesh.study.study import Study
@@ -92,12 +93,15 @@ def open_geodesics(run: Path, pool: PatchPool, mesh: Mesh, radius_mm: float, her
     """Return the distances between the vertices that patches stand for, computed once a run by the main rank."""
     vertices = np.unique(pool.vertex)
     folder = run / "geodesics" / digest(mesh.vertices, mesh.faces, vertices, radius_mm)
-    if here.is_main and not folder.is_dir():
-        geodesics = local_geodesics(mesh, radius_mm, vertices)
-        save_geodesics(folder, geodesics)
-        log(
-            f"geodesics: {len(vertices):,} vertices, {len(geodesics.indices):,} pairs up to {radius_mm:g} mm, "
-            f"{geodesics.nbytes / max(1, len(vertices)):.0f} bytes a vertex"
-        )
+    if here.is_main:
+        with lock(run, "geodesics", wait=True):
+            clear_partial(folder.parent)
+            if not folder.is_dir():
+                geodesics = local_geodesics(mesh, radius_mm, vertices)
+                save_geodesics(folder, geodesics)
+                log(
+                    f"geodesics: {len(vertices):,} vertices, {len(geodesics.indices):,} pairs up to {radius_mm:g} mm, "
+                    f"{geodesics.nbytes / max(1, len(vertices)):.0f} bytes a vertex"
+                )
     here.barrier()
     return load_geodesics(folder)

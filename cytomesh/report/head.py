@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.files import read_json
-from cytomesh.core.run import provenance
+from cytomesh.core.provenance import RECORD, made_now
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.report.agreement import agreement_table
 from cytomesh.report.html import Column, Html, join, table, tag
 from cytomesh.report.results import read_models, read_parcellations
 from cytomesh.report.score_table import score_table
 from cytomesh.study.study import Study
+
+STAGES = ("graphs", "encoders", "classify", "parcellate")
 
 
 def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
@@ -30,7 +32,7 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     body = [
         tag("h1", title),
-        tag("p", f"{what} Page made {made} with cytomesh {provenance(0)['packages']['cytomesh']}.", class_="soft"),
+        tag("p", f"{what} Page made {made} with cytomesh {made_now(0)['packages']['cytomesh']}.", class_="soft"),
         _cards(study, graphs),
     ]
     models, parcellations = read_models(run), read_parcellations(run)
@@ -66,7 +68,8 @@ def _origin(run: Path) -> Html:
     """Return a closed list of the stages that have run: seed, time, versions."""
     records = {
         path.parent.relative_to(run): read_json(path)
-        for path in sorted([*run.glob("*/provenance.json"), *run.glob("*/*/provenance.json")])
+        for stage in STAGES
+        for path in sorted((run / stage).glob(f"[!.]*/{RECORD}"))
     }
     if not records:
         return Html("")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.run import product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.report.charts import CIVIDIS, VIRIDIS
@@ -83,7 +84,7 @@ def prediction_title(model: str) -> str:
 
 def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
     maps: list[NodeMap] = []
-    for folder in sorted(path for path in (run / "classify").glob("*") if path.is_dir()):
+    for folder in product_folders(run, "classify"):
         label_file = folder / f"{graph.name}.label.gii"
         if not label_file.is_file():
             continue
@@ -104,7 +105,7 @@ def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
 
 def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
     maps: list[NodeMap] = []
-    for folder in sorted(path for path in (run / "parcellate").glob("*") if path.is_dir()):
+    for folder in product_folders(run, "parcellate"):
         label_file = folder / f"{graph.name}.label.gii"
         if label_file.is_file():
             parcels, table = read_labels(label_file)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.core.random import generator
+from cytomesh.core.run import product_folders
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
@@ -74,7 +75,7 @@ def patch_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) ->
 
 def patch_geometry(run: Path, section: Section) -> tuple[int, float]:
     """Return patch size (px) and resolution (um/px): those of the features, else a field of 4 mm as the image is."""
-    for path in sorted((run / "features").glob("*/*.json")):
+    for path in sorted((run / "features").glob("[!.]*/*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record.get("size_px") and record.get("um_per_px"):
             return int(record["size_px"]), float(record["um_per_px"])
@@ -122,7 +123,7 @@ def _confidence_groups(
     run: Path, graphs: Sequence[CortexGraph], usable: dict[str, NDArray[np.bool_]]
 ) -> list[tuple[Html, list[PatchRequest]]]:
     groups = []
-    for folder in sorted(path for path in (run / "classify").glob("*") if path.is_dir()):
+    for folder in product_folders(run, "classify"):
         scored: list[tuple[float, PatchRequest]] = []
         for graph in graphs:
             label_file, confidence_file = (

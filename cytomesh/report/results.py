@@ -112,13 +112,15 @@ def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
 
 def unreadable(run: Path, stage: str, shown: Collection[str]) -> list[str]:
     """Return the names of a stage's results whose `metrics.json` could not be read."""
-    return [path.parent.name for path in sorted((run / stage).glob("*/metrics.json")) if path.parent.name not in shown]
+    return [
+        path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json")) if path.parent.name not in shown
+    ]
 
 
 def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
     """Read the results of a stage by name; a damaged one is logged and left out, so that the others are shown."""
     results = {}
-    for path in sorted((run / stage).glob("*/metrics.json")):
+    for path in sorted((run / stage).glob("[!.]*/metrics.json")):
         try:
             results[path.parent.name] = read(path.parent.name, read_json(path))
         except (ValueError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.progress import log
-from cytomesh.core.run import read_study_path
+from cytomesh.core.run import lock, read_study_path
 from cytomesh.graph.storage import load_graphs
 from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.head import head
@@ -20,6 +20,7 @@ from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.scores import score_part
 from cytomesh.report.sections import section_part
+from cytomesh.report.status import run_status
 from cytomesh.report.surfaces import surface_part
 from cytomesh.report.training import training_part
 from cytomesh.study.study import Study, open_study
@@ -48,6 +49,9 @@ def report_run(run: Path) -> dict[str, Any]:
     start = time.perf_counter()
     graphs = load_graphs(run)
     study = _study(run)
+    stale = [status.product for status in run_status(run) if status.state == "stale"]
+    if stale:
+        log(f"report: shows what is stale ('cytomesh status' says why): {', '.join(stale)}")
     parts = [
         _attempt("surfaces", "Surfaces", lambda: surface_part(run, graphs)),
         _attempt("pretraining", "Pretraining", lambda: training_part(run)),
@@ -59,7 +63,8 @@ def report_run(run: Path) -> dict[str, Any]:
     ]
     title = f"{study.name if study else run.resolve().name}: cytomesh report"
     path = run / "report.html"
-    write_text(path, page(title, head(run, study, graphs), parts))
+    with lock(run, "report"):
+        write_text(path, page(title, head(run, study, graphs), parts))
     return {
         "report": str(path),
         "megabytes": round(path.stat().st_size / 1e6, 2),

@@ -31,7 +31,7 @@ MAX_POINTS = 1500
 
 def training_part(run: Path) -> Part:
     """Build the part with one chart a quantity and one line an encoder."""
-    records = {path.parent.name: read_lines(path) for path in sorted((run / "encoders").glob("*/metrics.jsonl"))}
+    records = {path.parent.name: read_lines(path) for path in sorted((run / "encoders").glob("[!.]*/metrics.jsonl"))}
     records = {name: rows for name, rows in records.items() if rows}
     if not records:
         return missing(

@@ -10,6 +10,8 @@ from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json
+from cytomesh.core.provenance import RECORD
+from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import read_table
 
 LDA = ["model={kind: lda}"]
@@ -48,7 +50,7 @@ def test_every_brain_is_tested_once_and_finished_folds_are_kept(section_run, tmp
     assert len(rows) == 5
     assert rows[-1].startswith("mean ± SD\tall")
     written = {path: path.stat().st_mtime_ns for path in folder.glob("fold-*/seed-0.safetensors")}
-    (folder / "fold-2" / "metrics.json").unlink()  # killed in the second fold
+    (folder / "fold-2" / RECORD).rename(folder / "fold-2" / UNFINISHED)  # killed in the second fold
     assert cytomesh(*command)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in written} == written
     again = read_json(folder / "folds.json")

@@ -12,6 +12,8 @@ from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ConfigError, FeatureError, SplitError
 from cytomesh.core.files import read_json
+from cytomesh.core.provenance import RECORD
+from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.storage import load_graphs
 from cytomesh.surface.gifti import read_labels
@@ -109,8 +111,8 @@ def test_resume_keeps_finished_pieces(run):
     weights = folder / "seed-0.safetensors"
     written = weights.stat().st_mtime_ns
     assert classify_run(run, "mlp", chosen) == summary
-    (folder / "metrics.json").unlink()  # killed before the end: trainings stay, the rest is made again
-    (folder / "seed-1.done.json").unlink()
+    (folder / RECORD).rename(folder / UNFINISHED)  # killed before the end: trainings stay, the rest is made again
+    (folder / "seed-1.curve.json").unlink()
     again = classify_run(run, "mlp", chosen)
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in summary.items() if k != "seconds"}
     assert weights.stat().st_mtime_ns == written

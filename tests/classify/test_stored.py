@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from cytomesh.classify import stored
 from cytomesh.classify.config import InputsConfig
 from cytomesh.classify.inputs import prepare_inputs
-from cytomesh.classify.stored import Column, Scratch, StoredInputs, digest_rows, join, keep, map_rows, take
+from cytomesh.classify.stored import Column, StoredInputs, join, keep, map_rows, take
 from cytomesh.graph.storage import load_graphs
 
 EVERYTHING = ["features", "pmap", "coordinates", "thickness"]
@@ -31,7 +31,7 @@ def test_inputs_on_disk_are_those_in_memory(section_run, tmp_path, settings):
     is_train = [graph.section_role == "train" for graph in graphs]
     whole = prepare_inputs(section_run, graphs, is_train, settings)
     on_disk = settings.model_copy(update={"memory_gib": 0})
-    parts = prepare_inputs(section_run, graphs, is_train, on_disk, scratch=Scratch(tmp_path, "key"))
+    parts = prepare_inputs(section_run, graphs, is_train, on_disk, scratch=tmp_path)
     assert parts.widths == whole.widths
     assert parts.notes == whole.notes
     for name, moments in whole.scaling.items():
@@ -69,18 +69,14 @@ def test_rows_like_those_of_an_array():
     np.testing.assert_array_equal(take(take(both, mask), slice(3, 6))[:], expected[mask][3:6])
 
 
-def test_functions_of_rows_and_digests_in_chunks(small_chunks):
+def test_functions_of_rows_in_chunks(small_chunks):
     values = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
     lazy = StoredInputs(((Column(values),),))
     np.testing.assert_array_equal(map_rows(lambda x: x.max(axis=1), lazy), values.max(axis=1))
-    assert digest_rows(values) == digest_rows(values.copy())
-    changed = values.copy()
-    changed[-1, -1] += 1
-    assert digest_rows(values) != digest_rows(changed)
 
 
 def test_prepared_files_are_whole_and_used_again(tmp_path):
-    scratch, calls = Scratch(tmp_path, "one"), []
+    calls = []
 
     def fill(out):
         calls.append(len(calls))
@@ -91,9 +87,8 @@ def test_prepared_files_are_whole_and_used_again(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keep(scratch, "means", (4, 2), stopped)
+        keep(tmp_path, "means", (4, 2), stopped)
     assert not list(tmp_path.iterdir())
-    first = keep(scratch, "means", (4, 2), fill)
-    np.testing.assert_array_equal(keep(scratch, "means", (4, 2), fill), first)
+    first = keep(tmp_path, "means", (4, 2), fill)
+    np.testing.assert_array_equal(keep(tmp_path, "means", (4, 2), fill), first)
     assert calls == [0]
-    np.testing.assert_array_equal(keep(Scratch(tmp_path, "other"), "means", (4, 2), fill), np.full((4, 2), 2))

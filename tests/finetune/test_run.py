@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.provenance import RECORD
+from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table
 from cytomesh.finetune.run import finetune_run
 from cytomesh.graph.storage import load_features, load_graphs, save_graph
@@ -20,7 +22,7 @@ from tests.pretrain.pretrain_study import write_run
 
 
 def last_state(run, name):
-    return torch.load(list_checkpoints(run / "finetune" / name / "checkpoints")[-1], weights_only=True)
+    return torch.load(list_checkpoints(run / "encoders" / name / "tuning" / "checkpoints")[-1], weights_only=True)
 
 
 def assert_same(first, second):
@@ -35,7 +37,7 @@ def test_from_pretrained_to_areas_through_the_command_line(run, cytomesh):
     code, out, err = cytomesh(*arguments, "--name", "joint", "--json")
     assert code == 0, err
     summary = json.loads(out)
-    lines = read_metrics(run / "finetune" / "joint")
+    lines = read_metrics(run / "encoders" / "joint" / "tuning")
     assert [line["step"] for line in lines] == [0, 4, 8]
     assert summary["validation_macro_f1"] == max(line["validation_macro_f1"] for line in lines)
     assert summary["validation_macro_f1_first"] == lines[0]["validation_macro_f1"]
@@ -60,15 +62,17 @@ def test_stopped_run_goes_on_exactly_and_a_finished_one_is_kept(run, settings):
     written = exported.stat().st_mtime_ns
     assert finetune_run(run, "whole", "start", chosen) == whole
     assert exported.stat().st_mtime_ns == written
-    folder = run / "finetune" / "whole"
-    (folder / "finished.json").unlink()  # as if killed after the first round
+    folder = run / "encoders" / "whole" / "tuning"
+    (folder.parent / RECORD).rename(folder.parent / UNFINISHED)  # as if killed after the first round
     list_checkpoints(folder / "checkpoints")[-1].unlink()
     again = finetune_run(run, "whole", "start", chosen)
     assert again["validation_macro_f1"] == whole["validation_macro_f1"]
     assert_same(load_file(exported), weights)
     assert_same(last_state(run, "whole")["model"], last["model"])
     assert [line["step"] for line in read_metrics(folder)] == [0, 4, 8]
-    other = finetune_run(run, "whole", "start", settings("schedule.rounds=1"))
+    with pytest.raises(ConfigError, match=r"finished with other settings.*--overwrite"):
+        finetune_run(run, "whole", "start", settings("schedule.rounds=1"))
+    other = finetune_run(run, "whole", "start", settings("schedule.rounds=1"), overwrite=True)
     assert other["rounds"] == 1
 
 

@@ -81,7 +81,7 @@ def test_the_quality_record_and_the_study_are_written(built):
     assert qc["unusable_sections"] == {"8": "missing"} and qc["skipped_sections"] == []
     assert qc["links"]["share_linked_of_reachable"] > 0.9 and qc["links"]["max_distance_mm"] == pytest.approx(1.0)
     assert read_study_path(run).name == "study.yaml"
-    assert (run / "graphs" / "config.yaml").is_file() and (run / "graphs" / "provenance.json").is_file()
+    assert (run / "graphs" / "config.yaml").is_file() and (run / "graphs" / NAME / "provenance.json").is_file()
 
 
 def test_finished_hemispheres_are_kept_and_changed_inputs_are_not(make_study, tmp_path):
@@ -93,6 +93,8 @@ def test_finished_hemispheres_are_kept_and_changed_inputs_are_not(make_study, tm
     assert marker.stat().st_mtime_ns == before
     contours = manifest.parent / "data" / "03.geojson"
     os.utime(contours, ns=(1, 1))
+    assert not build_graphs(manifest, run, settings(), workers=1)[NAME]["is_new"]
+    contours.write_text(contours.read_text() + " ")
     assert build_graphs(manifest, run, settings(), workers=1)[NAME]["is_new"]
     assert build_graphs(manifest, run, settings("links.max_distance_mm=0.4"), workers=1)[NAME]["is_new"]
 

@@ -16,6 +16,8 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.provenance import RECORD
+from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.storage import CortexGraph, load_features, load_graphs, save_features, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
@@ -136,7 +138,9 @@ def test_finished_graphs_are_kept_and_new_settings_redo_them(make_run) -> None:
     parcellate_run(run, "a", tiny(ALONE))
     paths = [run / "parcellate" / "a" / f"B01_hemi-{side}.label.gii" for side in "LR"]
     before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
-    (run / "parcellate" / "a" / "B01_hemi-R.json").unlink()  # as if killed in between
+    folder = run / "parcellate" / "a"
+    (folder / RECORD).rename(folder / UNFINISHED)  # as if killed in between
+    (folder / "B01_hemi-R.json").unlink()
     parcellate_run(run, "a", tiny(ALONE))
     after = [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
     assert after[0] == before[0]

@@ -9,13 +9,23 @@ import pytest
 from PIL import Image
 from pretrain_study import write_run
 
+from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
 from cytomesh.core.run import read_study_path
+from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import PatchConfig
-from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, open_patches, read_ahead
+from cytomesh.pretrain.patches import (
+    PatchBank,
+    SectionReader,
+    build_bank,
+    count_channels,
+    images_of,
+    open_patches,
+    read_ahead,
+)
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import open_study
 
@@ -32,18 +42,45 @@ def pool(run):
     return build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
 
 
+def images(run):
+    """What the patches of the training brains are cut from, as it is now."""
+    graphs = [graph for graph in load_graphs(run) if graph.brain_role != "unseen"]
+    digests = FileDigests()
+    return images_of(run, open_study(read_study_path(run)), graphs, digests), Freshness(run, digests)
+
+
 def test_bank_and_sections_give_the_same_patches(run, pool):
-    assert isinstance(open_patches(run, pool, CONFIG, "key"), SectionReader)
-    build_bank(run, pool, CONFIG, "key", 1)
-    bank = open_patches(run, pool, CONFIG, "key")
+    data, freshness = images(run)
+    assert isinstance(open_patches(run, pool, CONFIG, data), SectionReader)
+    build_bank(run, pool, CONFIG, data, 1, freshness)
+    bank = open_patches(run, pool, CONFIG, data)
     assert isinstance(bank, PatchBank)
     rows = np.random.default_rng(0).integers(0, len(pool), 50)
     patches = bank.read(rows)
     assert patches.shape == (50, 1, 16, 16)
     assert np.array_equal(patches, SectionReader(pool, CONFIG).read(rows))
     changed = (run / "patches").stat().st_mtime_ns
-    build_bank(run, pool, CONFIG, "key", 1)
+    build_bank(run, pool, CONFIG, data, 1, freshness)
     assert (run / "patches").stat().st_mtime_ns == changed
+    build_bank(run, pool, CONFIG, data, 1, freshness, resume=False)
+    assert (run / "patches").stat().st_mtime_ns != changed
+
+
+def test_a_bank_of_other_images_is_removed(tmp_path):
+    run = write_run(tmp_path)
+    pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
+    data, freshness = images(run)
+    build_bank(run, pool, CONFIG, data, 1, freshness)
+    image = pool.sections[0].image
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    (run / "patches" / ".partial-1-x.npy").touch()
+    now, freshness = images(run)
+    assert isinstance(open_patches(run, pool, CONFIG, now), SectionReader)
+    build_bank(run, pool, CONFIG, now, 1, freshness)
+    bank = open_patches(run, pool, CONFIG, now)
+    rows = np.arange(len(pool))
+    assert np.array_equal(bank.read(rows), SectionReader(pool, CONFIG).read(rows))
+    assert len(list((run / "patches").iterdir())) == 2  # the bank and its record
 
 
 def test_a_row_is_the_patch_of_its_node(run, pool):
@@ -63,8 +100,9 @@ def test_a_row_is_the_patch_of_its_node(run, pool):
 
 def test_bank_too_large_is_not_built(run, pool):
     config = CONFIG.model_copy(update={"size_px": 20, "bank_gib": 1e-6})
-    build_bank(run, pool, config, "key", 1)
-    assert isinstance(open_patches(run, pool, config, "key"), SectionReader)
+    data, freshness = images(run)
+    build_bank(run, pool, config, data, 1, freshness)
+    assert isinstance(open_patches(run, pool, config, data), SectionReader)
 
 
 def test_grey_and_colour_mixed_is_an_error(tmp_path):

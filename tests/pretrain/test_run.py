@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, TrainingError
+from cytomesh.core.provenance import RECORD
+from cytomesh.core.run import UNFINISHED
 from cytomesh.pretrain.checkpoints import list_checkpoints
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
@@ -54,6 +56,11 @@ def whole(run):
     """Weights of a run that was never stopped."""
     pretrain_run(run, "whole", settings())
     return load_file(run / "encoders" / "whole" / "model.safetensors")
+
+
+def as_if_killed(folder: Path) -> None:
+    """Leave a folder as a kill right before its record was written leaves it."""
+    (folder / RECORD).rename(folder / UNFINISHED)
 
 
 def assert_same(run: Path, name: str, expected: dict[str, torch.Tensor]) -> None:
@@ -129,7 +136,7 @@ def test_sigterm_writes_a_checkpoint_and_leaves_with_75(run, cytomesh, monkeypat
 def test_truncated_checkpoint_names_the_file(run, whole):
     pretrain_run(run, "truncated", settings())
     folder = run / "encoders" / "truncated"
-    (folder / "finished.json").unlink()
+    as_if_killed(folder)
     last = list_checkpoints(folder / "checkpoints")[-1]
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"step-00000006\.pt.*step-00000004\.pt"):
@@ -221,7 +228,7 @@ def test_options_train_and_resume_bit_for_bit(run):
     assert all(torch.equal(best["weights"][f"encoder.backbone.{name}"], value) for name, value in exported.items())
     # a run killed right after step 4: its folder as it was then
     (folder / "step-00000006.pt").unlink()
-    (folder.parent / "finished.json").unlink()
+    as_if_killed(folder.parent)
     again = pretrain_run(run, "options", settings(*overrides))
     assert_same(run, "options", exported)
     assert again["loss"] == summary["loss"]
@@ -235,7 +242,7 @@ def test_early_stop_keeps_the_best(run):
     assert max(steps) == 6
     assert summary["best_step"] == 2
     assert summary["preempted"] == 0
-    (run / "encoders" / "early" / "finished.json").unlink()  # killed before it was marked: nothing is trained again
+    as_if_killed(run / "encoders" / "early")  # before it was finished: nothing is trained again
     again = pretrain_run(run, "early", settings(*overrides, "monitor={every_steps: 2, n_nodes: 20, patience: 2}"))
     assert max(line["step"] for line in read_metrics(run / "encoders" / "early")) == 6
     assert again["best_step"] == 2
@@ -272,7 +279,7 @@ def test_killed_rank_under_torchrun_is_started_again(run, gloo):
 def test_stopped_training_is_not_embedded(run):
     folder = run / "encoders" / "half_way"
     pretrain_run(run, "half_way", settings("schedule.steps=2"))
-    (folder / "finished.json").unlink()
+    as_if_killed(folder)
     (folder / "model.safetensors").unlink()  # as SIGTERM leaves it
     with pytest.raises(MissingStageError, match=r"stopped after 2 steps.*pretrain --name half_way"):
         embed_run(run, "half_way", EmbedConfig(device="cpu"))

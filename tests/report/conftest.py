@@ -13,9 +13,9 @@ from shapely.geometry import MultiPolygon
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
-from cytomesh.core.files import write_json, write_text
+from cytomesh.core.files import write_text
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.run import provenance, write_study_path
+from cytomesh.core.run import write_study_path
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph, save_features, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
@@ -99,7 +99,6 @@ def write_run(folder: Path, subdivisions: int = 4, spacing_mm: float = 4.0) -> P
     ]
     write_text(study / "study.yaml", "\n".join(manifest) + "\n")
     write_study_path(run, study / "study.yaml")
-    write_json(run / "graphs" / "provenance.json", provenance(3))
     _encoder(run, random)
     training = {"epochs": 10, "validate_every": 2}
     for name, model in MODELS.items():

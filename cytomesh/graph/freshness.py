@@ -1,0 +1,148 @@
+"""Which products of a run are still what their inputs would give now, and a stop for stages that build on others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cytomesh.core.config import load_config
+from cytomesh.core.digests import FileDigests
+from cytomesh.core.errors import CytomeshError, MissingStageError, StaleError
+from cytomesh.core.progress import log
+from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again, read_record, said
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.provenance import graph_inputs, graph_parts
+from cytomesh.graph.storage import load_graph
+from cytomesh.study.study import Study, open_study
+
+
+@dataclass
+class Freshness:
+    """Looks at each product of a run once.
+
+    Parameters
+    ----------
+    run : Path
+    digests : FileDigests
+    """
+
+    run: Path
+    digests: FileDigests
+    _reasons: dict[str, list[str]] = field(default_factory=dict)
+
+    def reasons(self, product: str) -> list[str]:
+        """Say why a product ("graphs/B01_hemi-L") is stale, or what it is built on; nothing if it is not.
+
+        Products without a record (imported, or of an earlier version) are taken as they are.
+        """
+        if product not in self._reasons:
+            record = self.record(product)
+            self._reasons[product] = [] if record is None else self._look(product, record)
+        return self._reasons[product]
+
+    def record(self, product: str) -> Record | None:
+        """Return the record of a product."""
+        return read_record(record_path(self.run, product))
+
+    def check(self, inputs: Inputs, *, allow_stale: bool) -> None:
+        """Stop a stage that would build on stale products.
+
+        Raises
+        ------
+        StaleError
+            That names them and why; logged only with `allow_stale`.
+        """
+        products = dict.fromkeys(product for product, _, _ in inputs.products.values())
+        stale = {product: reasons for product in products if (reasons := self.reasons(product))}
+        if not stale:
+            return
+        lines = [f"{product} ({said(reasons)})" for product, reasons in stale.items()]
+        found = f"{len(stale)} stale: {said(lines)}"
+        if allow_stale:
+            log(f"going on with what is stale, as told: {found}")
+            return
+        hint = "run the stages that wrote them again ('cytomesh status' lists them), or add --allow-stale"
+        raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
+
+    def _look(self, product: str, record: Record) -> list[str]:
+        if product.startswith("graphs/"):
+            return self._look_at_graph(product, record)
+        now = look_again(record.inputs, self.run, self._study_folder, self.digests)
+        parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
+        now = Inputs(now.settings, now.values, now.files, parts)
+        reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
+        built_on = dict.fromkeys(upstream for upstream, _, _ in parts.values())
+        return reasons + [f"built on {upstream}, which is stale" for upstream in built_on if self.reasons(upstream)]
+
+    def _look_at_graph(self, product: str, record: Record) -> list[str]:
+        study = self._study
+        if study is None or isinstance(study, CytomeshError):
+            return [f"the study cannot be opened: {study}"] if study else []
+        name, _, hemisphere = product.removeprefix("graphs/").rpartition("_hemi-")
+        try:
+            settings = load_config(BuildGraphConfig, self.run / product / "config.yaml")
+            now = graph_inputs(self.run, study, study.brain(name), hemisphere, settings, self.digests)
+        except CytomeshError as error:
+            return [str(error)]
+        return record.inputs.changed_data(now) + damage(self.run / product, record)
+
+    def _part(self, product: str, part: str, then: str) -> tuple[str, str, str]:
+        """Return the digest that a part of a product has now."""
+        kind = product.partition("/")[0]
+        path = self.run / product
+        if kind == "graphs":
+            now = self._graph_parts(product).get(part, "absent")
+        elif kind == "features":
+            now = self.digests.digest(path.with_name(path.name + ".npy"))
+        else:
+            record = self.record(product)
+            now = record.outputs.get(part, then) if record else then
+        return product, part, now
+
+    def _graph_parts(self, product: str) -> dict[str, str]:
+        if product not in self._parts:
+            try:
+                self._parts[product] = graph_parts(self.run, load_graph(self.run / product), self.digests)
+            except CytomeshError:
+                self._parts[product] = {}
+        return self._parts[product]
+
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    @cached_property
+    def _study(self) -> Study | CytomeshError | None:
+        """The run's study; None where it is not here, as on a machine that has no images."""
+        try:
+            path = read_study_path(self.run)
+        except MissingStageError as error:
+            if (self.run / "study.json").is_file():
+                log(f"whether the graphs are up to date cannot be told: {error}")
+            return None
+        try:
+            return open_study(path)
+        except CytomeshError as error:
+            return error
+
+    @property
+    def _study_folder(self) -> Path | None:
+        return self._study.path.parent if isinstance(self._study, Study) else None
+
+
+def record_path(run: Path, product: str) -> Path:
+    """Return where the record of a product is: in its folder, or beside a file."""
+    path = run / product
+    is_file = product.partition("/")[0] in ("features", "patches")
+    return path.with_name(f"{path.name}.{RECORD}") if is_file else path / RECORD
+
+
+def remove_stale(folder: Path, freshness: Freshness) -> None:
+    """Remove the arrays of a folder that only save time, where they are stale or nothing vouches for them."""
+    for path in folder.glob("*.npy"):
+        product = f"{folder.name}/{path.stem}"
+        if freshness.record(product) is None or freshness.reasons(product):
+            path.unlink()
+            record_path(freshness.run, product).unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""What an encoder is trained from, and whether a training begins, goes on, or is refused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.distributed import World
+from cytomesh.core.errors import ConfigError
+from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.run import NO_RECORD, Product, Work, product
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, REFERENCE, SURFACE, parts_read
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.patches import images_of
+from cytomesh.pretrain.pool import PatchPool
+from cytomesh.study.study import Study
+
+# Settings that change how fast or how often, not what comes out.
+NOT_IN_KEY = {"device", "threads", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
+STEPS = "schedule.steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a training reads.
+
+    Parameters
+    ----------
+    run : Path
+    study : Study
+    graphs : list of CortexGraph
+        Those of the brains that are trained on.
+    pool : PatchPool
+    """
+
+    run: Path
+    study: Study
+    graphs: Sequence[CortexGraph]
+    pool: PatchPool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training that is to be done.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it writes.
+    inputs : Inputs
+    resume : bool
+        Whether anything that is there may serve again.
+    work, freshness : Work, Freshness or None
+        On the main rank, which writes what exists once.
+    """
+
+    folder: Path
+    inputs: Inputs
+    resume: bool
+    work: Work | None = None
+    freshness: Freshness | None = None
+
+    @property
+    def key(self) -> str:
+        """Identity of the training that checkpoints belong to: it may go on for more steps than it was meant to."""
+        return self.inputs.without(STEPS).key
+
+
+@contextmanager
+def open_job(
+    name: str,
+    data: Data,
+    settings: PretrainConfig,
+    here: World,
+    *,
+    resume: bool,
+    overwrite: bool,
+    allow_stale: bool,
+) -> Iterator[Job | None]:
+    """Yield the training of an encoder on every rank; None if it is finished with these settings and data.
+
+    Raises
+    ------
+    ConfigError
+        If the name is that of an encoder of other settings (see `refuse_others`).
+    StaleError
+        If the graphs are stale, unless that is allowed.
+    """
+    encoder = product(data.run, "encoders", name)
+    if not here.is_main:
+        is_wanted = here.told(False)
+        begun = encoder.begun
+        yield Job(encoder.work_folder, begun, resume) if is_wanted and begun else None
+        return
+    with file_digests(data.run) as digests, encoder.open():
+        freshness = Freshness(data.run, digests)
+        inputs = pretrain_inputs(data, settings, digests)
+        freshness.check(inputs, allow_stale=allow_stale)
+        if resume and encoder.is_current(inputs):
+            here.told(False)
+            yield None
+            return
+        if not overwrite:
+            refuse_others(encoder, inputs, resume=resume)
+        encoder.announce(inputs, "trained again")
+        with encoder.writing(
+            inputs,
+            settings,
+            settings.seed,
+            is_same=lambda before: resume and not before.without(STEPS).changes(inputs.without(STEPS)),
+            start_from=lambda folder: _copy_training(encoder, inputs, folder) if resume else None,
+        ) as work:
+            here.told(True)
+            yield Job(work.folder, inputs, resume, work, freshness)
+
+
+def pretrain_inputs(data: Data, settings: PretrainConfig, digests: FileDigests) -> Inputs:
+    """Return what an encoder is trained from."""
+    objectives = settings.objectives
+    reads_labels = objectives.supervised or objectives.supervised_contrastive or settings.monitor.every_steps
+    parts = [SURFACE, REFERENCE, AREAS]
+    parts += [ANNOTATION] if reads_labels or settings.sampling.annotated_only else []
+    parts += [MAPS] if objectives.probability_guided else []
+    files: dict[str, Path] = {}
+    if objectives.spatial_nce and objectives.spatial_nce.distance == "geodesic":
+        for side, surfaces in data.study.template.items():
+            files |= {f"template: {side} {kind}": getattr(surfaces, kind) for kind in ("pial", "white")}
+    if settings.encoder.weights not in ("random", "pretrained"):
+        files["weights to begin with"] = Path(settings.encoder.weights)
+    folder = data.study.path.parent
+    own = Inputs(
+        settings=flat_settings(settings, NOT_IN_KEY),
+        files={name: (place(path, data.run, folder), digests.digest(path)) for name, path in files.items()},
+    )
+    images = images_of(data.run, data.study, data.graphs, digests)
+    return own.merge(parts_read(data.run, data.graphs, parts, digests)).merge(images)
+
+
+def refuse_others(encoder: Product, inputs: Inputs, *, resume: bool) -> None:
+    """Refuse to write over an encoder, or a stopped training, of other settings; more steps are none.
+
+    Raises
+    ------
+    ConfigError
+        That names the settings which differ.
+    """
+    if encoder.is_finished:
+        before, state = (encoder.record.inputs if encoder.record else None), "finished"
+        changed = before.changed_settings(inputs) if before else [NO_RECORD]
+    else:
+        before, state = encoder.begun, "stopped"
+        changed = before.changed_settings(inputs) if before and resume else []
+    if not changed or (resume and before and _is_longer(encoder, before, inputs)):
+        return
+    hint = "use another --name, or --overwrite to let a new one take its place"
+    found = f"{state} with other settings: {'; '.join(changed)}"
+    raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
+
+
+def _is_longer(encoder: Product, before: Inputs, inputs: Inputs) -> bool:
+    """Whether settings differ in the number of steps only, and the last checkpoint can go on to it."""
+    checkpoints = list_checkpoints(encoder.folder / "checkpoints")
+    if before.without(STEPS).changed_settings(inputs.without(STEPS)) or not checkpoints:
+        return False
+    done, wanted = step_of(checkpoints[-1]), int(inputs.settings[STEPS])
+    return done < wanted if encoder.is_finished else done <= wanted
+
+
+def _copy_training(encoder: Product, inputs: Inputs, folder: Path) -> None:
+    """Begin with the checkpoints of a finished training that is to go on for more steps."""
+    record = encoder.record
+    if record is None or record.inputs.without(STEPS).changes(inputs.without(STEPS)):
+        return
+    for name in ("checkpoints", "tensorboard"):
+        if (encoder.folder / name).is_dir():
+            shutil.copytree(encoder.folder / name, folder / name)
+    if (encoder.folder / "metrics.jsonl").is_file():
+        shutil.copyfile(encoder.folder / "metrics.jsonl", folder / "metrics.jsonl")

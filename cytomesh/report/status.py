@@ -1,0 +1,97 @@
+"""What a run holds: which products are done, stale, stopped or failed, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cytomesh.core.digests import file_digests
+from cytomesh.core.provenance import said
+from cytomesh.core.run import Product, product_folders
+from cytomesh.graph.freshness import Freshness
+
+State = Literal["done", "stale", "stopped", "failed"]
+NOTHING_KNOWN = "made from what nobody recorded: imported, or by an earlier version"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One product of a run.
+
+    Parameters
+    ----------
+    product : str
+        Folder below the run; for features, that and the graph's name.
+    state : {"done", "stale", "stopped", "failed"}
+        stale: finished, and not what its inputs would give now; stopped: begun, not finished; failed: the last attempt
+        ended with an error. The last two speak of an attempt to make the product anew where one is there.
+    reasons : tuple of str
+    megabytes : float
+    seconds : float
+        What it took.
+    started : str
+        When it was begun that is there now (UTC).
+    """
+
+    product: str
+    state: State
+    reasons: tuple[str, ...]
+    megabytes: float
+    seconds: float
+    started: str
+
+
+def run_status(run: Path) -> list[Status]:
+    """Look at every product of a run, in the order of the stages; nothing is written but what makes looking faster."""
+    with file_digests(run) as digests:
+        freshness = Freshness(run, digests)
+        return [_status(run, product, freshness) for product in _products(run)]
+
+
+def _products(run: Path) -> Iterator[str]:
+    for stage in ("graphs", "encoders"):
+        yield from (f"{stage}/{folder.name}" for folder in product_folders(run, stage))
+    for folder in product_folders(run, "features"):
+        yield from (f"features/{folder.name}/{path.stem}" for path in sorted(folder.glob("[!.]*.npy")))
+    for stage in ("classify", "parcellate"):
+        for folder in product_folders(run, stage):
+            folds = product_folders(run / stage, folder.name)
+            folds = [fold for fold in folds if fold.name.startswith("fold-")]
+            yield from (f"{stage}/{folder.name}/{fold.name}" for fold in folds)
+            if not folds:
+                yield f"{stage}/{folder.name}"
+
+
+def _status(run: Path, product: str, freshness: Freshness) -> Status:
+    record = freshness.record(product)
+    reasons = tuple(freshness.reasons(product))
+    state: State = "stale" if reasons else "done"
+    if record is None:
+        reasons = (NOTHING_KNOWN,)
+    if product.startswith("features/"):
+        size = (run / f"{product}.npy").stat().st_size
+    else:
+        folder = Product(run, product)
+        size = sum(path.stat().st_size for path in (run / product).rglob("*") if path.is_file())
+        if folder.begun is not None:
+            state = "failed" if folder.failure else "stopped"
+            reasons = (folder.failure,) if folder.failure else ("begun and not finished",)
+            if folder.is_finished:
+                reasons = (*reasons, "an earlier result is in place")
+    made = record.made if record else {}
+    started, seconds = str(made.get("started", ""))[:16].replace("T", " "), record.seconds if record else 0.0
+    return Status(product, state, reasons, size / 1e6, seconds, started)
+
+
+def status_table(statuses: list[Status]) -> str:
+    """Return one line a product: state, size, time, and why it is not simply done."""
+    if not statuses:
+        return "nothing here yet: 'cytomesh build-graph STUDY.yaml --out RUN' begins"
+    width = max(len(status.product) for status in statuses)
+    lines = []
+    for status in statuses:
+        numbers = f"{status.megabytes:9.1f} MB {status.seconds:9.1f} s  {status.started:16}"
+        lines.append(f"{status.product:<{width}}  {status.state:<7} {numbers}  {said(status.reasons)}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,369 @@
+"""Every file and every setting of a small study in turn: what depends on it is made again, and nothing else."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+import zarr
+
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.run import NOT_IN_KEY as CLASSIFY_FREE
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import load_config, preset
+from cytomesh.core.digests import FileDigests, content_digest
+from cytomesh.core.errors import ConfigError, StaleError
+from cytomesh.core.provenance import flat_settings
+from cytomesh.core.tables import read_table
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.freshness import Freshness, record_path
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.run import parcellate_run
+from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.write import write_phantom
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.embed import NOT_IN_KEY as EMBED_FREE
+from cytomesh.pretrain.embed import embed_run
+from cytomesh.pretrain.job import NOT_IN_KEY as PRETRAIN_FREE
+from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.status import run_status
+from cytomesh.study.study import open_study
+
+GRAPHS = ("graphs/T01_hemi-L", "graphs/T02_hemi-L")
+FEATURES = ("features/vit/T01_hemi-L", "features/vit/T02_hemi-L")
+ENCODER, AREAS, PARCELS = "encoders/vit", "classify/linear", "parcellate/parcels"
+ALL = (*GRAPHS, ENCODER, *FEATURES, AREAS, PARCELS)
+FREE = {
+    "graphs": {"seed"},
+    "encoders": PRETRAIN_FREE,
+    "features": EMBED_FREE,
+    "classify": CLASSIFY_FREE,
+    "parcellate": set(),
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All stages with small settings, on one study."""
+
+    study: Path
+    run: Path
+    graph: tuple[str, ...] = ()
+    encoder: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    areas: tuple[str, ...] = ()
+    parcels: tuple[str, ...] = ()
+
+    def settings(self) -> dict[str, object]:
+        pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2")
+        coarse = ("surface.voxel_mm=1.5", "surface.edge_length_mm=4.0")
+        linear = ("inputs.names=[features:vit, pmap]", "model.iterations=20")
+        parcels = ("encoder=vit", "n_parcels=6", "evaluation={spins: 2, tilings: 2, baselines: []}")
+        return {
+            "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), [*coarse, *self.graph]),
+            "encoders": load_config(PretrainConfig, preset("pretrain", "tiny"), [*pretrain, *self.encoder]),
+            "features": load_config(EmbedConfig, None, self.features),
+            "classify": load_config(ClassifyConfig, preset("classify", "linear"), [*linear, *self.areas]),
+            "parcellate": load_config(ParcellateConfig, preset("parcellate", "tiny"), [*parcels, *self.parcels]),
+        }
+
+    def make(self, **options) -> list[str]:
+        """Run all stages; return the products that were made, and not kept."""
+        before = self.records()
+        settings = self.settings()
+        build_graphs(self.study / "study.yaml", self.run, settings["graphs"], workers=1)
+        pretrain_run(self.run, "vit", settings["encoders"], overwrite=True)
+        embed_run(self.run, "vit", settings["features"])
+        classify_run(self.run, "linear", settings["classify"])
+        parcellate_run(self.run, "parcels", settings["parcellate"])
+        after = self.records()
+        return [product for product in ALL if after[product] != before[product]]
+
+    def records(self) -> dict[str, str]:
+        paths = {product: record_path(self.run, product) for product in ALL}
+        return {name: path.read_text() if path.is_file() else "" for name, path in paths.items()}
+
+    def results(self) -> dict[str, object]:
+        """All numbers of a run that somebody may use."""
+        found: dict[str, object] = {"weights": content_digest(self.run / ENCODER / "model.safetensors")}
+        for path in sorted(self.run.rglob("*.parquet")):
+            table = read_table(path)
+            for name, column in table.columns.items():
+                values = column.toarray() if hasattr(column, "toarray") else np.asarray(column)
+                is_text = values.dtype.kind in "OU"
+                found[f"{path.relative_to(self.run)}:{name}"] = values.tolist() if is_text else values.tobytes()
+        for path in sorted((self.run / "features").rglob("*.npy")):
+            found[str(path.relative_to(self.run))] = np.load(path).tobytes()
+        for path in sorted(self.run.glob("*/*/metrics.json")):
+            metrics = json.loads(path.read_text())
+            found[str(path.relative_to(self.run))] = _without_time(metrics)
+        return found
+
+
+def _without_time(value):
+    if isinstance(value, dict):
+        return {name: _without_time(item) for name, item in value.items() if name not in ("seconds", "key")}
+    return [_without_time(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Chain:
+    folder = tmp_path_factory.mktemp("provenance")
+    phantom = load_config(
+        PhantomConfig,
+        preset("phantom", "tiny"),
+        ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]", "sections.spacing_mm=8.0"],
+    )
+    write_phantom(folder / "study", phantom, workers=1)
+    chain = Chain(folder / "study", folder / "run")
+    assert chain.make() == list(ALL)
+    return chain
+
+
+@pytest.fixture
+def copy(made, tmp_path) -> Chain:
+    """Study and run, moved elsewhere."""
+    shutil.copytree(made.study.parent, tmp_path / "moved")
+    return Chain(tmp_path / "moved" / "study", tmp_path / "moved" / "run")
+
+
+def stale(chain: Chain) -> set[str]:
+    """What is stale by itself, not for being built on something that is."""
+    freshness = Freshness(chain.run, FileDigests())
+    return {
+        product for product in ALL if any(not reason.startswith("built on") for reason in freshness.reasons(product))
+    }
+
+
+def _image(chain: Chain) -> None:
+    image = next((chain.study / "sub-T01" / "micr").glob("*.ome.zarr"))
+    level = zarr.open_array(image / "0", mode="r+")
+    level[...] = 255 - np.asarray(level[...])
+
+
+def _contours(chain: Chain) -> None:
+    path = sorted((chain.study / "derivatives").rglob("*sub-T01*.geojson"))[2]
+    path.write_text(path.read_text().replace("pial_L", "pial_L "))
+
+
+def _annotation(chain: Chain) -> None:
+    from PIL import Image
+
+    path = sorted((chain.study / "derivatives").rglob("sub-T01*.png"))[2]
+    labels = np.asarray(Image.open(path)).copy()
+    labels[labels == labels[labels > 0].min()] = 0
+    Image.fromarray(labels).save(path)
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def _role(chain: Chain) -> None:
+    _edit(chain.study / "sub-T01" / "sections.tsv", "\ttrain\t", "\tnone\t")
+
+
+def _label(chain: Chain) -> None:
+    _edit(chain.study / "atlas" / "labels.tsv", "P03", "Q03")
+
+
+def _scaled(path: Path, factor: float) -> None:
+    image = nib.load(path)
+    values = np.asarray(image.dataobj) * factor
+    nib.save(nib.Nifti1Image(values.astype(np.float32), image.affine, image.header), path)
+
+
+def _maps(chain: Chain) -> None:
+    _scaled(chain.study / "atlas" / "pmaps.nii.gz", 0.5)
+
+
+def _displacement(chain: Chain) -> None:
+    _scaled(next((chain.study / "sub-T02").glob("*displacement.nii.gz")), 0.5)
+
+
+def _brain_role(chain: Chain) -> None:
+    path = chain.study / "study.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    manifest["brains"][1]["role"] = "transfer"
+    path.write_text(yaml.safe_dump(manifest, sort_keys=False))
+
+
+# What somebody changes -> what of it is stale at once; what is made when all stages are called again.
+CHANGES = {
+    "image": (_image, {ENCODER, FEATURES[0]}, {ENCODER, *FEATURES, AREAS, PARCELS}),
+    "annotation": (_annotation, {GRAPHS[0]}, {GRAPHS[0], AREAS, PARCELS}),
+    "role of a section": (_role, {GRAPHS[0]}, {GRAPHS[0], AREAS, PARCELS}),
+    "probability maps": (_maps, set(GRAPHS), {*GRAPHS, AREAS}),
+    "to_reference": (_displacement, {GRAPHS[1]}, {GRAPHS[1], AREAS, PARCELS}),
+    "name of an area": (_label, set(GRAPHS), {*GRAPHS, AREAS, PARCELS}),
+    "role of a brain": (_brain_role, {GRAPHS[1]}, {GRAPHS[1], ENCODER, *FEATURES, AREAS, PARCELS}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_depends_on_a_change_is_made_again_and_nothing_else(copy, tmp_path):
+    assert copy.make() == []  # moved: nothing has changed
+    for name, (change, is_stale, is_made) in CHANGES.items():
+        change(copy)
+        assert stale(copy) == is_stale, name
+        assert set(copy.make()) == is_made, name
+        assert not stale(copy), name
+    fresh = Chain(copy.study, tmp_path / "fresh")
+    fresh.make()
+    assert copy.results() == fresh.results()
+    assert (
+        not list(copy.run.rglob(".partial-*")) + list(copy.run.rglob(".next-*")) + list(copy.run.rglob(".sections-*"))
+    )
+    assert len(list((copy.run / "patches").glob("*.npy"))) == 1  # the banks of old images are gone
+
+
+SETTINGS = {
+    "graph": ("surface.edge_length_mm=4.5", {*GRAPHS, ENCODER, *FEATURES, AREAS, PARCELS}),
+    "encoder": ("objectives.spatial_nce.sigma_mm=5.0", {ENCODER, *FEATURES, AREAS, PARCELS}),
+    "features": ("dtype=float16", {*FEATURES, AREAS, PARCELS}),
+    "areas": ("model.strength=0.5", {AREAS}),
+    "parcels": ("n_parcels=5", {PARCELS}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_setting_of_a_stage_makes_it_and_what_follows(copy, tmp_path):
+    chain = copy
+    for stage, (override, is_made) in reversed(SETTINGS.items()):
+        chain = Chain(chain.study, chain.run, **{**_chosen(chain), stage: (override,)})
+        assert set(chain.make()) == is_made, stage
+    fresh = Chain(chain.study, tmp_path / "fresh", **_chosen(chain))
+    fresh.make()
+    assert chain.results() == fresh.results()
+
+
+def _chosen(chain: Chain) -> dict[str, tuple[str, ...]]:
+    return {stage: getattr(chain, stage) for stage in SETTINGS}
+
+
+@pytest.mark.slow
+def test_every_file_that_the_study_names_counts_for_what_reads_it(copy):
+    """One changed byte in each file: exactly the products that read it become stale."""
+    study = open_study(copy.study / "study.yaml")
+    expected: dict[Path, set[str]] = {}
+    for brain, graph, features in zip(study.brains, GRAPHS, FEATURES, strict=True):
+        is_trained_on = brain.role == "train"
+        for section in brain.sections:
+            for path in (section.contours, section.annotation, section.displacement):
+                if path:
+                    expected[path] = {graph}
+            if section.image:
+                links = read_table(copy.run / graph / "nodes.parquet")["section"]
+                is_linked = bool((links == section.index).any())
+                expected[section.image] = ({features} | ({ENCODER} if is_trained_on else set())) if is_linked else set()
+    expected[study.atlas.maps] = set(GRAPHS)
+    for brain, graph in zip(("T01", "T02"), GRAPHS, strict=True):
+        expected[next((copy.study / f"sub-{brain}").glob("*displacement.nii.gz"))] = {graph}
+    for surfaces in study.template.values():
+        expected |= {surfaces.pial: set(), surfaces.white: set()}  # read for geodesic distances only
+    assert len(expected) > 50
+    for path, is_stale in expected.items():
+        target = (
+            path
+            if path.is_file()
+            else max((file for file in (path / "0").rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+        )
+        content = target.read_bytes()
+        target.write_bytes(content + b" ")
+        assert stale(copy) == is_stale, path
+        target.write_bytes(content)
+    assert stale(copy) == set()
+
+
+def leaves(settings: dict, prefix: str = ""):
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def others(value):
+    """Values that a setting might have instead."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1, value / 2, value + 0.25, value - 1]
+    if isinstance(value, list):
+        return [value[:-1], value * 2, [*value, 7]]
+    return ["R", "training", "cuda", "cpu", "bfloat16", "float16", "skip", 0.5, 2, True, ["ply"], "ward", "x"]
+
+
+@pytest.mark.parametrize("stage", ["graphs", "encoders", "features", "classify", "parcellate"])
+def test_every_setting_counts_but_those_that_change_only_the_way(stage):
+    """Each leaf of a stage's settings, given another value that the settings allow, gives another key - or is free."""
+    settings = Chain(Path("study"), Path("run")).settings()[stage]
+    before = flat_settings(settings, FREE[stage])
+    n_tried = 0
+    for name, value in leaves(settings.model_dump(mode="json")):
+        for other in others(value):
+            try:
+                changed = load_config(type(settings), None, [*_overrides(settings), f"{name}={json.dumps(other)}"])
+            except ConfigError:
+                continue
+            if changed == settings:
+                continue
+            n_tried += 1
+            is_free = name.split(".")[0] in FREE[stage]
+            assert (flat_settings(changed, FREE[stage]) == before) == is_free, name
+            break
+    assert n_tried >= 4
+
+
+def _overrides(settings) -> list[str]:
+    return [f"{name}={json.dumps(value)}" for name, value in settings.model_dump(mode="json").items()]
+
+
+def test_a_stage_stops_on_stale_products_unless_told(copy):
+    settings = copy.settings()
+    _maps(copy)
+    for stop in (
+        lambda **told: pretrain_run(copy.run, "vit", settings["encoders"], **told),
+        lambda **told: embed_run(copy.run, "vit", settings["features"], **told),
+        lambda **told: classify_run(copy.run, "linear", settings["classify"], **told),
+        lambda **told: parcellate_run(copy.run, "parcels", settings["parcellate"], **told),
+    ):
+        with pytest.raises(StaleError, match="probability maps changed.*build-graph|probability maps changed"):
+            stop()
+        stop(allow_stale=True)
+    states = {status.product: status for status in run_status(copy.run)}
+    assert states[GRAPHS[0]].state == "stale" and states[GRAPHS[0]].reasons == ("probability maps changed",)
+    assert "built on graphs/T01_hemi-L, which is stale" in states[AREAS].reasons
+
+
+def test_a_finished_encoder_survives_a_repeat_with_other_settings(copy):
+    folder = copy.run / ENCODER
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    default = load_config(PretrainConfig, preset("pretrain", "tiny"))
+    for options in ({}, {"resume": False}):
+        with pytest.raises(
+            ConfigError, match=r"finished with other settings.*schedule\.steps 3 -> 20.*--overwrite"
+        ) as error:
+            changed = default.model_copy(update={"seed": 9})
+            pretrain_run(copy.run, "vit", changed, **options)
+        assert "seed 0 -> 9" in str(error.value)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_more_steps_go_on_from_the_last_checkpoint(copy):
+    settings = copy.settings()["encoders"]
+    longer = settings.model_copy(update={"schedule": settings.schedule.model_copy(update={"steps": 5})})
+    summary = pretrain_run(copy.run, "vit", longer)
+    steps = [json.loads(line)["step"] for line in (copy.run / ENCODER / "metrics.jsonl").read_text().splitlines()]
+    assert summary["steps"] == 5 and steps[0] <= 3 and steps[-1] == 5
+    with pytest.raises(ConfigError, match=r"schedule\.steps 5 -> 3"):
+        pretrain_run(copy.run, "vit", settings)

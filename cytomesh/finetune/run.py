@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.classify.networks import make_network
-from cytomesh.core.config import load_config
+from cytomesh.core.config import read_yaml, validate_stored
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, write_json
@@ -22,7 +22,7 @@ from cytomesh.finetune.trainer import Trainer
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.pretrain.checkpoints import clear_checkpoints, load_last
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import PatchEncoder
+from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import WEIGHTS, load_encoder, save_encoder
 from cytomesh.pretrain.patches import PatchSource, build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import build_pool
@@ -62,8 +62,7 @@ def finetune_run(
     SplitError, TrainingError, CheckpointError, MissingStageError
     """
     start = _start(run, name, encoder)
-    tuned = load_encoder(start)
-    pretrained = load_config(PretrainConfig, start / "config.yaml")
+    tuned, pretrained = open_pretrained(start)
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
     involved = involved_graphs(graphs, settings.split, settings.seed)
@@ -114,6 +113,16 @@ def _start(run: Path, name: str, encoder: str) -> Path:
         hint = "choose another --name"
         raise ConfigError("--name", name, found="an encoder with this name that was not tuned here", hint=hint)
     return start
+
+
+def open_pretrained(start: Path) -> tuple[PatchEncoder, PretrainConfig]:
+    """Return an encoder and the settings of its pretraining, of this or an earlier version of the program."""
+    encoder = load_encoder(start)  # refuses weights that these settings are not of
+    path = start / "config.yaml"
+    settings = validate_stored(PretrainConfig, read_yaml(path, ConfigError), str(path), ConfigError)
+    if settings.encoder.activation_checkpointing:
+        checkpoint_activations(encoder.backbone, settings.encoder.name)
+    return encoder, settings
 
 
 def _patches(

@@ -47,6 +47,26 @@ def _plain_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, d
     return NeuralClassifier(model, settings.training, n_inputs, n_classes, device)
 
 
+def load_classifier(classifier: Classifier, path: Path) -> None:
+    """Let a classifier take over the arrays of a file: all that it needs, and no other is left over.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or of another model.
+    """
+    state = load_state(path)
+    hint = "take back what was changed in model.json, or train again"
+    try:
+        classifier.load(state)
+    except KeyError as cause:
+        raise CheckpointError(path, found=f"no array {cause}", expected="all of this model", hint=hint) from cause
+    unused = sorted(state.keys() - classifier.state().keys())
+    if unused:
+        found = f"arrays that this model does not have: {', '.join(unused)}"
+        raise CheckpointError(path, found=found, expected="those of this model", hint=hint)
+
+
 def save_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
     """Write learnt arrays as safetensors."""
     with atomic_path(path) as temporary:

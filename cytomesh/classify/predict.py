@@ -14,17 +14,19 @@ from cytomesh.classify.borders import Border, borders
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_attributes, edge_names
-from cytomesh.classify.inputs import NodeInputs, prepare_inputs, read_input
+from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.metrics import average
-from cytomesh.classify.models import load_state, make_classifier
+from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import QUANTILES, input_distances
 from cytomesh.classify.stored import join
+from cytomesh.core.config import validate_stored
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
 from cytomesh.core.files import read_json, remove, write_json
+from cytomesh.core.formats import check_format
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.run import product
@@ -33,6 +35,9 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.lookup import open_lookup
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+
+USED = ("inputs", "model", "surroundings", "proportions", "calibration", "seed")
+"""Sections of the settings that a trained classifier is used with; others say how it was trained and scored."""
 
 
 def predict_run(
@@ -55,11 +60,13 @@ def predict_run(
         If the name is that of a classifier.
     StaleError
         If graphs or features are stale, unless `allow_stale`.
+    FormatError
+        If the classifier is of a newer format than this program knows.
     """
     record = read_model(model)
-    trained = ClassifyConfig.model_validate(record["settings"])
+    trained = trained_settings(model, record)
     graphs = load_graphs(run)
-    check_inputs(run, graphs, model, record["inputs"])
+    check_inputs(run, graphs, model, record["inputs"], len(trained.inputs.hops))
     check_areas(graphs, model, record["classes"])
     result = product(run, "classify", name)
     if (result.folder / "model.json").is_file():
@@ -119,21 +126,40 @@ def predict_inputs(
 
 
 def read_model(folder: Path) -> dict[str, Any]:
-    """Read `model.json` of a trained classifier."""
+    """Read `model.json` of a trained classifier, of any format that is known."""
     path = folder / "model.json"
     if not path.is_file():
         hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
         raise MissingStageError(path, found="no trained classifier", hint=hint)
-    return dict(read_json(path))
+    try:
+        record = dict(read_json(path))
+    except (ValueError, TypeError) as cause:
+        raise CheckpointError(path, found=f"a damaged file ({cause})", expected="JSON", hint="copy it again") from cause
+    check_format(path, "classifier", record.get("format"))
+    return record
 
 
-def check_inputs(run: Path, graphs: Sequence[CortexGraph], model: Path, expected: Sequence[Mapping[str, Any]]) -> None:
+def trained_settings(folder: Path, record: Mapping[str, Any]) -> ClassifyConfig:
+    """Return the settings that rebuild a classifier and its inputs; those of training and scores are not looked at."""
+    stored = record["settings"]
+    used = {name: stored[name] for name in USED if name in stored}
+    # in how many parts nodes go through a network, which may not fit into memory together
+    used["training"] = {"part_nodes": stored.get("training", {}).get("part_nodes")}
+    missing = [name for name in ("inputs", "model") if name not in used]
+    source = str(folder / "model.json")
+    if missing:
+        raise CheckpointError(source, "settings", found=f"no {' and '.join(missing)}", hint="train again")
+    return validate_stored(ClassifyConfig, used, source, CheckpointError)
+
+
+def check_inputs(
+    run: Path, graphs: Sequence[CortexGraph], model: Path, expected: Sequence[Mapping[str, Any]], n_neighbourhoods: int
+) -> None:
     """Raise CheckpointError that names every input in which graphs differ from what the model was trained on."""
-    trained = ClassifyConfig.model_validate(read_model(model)["settings"]).inputs
     wrong = []
     for entry in expected:
         name = str(entry["name"])
-        n_hops = 1 if name in ("pmap", "coordinates") else len(trained.hops)
+        n_hops = 1 if name in SMOOTH_INPUTS else n_neighbourhoods
         for graph in graphs:
             try:
                 width = read_input(run, graph, name).shape[1] * n_hops
@@ -209,7 +235,7 @@ def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, d
     found = []
     for weights in record["weights"]:
         classifier = make_classifier(trained, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
-        classifier.load(load_state(model / weights))
+        load_classifier(classifier, model / weights)
         found.append(classifier.probabilities(data))
     return average(found)
 

@@ -29,6 +29,7 @@ from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import World, world
 from cytomesh.core.files import read_json, remove, write_json
+from cytomesh.core.formats import FORMATS
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.provenance import flat_settings
@@ -180,6 +181,7 @@ def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, g
     """Return what is needed, beside the weights, to use the model on other graphs."""
     distances = input_distances(take(data.inputs, data.is_train))
     return {
+        "format": FORMATS["classifier"],
         "settings": settings.model_dump(mode="json"),
         "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
         "classes": class_records(data, _names(data, graph)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cytomesh.core.errors import ConfigError, CytomeshError
+from cytomesh.core.progress import log
 
 
 class Config(BaseModel):
@@ -78,6 +80,23 @@ def validate(kind: type[ConfigT], data: dict[str, Any], source: str, error: type
         raise error(source, found="; ".join(describe(kind, cause)), hint=hint) from cause
 
 
+def validate_stored(kind: type[ConfigT], data: dict[str, Any], source: str, error: type[CytomeshError]) -> ConfigT:
+    """Validate settings that a result was stored with: unknown keys, of another version, are left out and logged.
+
+    Never for settings that a user gives, where an unknown key is a mistake.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as cause:
+        unknown = [item["loc"] for item in cause.errors() if item["type"] == "extra_forbidden"]
+    known = copy.deepcopy(data)
+    for location in unknown:
+        _remove(known, location)
+    if unknown:
+        log(f"{source}: unknown keys, left out: {', '.join('.'.join(map(str, location)) for location in unknown)}")
+    return validate(kind, known, source, error)
+
+
 def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
     """Return one line a problem, each with its field, and the nearest known key for an unknown one."""
     return [_problem(kind, item["loc"], item) for item in cause.errors()]
@@ -94,6 +113,13 @@ def _assign(data: dict[str, Any], keys: list[str], value: Any, override: str) ->
         if not isinstance(data, dict):
             raise ConfigError("--set", override, found=f"'{key}' is a value", expected="a group of keys")
     data[keys[-1]] = value
+
+
+def _remove(data: Any, location: tuple[int | str, ...]) -> None:
+    for part in location[:-1]:
+        if isinstance(part, int) or part in data:  # the tag of a union is in the location, not in the data
+            data = data[part]
+    del data[location[-1]]
 
 
 def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) -> str:

@@ -102,6 +102,10 @@ class CheckpointError(CytomeshError, OSError):
     __str__ = CytomeshError.__str__
 
 
+class FormatError(CytomeshError, ValueError):
+    """A stored file is of a version that this program does not know."""
+
+
 class TrainingError(CytomeshError, RuntimeError):
     """Training diverged or cannot go on."""
 

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.formats import FORMATS, Format, check_format
+
+VERSION = "cytomesh_format"
+"""Key of the schema metadata that holds the version of the format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class Table:
         return np.column_stack([np.asarray(self.columns[name], np.float64) for name in names])
 
 
-def write_table(path: Path, table: Table) -> None:
-    """Write a Parquet file, whole or not at all."""
+def write_table(path: Path, table: Table, kind: Format = "table") -> None:
+    """Write a Parquet file, whole or not at all; it carries the version of its format."""
     arrays: list[pa.Array] = []
     fields: list[pa.Field] = []
 
@@ -59,7 +63,7 @@ def write_table(path: Path, table: Table) -> None:
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata={"unit": unit} if unit else None))
 
-    metadata = dict(table.metadata)
+    metadata = {**table.metadata, VERSION: str(FORMATS[kind])}
     for name, column in table.columns.items():
         unit = table.units.get(name, "")
         if sp.issparse(column):
@@ -75,13 +79,22 @@ def write_table(path: Path, table: Table) -> None:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
 
 
-def read_table(path: Path) -> Table:
-    """Read a Parquet file written by `write_table` (or any flat one)."""
+def read_table(path: Path, kind: Format = "table") -> Table:
+    """Read a Parquet file written by `write_table` (or any flat one).
+
+    Raises
+    ------
+    MissingStageError
+        If there is no such file.
+    FormatError
+        If its format is newer than this program knows.
+    """
     if not path.is_file():
         raise MissingStageError(path, found="no such table", hint="run the stage that writes it first")
     data = pq.read_table(path)
     metadata = {key.decode(): value.decode() for key, value in (data.schema.metadata or {}).items()}
     metadata.pop("ARROW:schema", None)
+    check_format(path, kind, metadata.pop(VERSION, None))
     sparse = {key.removeprefix("sparse:"): int(value) for key, value in metadata.items() if key.startswith("sparse:")}
     columns: dict[str, Any] = {}
     units: dict[str, str] = {}

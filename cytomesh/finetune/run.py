@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.classify.networks import make_network
-from cytomesh.core.config import load_config
+from cytomesh.core.config import read_yaml, validate_stored
 from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import ConfigError
@@ -25,7 +25,7 @@ from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.pretrain.checkpoints import load_last
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import PatchEncoder
+from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
 from cytomesh.pretrain.job import refuse_others
 from cytomesh.pretrain.patches import PatchSource, build_bank, count_channels, images_of, open_patches
@@ -82,8 +82,7 @@ def finetune_run(
     if target.folder.resolve() == start.resolve():
         found = "the encoder to begin with"
         raise ConfigError("--name", name, found=found, hint="choose another --name")
-    tuned = load_encoder(start)
-    pretrained = load_config(PretrainConfig, start / "config.yaml")
+    tuned, pretrained = open_pretrained(start)
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
     involved = involved_graphs(graphs, settings.split, settings.seed)
@@ -124,6 +123,16 @@ def finetune_run(
             write_json(work.folder / "summary.json", summary)
             work.finish(encoder_parts(work.folder))
     return summary
+
+
+def open_pretrained(start: Path) -> tuple[PatchEncoder, PretrainConfig]:
+    """Return an encoder and the settings of its pretraining, of this or an earlier version of the program."""
+    encoder = load_encoder(start)  # refuses weights that these settings are not of
+    path = start / "config.yaml"
+    settings = validate_stored(PretrainConfig, read_yaml(path, ConfigError), str(path), ConfigError)
+    if settings.encoder.activation_checkpointing:
+        checkpoint_activations(encoder.backbone, settings.encoder.name)
+    return encoder, settings
 
 
 def _patches(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
 from cytomesh.core.files import atomic_path, digest, read_json, write_array, write_json
+from cytomesh.core.formats import FORMATS, check_format
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
@@ -185,7 +186,8 @@ def write_graph(
     write_spec(folder / f"{graph.name}.spec", written, graph.hemisphere)
     _write_formats(folder, graph.hemisphere, meshes, measures, formats)
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}
-    write_table(folder / "nodes.parquet", Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts}))
+    nodes = Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts})
+    write_table(folder / "nodes.parquet", nodes, "graph")
     write_json(folder / "qc.json", qc)
 
 
@@ -214,11 +216,13 @@ def load_graph(folder: Path) -> CortexGraph:
     ------
     MissingStageError
         If the folder holds no finished graph.
+    FormatError
+        If it is of a newer format than this program knows.
     """
     if not (folder / "qc.json").is_file():
         hint = "run 'cytomesh build-graph' first, with --resume if it was interrupted"
         raise MissingStageError(folder, found="no finished graph", hint=hint)
-    nodes = read_table(folder / "nodes.parquet")
+    nodes = read_table(folder / "nodes.parquet", "graph")
     facts = nodes.metadata
     mesh = read_surface(folder / "midthickness.surf.gii")
     labels = read_label_table(folder / "labels.tsv")
@@ -256,6 +260,7 @@ def save_features(
     path = run / "features" / encoder / f"{graph.name}.npy"
     write_array(path, np.ascontiguousarray(features))
     record = {
+        "format": FORMATS["features"],
         "encoder": encoder,
         "dim": features.shape[1],
         "dtype": str(features.dtype),
@@ -276,6 +281,8 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
         If the encoder has not been applied to this graph.
     FeatureError
         If they belong to another graph, or are not finite at a linked node.
+    FormatError
+        If they are of a newer format than this program knows.
     """
     path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"
     if not path.is_file() or not path.with_suffix(".json").is_file():
@@ -285,6 +292,7 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
         )
         raise MissingStageError(path, found="no features", hint=hint)
     record = read_json(path.with_suffix(".json"))
+    check_format(path.with_suffix(".json"), "features", record.get("format"))
     if record["graph_digest"] != graph.digest:
         hint = "run 'cytomesh embed' again; the graph was rebuilt or the file copied from another run"
         raise FeatureError(path, found="features of another graph", expected=f"those of {graph.name}", hint=hint)

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from cytomesh.core.errors import CheckpointError
+from cytomesh.core.errors import CheckpointError, FormatError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.formats import FORMATS, check_format
 
 BEST = "best.pt"
 
@@ -49,7 +50,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     path = folder / f"step-{checkpoint.step:08d}.pt"
     content = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        torch.save({"format": FORMATS["checkpoint"], **content}, temporary)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path
@@ -58,7 +59,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 def save_best(folder: Path, key: str, step: int, weights: dict[str, Any]) -> None:
     """Write the weights with the best score so far as `best.pt`."""
     with atomic_path(folder / BEST) as temporary:
-        torch.save({"key": key, "step": step, "weights": weights}, temporary)
+        torch.save({"format": FORMATS["checkpoint"], "key": key, "step": step, "weights": weights}, temporary)
 
 
 def load_best(folder: Path, key: str) -> dict[str, Any]:
@@ -68,12 +69,17 @@ def load_best(folder: Path, key: str) -> dict[str, Any]:
     ------
     CheckpointError
         If there are none of this run, or the file is damaged.
+    FormatError
+        If the file is of a newer format than this program knows.
     """
     path = folder / BEST
     hint = "start again with --no-resume"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        check_format(path, "checkpoint", content.get("format"))
         weights: dict[str, Any] = content["weights"]
+    except FormatError:
+        raise
     except Exception as cause:  # see load_checkpoint
         raise CheckpointError(path, found=f"no weights ({type(cause).__name__})", hint=hint) from cause
     if content["key"] != key:
@@ -97,11 +103,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If the file is truncated or not a checkpoint of this version.
+        If the file is truncated or not a checkpoint.
+    FormatError
+        If it is of a newer format than this program knows.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        check_format(path, "checkpoint", content.pop("format", None))
         return Checkpoint(**content)
+    except FormatError:
+        raise
     except Exception as cause:  # torch raises RuntimeError, EOFError, UnpicklingError, ... on damaged files
         before = [other for other in list_checkpoints(path.parent) if other < path]
         back = f"to go on from {before[-1].name}, delete this file" if before else "start again with --no-resume"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from cytomesh.core.config import load_config, write_config
+from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import atomic_path, digest, write_text
@@ -18,6 +19,7 @@ from cytomesh.core.run import NAME, check_name
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
+from cytomesh.pretrain.record import KEY, read_record, write_record
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_PART, INPUT_PART = "weights", "network and patches"
@@ -31,7 +33,7 @@ def build_encoder(settings: PretrainConfig) -> PatchEncoder:
 def save_encoder(
     folder: Path, name: str, encoder: PatchEncoder, settings: PretrainConfig, facts: Mapping[str, Any]
 ) -> None:
-    """Write `config.yaml`, `README.md` (the model card) and, last, `model.safetensors`.
+    """Write `config.yaml`, `README.md` (the model card) and, last, `model.safetensors` with the record of its settings.
 
     Parameters
     ----------
@@ -44,7 +46,8 @@ def save_encoder(
     write_text(folder / "README.md", model_card(name, encoder, settings, facts))
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.backbone.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"format": "pt", "timm": settings.encoder.name})
+        metadata = {"format": "pt", "timm": settings.encoder.name, KEY: write_record(settings)}
+        save_file(state, temporary, metadata=metadata)
 
 
 def load_encoder(folder: Path | str) -> PatchEncoder:
@@ -55,7 +58,9 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
     MissingStageError
         If there is no finished encoder.
     CheckpointError
-        If the weights are truncated or of another model.
+        If the weights are truncated or of another model, or their settings were changed.
+    FormatError
+        If it is of a newer format than this program knows.
     """
     folder = Path(folder)
     path = folder / WEIGHTS
@@ -68,13 +73,17 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         known = sorted(item.parent.name for item in folder.parent.glob(f"[!.]*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no trained encoder", hint=hint)
-    encoder = build_encoder(load_config(PretrainConfig, folder / "config.yaml", ["encoder.weights=random"]))
     try:
-        encoder.backbone.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as cause:
-        found = f"weights that cannot be used ({' '.join(str(cause).split())[:200]})"
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (SafetensorError, OSError) as cause:
+        found = f"weights that cannot be read ({' '.join(str(cause).split())[:200]})"
         hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
-        raise CheckpointError(path, found=found, expected=f"those of {encoder.config.name}", hint=hint) from cause
+        raise CheckpointError(path, found=found, expected="safetensors", hint=hint) from cause
+    encoder = build_encoder(read_record(path, metadata))
+    check_tensors(path, encoder.backbone, state)
+    encoder.backbone.load_state_dict(state)
     return encoder.eval()
 
 
@@ -102,6 +111,23 @@ def encoder_read(run: Path, folder: Path, encoder: PatchEncoder, digests: FileDi
     where = f"file:{(folder / WEIGHTS).resolve()}"
     files = {f"encoder: its {WEIGHTS_PART}": (where, parts[WEIGHTS_PART])}
     return Inputs(values={f"encoder: its {INPUT_PART}": parts[INPUT_PART]}, files=files)
+
+
+def check_tensors(path: Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError unless a file holds all tensors of a network, running statistics too, and no other."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    wrong = [f"no {name}" for name in sorted(expected.keys() - given.keys())]
+    wrong += [f"{name}, which the network does not have" for name in sorted(given.keys() - expected.keys())]
+    wrong += [
+        f"{name} of shape {given[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if given.get(name, shape) != shape
+    ]
+    if wrong:
+        found = "; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        hint = "copy the encoder again, with the settings that it was trained with"
+        raise CheckpointError(path, found=found, expected=f"all {len(expected)} tensors of the network", hint=hint)
 
 
 def model_card(name: str, encoder: PatchEncoder, settings: PretrainConfig, facts: Mapping[str, Any]) -> str:
@@ -142,6 +168,7 @@ encoder = cytomesh.load_encoder("path/to/{name}")
 features = encoder.embed(patches)  # (n, {encoder.dim}) float32
 ```
 
-All settings: `config.yaml`. Course of training: `metrics.jsonl`. Features are not invariant to staining, species or
-resolution beyond what the training data and augmentation held.
+All settings: `config.yaml`; those that the weights need travel with them, in the metadata of `model.safetensors`.
+Course of training: `metrics.jsonl`. Features are not invariant to staining, species or resolution beyond what the
+training data and augmentation held.
 """

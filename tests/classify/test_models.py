@@ -4,7 +4,7 @@ import scipy.sparse as sp
 import torch
 
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.models import load_state, make_classifier, save_state
+from cytomesh.classify.models import load_classifier, load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import CheckpointError
 
@@ -38,8 +38,24 @@ def test_every_model_learns_and_comes_back(blobs, kind, tmp_path):
     on_test = blobs.evaluated("test")
     assert (probabilities.argmax(axis=1) == blobs.targets)[on_test].mean() > 0.8
     save_state(tmp_path / "model.safetensors", model.state())
-    again.load(load_state(tmp_path / "model.safetensors"))
+    load_classifier(again, tmp_path / "model.safetensors")
     np.testing.assert_allclose(again.probabilities(blobs), probabilities, atol=1e-6)
+
+
+def test_all_arrays_and_no_other(blobs, tmp_path):
+    plain, calibrated = (
+        make_classifier(ClassifyConfig.model_validate(settings), 7, 5, torch.device("cpu"))
+        for settings in ({"model": {"kind": "lda"}}, {"model": {"kind": "lda"}, "calibration": "temperature"})
+    )
+    path = tmp_path / "model.safetensors"
+    calibrated.fit(blobs, 0)
+    save_state(path, calibrated.state())
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: .*does not have: temperature, expected those"):
+        load_classifier(plain, path)
+    plain.fit(blobs, 0)
+    save_state(path, plain.state())
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: found no array 'temperature'"):
+        load_classifier(calibrated, path)
 
 
 def test_weights_on_disk(tmp_path):

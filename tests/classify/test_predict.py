@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.progress import set_quiet
 from cytomesh.core.tables import read_table
 from cytomesh.surface.gifti import read_labels
 
@@ -54,8 +56,6 @@ def test_a_new_brain_in_every_format(model, new_brain):
 
 
 def test_the_same_as_in_training(model, section_run, tmp_path):
-    import shutil
-
     shutil.copytree(section_run / "graphs" / "B03_hemi-L", tmp_path / "graphs" / "B03_hemi-L")
     shutil.copytree(section_run / "features", tmp_path / "features")
     predict_run(tmp_path, model, "again", PLAIN)
@@ -65,6 +65,60 @@ def test_the_same_as_in_training(model, section_run, tmp_path):
     for column in ("area", "second_area"):
         np.testing.assert_array_equal(before[column], after[column])
     np.testing.assert_allclose(before["confidence"], after["confidence"], atol=1e-6)
+
+
+def copy_model(model, folder, change):
+    """Copy a classifier and change its record."""
+    shutil.copytree(model, folder)
+    record = json.loads((folder / "model.json").read_text())
+    change(record)
+    (folder / "model.json").write_text(json.dumps(record))
+    return folder
+
+
+def of_another_version(record):
+    record["settings"]["inputs"]["unit"] = "none"
+    record["settings"]["model"]["solver"] = "svd"
+    # how it was trained and scored is not looked at
+    record["settings"]["split"] = {"kind": "of another version"}
+    record["settings"]["training"] = {"epochs": "many", "part_nodes": None}
+    record["settings"]["null"] = "none"
+    record["settings"]["later"] = {"on": True}
+    del record["format"], record["settings"]["surroundings"]
+
+
+def test_a_model_of_another_version_says_the_same(model, new_brain, tmp_path, capsys):
+    set_quiet(False)
+    run, _ = new_brain
+    predict_run(run, model, "one", PLAIN)
+    capsys.readouterr()
+    predict_run(run, copy_model(model, tmp_path / "other", of_another_version), "two", PLAIN)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "unknown keys" in line]
+    assert [line.split(": ", 1)[1] for line in lines] == ["unknown keys, left out: inputs.unit, model.lda.solver"]
+    one, two = (read_table(run / "classify" / n / "predictions" / "N01_hemi-L.parquet") for n in ("one", "two"))
+    for column in ("area", "confidence", "input_quantile"):
+        np.testing.assert_array_equal(one[column], two[column])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record["settings"].pop("model"), "settings: found no model"),
+        (lambda record: record["settings"].update(calibration="temperature"), "no array 'temperature'"),
+        (lambda record: record["settings"].update(model={"kind": "knn"}), "no array 'inputs'"),
+        (lambda record: record["settings"]["model"].update(kind="forest"), "model: .*'forest'"),
+    ],
+)
+def test_records_that_do_not_fit_the_weights(model, new_brain, tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        predict_run(new_brain[0], copy_model(model, tmp_path / "other", change), "p", PLAIN)
+
+
+def test_a_damaged_record(model, new_brain, tmp_path):
+    damaged = copy_model(model, tmp_path / "other", lambda record: None)
+    (damaged / "model.json").write_text((model / "model.json").read_text()[:500])
+    with pytest.raises(CheckpointError, match=r"model\.json: found a damaged file"):
+        predict_run(new_brain[0], damaged, "p", PLAIN)
 
 
 def test_it_says_what_it_does_not_know(model, new_brain):

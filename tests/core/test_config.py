@@ -1,14 +1,29 @@
+from typing import Annotated, Literal
+
 import pytest
 import yaml
 from pydantic import Field
 
-from cytomesh.core.config import Config, load_config, preset, write_config
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.config import Config, load_config, preset, validate_stored, write_config
+from cytomesh.core.errors import CheckpointError, ConfigError
+from cytomesh.core.progress import set_quiet
 
 
 class Kernel(Config):
     sigma_mm: float = Field(3.0, gt=0)
     """Width."""
+
+
+class Round(Config):
+    kind: Literal["round"]
+    radius_mm: float = 1.0
+    """Radius."""
+
+
+class Square(Config):
+    kind: Literal["square"]
+    side_mm: float = 1.0
+    """Side."""
 
 
 class Settings(Config):
@@ -18,6 +33,8 @@ class Settings(Config):
     """Kernel."""
     layers: tuple[Kernel, ...] = ()
     """Layers."""
+    shape: Annotated[Round | Square, Field(discriminator="kind")] = Round(kind="round")
+    """Shape."""
 
 
 def test_file_then_overrides(tmp_path):
@@ -65,3 +82,30 @@ def test_presets_are_found_and_near_ones_named():
     assert preset("pretrain", "tiny").name == "tiny.yaml"
     with pytest.raises(ConfigError, match="one of .*tiny"):
         preset("pretrain", "tniy")
+
+
+STORED = {
+    "seed": 3,
+    "sede": 1,
+    "kernel": {"sigma_mm": 2.0, "sigma": 1},
+    "layers": [{"sigma_mm": 1.0}, {"sigma_mm": 2.0, "old": {"a": 1}}],
+    "shape": {"kind": "square", "side_mm": 4.0, "corners": 4},
+}
+
+
+def test_unknown_keys_of_stored_settings_are_left_out_and_logged(capsys):
+    set_quiet(False)
+    before = str(STORED)
+    settings = validate_stored(Settings, STORED, "model.json", CheckpointError)
+    assert (settings.seed, settings.kernel.sigma_mm, settings.layers[1].sigma_mm) == (3, 2.0, 2.0)
+    assert settings.shape == Square(kind="square", side_mm=4.0)
+    assert str(STORED) == before
+    expected = "model.json: unknown keys, left out: kernel.sigma, layers.1.old, shape.square.corners, sede\n"
+    assert capsys.readouterr().err == expected
+    validate_stored(Settings, {"seed": 1}, "model.json", CheckpointError)
+    assert capsys.readouterr().err == ""
+
+
+def test_wrong_values_of_stored_settings_are_refused():
+    with pytest.raises(CheckpointError, match=r"model\.json: found kernel\.sigma_mm: .*greater than 0"):
+        validate_stored(Settings, {"sede": 1, "kernel": {"sigma_mm": -1.0}}, "model.json", CheckpointError)

@@ -15,10 +15,10 @@ from cytomesh.core.run import read_study_path
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
+from cytomesh.finetune.run import open_pretrained
 from cytomesh.finetune.trainer import Trainer
 from cytomesh.graph.storage import load_graphs
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.patches import SectionReader
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.pretrain.run import pretrain_run
@@ -62,12 +62,10 @@ def make_trainer(start_run: Path, tmp_path: Path) -> Callable[..., Trainer]:
 
     def make(*overrides: str) -> Trainer:
         chosen = small_settings(*overrides)
-        start = start_run / "encoders" / START
-        pretrained = load_config(PretrainConfig, start / "config.yaml")
+        encoder, pretrained = open_pretrained(start_run / "encoders" / START)
         graphs = [graph for graph in load_graphs(start_run) if graph.brain_role != "unseen"]
         nodes = training_nodes(involved_graphs(graphs, chosen.split, chosen.seed), graphs)
         pool = build_pool(open_study(read_study_path(start_run)), graphs, ("train", "transfer"))
-        encoder = load_encoder(start)
         torch.manual_seed(0)
         model = JointModel(encoder, make_network(chosen.model, encoder.dim, len(nodes.classes)))
         return Trainer(chosen, pretrained, model, nodes, SectionReader(pool, pretrained.patches), tmp_path, "key")

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError
+from cytomesh.core.progress import set_quiet
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table
-from cytomesh.finetune.run import finetune_run
+from cytomesh.finetune.run import finetune_run, open_pretrained
 from cytomesh.graph.storage import load_features, load_graphs, save_graph
 from cytomesh.pretrain.checkpoints import list_checkpoints
 from cytomesh.pretrain.monitor import read_metrics
@@ -98,6 +100,31 @@ def test_without_a_better_round_the_encoder_is_exported_as_it_was(run, settings)
     exported = load_file(run / "encoders" / "still" / "model.safetensors")
     assert_same(exported, load_file(run / "encoders" / "start" / "model.safetensors"))
     assert "none scored better" in (run / "encoders" / "still" / "README.md").read_text()
+
+
+def test_settings_of_another_version_tune_the_same(run, settings, capsys):
+    finetune_run(run, "one", "start", settings("schedule.rounds=1"))
+    path = run / "encoders" / "start" / "config.yaml"
+    stored = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**stored, "later": 1, "sampling": {**stored["sampling"], "hardest": 0.5}}))
+    set_quiet(False)
+    finetune_run(run, "two", "start", settings("schedule.rounds=1"))
+    assert "config.yaml: unknown keys, left out: sampling.hardest, later\n" in capsys.readouterr().err
+    assert_same(last_state(run, "one")["model"], last_state(run, "two")["model"])
+    stored["patches"]["um_per_px"] *= 2
+    path.write_text(yaml.safe_dump(stored))
+    with pytest.raises(CheckpointError, match=r"config\.yaml: found patches\.um_per_px"):
+        finetune_run(run, "three", "start", settings())
+
+
+def test_activations_are_computed_again_as_in_pretraining(run):
+    path = run / "encoders" / "start" / "config.yaml"
+    for is_on in (False, True):
+        stored = yaml.safe_load(path.read_text())
+        stored["encoder"]["activation_checkpointing"] = is_on
+        path.write_text(yaml.safe_dump(stored))
+        encoder, _ = open_pretrained(path.parent)
+        assert encoder.backbone.grad_checkpointing == is_on  # timm's
 
 
 def test_perceptron_tunes_without_the_graph(run, settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cytomesh.core.errors import CheckpointError
+from cytomesh.core.errors import CheckpointError, FormatError
 from cytomesh.pretrain.checkpoints import (
     Checkpoint,
     clear_checkpoints,
@@ -64,6 +64,16 @@ def test_best_weights(tmp_path):
     with pytest.raises(CheckpointError, match="other settings"):
         load_best(tmp_path, "b")
     assert list_checkpoints(tmp_path) == []  # nothing to go on from
+
+
+def test_checkpoints_of_a_newer_version_are_not_taken_for_damaged(tmp_path):
+    save_best(tmp_path, "a", 7, {})
+    save_checkpoint(tmp_path, checkpoint(7), keep=2)
+    for path in tmp_path.iterdir():
+        torch.save({**torch.load(path, weights_only=True), "format": 9}, path)
+    for load in (load_best, load_last):
+        with pytest.raises(FormatError, match="checkpoint format 9"):
+            load(tmp_path, "a")
 
 
 def test_clear(tmp_path):

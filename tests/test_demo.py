@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,19 @@ def cytomesh(*arguments: object, ranks: int = 1) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A tiny run, and the commands that the demo printed."""
     folder = tmp_path_factory.mktemp("demo") / "run"
-    cytomesh("demo", "--out", folder, "--set", "size=tiny", "--quiet")
-    return folder
+    command = [sys.executable, "-m", "cytomesh", "demo", "--out", str(folder), "--set", "size=tiny"]
+    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    lines = [line.removeprefix("$ cytomesh ") for line in result.stderr.splitlines() if line.startswith("$ cytomesh ")]
+    return folder, lines
+
+
+@pytest.fixture(scope="module")
+def run(demo: tuple[Path, list[str]]) -> Path:
+    return demo[0]
 
 
 @pytest.mark.slow
@@ -68,6 +78,28 @@ def test_two_real_ranks_embed_the_same_bytes(run, tmp_path):
     cytomesh("embed", "--out", copy, "--encoder", "spatialnce", ranks=2)
     for path in sorted((run / "features" / "spatialnce").glob("*.npy")):
         assert (copy / "features" / "spatialnce" / path.name).read_bytes() == path.read_bytes()
+
+
+def content(run: Path) -> dict[str, bytes]:
+    """Every file of a run but the page, where the study is, and what only speeds up."""
+    free = {"report.html", "study.json", ".digests.json"}
+    files = [path for path in run.rglob("*") if path.is_file() and path.name not in free and ".locks" not in path.parts]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_command_that_the_demo_prints_leaves_its_run_as_it_was(demo, tmp_path):
+    folder, commands = demo
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    before = content(copy)
+    assert len(commands) >= 14
+    for command in commands:
+        cytomesh(*shlex.split(command.replace(str(folder), str(copy))))
+        assert content(copy) == before, command
+    states = {line.split()[1] for line in cytomesh("status", "--out", copy).splitlines()}
+    assert states == {"done"}
 
 
 @pytest.mark.slow

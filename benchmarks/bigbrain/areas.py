@@ -67,7 +67,7 @@ def _row(run: Path, key: str, model: str, is_quick: bool) -> list[Any]:
     preset, overrides = MODELS[model]
     overrides = [*overrides, "null.spins=0"] if is_quick else overrides
     settings = load_config(ClassifyConfig, CONFIGS / f"bigbrain_{preset}.yaml", overrides)
-    summary = classify_run(run, model.replace(", ", "-"), settings)
+    summary = classify_run(run, model.replace(",", "").replace(" ", "-"), settings)
     return [
         f"{key}, {model}",
         summary["n_classes"],

@@ -165,9 +165,9 @@ def read_record(path: Path) -> Record | None:
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
-    """Return the size of each file of a product that it cannot do without; checkpoints and event files may go."""
+    """Return the size of each file of a product; those that users may edit or remove are not among them."""
     names = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
-    free = {"checkpoints", "tensorboard", "unfinished.json", RECORD}
+    free = {"checkpoints", "tensorboard", "README.md", "config.yaml", "unfinished.json", RECORD}
     return {name.as_posix(): path.stat().st_size for path, name in names.items() if not free & set(name.parts)}
 
 

@@ -109,7 +109,7 @@ def finetune_run(
             tuning = work.folder / "tuning"
             tuning.mkdir(exist_ok=True)
             (work.folder / "config.yaml").replace(tuning / "config.yaml")  # an encoder's own is that of pretraining
-            source = _patches(run, study, pooled, tuned, pretrained, inputs, freshness, resume=resume)
+            source = _patches(run, study, pooled, tuned, pretrained, name, inputs, freshness, resume=resume)
             seed_everything(settings.seed, "finetune")
             model = JointModel(tuned, make_network(settings.model, tuned.dim, len(nodes.classes))).to(here.device)
             trainer = Trainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
@@ -141,6 +141,7 @@ def _patches(
     pooled: list[CortexGraph],
     encoder: PatchEncoder,
     pretrained: PretrainConfig,
+    name: str,
     data: Inputs,
     freshness: Freshness,
     *,
@@ -152,7 +153,7 @@ def _patches(
     if encoder.config.in_chans != n_channels:
         found = f"an encoder of {encoder.config.in_chans} channel(s)"
         raise ConfigError("--encoder", found=found, expected=f"{n_channels}, as the study's images have")
-    build_bank(run, pool, pretrained.patches, data, n_channels, freshness, resume=resume)
+    build_bank(run, pool, pretrained.patches, data, n_channels, name, freshness, resume=resume)
     return open_patches(run, pool, pretrained.patches, data)
 
 

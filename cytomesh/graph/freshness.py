@@ -137,12 +137,3 @@ def record_path(run: Path, product: str) -> Path:
     path = run / product
     is_file = product.partition("/")[0] in ("features", "patches")
     return path.with_name(f"{path.name}.{RECORD}") if is_file else path / RECORD
-
-
-def remove_stale(folder: Path, freshness: Freshness) -> None:
-    """Remove the arrays of a folder that only save time, where they are stale or nothing vouches for them."""
-    for path in folder.glob("*.npy"):
-        product = f"{folder.name}/{path.stem}"
-        if freshness.record(product) is None or freshness.reasons(product):
-            path.unlink()
-            record_path(freshness.run, product).unlink(missing_ok=True)

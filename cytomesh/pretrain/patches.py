@@ -19,7 +19,7 @@ from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, Record, write_record
 from cytomesh.core.run import lock
-from cytomesh.graph.freshness import Freshness, record_path, remove_stale
+from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS, images_read, parts_read
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
@@ -119,6 +119,7 @@ def build_bank(
     config: PatchConfig,
     data: Inputs,
     n_channels: int,
+    encoder: str,
     freshness: Freshness,
     *,
     resume: bool = True,
@@ -126,8 +127,8 @@ def build_bank(
     """Extract all patches of the pool once, if they fit into `bank_gib`; with `resume`, not if they are there.
 
     A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
-    section, takes seconds where random reads would take as long as training. Banks whose images or links have changed
-    are removed.
+    section, takes seconds where random reads would take as long as training. Banks whose images or links have changed,
+    and others made for the same encoder, are removed.
     """
     bank_id = _bank(config, data)
     path = run / f"{bank_id}.npy"
@@ -136,7 +137,7 @@ def build_bank(
     with lock(run, "patches", wait=True):
         if path.parent.is_dir():
             clear_partial(path.parent)
-            remove_stale(path.parent, freshness)
+            remove_banks(path.parent, freshness, lambda bank, record: bank != path and record.name == encoder)
         if (resume and path.is_file()) or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
             return
         with atomic_path(path) as temporary:
@@ -151,7 +152,17 @@ def build_bank(
                 for _ in track(done, "extract patches", total=len(pool.sections), unit="sections"):
                     pass
             bank.flush()
-        write_record(record_path(run, bank_id), Record("patches", path.stem, data.of_kinds(LINKS, *IMAGES)))
+        write_record(record_path(run, bank_id), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
+
+
+def remove_banks(folder: Path, freshness: Freshness, is_old: Callable[[Path, Record], bool]) -> None:
+    """Remove banks that are old or stale, or that nothing vouches for."""
+    for path in folder.glob("*.npy"):
+        bank = f"{folder.name}/{path.stem}"
+        record = freshness.record(bank)
+        if record is None or is_old(path, record) or freshness.reasons(bank):
+            path.unlink()
+            record_path(freshness.run, bank).unlink(missing_ok=True)
 
 
 def _bank(config: PatchConfig, data: Inputs) -> str:

@@ -107,7 +107,7 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     if settings.schedule.steps:
         if job.freshness:
             n_channels = settings.encoder.in_chans or 1
-            build_bank(run, pool, settings.patches, job.inputs, n_channels, job.freshness, resume=job.resume)
+            build_bank(run, pool, settings.patches, job.inputs, n_channels, name, job.freshness, resume=job.resume)
         here.barrier()
         sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
         source = open_patches(run, pool, settings.patches, job.inputs)

@@ -52,7 +52,7 @@ def images(run):
 def test_bank_and_sections_give_the_same_patches(run, pool):
     data, freshness = images(run)
     assert isinstance(open_patches(run, pool, CONFIG, data), SectionReader)
-    build_bank(run, pool, CONFIG, data, 1, freshness)
+    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
     bank = open_patches(run, pool, CONFIG, data)
     assert isinstance(bank, PatchBank)
     rows = np.random.default_rng(0).integers(0, len(pool), 50)
@@ -60,9 +60,9 @@ def test_bank_and_sections_give_the_same_patches(run, pool):
     assert patches.shape == (50, 1, 16, 16)
     assert np.array_equal(patches, SectionReader(pool, CONFIG).read(rows))
     changed = (run / "patches").stat().st_mtime_ns
-    build_bank(run, pool, CONFIG, data, 1, freshness)
+    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
     assert (run / "patches").stat().st_mtime_ns == changed
-    build_bank(run, pool, CONFIG, data, 1, freshness, resume=False)
+    build_bank(run, pool, CONFIG, data, 1, "vit", freshness, resume=False)
     assert (run / "patches").stat().st_mtime_ns != changed
 
 
@@ -70,13 +70,13 @@ def test_a_bank_of_other_images_is_removed(tmp_path):
     run = write_run(tmp_path)
     pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
     data, freshness = images(run)
-    build_bank(run, pool, CONFIG, data, 1, freshness)
+    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
     image = pool.sections[0].image
     Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
     (run / "patches" / ".partial-1-x.npy").touch()
     now, freshness = images(run)
     assert isinstance(open_patches(run, pool, CONFIG, now), SectionReader)
-    build_bank(run, pool, CONFIG, now, 1, freshness)
+    build_bank(run, pool, CONFIG, now, 1, "vit", freshness)
     bank = open_patches(run, pool, CONFIG, now)
     rows = np.arange(len(pool))
     assert np.array_equal(bank.read(rows), SectionReader(pool, CONFIG).read(rows))
@@ -101,7 +101,7 @@ def test_a_row_is_the_patch_of_its_node(run, pool):
 def test_bank_too_large_is_not_built(run, pool):
     config = CONFIG.model_copy(update={"size_px": 20, "bank_gib": 1e-6})
     data, freshness = images(run)
-    build_bank(run, pool, config, data, 1, freshness)
+    build_bank(run, pool, config, data, 1, "vit", freshness)
     assert isinstance(open_patches(run, pool, config, data), SectionReader)
 
 

@@ -1,0 +1,100 @@
+"""All stages with small settings on a small study, for tests of what is kept and what is made again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import load_config, preset
+from cytomesh.core.digests import content_digest
+from cytomesh.core.tables import read_table
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.freshness import record_path
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.run import parcellate_run
+from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.write import write_phantom
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.embed import embed_run
+from cytomesh.pretrain.run import pretrain_run
+
+GRAPHS = ("graphs/T01_hemi-L", "graphs/T02_hemi-L")
+FEATURES = ("features/vit/T01_hemi-L", "features/vit/T02_hemi-L")
+ENCODER, AREAS, PARCELS = "encoders/vit", "classify/linear", "parcellate/parcels"
+ALL = (*GRAPHS, ENCODER, *FEATURES, AREAS, PARCELS)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All stages with small settings, on one study."""
+
+    study: Path
+    run: Path
+    graph: tuple[str, ...] = ()
+    encoder: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    areas: tuple[str, ...] = ()
+    parcels: tuple[str, ...] = ()
+
+    def settings(self) -> dict[str, object]:
+        pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2")
+        coarse = ("surface.voxel_mm=1.5", "surface.edge_length_mm=4.0")
+        linear = ("inputs.names=[features:vit, pmap]", "model.iterations=20")
+        parcels = ("encoder=vit", "n_parcels=6", "evaluation={spins: 2, tilings: 2, baselines: []}")
+        return {
+            "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), [*coarse, *self.graph]),
+            "encoders": load_config(PretrainConfig, preset("pretrain", "tiny"), [*pretrain, *self.encoder]),
+            "features": load_config(EmbedConfig, None, self.features),
+            "classify": load_config(ClassifyConfig, preset("classify", "linear"), [*linear, *self.areas]),
+            "parcellate": load_config(ParcellateConfig, preset("parcellate", "tiny"), [*parcels, *self.parcels]),
+        }
+
+    def make(self, **options) -> list[str]:
+        """Run all stages; return the products that were made, and not kept."""
+        before = self.records()
+        settings = self.settings()
+        build_graphs(self.study / "study.yaml", self.run, settings["graphs"], workers=1)
+        pretrain_run(self.run, "vit", settings["encoders"], overwrite=True)
+        embed_run(self.run, "vit", settings["features"])
+        classify_run(self.run, "linear", settings["classify"])
+        parcellate_run(self.run, "parcels", settings["parcellate"])
+        after = self.records()
+        return [product for product in ALL if after[product] != before[product]]
+
+    def records(self) -> dict[str, str]:
+        paths = {product: record_path(self.run, product) for product in ALL}
+        return {name: path.read_text() if path.is_file() else "" for name, path in paths.items()}
+
+    def results(self) -> dict[str, object]:
+        """All numbers of a run that somebody may use."""
+        found: dict[str, object] = {"weights": content_digest(self.run / ENCODER / "model.safetensors")}
+        for path in sorted(self.run.rglob("*.parquet")):
+            table = read_table(path)
+            for name, column in table.columns.items():
+                values = column.toarray() if hasattr(column, "toarray") else np.asarray(column)
+                is_text = values.dtype.kind in "OU"
+                found[f"{path.relative_to(self.run)}:{name}"] = values.tolist() if is_text else values.tobytes()
+        for path in sorted((self.run / "features").rglob("*.npy")):
+            found[str(path.relative_to(self.run))] = np.load(path).tobytes()
+        for path in sorted(self.run.glob("*/*/metrics.json")):
+            metrics = json.loads(path.read_text())
+            found[str(path.relative_to(self.run))] = _without_time(metrics)
+        return found
+
+
+def _without_time(value):
+    if isinstance(value, dict):
+        return {name: _without_time(item) for name, item in value.items() if name not in ("seconds", "key")}
+    return [_without_time(item) for item in value] if isinstance(value, list) else value
+
+
+def write_study(folder: Path) -> None:
+    """Write two small brains, one to train on."""
+    changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]", "sections.spacing_mm=8.0"]
+    write_phantom(folder, load_config(PhantomConfig, preset("phantom", "tiny"), changes), workers=1)

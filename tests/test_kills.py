@@ -1,0 +1,104 @@
+"""SIGKILL at any instant: the same command goes on, gives what a whole run gives, and leaves nothing behind.
+
+Each stage is killed once in the ordinary suite; CYTOMESH_KILLS=20 kills each as often.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain, write_study
+
+KILLS = int(os.environ.get("CYTOMESH_KILLS", "1"))
+# stage -> the command, and what it makes
+STAGES = {
+    "graphs": ("build-graph {study}/study.yaml --workers 1", GRAPHS),
+    "encoders": ("pretrain --name vit --overwrite", (ENCODER,)),
+    "features": ("embed --encoder vit", FEATURES),
+    "classify": ("classify --name linear", (AREAS,)),
+    "parcellate": ("parcellate --name parcels", (PARCELS,)),
+}
+STARTS = ("nothing", "other settings")
+CASES = [("graphs", "other settings"), ("encoders", "other settings"), ("features", "nothing"), ("classify", "nothing")]
+MARKS = ("partial", "next", "old", "sections")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Chain:
+    folder = tmp_path_factory.mktemp("kills")
+    write_study(folder / "study")
+    chain = Chain(folder / "study", folder / "run")
+    chain.make()
+    return chain
+
+
+def command(chain: Chain, stage: str, folder: Path) -> list[str]:
+    from cytomesh.core.config import write_config
+
+    settings = folder / f"{stage}.yaml"
+    settings.write_text(write_config(chain.settings()[stage]))
+    words = STAGES[stage][0].format(study=chain.study).split()
+    return [sys.executable, "-m", "cytomesh", *words, "--out", str(chain.run), "--config", str(settings)]
+
+
+def listing(run: Path) -> set[tuple[str, int]]:
+    found = set()
+    for place, _, names in os.walk(run):
+        for name in names:
+            path = os.path.join(place, name)  # noqa: PTH118 (as fast as can be)
+            try:
+                found.add((path, os.stat(path).st_mtime_ns))  # noqa: PTH116
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def run_and_kill(words: list[str], run: Path, n_changes: int | None) -> int:
+    """Run a command; kill it once files below the run have changed so many times. Returns how often they changed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True)
+    before, changes = listing(run), 0
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        now = listing(run)
+        if now != before:
+            before, changes = now, changes + 1
+            if n_changes is not None and changes >= n_changes:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                break
+        time.sleep(0.001)
+    _, errors = process.communicate()
+    assert process.returncode in ((0, -signal.SIGKILL) if n_changes else (0,)), errors[-3000:]
+    return changes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600 + 60 * KILLS)
+@pytest.mark.parametrize(("stage", "start"), CASES if KILLS == 1 else [(s, start) for s in STAGES for start in STARTS])
+def test_killed_and_called_again(made, tmp_path, stage, start):
+    shutil.copytree(made.study.parent, tmp_path / "copy")
+    chain = Chain(tmp_path / "copy" / "study", tmp_path / "copy" / "run")
+    words = command(chain, stage, tmp_path)
+    other = {"graphs": "links.max_distance_mm=7", "encoders": "seed=5", "features": "batch_size=7"}.get(stage, "seed=5")
+    for product in STAGES[stage][1] if start == "nothing" else ():
+        shutil.rmtree(chain.run / product, ignore_errors=True)
+        for path in (chain.run / product).parent.glob(f"{Path(product).name}.*"):
+            path.unlink()
+    if start == "other settings":
+        run_and_kill([*words, "--set", other], chain.run, None)
+    chance = random.Random(f"{stage} {start}")
+    for _ in range(KILLS):
+        run_and_kill(words, chain.run, chance.randint(1, 12))
+    run_and_kill(words, chain.run, None)
+    assert chain.results() == made.results()
+    left = [str(path) for mark in MARKS for path in chain.run.rglob(f".{mark}-*")]
+    assert left + [str(path) for path in chain.run.rglob("unfinished.json")] == []
+    assert set(ALL) == {name for name, text in chain.records().items() if text}

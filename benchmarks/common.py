@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.core.files import write_json
-from cytomesh.core.run import provenance
+from cytomesh.core.provenance import made_now
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -177,7 +177,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "n_cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "packages": provenance(0)["packages"],
+        "packages": made_now(0)["packages"],
     }
 
 

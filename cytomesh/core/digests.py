@@ -46,30 +46,41 @@ class FileDigests:
         return str(self.remember(path, "content", content_digest))
 
     def digest_all(self, paths: Iterable[Path]) -> list[str]:
-        """Return the digests of many files, read by several threads."""
+        """Return the digests of many files; those that are not remembered are read by several threads."""
+        paths = list(paths)
+        known = [self._recall(path, "content") for path in paths]
         with ThreadPoolExecutor(available_cpus()) as threads:
-            return list(threads.map(self.digest, paths))
+            read = threads.map(self.digest, [path for path, value in zip(paths, known, strict=True) if value is None])
+            return [next(read) if value is None else str(value) for value in known]
 
     def remember(self, path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
         """Return a fact of a file's content, a JSON value; computed again only where the file has changed."""
+        value = self._recall(path, what)
+        if value is not None:
+            return value
         try:
             signature, newest = _signature(path)
+            value = compute(path)
         except FileNotFoundError:
             return "absent"
         except OSError:
             return "unreadable"
+        if time.time() - newest > SETTLED_S:
+            before = self._known.get(str(path), {})
+            facts = before if before.get("signature") == signature else {"signature": signature}
+            self._known[str(path)] = {**facts, what: value}
+            self._has_news = True
+        return value
+
+    def _recall(self, path: Path, what: str) -> Any:
+        """Return what is remembered of a file that is still the same; None if nothing is."""
         entry = self._known.get(str(path))
-        if entry is None or entry["signature"] != signature:
-            entry = {"signature": signature}
-        if what not in entry:
-            try:
-                entry[what] = compute(path)
-            except OSError:
-                return "unreadable"
-            if time.time() - newest > SETTLED_S:
-                self._known[str(path)] = entry
-                self._has_news = True
-        return entry[what]
+        if entry is None or what not in entry:
+            return None
+        try:
+            return entry[what] if entry["signature"] == _signature(path)[0] else None
+        except OSError:
+            return None
 
     def save(self) -> None:
         """Write what is new to the store."""

@@ -209,10 +209,11 @@ def place(path: Path, run: Path, study: Path | None = None) -> str:
 
     Runs and studies may move: only files that belong to neither are known by their whole path.
     """
-    path = path.resolve()
-    if path.is_relative_to(run.resolve()):
-        return f"run:{path.relative_to(run.resolve()).as_posix()}"
-    return f"study:{Path(os.path.relpath(path, study.resolve())).as_posix()}" if study else f"file:{path}"
+    where = os.path.abspath(path)  # noqa: PTH100 (no look at the disk: this is asked for thousands of files)
+    below = os.path.relpath(where, run)
+    if not below.startswith(".."):
+        return f"run:{below}"
+    return f"study:{os.path.relpath(where, study)}" if study else f"file:{where}"
 
 
 def find(where: str, run: Path, study: Path | None) -> Path | None:

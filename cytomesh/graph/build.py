@@ -13,7 +13,7 @@ from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs
-from cytomesh.core.run import Product, lock, product, write_study_path
+from cytomesh.core.run import Product, lock, product, product_folders, write_study_path
 from cytomesh.core.tables import Table
 from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
 from cytomesh.graph.config import BuildGraphConfig
@@ -101,6 +101,9 @@ def build_graphs(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):
             log(f"{task.name}: built in {seconds:.1f} s")
+        for folder in product_folders(run, "graphs"):
+            if folder.name not in {task.name for task in tasks}:
+                log(f"graphs/{folder.name}: the study has no such hemisphere; remove the folder if it is not wanted")
         write_text(run / "graphs" / "config.yaml", write_config(settings))
         return {task.name: _summary(read_json(task.product.folder / "qc.json"), task in todo) for task in tasks}
 

@@ -54,6 +54,7 @@ class Freshness:
         StaleError
             That names them and why; logged only with `allow_stale`.
         """
+        self.digests.save()  # a stage may take days, and be killed
         products = dict.fromkeys(product for product, _, _ in inputs.products.values())
         stale = {product: reasons for product in products if (reasons := self.reasons(product))}
         if not stale:

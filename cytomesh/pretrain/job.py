@@ -109,7 +109,7 @@ def open_job(
             return
         if not overwrite:
             refuse_others(encoder, inputs, resume=resume)
-        encoder.announce(inputs, "trained again")
+        encoder.announce(inputs, "goes on" if resume and _is_longer(encoder, inputs) else "trained again")
         with encoder.writing(
             inputs,
             settings,
@@ -157,17 +157,19 @@ def refuse_others(encoder: Product, inputs: Inputs, *, resume: bool) -> None:
     else:
         before, state = encoder.begun, "stopped"
         changed = before.changed_settings(inputs) if before and resume else []
-    if not changed or (resume and before and _is_longer(encoder, before, inputs)):
+    if not changed or (resume and _is_longer(encoder, inputs)):
         return
     hint = "use another --name, or --overwrite to let a new one take its place"
     found = f"{state} with other settings: {'; '.join(changed)}"
     raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
 
 
-def _is_longer(encoder: Product, before: Inputs, inputs: Inputs) -> bool:
+def _is_longer(encoder: Product, inputs: Inputs) -> bool:
     """Whether settings differ in the number of steps only, and the last checkpoint can go on to it."""
+    record = encoder.record
+    before = record.inputs if record else encoder.begun
     checkpoints = list_checkpoints(encoder.folder / "checkpoints")
-    if before.without(STEPS).changed_settings(inputs.without(STEPS)) or not checkpoints:
+    if before is None or before.without(STEPS).changed_settings(inputs.without(STEPS)) or not checkpoints:
         return False
     done, wanted = step_of(checkpoints[-1]), int(inputs.settings[STEPS])
     return done < wanted if encoder.is_finished else done <= wanted

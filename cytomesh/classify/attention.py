@@ -152,8 +152,8 @@ class _Attend(torch.autograd.Function):
         to_edge: Tensor | None,
     ) -> Tensor:
         values, source, target = (as_array(t) for t in (x, to_source, to_target))
-        factors = np.ones((1, 1), values.dtype) if kept is None else as_array(kept)
-        of_edges = np.zeros((0, 0), values.dtype) if to_edge is None else as_array(to_edge)
+        factors = np.empty((0, 0), values.dtype) if kept is None else as_array(kept)
+        of_edges = np.empty((0, 0), values.dtype) if to_edge is None else as_array(to_edge)
         out = np.empty_like(values)
         weights = np.empty((edges.indices.size, values.shape[1]), values.dtype)
         links = edges.indptr, edges.indices
@@ -197,7 +197,7 @@ class _Attend(torch.autograd.Function):
             to_values,
             to_source,
         )
-        to_edge = torch.from_numpy(scores) if of_edges.size else None
+        to_edge = torch.from_numpy(scores) if ctx.needs_input_grad[5] else None
         return *(torch.from_numpy(a) for a in (to_values, to_source, to_target)), None, None, to_edge
 
 
@@ -214,7 +214,7 @@ KERNEL_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contrac
 def mean_of_row(i, h, start, end, highest, values, indices, factors, weights, out):  # type: ignore[no-untyped-def]
     """Turn the scores in `weights` into their softmax, and weigh the neighbours' values with it."""
     channels = values.shape[2]
-    has_factors = factors.shape[0] == indices.shape[0]
+    has_factors = factors.shape[0] > 0
     total = values.dtype.type(0)
     for e in range(start, end):
         weights[e, h] = np.exp(weights[e, h] - highest)
@@ -233,7 +233,7 @@ def mean_of_row(i, h, start, end, highest, values, indices, factors, weights, ou
 def products_of_row(i, h, start, end, values, indices, factors, weights, upstream, scores):  # type: ignore[no-untyped-def]
     """Write d loss / d alpha_ij to `scores`; return its mean weighed by alpha, which the softmax takes off."""
     channels = values.shape[2]
-    has_factors = factors.shape[0] == indices.shape[0]
+    has_factors = factors.shape[0] > 0
     mean = values.dtype.type(0)
     for e in range(start, end):
         j = indices[e]
@@ -307,7 +307,7 @@ def _backward_sources(  # type: ignore[no-untyped-def]
 ):
     # the graph is undirected: the rows that gather from j are those of j's neighbours, so nothing is scattered
     _, heads, channels = upstream.shape
-    has_factors = factors.shape[0] == indices.shape[0]
+    has_factors = factors.shape[0] > 0
     for j in range(start_row, stop_row):
         start, end = indptr[j], indptr[j + 1]
         for h in range(heads):

@@ -66,7 +66,7 @@ class _AttendV2(torch.autograd.Function):
         ctx: Any, source: Tensor, target: Tensor, attention: Tensor, edges: MeshEdges, kept: Tensor | None
     ) -> Tensor:
         y, x, a = (as_array(t) for t in (source, target, attention))
-        factors = np.ones((1, 1), y.dtype) if kept is None else as_array(kept)
+        factors = np.empty((0, 0), y.dtype) if kept is None else as_array(kept)
         out = np.empty_like(y)
         weights = np.empty((edges.indices.size, y.shape[1]), y.dtype)
         over_rows(_forward, len(y), y, x, a, edges.indptr, edges.indices, factors, weights, out)
@@ -139,7 +139,7 @@ def _backward_sources(  # type: ignore[no-untyped-def]
 ):
     # the graph is undirected: the rows that gather from j are those of j's neighbours, so nothing is scattered
     _, heads, channels = y.shape
-    has_factors = factors.shape[0] == indices.shape[0]
+    has_factors = factors.shape[0] > 0
     slope = y.dtype.type(SLOPE)
     for j in range(first, last):
         start, end = indptr[j], indptr[j + 1]

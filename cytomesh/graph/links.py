@@ -50,7 +50,7 @@ class LinkSection:
     shape : (int, int)
         Height and width of the image at full resolution, px.
     excluded : shapely geometry or None
-        Region whose links are invalid, in pixels.
+        Region that no link may lead into, in pixels.
     unusable : str
         Why no node may be linked here ("missing", "damaged"); empty for a usable section.
     """
@@ -83,7 +83,7 @@ class ImageLinks:
     points : (n, 3) float64
         Link points, world mm.
     reason : (n,) str
-        Why there is no link; empty where there is one.
+        Why there is no link, after the nearest section where several refuse; empty where there is a link.
     """
 
     section: NDArray[np.int32]
@@ -121,7 +121,8 @@ def link_positions(
 
     The link of a position is the nearest point on the curves in which the section planes cut the midsurface, over
     all usable sections whose plane is within `max_distance_mm`: it lies inside the cortex of its section, which the
-    projection onto the plane does not where the cortex is oblique or folded.
+    projection onto the plane does not where the cortex is oblique or folded. Where that point lies in an excluded
+    region or outside the image, the section is left out for this position, as a missing one is for all.
 
     Parameters
     ----------
@@ -141,49 +142,39 @@ def link_positions(
         within tolerance.
     """
     usable = [section for section in sections if not section.unusable]
-    found = Nearest.empty(len(positions))
-    curves: list[Curve] = []
+    links = ImageLinks.empty(np.full(len(positions), "", dtype="<U48"))
+    is_near_plane = np.zeros(len(positions), bool)
     if usable and len(positions):
         axis = stacking_axis([section.plane for section in usable])
         cutter = PlaneCutter(ribbon.midthickness, axis)
         curves = [cutter.cut(section.plane) for section in usable]
         planes, distances = nearest_planes([section.plane for section in usable], axis, positions)
         search = Search(curves, planes, distances, positions, max_distance_mm)
-        search.run(np.arange(len(positions)), found)
-        if normals is not None:
-            prefer_own_bank(search, cutter.mesh.face_normals, normals, max_reach_mm, found)
-    reason = _reasons(sections, positions, found, max_distance_mm, max_reach_mm)
-    return _describe(ribbon, usable, curves, positions, found, reason)
+        is_near_plane = search.is_near_plane
+        todo = np.arange(len(positions))
+        while todo.size:
+            found = Nearest.empty(len(positions))
+            search.run(todo, found)
+            if normals is not None:
+                prefer_own_bank(search, cutter.mesh.face_normals, normals, max_reach_mm, found)
+            todo = _link(ribbon, usable, curves, positions, found, max_reach_mm, links)
+            search.bar(todo, found.section[todo])
+    _explain(sections, positions, is_near_plane, max_distance_mm, max_reach_mm, links)
+    return links
 
 
-def _reasons(
-    sections: Sequence[LinkSection],
-    positions: NDArray[np.float64],
-    found: Nearest,
-    max_distance_mm: float,
-    max_reach_mm: float,
-) -> NDArray[np.str_]:
-    reason = np.full(len(positions), "", dtype="<U48")
-    reason[~found.is_near_plane] = f"no section within {max_distance_mm:.3g} mm"
-    reason[found.is_near_plane & ~(found.reach <= max_reach_mm)] = f"no cut cortex within {max_reach_mm:.3g} mm"
-    away = np.flatnonzero(~found.is_near_plane)
-    for section in sections:
-        if section.unusable:
-            is_here = np.abs(section.plane.distance(positions[away])) <= max_distance_mm
-            reason[away[is_here]] = f"section {section.unusable}"
-    return reason
-
-
-def _describe(
+def _link(
     ribbon: Ribbon,
     usable: Sequence[LinkSection],
     curves: Sequence[Curve],
     positions: NDArray[np.float64],
     found: Nearest,
-    reason: NDArray[np.str_],
-) -> ImageLinks:
-    links = ImageLinks.empty(reason)
-    candidates = np.flatnonzero((reason == "") & (found.section >= 0))
+    max_reach_mm: float,
+    links: ImageLinks,
+) -> NDArray[np.int64]:
+    """Write the links to the points found; return the positions whose section refuses them."""
+    refused = [np.empty(0, np.int64)]
+    candidates = np.flatnonzero(found.reach <= max_reach_mm)
     candidates = candidates[np.argsort(found.section[candidates], kind="stable")]
     for nodes in np.split(candidates, np.flatnonzero(np.diff(found.section[candidates])) + 1):
         if not nodes.size:
@@ -198,8 +189,8 @@ def _describe(
             for mesh in (ribbon.pial, ribbon.midthickness, ribbon.white)
         )
         pixels = section.plane.pixels(mid)
-        reason[nodes] = _refusals(section, pixels)
-        good = reason[nodes] == ""
+        reason = _refusals(section, pixels)
+        good = reason == ""
         linked = nodes[good]
         links.section[linked] = section.index
         links.pixels[linked] = pixels[good]
@@ -208,7 +199,30 @@ def _describe(
         links.distance_mm[linked] = section.plane.distance(positions[linked])
         links.angle_deg[linked] = image_angle(section.plane, (pial - mid)[good], pixels[good])
         links.obliqueness_deg[linked] = obliqueness(section.plane, (pial - white)[good])
-    return links
+        # the nearest section's reason is the one to keep if no other section takes the position either
+        earlier = links.reason[nodes]
+        links.reason[nodes] = np.where(good | (earlier == ""), reason, earlier)
+        refused.append(nodes[~good])
+    return np.concatenate(refused)
+
+
+def _explain(
+    sections: Sequence[LinkSection],
+    positions: NDArray[np.float64],
+    is_near_plane: NDArray[np.bool_],
+    max_distance_mm: float,
+    max_reach_mm: float,
+    links: ImageLinks,
+) -> None:
+    """Write why positions that no section refused have no link."""
+    unexplained = ~links.is_linked & (links.reason == "")
+    links.reason[unexplained & is_near_plane] = f"no cut cortex within {max_reach_mm:.3g} mm"
+    away = np.flatnonzero(unexplained & ~is_near_plane)
+    links.reason[away] = f"no section within {max_distance_mm:.3g} mm"
+    for section in sections:
+        if section.unusable:
+            is_here = np.abs(section.plane.distance(positions[away])) <= max_distance_mm
+            links.reason[away[is_here]] = f"section {section.unusable}"
 
 
 def _refusals(section: LinkSection, pixels: NDArray[np.float64]) -> NDArray[np.str_]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from cytomesh.graph.curves import Bank, Curve, CurveIndex
 from cytomesh.study.planes import SectionPlane
 
-N_NEIGHBOURS = 4  # planes looked at on either side of a position, beyond what tilted planes make necessary
+# Planes looked at on either side of a position, beyond what tilted planes make necessary: a place that more sections
+# in a row exclude stays without a link however far max_distance_mm reaches.
+N_NEIGHBOURS = 4
 MIN_NORMAL_COSINE = 0.5  # 60 degrees: more than a fold turns within the reach of a link, less than opposite banks
 
 
@@ -66,12 +68,11 @@ class Nearest:
     segment: NDArray[np.int64]
     share: NDArray[np.float64]
     reach: NDArray[np.float64]
-    is_near_plane: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, n: int) -> Nearest:
         """Return n positions without any link point."""
-        return cls(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.full(n, np.inf), np.zeros(n, bool))
+        return cls(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.full(n, np.inf))
 
 
 class Search:
@@ -89,9 +90,20 @@ class Search:
         self._tolerance = max_distance_mm * (1.0 + 1e-9)
         self._indices: dict[int, CurveIndex] = {}
 
+    @property
+    def is_near_plane(self) -> NDArray[np.bool_]:
+        """Whether a position has a plane within tolerance that is not barred, (n,) bool."""
+        return np.asarray(self.distances[:, 0] <= self._tolerance)
+
+    def bar(self, who: NDArray[np.int64], planes: NDArray[np.int64]) -> None:
+        """Leave one plane out of account from now on for each of the positions `who`."""
+        distances = np.where(self.planes[who] == planes[:, None], np.inf, self.distances[who])
+        ranks = np.argsort(distances, axis=1, kind="stable")
+        self.planes[who] = np.take_along_axis(self.planes[who], ranks, axis=1)
+        self.distances[who] = np.take_along_axis(distances, ranks, axis=1)
+
     def run(self, who: NDArray[np.int64], found: Nearest, bank: Bank | None = None) -> None:
         """Improve what is found for the positions `who`; with a bank, by points on it only."""
-        found.is_near_plane[who] = self.distances[who, 0] <= self._tolerance
         for rank in range(self.planes.shape[1]):
             # a plane farther away than the best link point cannot hold a nearer one
             active = who[

@@ -44,11 +44,12 @@ def parcel_cards(
     Returns
     -------
     list of dict
-        parcel, name; n_nodes, area_mm2; central_node (the node nearest to the mean position) and its x_mm, y_mm, z_mm;
-        thickness_mm; overlaps: up to three areas with the share of the parcel's nodes in them; most_similar: up to
-        three areas by the distance of mean features in the clustering coordinates, and similarity_over_null: how much
-        nearer they are than the parcels of the tilings on average, in standard deviations of those; profile: mean
-        standardised features; confidence: mean over the nodes.
+        parcel, name; n_nodes, n_annotated (nodes with an area), area_mm2; central_node (the node nearest to the mean
+        position) and its x_mm, y_mm, z_mm; thickness_mm; overlaps: list of up to three of area and share (of the
+        annotated nodes), largest first; most_similar: list of up to three of area, distance (of mean features in the
+        clustering coordinates) and, with tilings, over_null (how much nearer the area is than the parcels of the
+        tilings on average, in standard deviations of those), nearest first; profile: mean standardised features;
+        confidence: mean over the nodes.
     """
     areas = graph.annotation[features.nodes]
     kinds = np.unique(areas[areas > 0])
@@ -61,16 +62,20 @@ def parcel_cards(
         inside = np.flatnonzero(parcels == parcel)
         away = np.linalg.norm(features.positions[inside] - features.positions[inside].mean(axis=0), axis=1)
         middle = inside[np.argmin(away)]
-        found, count = np.unique(areas[inside][areas[inside] > 0], return_counts=True)
+        annotated = areas[inside][areas[inside] > 0]
+        found, count = np.unique(annotated, return_counts=True)
         most = np.argsort(-count, kind="stable")[:N_AREAS]
         card: dict[str, Any] = {
             "parcel": int(parcel),
             "name": table.name(int(parcel)),
             "n_nodes": len(inside),
+            "n_annotated": len(annotated),
             "area_mm2": float(surface[inside].sum()),
             "central_node": int(features.nodes[middle]),
             **dict(zip(("x_mm", "y_mm", "z_mm"), features.positions[middle].tolist(), strict=True)),
-            "overlaps": {graph.labels.name(int(found[i])): float(count[i] / len(inside)) for i in most},
+            "overlaps": [
+                {"area": graph.labels.name(int(found[i])), "share": float(count[i] / len(annotated))} for i in most
+            ],
             "profile": np.round(features.standardised[inside].mean(axis=0), 4).tolist(),
         }
         if confidence is not None:
@@ -80,12 +85,14 @@ def parcel_cards(
         if len(kinds):
             apart = np.linalg.norm(of_areas - features.values[inside].mean(axis=0), axis=1)
             nearest = np.argsort(apart, kind="stable")[:N_AREAS]
-            names = [graph.labels.name(int(kinds[i])) for i in nearest]
-            card["most_similar"] = dict(zip(names, apart[nearest].tolist(), strict=True))
+            card["most_similar"] = [
+                {"area": graph.labels.name(int(kinds[i])), "distance": float(apart[i])} for i in nearest
+            ]
             if by_chance is not None:
                 null = np.linalg.norm(of_areas[nearest, None] - by_chance, axis=2)
                 over = (null.mean(axis=1) - apart[nearest]) / np.maximum(null.std(axis=1, ddof=1), 1e-12)
-                card["similarity_over_null"] = dict(zip(names, over.tolist(), strict=True))
+                for entry, value in zip(card["most_similar"], over.tolist(), strict=True):
+                    entry["over_null"] = value
         cards.append(card)
     return cards
 

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.errors import QualityError
+from cytomesh.core.random import generator
 from cytomesh.surface.compiled import kernel
 
 # Columns that one pass over the graph treats; a constant lets the compiler keep a row in vector registers.
@@ -67,13 +68,13 @@ def chebyshev_eigenpairs(
 def _solve(
     weights: sp.csr_matrix, k: int, n_columns: int, tolerance: float, max_sweeps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return `n_columns` approximate eigenpairs and the largest residual of the first k."""
+    """Return `n_columns` approximate eigenpairs, or all of a smaller graph, and the largest residual of the first k."""
     root = np.sqrt(np.asarray(weights.sum(axis=1)).ravel())
     scale = sp.diags_array(1.0 / root)
     # W^: its largest eigenvalues are the smallest of L
     operator = sp.csr_matrix(scale @ weights @ scale)
     if operator.shape[0] <= max(DENSE_NODES, 4 * n_columns):
-        values, vectors = sl.eigh(operator.toarray(), subset_by_index=[operator.shape[0] - n_columns, len(root) - 1])
+        values, vectors = sl.eigh(operator.toarray(), subset_by_index=[max(0, len(root) - n_columns), len(root) - 1])
         return 1.0 - values[::-1], vectors[:, ::-1], 0.0
 
     # The eigenvectors of the aggregated graph, spread out, are a start that has the right shape at large scale.
@@ -81,6 +82,9 @@ def _solve(
     coarse = sp.csr_matrix(member.T @ weights @ member)
     values, vectors, _ = _solve(coarse, k, n_columns, 0.0, COARSE_SWEEPS)
     vectors = root[:, None] * (member @ (vectors / np.sqrt(np.asarray(coarse.sum(axis=1)).ravel())[:, None]))
+    if vectors.shape[1] < n_columns:  # many edges a node leave few aggregates: chance fills the other columns
+        shape = len(root), n_columns - vectors.shape[1]
+        vectors = np.hstack([vectors, generator(0, "chebyshev start").standard_normal(shape)])
 
     order = reverse_cuthill_mckee(operator, symmetric_mode=True)  # neighbours near in memory
     operator = sp.csr_matrix(operator[order][:, order])

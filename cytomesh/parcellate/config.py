@@ -111,7 +111,7 @@ class StabilityConfig(Config):
     seed of its own: every other section the first time, at random afterwards. 0: no stability, no confidence."""
     nulls: int = Field(1, ge=0, le=100)
     """Parcellations of random numbers in the place of the features, by the same method on the same mesh, with which
-    halves and brains are compared, beside geometry-only ones."""
+    halves, brains and borders inside areas are compared, beside geometry-only ones."""
 
 
 class EvaluationConfig(Config):

@@ -156,8 +156,10 @@ def parcellate_group(
         repeated = replicates[number] if replicates else None
         again = confidence(own, repeated) if repeated else None
         write_parcels(folder, graph, part, own, table, gradients[number], own_levels, nulls.tilings, again)
-        write_nulls(nulls_file(folder, graph), graph, part.nodes, nulls.tilings, repeated.noise if repeated else ())
-        write_json(folder / f"{graph.name}_subdivisions.json", candidate_subdivisions(graph, part, own, nulls.tilings))
+        noise_labels = repeated.noise_labels if repeated else ()
+        write_nulls(nulls_file(folder, graph), graph, part.nodes, nulls.tilings, noise_labels)
+        divided = candidate_subdivisions(graph, part, own, nulls.tilings, repeated.noise if repeated else ())
+        write_json(folder / f"{graph.name}_subdivisions.json", divided)
         stability = {"stability": stability_scores(own, repeated, nulls.tilings)} if repeated else {}
         choice = {"candidates": count.candidates} if count.candidates else {}
         results.append({**evaluate(graph, part, own, nulls, sphere, settings), **stability, **choice, **found.facts})

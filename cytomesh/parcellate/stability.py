@@ -36,15 +36,20 @@ class Replicates:
     ----------
     halves : tuple of pairs of (m,) int64
         From the one and from the other half of the sections; a pair a split.
-    noise : tuple of (m,) int64
-        From random numbers in the place of the features.
+    noise : tuple of pairs of (m, q) float64 and (m,) int64
+        Random coordinates in the place of the features, and the parcels of the same method in them.
     facts : dict
         units ("sections" or "slabs") and n_units, what was divided.
     """
 
     halves: tuple[tuple[Labels, Labels], ...]
-    noise: tuple[Labels, ...]
+    noise: tuple[tuple[NDArray[np.float64], Labels], ...]
     facts: dict[str, Any]
+
+    @property
+    def noise_labels(self) -> tuple[Labels, ...]:
+        """The parcels of random numbers, (m,) int64 each."""
+        return tuple(labels for _, labels in self.noise)
 
 
 def half_joints(
@@ -108,13 +113,15 @@ def make_replicates(
         halves.append((parcels_of(one, "half", 2 * split), parcels_of(two, "half", 2 * split + 1)))
     noise = []
     for number in range(wanted.nulls):
-        noise.append(parcels_of(noise_joint(graphs, parts, number, settings), "noise", number))
+        random = noise_joint(graphs, parts, number, settings)
+        labels = parcels_of(random, "noise", number)
+        noise.append([(part.values, own) for part, own in zip(random.parts, labels, strict=True)])
     result = []
     for i, (graph, part) in enumerate(zip(graphs, parts, strict=True)):
         units, kind = node_units(graph, part)
         facts = {"units": kind, "n_units": int(units.max()) + 1, "n_splits": wanted.splits}
         pairs = tuple((one[i], two[i]) for one, two in halves)
-        result.append(Replicates(pairs, tuple(labels[i] for labels in noise), facts))
+        result.append(Replicates(pairs, tuple(some[i] for some in noise), facts))
     return result
 
 
@@ -137,12 +144,12 @@ def stability_scores(parcels: Labels, replicates: Replicates, tilings: Sequence[
     halves = {
         "": [pair_scores(one, two) for one, two in replicates.halves],
         "geometry": [pair_scores(one, two) for one, two in pairwise(tilings)],
-        "noise": [pair_scores(half, other) for half in every_half for other in replicates.noise],
+        "noise": [pair_scores(half, other) for half in every_half for other in replicates.noise_labels],
     }
     own = {
         "": [pair_scores(parcels, half) for half in every_half],
         "geometry": [pair_scores(parcels, tiling) for tiling in tilings],
-        "noise": [pair_scores(parcels, other) for other in replicates.noise],
+        "noise": [pair_scores(parcels, other) for other in replicates.noise_labels],
     }
     return {**replicates.facts, "halves": beside_nulls(halves), "parcels": beside_nulls(own)}
 

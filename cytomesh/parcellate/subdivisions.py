@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy import stats
 
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.affinity import edge_list
@@ -44,32 +45,42 @@ def candidate_subdivisions(
     features: NodeFeatures,
     parcels: NDArray[np.int64],
     tilings: Sequence[NDArray[np.int64]],
+    noise: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]] = (),
 ) -> list[dict[str, Any]]:
     """List where data-driven borders divide an area, strongest first.
 
-    The null is the same contrast across the borders inside areas of parcels that know geometry alone: any border in
-    cortex that varies smoothly has some contrast.
+    Two nulls: the contrast across the borders inside areas of parcels that know geometry alone (any border in cortex
+    that varies smoothly has some contrast), and the borders that the same method finds in random numbers (a method puts
+    its borders where the contrast is, even if chance put it there).
 
     Parameters
     ----------
     parcels : (m,) int64
     tilings : sequence of (m,) int64
         Geometry-only parcels of the same number (`nulls.Nulls.tilings`).
+    noise : sequence of pairs of (m, q) float64 and (m,) int64
+        Coordinates made of random numbers, and the parcels of the same method in them (`stability.Replicates.noise`).
 
     Returns
     -------
     list of dict
-        area, parcels, contrast, null_mean; effect_sd: contrast over the null mean in null standard deviations; p: share
-        of null borders with at least this contrast, counting itself); node, x_mm, y_mm, z_mm (middle of the border);
-        places: up to twelve linked nodes along it with section, column_px, row_px, one a section. Only borders above
-        the null's mean are listed; empty if there is no area or no null border.
+        area, parcels, contrast, null_mean; effect_sd: contrast over the mean of the tilings in their standard
+        deviations; p: see `adjusted_p`, None without noise; node, x_mm, y_mm, z_mm (middle of the border); places: up
+        to twelve linked nodes along it with section, column_px, row_px, one a section. Only borders above the mean of
+        the tilings are listed; empty if there is no area or no border of a tiling.
     """
     areas = graph.annotation[features.nodes]
-    null = np.array([border.contrast for tiling in tilings for border in inner_borders(features, tiling, areas)])
+    null = _contrasts(features, tilings, areas)
     if len(null) < 2:
         return []
     mean, spread = float(null.mean()), max(float(null.std(ddof=1)), 1e-12)
     found = sorted(inner_borders(features, parcels, areas), key=lambda border: -border.contrast)
+    by_noise = []
+    for values, labels in noise:
+        random = replace(features, values=values)
+        by_noise.append(_log_ratios(_contrasts(random, [labels], areas), _contrasts(random, tilings, areas)))
+    ratios = _log_ratios(np.array([border.contrast for border in found]), null)
+    chances = adjusted_p(ratios, np.concatenate(by_noise) if by_noise else np.empty(0))
     return [
         {
             "area": graph.labels.name(border.area),
@@ -77,12 +88,56 @@ def candidate_subdivisions(
             "contrast": border.contrast,
             "null_mean": mean,
             "effect_sd": (border.contrast - mean) / spread,
-            "p": (1 + int((null >= border.contrast).sum())) / (1 + len(null)),
+            "p": p,
             **_place(graph, features, border.nodes),
         }
-        for border in found
+        for border, p in zip(found, chances, strict=True)
         if border.contrast > mean
     ]
+
+
+def adjusted_p(ratios: NDArray[np.float64], by_noise: NDArray[np.float64]) -> list[float] | list[None]:
+    """Return how seldom chance gives any border as strong, for each border.
+
+    Where all is noise, logarithms of the contrast over that of geometry-only borders in the same coordinates are normal
+    (skewness -0.1 to 0, excess kurtosis up to 0.1, with Ward's method and diffusion maps), so that one more of them,
+    less the mean of n and over their standard deviation times sqrt(1 + 1 / n), has Student's distribution with n - 1
+    degrees of freedom. Its share above each ratio is multiplied by the number of ratios not above this one, and none is
+    less than that of a larger ratio: Holm, A simple sequentially rejective multiple test procedure, 1979. So at most in
+    a share of 0.05 of all parcellations of noise any border has p <= 0.05.
+
+    Parameters
+    ----------
+    ratios : (b,) float64
+        Of all borders that were looked at, descending.
+    by_noise : (n,) float64
+        Of the borders that the same method finds in random numbers.
+
+    Returns
+    -------
+    list
+        In 0..1, ascending; None for every border if there are fewer than two of noise.
+    """
+    n = len(by_noise)
+    if n < 2:
+        return [None] * len(ratios)
+    spread = max(float(by_noise.std(ddof=1)), 1e-12) * np.sqrt(1.0 + 1.0 / n)
+    single = stats.t.sf((ratios - by_noise.mean()) / spread, n - 1)
+    several = np.arange(len(ratios), 0, -1) * single
+    return np.minimum(np.maximum.accumulate(several), 1.0).tolist()
+
+
+def _contrasts(
+    features: NodeFeatures, parcellations: Sequence[NDArray[np.int64]], areas: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    return np.array(
+        [border.contrast for parcels in parcellations for border in inner_borders(features, parcels, areas)]
+    )
+
+
+def _log_ratios(contrasts: NDArray[np.float64], geometry: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log contrast less its mean over geometry-only borders: free of the scale of the coordinates."""
+    return np.log(np.maximum(contrasts, 1e-12)) - np.log(np.maximum(geometry, 1e-12)).mean()
 
 
 def inner_borders(features: NodeFeatures, parcels: NDArray[np.int64], areas: NDArray[np.int32]) -> list[InnerBorder]:

@@ -68,13 +68,16 @@ def _surfaces(
     candidates: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> Part:
     maps = {graph.name: _maps(folder, graph, cards[graph.name]) for graph in graphs}
-    marks = {name: [_mark(entry) for entry in entries if entry["p"] <= RARE] for name, entries in candidates.items()}
+    marks = {
+        name: [_mark(entry) for entry in entries if entry["p"] is not None and entry["p"] <= RARE]
+        for name, entries in candidates.items()
+    }
     first = [item.title for item in maps[graphs[0].name]]
     shown = (PARCELS, CONFIDENCE if CONFIDENCE in first else "annotation")
     note = (
         "Parcels with similar features have similar colours; point at one for its card. White diamonds: candidate "
-        f"subdivisions, data-driven borders inside one annotated area as strong as at most {RARE:.0%} of those of "
-        "geometry alone; all are listed below."
+        "subdivisions, data-driven borders inside one annotated area that the same method hardly finds in random "
+        f"numbers (p at most {RARE:g}, corrected for all borders looked at); all are listed below."
     )
     return Part("surfaces", "Parcels on the surface", viewer(run, graphs, maps, shown, note, marks))
 
@@ -102,19 +105,21 @@ def _lines(card: Mapping[str, Any]) -> tuple[str, ...]:
     if "confidence" in card:
         lines.append(f"confidence {card['confidence']:.2f}")
     if card["overlaps"]:
-        lines.append(f"lies in {_overlaps(card)}")
+        lines.append(f"lies in {_overlaps(card)} of {card['n_annotated']:,} annotated nodes")
     if card.get("most_similar"):
         lines.append("most similar to " + ", ".join(_similar(card)))
     return tuple(lines)
 
 
 def _overlaps(card: Mapping[str, Any]) -> str:
-    return ", ".join(f"{area} {100 * share:.0f} %" for area, share in card["overlaps"].items())
+    return ", ".join(f"{entry['area']} {100 * entry['share']:.0f} %" for entry in card["overlaps"])
 
 
 def _similar(card: Mapping[str, Any]) -> list[str]:
-    over = card.get("similarity_over_null", {})
-    return [f"{area} ({over[area]:+.1f} SD)" if area in over else str(area) for area in card.get("most_similar", {})]
+    return [
+        f"{entry['area']} ({entry['over_null']:+.1f} SD)" if "over_null" in entry else str(entry["area"])
+        for entry in card.get("most_similar", ())
+    ]
 
 
 def _place(entry: Mapping[str, Any]) -> str:
@@ -140,6 +145,7 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
     columns = [
         Column("parcel", is_number=False),
         Column("nodes"),
+        Column("annotated", "nodes"),
         Column("area", "mm²"),
         Column("thickness", "mm"),
         Column("confidence"),
@@ -149,6 +155,7 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
     ]
     caption = (
         "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections. "
+        "Lies in: share of its annotated nodes. "
         "Most similar areas: by mean features; in brackets how much nearer they are than parcels that know geometry "
         "alone, in standard deviations of those."
     )
@@ -162,6 +169,7 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
                 [
                     Cell(join([swatch, card["name"]]), card["parcel"]),
                     Cell(f"{card['n_nodes']:,}", card["n_nodes"]),
+                    Cell(f"{card['n_annotated']:,}", card["n_annotated"]),
                     Cell(f"{card['area_mm2']:,.0f}", card["area_mm2"]),
                     number_cell(card.get("thickness_mm"), ".2f"),
                     number_cell(card.get("confidence"), ".2f"),
@@ -186,13 +194,15 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
         Column("contrast"),
         Column("geometry alone"),
         Column("over it", "SD"),
-        Column("share of null borders as strong"),
+        Column("p"),
         Column("middle: x, y, z", is_number=False),
         Column("where to look", is_number=False),
     ]
     caption = (
-        "Data-driven borders that lie inside one annotated area, strongest first. The null are borders of parcels that "
-        "know geometry alone, inside areas as well; many borders are looked at, so small shares are to be expected."
+        "Data-driven borders that lie inside one annotated area, strongest first, beside borders inside areas of "
+        "parcels that know geometry alone. p: how seldom the same method would find any border as strong in random "
+        "numbers, after Holm's correction for all borders looked at; empty where no such parcels were made "
+        "(evaluation.stability)."
     )
     panels = []
     for graph, entries in candidates.items():
@@ -203,7 +213,7 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
                 number_cell(entry["contrast"], ".2f"),
                 number_cell(entry["null_mean"], ".2f"),
                 number_cell(entry["effect_sd"], "+.1f"),
-                number_cell(entry["p"], ".2f"),
+                number_cell(entry["p"], ".2g"),
                 _place(entry),
                 "; ".join(_pixel(place) for place in entry["places"][:3]),
             ]

@@ -6,12 +6,16 @@ import torch
 from cytomesh.classify.attention import MeshEdges, attend, attend_by_edges
 
 
-@pytest.fixture
-def edges(synthetic):
+@pytest.fixture(params=["balls", "one node", "nodes without edges", "no node"])
+def edges(synthetic, request):
     ball = synthetic.sphere(1).adjacency()
-    return MeshEdges.from_adjacency(
-        sp.block_diag([ball, sp.csr_matrix((2, 2)), ball], format="csr")
-    )  # two isolated nodes
+    adjacency = {
+        "balls": sp.block_diag([ball, sp.csr_matrix((2, 2)), ball], format="csr"),  # two isolated nodes
+        "one node": sp.csr_matrix((1, 1)),
+        "nodes without edges": sp.csr_matrix((3, 3)),
+        "no node": sp.csr_matrix((0, 0)),
+    }[request.param]
+    return MeshEdges.from_adjacency(adjacency)
 
 
 def test_reverse_edges(edges):
@@ -24,12 +28,12 @@ def test_reverse_edges(edges):
 @pytest.mark.parametrize("with_dropout", [False, True])
 def test_rows_equal_edges_forward_and_gradient(edges, with_dropout, with_attributes):
     torch.manual_seed(0)
-    n = edges.indptr.size - 1
-    arguments = [torch.randn(n, 2, 5), *(torch.randn(n, 2) for _ in range(2))]
+    n, heads = edges.indptr.size - 1, 8
+    arguments = [torch.randn(n, heads, 5), *(torch.randn(n, heads) for _ in range(2))]
     if with_attributes:
-        arguments.append(torch.randn(edges.indices.size, 2))
-    kept = (torch.rand(edges.indices.size, 2) > 0.3) / 0.7 if with_dropout else None
-    upstream = torch.randn(n, 2, 5)
+        arguments.append(torch.randn(edges.indices.size, heads))
+    kept = (torch.rand(edges.indices.size, heads) > 0.3) / 0.7 if with_dropout else None
+    upstream = torch.randn(n, heads, 5)
     results = []
     for function in (
         lambda *a: attend(*a[:3], edges, kept, *a[3:]),
@@ -55,3 +59,8 @@ def test_loops_have_the_mean_of_their_node_s_attributes(synthetic):
             mean = of_node.mean(axis=0) if len(of_node) else np.zeros(2)
             expected = mean if i == j else of_node[around.index(j)]
             np.testing.assert_allclose(edges.attributes[e], expected, atol=1e-6)
+
+
+def test_without_edges_there_are_no_attributes_to_take_a_mean_of():
+    edges = MeshEdges.from_adjacency(sp.csr_matrix((1, 1)), np.empty((0, 2), np.float32))
+    np.testing.assert_array_equal(edges.attributes, np.zeros((1, 2)))

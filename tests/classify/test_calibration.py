@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
-from scipy.special import softmax
+import torch
+from scipy.special import log_softmax, softmax
 
 from cytomesh.classify.calibration import fit_temperature, with_temperature
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.models import load_state
+from cytomesh.classify.models import load_state, make_classifier
+from cytomesh.classify.nodes import assemble
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json
+from cytomesh.graph.storage import load_graphs
 
 
 def drawn(scale, n=4000, k=4):
@@ -40,6 +43,40 @@ def test_temperature_and_back():
     np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
     np.testing.assert_allclose(with_temperature(scaled, 1 / 2.5), probabilities, atol=1e-5)
     assert fit_temperature(probabilities[:0], targets[:0]) == 1.0
+
+
+def best_on_a_grid(probabilities, targets):
+    """The temperature of smallest cross-entropy, tried one by one."""
+    log_p = np.log(probabilities.astype(np.float64))
+    grid = np.geomspace(0.05, 20, 600)
+    losses = [-log_softmax(log_p / t, axis=1)[np.arange(len(targets)), targets].mean() for t in grid]
+    return grid[np.argmin(losses)]
+
+
+@pytest.mark.parametrize("surroundings", ["{}", "{hops: [2]}"])
+def test_the_temperature_is_that_of_the_validation_nodes(section_run, surroundings):
+    """Training nodes are predicted too well by a model that knows them: a temperature fitted on them is too low."""
+    settings = load_config(
+        ClassifyConfig,
+        None,
+        [
+            "model={kind: mlp, hidden: 64, dropout: 0, input_dropout: 0}",
+            "training={epochs: 150, label_smoothing: 0, patience: 150, validate_every: 150}",
+            f"surroundings={surroundings}",
+            "calibration=temperature",
+        ],
+    )
+    graphs = load_graphs(section_run)
+    data, _, _ = assemble(section_run, graphs, [graph.annotation for graph in graphs], settings)
+    model = make_classifier(settings, data.inputs.shape[1], data.classes.size, torch.device("cpu"))
+    model.fit(data, 0)
+    found = {}
+    for side in ("train", "validation"):
+        rows = (data.sides == side) & (data.targets >= 0)
+        assert rows.sum() > 50
+        found[side] = best_on_a_grid(model.model.probabilities(data)[rows], data.targets[rows])
+    assert found["train"] < 0.7 * found["validation"]
+    assert model.temperature == pytest.approx(found["validation"], rel=0.02)
 
 
 @pytest.mark.parametrize("model", ["{kind: lda}", "{kind: mlp, hidden: 16}"])

@@ -180,7 +180,7 @@ def test_other_formats_are_written_on_request(make_study, tmp_path):
     assert {f"{NAME}.spec", "thickness.shape.gii", "sulcal_depth.shape.gii", "qc.html"} <= names
 
 
-def test_links_into_excluded_regions_say_so(make_study, tmp_path):
+def test_nodes_at_an_excluded_region_link_to_the_neighbours(make_study, tmp_path):
     manifest = make_study()
     contours = manifest.parent / "data" / "10.geojson"
     data = json.loads(contours.read_text())
@@ -195,8 +195,15 @@ def test_links_into_excluded_regions_say_so(make_study, tmp_path):
     contours.write_text(json.dumps(data))
     build_graphs(manifest, tmp_path / "run", settings(), workers=1)
     graph = load_graphs(tmp_path / "run")[0]
+    here = graph.section == 10
+    assert here.any() and (graph.nodes["column_px"][here] >= 149.0).all()
+    # section 10 lies at y = 0.5 mm
+    beside = (np.abs(graph.positions[:, 1] - 0.5) < 0.4) & (graph.positions[:, 0] < -1.0)
+    assert beside.any() and set(graph.section[beside]) == {9, 11}
+
+    # where no section is near enough either, the reason is that of the excluded region
+    build_graphs(manifest, tmp_path / "near", settings("links.max_distance_mm=0.55"), workers=1)
+    graph = load_graphs(tmp_path / "near")[0]
     excluded = graph.nodes["link_reason"] == "excluded region of section 10"
     assert excluded.any() and not graph.is_linked[excluded].any()
     assert (graph.positions[excluded, 0] < 1.0).all()
-    here = graph.section == 10
-    assert here.any() and (graph.nodes["column_px"][here] >= 149.0).all()

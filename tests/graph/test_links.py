@@ -133,6 +133,54 @@ def test_the_two_neighbours_of_a_missing_section_bridge_it(shapes):
     assert np.isnan(near.pixels[middle]).all()
 
 
+@pytest.mark.parametrize("with_normals", [False, True])
+@pytest.mark.parametrize("reason", ["excluded", "outside"])
+def test_a_section_that_shows_nothing_here_is_as_good_as_missing(shapes, reason, with_normals):
+    ribbon = shapes.folded(4)
+    nodes, normals = ribbon.midthickness.vertices, ribbon.midthickness.vertex_normals if with_normals else None
+    sections = sections_at(shapes, np.arange(-20.0, 21.0, 2.0))
+    missing, refusing = list(sections), list(sections)
+    for index in (9, 10):  # two neighbours: nodes between them have to look farther
+        plane = sections[index].plane
+        missing[index] = LinkSection(index, plane, unusable="missing")
+        excluded = shapely.box(-1, -1, 1001, 1001) if reason == "excluded" else None
+        refusing[index] = LinkSection(index, plane, IMAGE if excluded else (10, 10), excluded)
+    expected, found = (link_positions(ribbon, some, nodes, 4.0, 8.0, normals) for some in (missing, refusing))
+    near = np.abs(nodes[:, 1] - 0.0) < 1.0
+    assert found.is_linked[near].all() and set(found.section[near]) == {8, 11}
+    for name in ("section", "pixels", "angle_deg", "obliqueness_deg", "distance_mm", "reach_mm", "points", "reason"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_each_position_takes_the_nearest_section_that_shows_it(shapes):
+    """Against the search over everything, again and again without the section whose hole was hit."""
+    ribbon = shapes.folded(3)
+    random = np.random.default_rng(0)
+    sections = []
+    for i, y in enumerate(np.arange(-20.0, 20.0, 2.0)):
+        hole = shapely.union_all([shapely.Point(*at).buffer(150) for at in random.uniform(0, 1000, (5, 2))])
+        sections.append(LinkSection(i, shapes.coronal(float(y)), (1001, 700 if i % 3 else 1001), hole))
+    positions = ribbon.midthickness.vertices[::5]
+    links = link_positions(ribbon, sections, positions, 3.0, 6.0)
+    n_further = 0
+    for i, position in enumerate(positions):
+        left, refused = list(sections), []
+        while True:
+            (index,), ((column, row),) = links_by_loops(ribbon, left, position[None], 3.0, 6.0)
+            is_outside = index >= 0 and column > sections[index].shape[1] - 0.5
+            if index < 0 or not (is_outside or sections[index].excluded.contains(shapely.Point(column, row))):
+                break
+            refused.append(f"{'outside the image' if is_outside else 'excluded region'} of section {index}")
+            left = [section for section in left if section.index != index]
+        assert links.section[i] == index
+        if index >= 0:
+            n_further += bool(refused)
+            assert links.pixels[i] == pytest.approx([column, row], abs=1e-7) and links.reason[i] == ""
+        elif refused:
+            assert links.reason[i] == refused[0]  # the nearest section's reason is kept
+    assert n_further > 20 and (~links.is_linked).sum() > 2
+
+
 def test_unlinked_positions_say_why(shapes):
     ribbon = shapes.sphere(4)
     position = np.array([[9.0, 0.1, 0.0], [-9.0, 0.1, 0.0], [0.0, 0.1, 9.0], [0.0, 5.0, 7.5], [0.0, 9.0, 0.0]])

@@ -82,6 +82,30 @@ def test_coarser_patches_are_area_means_of_the_full_resolution(pyramid, image, u
     assert np.abs(patch - expected).max() < 5
 
 
+@pytest.mark.parametrize("angle", [90.0, 33.0])
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".png", ".jpg"])
+def test_a_patch_lies_where_it_lies_at_full_resolution(tmp_path, suffix, angle):
+    """A blob is at the same place of a patch, whatever level and whatever kind of file that was read from."""
+    centre, blob_at = np.array([421.3, 305.6]), np.array([440.2, 290.7])
+    rows, columns = np.mgrid[:601, :803]
+    blob = 250 * np.exp(-((columns - blob_at[0]) ** 2 + (rows - blob_at[1]) ** 2) / (2 * 25**2))
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".ome.zarr":
+        write_ome_zarr(path, blob.astype(np.uint8), UM, n_levels=4)
+    else:
+        Image.fromarray(blob.astype(np.uint8)).save(path, **({"quality": 95} if suffix == ".jpg" else {}))
+    levels = []
+    with open_image(path) as pyramid:
+        for step in (1.0, 2.0, 3.0, 4.0):
+            size = int(320 / step)
+            patch = read_patches(pyramid, UM, centre[None], np.array([angle]), size, step * UM, background=0)[0, 0]
+            weights = np.maximum(patch - 10.0, 0.0)  # without what JPEG leaves around the blob
+            at = [np.average(offset, weights=weights) for offset in np.moveaxis(patch_grid(angle, size, step), -1, 0)]
+            np.testing.assert_allclose(at, blob_at - centre, atol=0.06)  # pixels of level 0
+            levels.append(choose_level(pyramid.level_scales, step))
+    assert levels == [0, 1, 1, 2]
+
+
 def test_fine_detail_does_not_alias(tmp_path):
     stripes = np.where(np.arange(400) % 2, 255, 0).astype(np.uint8)[None].repeat(400, 0)
     write_ome_zarr(tmp_path / "a.ome.zarr", stripes, UM, n_levels=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from pyamg.aggregation import standard_aggregation
 
 from cytomesh.core.errors import QualityError
 from cytomesh.parcellate import chebyshev
@@ -30,6 +31,18 @@ def test_eigenpairs_are_lapacks(mesh_weights) -> None:
     assert np.linalg.norm(laplacian @ vectors - vectors * values, axis=0).max() <= 1e-6
     # the same space: nothing in between was missed
     assert np.linalg.svd(exact[:, :20].T @ vectors, compute_uv=False).min() > 1 - 1e-6
+
+
+@pytest.mark.parametrize(("hops", "k"), [(3, 60), (5, 20), (6, 60)])
+def test_a_graph_whose_aggregates_are_fewer_than_its_columns(make_planted, hops, k) -> None:
+    graph, _ = make_planted(4)
+    values = np.random.default_rng(0).normal(size=(graph.n_nodes, 3))
+    weights = affinity_graph(graph.adjacency, values, AffinityConfig(hops=hops))
+    assert standard_aggregation(weights)[0].shape[1] < k + 8
+    found, vectors = chebyshev_eigenpairs(weights, k, 1e-6, "test")
+    expected, exact = np.linalg.eigh(normalised_laplacian(weights).toarray())
+    np.testing.assert_allclose(found, expected[:k], atol=1e-9)
+    assert np.linalg.svd(exact[:, :k].T @ vectors, compute_uv=False).min() > 1 - 1e-6
 
 
 def test_the_number_of_threads_changes_nothing(mesh_weights, monkeypatch) -> None:

@@ -84,7 +84,12 @@ def test_files_fit_each_other(make_run) -> None:
         assert again["score"] == pytest.approx(confidence[inside].mean(), abs=1e-6)
         assert again["over_noise"] > 0.1
         assert cards[0]["confidence"] == pytest.approx(confidence[labels == 1].mean(), abs=1e-6)
-        assert set(cards[0]["similarity_over_null"]) == set(cards[0]["most_similar"])
+        for card in cards:  # in order though the file's keys are sorted
+            assert [e["distance"] for e in card["most_similar"]] == sorted(e["distance"] for e in card["most_similar"])
+            assert [e["share"] for e in card["overlaps"]] == sorted(
+                (e["share"] for e in card["overlaps"]), reverse=True
+            )
+            assert all("over_null" in entry for entry in card["most_similar"])
     assert (folder / "config.yaml").is_file()
     assert (folder / "provenance.json").is_file()
 

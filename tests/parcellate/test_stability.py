@@ -86,7 +86,10 @@ def test_same_seed_same_replicates(repeated) -> None:
     graph, part, _, replicates, _ = repeated
     (again,) = make_replicates([graph], [part], 8, SETTINGS, "test")
     np.testing.assert_array_equal(np.array(again.halves), np.array(replicates.halves))
-    np.testing.assert_array_equal(np.array(again.noise), np.array(replicates.noise))
+    np.testing.assert_array_equal(np.array(again.noise_labels), np.array(replicates.noise_labels))
+    for (values, labels), (others, _) in zip(again.noise, replicates.noise, strict=True):
+        np.testing.assert_array_equal(values, others)
+        assert len(values) == len(labels) == len(part.nodes)
 
 
 def test_nothing_is_repeated_unasked_or_on_a_sliver(repeated) -> None:

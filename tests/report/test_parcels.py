@@ -27,12 +27,23 @@ def folder(run: Path, tmp_path_factory) -> Path:
         "contrast": 3.5,
         "null_mean": 1.5,
         "effect_sd": 2.5,
-        "p": 0.05,
+        "p": 0.04,
         "node": 7,
         **{"x_mm": -30.0, "y_mm": 1.0, "z_mm": 2.0},
         "places": [{"section": 3, "column_px": 11.0, "row_px": 12.0}],
     }
-    write_json(folder / f"{GRAPH}_subdivisions.json", [entry])
+    others = [{**entry, "p": 0.06, "node": 8}, {**entry, "p": None, "node": 9}]
+    write_json(folder / f"{GRAPH}_subdivisions.json", [entry, *others])
+    cards = read_json(folder / f"{GRAPH}_parcels.json")
+    cards[0] |= {
+        "n_annotated": 1234,
+        "overlaps": [{"area": "V2", "share": 0.51}, {"area": "V1", "share": 0.4}],
+        "most_similar": [
+            {"area": "V2", "distance": 1.0, "over_null": 3.0},
+            {"area": "A1", "distance": 2.0, "over_null": 1.0},
+        ],
+    }
+    write_json(folder / f"{GRAPH}_parcels.json", cards)
     metrics = read_json(folder / "metrics.json")
     row = {"co_assignment": 0.8, "geometry": 0.4, "noise": 0.3, "times_null": 2.0}
     metrics["graphs"][GRAPH]["candidates"] = [{"n_parcels": k, **row} for k in (4, 8)]
@@ -63,8 +74,10 @@ def test_every_parcel_has_its_card(folder: Path, text: str) -> None:
         assert lines[0].startswith(f"{card['n_nodes']:,} nodes")
         assert any(line.startswith("confidence") for line in lines)
         assert any("SD)" in line for line in lines)  # similarity never without its null
+    assert "lies in V2 51 %, V1 40 % of 1,234 annotated nodes" in parcels["details"][0]
+    assert "most similar to V2 (+3.0 SD), A1 (+1.0 SD)" in parcels["details"][0]
     assert {"confidence", "annotation", "gradient 1"} <= {item["title"] for item in graph["maps"]}
-    (mark,) = graph["marks"]
+    (mark,) = graph["marks"]  # the others are not rare enough, or not compared with noise
     assert mark["row"] == 7
     assert mark["lines"][0] == "candidate subdivision of 4a <b>&"
     assert any("section 3: 11, 12 px" in line for line in mark["lines"])

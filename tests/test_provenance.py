@@ -266,6 +266,23 @@ def test_a_stage_stops_on_stale_products_unless_told(copy):
     assert "built on graphs/T01_hemi-L, which is stale" in states[AREAS].reasons
 
 
+def test_features_and_weights_that_somebody_changed_are_noticed(copy):
+    path = copy.run / f"{FEATURES[0]}.npy"
+    values = np.load(path)
+    values[::2] = 0.0  # half of a copy lost, say
+    np.save(path, values)
+    with pytest.raises(StaleError, match=r"T01_hemi-L\.npy is not as it was written"):
+        classify_run(copy.run, "other", copy.settings()["classify"])
+    embed_run(copy.run, "vit", copy.settings()["features"])
+    classify_run(copy.run, "other", copy.settings()["classify"])
+    weights = copy.run / ENCODER / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(StaleError, match=r"model\.safetensors is not as it was written"):
+        embed_run(copy.run, "vit", copy.settings()["features"])
+
+
 def test_a_finished_encoder_survives_a_repeat_with_other_settings(copy):
     folder = copy.run / ENCODER
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

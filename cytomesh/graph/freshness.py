@@ -31,6 +31,7 @@ class Freshness:
     run: Path
     digests: FileDigests
     _reasons: dict[str, list[str]] = field(default_factory=dict)
+    _parts: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def reasons(self, product: str) -> list[str]:
         """Say why a product ("graphs/B01_hemi-L") is stale, or what it is built on; nothing if it is not.
@@ -74,6 +75,9 @@ class Freshness:
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
         reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
+        for part, path in (("features", f"{product}.npy"), ("weights", f"{product}/model.safetensors")):
+            if part in record.outputs and self.digests.digest(self.run / path) != record.outputs[part]:
+                reasons.append(f"{path} is not as it was written")
         built_on = dict.fromkeys(upstream for upstream, _, _ in parts.values())
         return reasons + [f"built on {upstream}, which is stale" for upstream in built_on if self.reasons(upstream)]
 
@@ -109,10 +113,6 @@ class Freshness:
             except CytomeshError:
                 self._parts[product] = {}
         return self._parts[product]
-
-    @cached_property
-    def _parts(self) -> dict[str, dict[str, str]]:
-        return {}
 
     @cached_property
     def _study(self) -> Study | CytomeshError | None:

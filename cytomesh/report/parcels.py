@@ -34,7 +34,7 @@ def parcel_page(run: Path, name: str) -> Path:
     Raises
     ------
     MissingStageError
-        If this parcellation is not finished.
+        If this parcellation is not finished, or its cards are those of an earlier version.
     """
     folder = run / "parcellate" / name
     if not (folder / "metrics.json").is_file():
@@ -42,7 +42,7 @@ def parcel_page(run: Path, name: str) -> Path:
         raise MissingStageError(folder, found="no finished parcellation", hint=hint)
     metrics = read_json(folder / "metrics.json")
     graphs = [graph for graph in load_graphs(run) if graph.name in metrics["graphs"]]
-    cards = {graph.name: read_json(folder / f"{graph.name}_parcels.json") for graph in graphs}
+    cards = {graph.name: _read_cards(folder / f"{graph.name}_parcels.json", run, name) for graph in graphs}
     candidates = {graph.name: read_json(folder / f"{graph.name}_subdivisions.json") for graph in graphs}
     tables = {graph.name: read_labels(folder / f"{graph.name}.label.gii")[1] for graph in graphs}
     parts = [
@@ -58,6 +58,14 @@ def parcel_page(run: Path, name: str) -> Path:
     path = folder / "parcels.html"
     write_text(path, page(title, head, parts))
     return path
+
+
+def _read_cards(path: Path, run: Path, name: str) -> list[dict[str, Any]]:
+    cards: list[dict[str, Any]] = read_json(path)
+    if not all("n_annotated" in card for card in cards):
+        hint = f"run 'cytomesh parcellate --out {run} --name {name} --no-resume'"
+        raise MissingStageError(path, found="parcel cards of an earlier version", hint=hint)
+    return cards
 
 
 def _surfaces(

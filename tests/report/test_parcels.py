@@ -92,6 +92,16 @@ def test_scores_stand_beside_their_nulls(text: str) -> None:
     assert "How many parcels" in text
 
 
+def test_cards_of_an_earlier_version(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(folder.parents[1], copy)
+    path = copy / "parcellate" / folder.name / f"{GRAPH}_parcels.json"
+    earlier = [{key: value for key, value in card.items() if key != "n_annotated"} for card in read_json(path)]
+    write_json(path, [{**card, "overlaps": {"V1": 0.5}} for card in earlier])
+    with pytest.raises(MissingStageError, match="earlier version.*--no-resume"):
+        parcel_page(copy, folder.name)
+
+
 def test_unfinished_parcellation(run: Path) -> None:
     with pytest.raises(MissingStageError, match="parcellate"):
         parcel_page(run, "nothing")

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.core.config import Config
+from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.objectives.spatial_nce import Kernel
 
-Device = Literal["auto", "cpu", "cuda"]
 BrainRoleName = Literal["train", "transfer", "unseen"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cytomesh.core.distributed import world
+from cytomesh.core.distributed import find_device, world
 from cytomesh.core.errors import FeatureError, QualityError
 from cytomesh.core.files import digest, read_json, write_array
 from cytomesh.core.parallel import available_cpus
@@ -67,9 +67,7 @@ def embed_run(run: Path, encoder_name: str, settings: EmbedConfig, *, resume: bo
     folder = run / "encoders" / encoder_name
     if not folder.is_dir() and Path(encoder_name, WEIGHTS).is_file():
         folder = Path(encoder_name)
-    with world(
-        settings.device, threads=1 if settings.device == "cpu" or not torch.cuda.is_available() else None
-    ) as here:
+    with world(settings.device, threads=1 if find_device(settings.device).type == "cpu" else None) as here:
         encoder = load_encoder(folder).to(here.device)
         weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         keys = {

@@ -314,3 +314,11 @@ def test_two_ranks_train_like_one_process(run, gloo):
     for one, two in zip(alone, ranks, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_one_error(run, whole, cytomesh):
+    for command in (["pretrain", "--config", TINY, "--name", "gpu"], ["embed", "--encoder", "whole"]):
+        code, _, errors = cytomesh(*command, "--out", run, "--set", "device=cuda")
+        assert code == 1
+        assert errors.splitlines()[-1].startswith("cytomesh: device: cuda: found no CUDA device")

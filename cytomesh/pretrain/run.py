@@ -26,7 +26,7 @@ from cytomesh.pretrain.export import WEIGHTS, build_encoder, save_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import PatchPool, build_pool
-from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
 from cytomesh.study.study import Study, open_study
@@ -98,6 +98,8 @@ def _train(
     resume: bool,
 ) -> dict[str, Any]:
     began = time.perf_counter()
+    if settings.schedule.steps:
+        check_seeds(settings.sampling, here.size)
     torch.manual_seed(derived_seed(settings.seed, "init"))  # the same weights on all ranks
     encoder = build_encoder(settings)
     objectives = settings.objectives

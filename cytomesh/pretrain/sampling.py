@@ -8,11 +8,20 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.errors import ConfigError
 from cytomesh.core.random import generator
 from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.pretrain.config import SamplingConfig
 from cytomesh.pretrain.nearby import Nearby
 from cytomesh.pretrain.pool import PatchPool
+
+
+def check_seeds(config: SamplingConfig, n_ranks: int) -> None:
+    """Raise ConfigError if there are fewer seeds in a batch than ranks to share them; the same on all ranks."""
+    if config.seeds_per_batch < n_ranks:
+        found = f"{config.seeds_per_batch} for {n_ranks} ranks"
+        hint = "raise it, or start fewer ranks"
+        raise ConfigError("sampling.seeds_per_batch", found=found, expected="at least one seed a rank", hint=hint)
 
 
 class PatchSampler:

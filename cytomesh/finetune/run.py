@@ -13,7 +13,7 @@ from cytomesh.core.distributed import world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log
-from cytomesh.core.random import seed_everything
+from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import is_finished, mark_finished, read_study_path, stage_directory
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
@@ -86,8 +86,9 @@ def finetune_run(
             stale.unlink(missing_ok=True)  # weights of other settings must not pass for these
         clock = time.perf_counter()
         source = _patches(run, study, pooled, tuned, pretrained)
-        seed_everything(settings.seed, "finetune")
-        model = JointModel(tuned, make_network(settings.model, tuned.dim, len(nodes.classes))).to(here.device)
+        with isolated_seed(settings.seed, "finetune"):
+            network = make_network(settings.model, tuned.dim, len(nodes.classes))
+        model = JointModel(tuned, network).to(here.device)
         trainer = Trainer(settings, pretrained, model, nodes, source, folder, key)
         checkpoint = load_last(folder / "checkpoints", key) if resume else None
         if checkpoint:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from cytomesh.core.config import load_config, write_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import atomic_path, write_text
+from cytomesh.core.random import isolated_seed
 from cytomesh.pretrain.checkpoints import list_checkpoints
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
@@ -62,7 +63,9 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         known = sorted(item.parent.name for item in folder.parent.glob(f"*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no trained encoder", hint=hint)
-    encoder = build_encoder(load_config(PretrainConfig, folder / "config.yaml", ["encoder.weights=random"]))
+    settings = load_config(PretrainConfig, folder / "config.yaml", ["encoder.weights=random"])
+    with isolated_seed(settings.seed, "init"):
+        encoder = build_encoder(settings)
     try:
         encoder.backbone.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError) as cause:

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.progress import log
-from cytomesh.core.random import derived_seed
+from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import is_finished, mark_finished, read_study_path, stage_directory
 from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -100,11 +99,11 @@ def _train(
     began = time.perf_counter()
     if settings.schedule.steps:
         check_seeds(settings.sampling, here.size)
-    torch.manual_seed(derived_seed(settings.seed, "init"))  # the same weights on all ranks
-    encoder = build_encoder(settings)
     objectives = settings.objectives
-    head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
-    classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
+    with isolated_seed(settings.seed, "init"):  # the same weights on all ranks
+        encoder = build_encoder(settings)
+        head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
+        classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
     projector = Projector(encoder, head, classifier).to(here.device)
     checkpoint = load_last(folder / "checkpoints", key) if resume else None
     here.barrier()  # all ranks have read before the main one writes

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cytomesh.core.config import Config
+from cytomesh.core.distributed import Device
 
 MORPHOLOGY = {
     "thickness": "thickness_mm",
@@ -339,7 +340,7 @@ class ClassifyConfig(Config):
     """Spin null; networks are trained once a spin."""
     n_seeds: int = Field(default=3, ge=1)
     """Trainings from different random states; probabilities are averaged over them. Solvers without chance run once."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where networks are trained."""
     seed: int = 0
     """Of all randomness."""

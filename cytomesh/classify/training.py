@@ -25,10 +25,12 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.stored import Inputs, map_rows, take
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.core.progress import track
-from cytomesh.core.random import generator, seed_everything
+from cytomesh.core.random import generator, isolated_seed
 
 WARM_UP_SHARE = 0.05
 ROWS_AT_ONCE = 65536
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""What cuBLAS asks for, to compute the same each time."""
 PREFIX = "discriminant."
 """Of the arrays of LDA among the weights."""
 
@@ -52,7 +54,8 @@ class NeuralClassifier:
         if settings.discriminant:
             self.n_inputs = min(n_inputs, n_classes - 1)
         self.discriminant: Discriminant | None = None
-        self.network: nn.Module = make_network(settings, self.n_inputs, n_classes).to(device)
+        with isolated_seed(0, "classify"):  # until fit or load
+            self.network: nn.Module = make_network(settings, self.n_inputs, n_classes).to(device)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Train; returns one record an epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
@@ -62,8 +65,7 @@ class NeuralClassifier:
         TrainingError
             If the loss is not finite.
         """
-        with _deterministic():
-            seed_everything(seed, "classify")
+        with _deterministic(), isolated_seed(seed, "classify"):
             self.network = make_network(self.settings, self.n_inputs, self.n_classes).to(self.device)
             part = data.training_part()
             if self.settings.discriminant:
@@ -219,10 +221,15 @@ def _copy(network: nn.Module) -> dict[str, Any]:
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    """Have torch compute the same each time, and as it did before on leaving."""
+    is_on = torch.are_deterministic_algorithms_enabled()
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    has_workspace = WORKSPACE in os.environ
+    os.environ.setdefault(WORKSPACE, ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(is_on, warn_only=only_warns)
+        if not has_workspace:
+            os.environ.pop(WORKSPACE, None)

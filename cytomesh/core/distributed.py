@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from cytomesh.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +49,93 @@ class World:
         return bool(word.item())
 
 
-@contextmanager
-def world(device: str = "auto", threads: int | None = None) -> Iterator[World]:
-    """Join the process group that torchrun describes in the environment, or be the only process.
-
-    NCCL on CUDA devices, gloo otherwise. The number of intra-op threads defaults to the processors this process
-    may use, shared between the ranks of this machine.
+def find_device(device: Device, local_rank: int = 0) -> torch.device:
+    """Return the device that a setting stands for, on the rank with this number on its machine.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
-    threads : int, optional
-        Intra-op threads of this rank.
+        `auto`: a CUDA device where there is one, else the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If a CUDA device is asked for and there is none, or there are fewer of them than ranks.
     """
     import torch
-    import torch.distributed as dist
-    from torch.distributed.rendezvous import rendezvous
+
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        hint = "set device: auto, which takes the CPU where there is no GPU, or device: cpu"
+        raise ConfigError(f"device: {device}", found="no CUDA device", expected="at least one", hint=hint)
+    if local_rank >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA device(s) and rank {local_rank} on this machine"
+        hint = "start no more ranks than devices (--nproc-per-node), or set device: cpu"
+        raise ConfigError(f"device: {device}", found=found, expected="a device for each rank", hint=hint)
+    return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def world(device: Device = "auto", threads: int | None = None) -> Iterator[World]:
+    """Join the process group that torchrun describes in the environment, or be the only process.
+
+    NCCL on CUDA devices, gloo otherwise. The number of intra-op threads defaults to the processors this process
+    may use, shared between the ranks of this machine; on leaving, it is what it was before, as is the current device.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        See `find_device`.
+    threads : int, optional
+        Intra-op threads of this rank.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device.
+    """
+    import torch
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    has_cuda = device != "cpu" and torch.cuda.is_available()
-    place = torch.device("cuda", local_rank) if has_cuda else torch.device("cpu")
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_size))
-    if has_cuda:
-        torch.cuda.set_device(place)
+    place = find_device(device, local_rank)
+    n_threads = threads or max(1, len(os.sched_getaffinity(0)) // local_size)
+    has_cuda = place.type == "cuda"
+    current = torch.cuda.device(place) if has_cuda else nullcontext()
+    with _intra_op_threads(n_threads), current, _process_group(rank, size, "nccl" if has_cuda else "gloo") as ranks:
+        yield World(*ranks, place)
+
+
+@contextmanager
+def _process_group(rank: int, size: int, backend: str) -> Iterator[tuple[int, int]]:
+    """Meet the other ranks, if there are any; yield this one's number and how many there are."""
     if size == 1:
-        yield World(0, 1, place)
+        yield 0, 1
         return
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
     timeout = timedelta(minutes=30)
     store, rank, size = next(rendezvous("env://", rank, size, timeout=timeout))
     # torchrun --max-restarts hands out one store again and again: ranks must not find the addresses of dead ones there
     attempt = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)  # type: ignore[attr-defined]
-    backend = "nccl" if has_cuda else "gloo"
     dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=timeout)
     try:
-        yield World(rank, size, place)
+        yield rank, size
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _intra_op_threads(n_threads: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

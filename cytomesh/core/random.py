@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -21,14 +23,32 @@ def derived_seed(seed: int, *names: str | int) -> int:
     return int(_sequence(seed, names).generate_state(1, np.uint64)[0] >> 1)
 
 
-def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed Python, NumPy's legacy state and torch (all devices): third-party code draws from these."""
+@contextmanager
+def isolated_seed(seed: int, *names: str | int) -> Iterator[None]:
+    """Seed the states that third-party code draws from - Python's, NumPy's legacy one, torch's on all devices.
+
+    On leaving, they are what they were before, whatever was drawn or seeded within.
+    """
     import torch
 
     value = derived_seed(seed, *names)
+    python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    is_on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = torch.cuda.get_rng_state_all() if is_on_gpu else []
+    first = torch.initial_seed()
     random.seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 (scikit-learn and trimesh draw from it)
     torch.manual_seed(value)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if is_on_gpu:
+            torch.cuda.set_rng_state_all(devices)
+        else:  # not in use before: it would have begun with the CPU's seed
+            torch.cuda.manual_seed_all(first)
 
 
 def _sequence(seed: int, names: tuple[str | int, ...]) -> np.random.SeedSequence:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
 from cytomesh.core.config import Config
+from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 
 Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discriminator="kind")]
@@ -78,7 +79,7 @@ class FinetuneConfig(Config):
     """The network alone."""
     schedule: ScheduleConfig = ScheduleConfig()
     """Encoder and network together."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute, in float32."""
     threads: PositiveInt | None = None
     """Threads that compute; the processors of the machine unless given."""

@@ -14,7 +14,7 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
-from cytomesh.core.random import seed_everything
+from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import product, read_study_path
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
@@ -110,8 +110,9 @@ def finetune_run(
             tuning.mkdir(exist_ok=True)
             (work.folder / "config.yaml").replace(tuning / "config.yaml")  # an encoder's own is that of pretraining
             source = _patches(run, study, pooled, tuned, pretrained, name, inputs, freshness, resume=resume)
-            seed_everything(settings.seed, "finetune")
-            model = JointModel(tuned, make_network(settings.model, tuned.dim, len(nodes.classes))).to(here.device)
+            with isolated_seed(settings.seed, "finetune"):
+                network = make_network(settings.model, tuned.dim, len(nodes.classes))
+            model = JointModel(tuned, network).to(here.device)
             trainer = Trainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
             checkpoint = load_last(tuning / "checkpoints", inputs.key)
             if checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.errors import TrainingError
 from cytomesh.core.progress import log, track
-from cytomesh.core.random import derived_seed
+from cytomesh.core.random import derived_seed, isolated_seed
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel, encode_nodes, fill
 from cytomesh.finetune.nodes import TrainingNodes
@@ -113,7 +114,7 @@ class Trainer:
             If the loss or its gradient is not finite.
         """
         metrics = MetricsLog(self.folder, self.round * self.settings.schedule.steps_per_round)
-        try:
+        with closing(metrics), isolated_seed(self.settings.seed, "finetune"):
             if not self.score:
                 features = self._encode()
                 self.model.standardise_on(features[torch.from_numpy(self.nodes.is_train)])
@@ -123,8 +124,6 @@ class Trainer:
                 numbers = self._train_round()
                 self.round += 1
                 self._finish_round(self._inputs(self._encode()), metrics, numbers)
-        finally:
-            metrics.close()
         self.model.load_state_dict(load_best(self.folder / "checkpoints", self.key))
         log(f"best validation macro-F1 {self.score['best']:.3f}, after round {self.score['best_round']:.0f}")
 

@@ -9,11 +9,10 @@ import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
-from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
-from cytomesh.study.headers import ImageHeader, ImageLevel, read_header
+from cytomesh.study.headers import ImageHeader, ImageLevel, open_plain, read_header
 
 # Formats that have to be decoded whole get coarser levels, down to about this size.
 SMALLEST_PX = 128
@@ -101,7 +100,7 @@ class Pyramid:
             self.close()
 
     def _open_plain(self) -> None:
-        with Image.open(self.path) as image:
+        with open_plain(self.path) as image:
             array = np.array(image.convert("L" if self.n_channels == 1 else "RGB"))
         arrays = [array.reshape(*array.shape[:2], self.n_channels)]
         while max(arrays[-1].shape[:2]) >= 2 * SMALLEST_PX:

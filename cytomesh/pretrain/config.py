@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.core.config import Config
+from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.objectives.spatial_nce import Kernel
 
-Device = Literal["auto", "cpu", "cuda"]
 BrainRoleName = Literal["train", "transfer", "unseen"]
 
 
@@ -140,7 +140,7 @@ class SamplingConfig(Config):
     roles: tuple[BrainRoleName, ...] = ("train", "transfer")
     """Brains to learn from."""
     seeds_per_batch: PositiveInt = 64
-    """Patches drawn evenly over the cortex, of all ranks together."""
+    """Patches drawn evenly over the cortex, of all ranks together: at least one a rank."""
     neighbours: int = Field(default=3, ge=0)
     """Patches drawn around each seed, from other sections."""
     radius_mm: PositiveFloat = 6.0

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
-from cytomesh.core.distributed import world
+from cytomesh.core.distributed import find_device, world
 from cytomesh.core.errors import FeatureError, QualityError
 from cytomesh.core.files import clear_partial, remove, write_array
 from cytomesh.core.parallel import available_cpus
@@ -80,9 +80,7 @@ def embed_run(
     folder = encoder_folder(run, encoder_name)
     name = folder.resolve().name
     with (
-        world(
-            settings.device, threads=1 if settings.device == "cpu" or not torch.cuda.is_available() else None
-        ) as here,
+        world(settings.device, threads=1 if find_device(settings.device).type == "cpu" else None) as here,
         lock(run, f"features/{check_name(name, '--encoder')}") if here.is_main else nullcontext(),
     ):
         encoder = load_encoder(folder).to(here.device)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cytomesh.core.errors import ConfigError
+from cytomesh.core.random import isolated_seed
 from cytomesh.imaging.augment import Augmentation, AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig
 from cytomesh.pretrain.loss import Outputs
@@ -154,10 +155,9 @@ def _create(name: str, size_px: int, options: dict[str, Any]) -> nn.Module:
 
 def _load(config: EncoderConfig, size_px: int, options: dict[str, Any]) -> nn.Module:
     """Create a model with ready weights; fail if one is still random: timm takes what fits, even if that is nothing."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with isolated_seed(0, "weights"):
         random = dict(_create(config.name, size_px, options | {"pretrained": False}).named_parameters())
-        torch.manual_seed(0)
+    with isolated_seed(0, "weights"):
         model = _create(config.name, size_px, options)
     left = [name for name, value in model.named_parameters() if value.ndim > 1 and torch.equal(value, random[name])]
     if left:

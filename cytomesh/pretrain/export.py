@@ -15,6 +15,7 @@ from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import atomic_path, digest, write_text
 from cytomesh.core.provenance import Inputs
+from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import NAME, check_name
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
@@ -81,7 +82,8 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         found = f"weights that cannot be read ({' '.join(str(cause).split())[:200]})"
         hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
         raise CheckpointError(path, found=found, expected="safetensors", hint=hint) from cause
-    encoder = build_encoder(read_record(path, metadata))
+    with isolated_seed(0, "init"):  # weights that are drawn and replaced at once
+        encoder = build_encoder(read_record(path, metadata))
     check_tensors(path, encoder.backbone, state)
     encoder.backbone.load_state_dict(state)
     return encoder.eval()

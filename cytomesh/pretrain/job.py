@@ -156,7 +156,8 @@ def refuse_others(encoder: Product, inputs: Inputs, *, resume: bool) -> None:
         changed = before.changed_settings(inputs) if before else [NO_RECORD]
     else:
         before, state = encoder.begun, "stopped"
-        changed = before.changed_settings(inputs) if before and resume else []
+        has_trained = list_checkpoints(encoder.folder / "checkpoints")
+        changed = before.changed_settings(inputs) if before and has_trained and resume else []
     if not changed or (resume and _is_longer(encoder, inputs)):
         return
     hint = "use another --name, or --overwrite to let a new one take its place"

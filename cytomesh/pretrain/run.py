@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
-from cytomesh.core.random import derived_seed
+from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
 from cytomesh.pretrain.checkpoints import load_last
@@ -24,7 +23,7 @@ from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
 from cytomesh.pretrain.pool import PatchPool, build_pool
-from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
 from cytomesh.study.study import open_study
@@ -91,6 +90,8 @@ def pretrain_run(
 
 def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Job) -> dict[str, Any]:
     began = time.perf_counter()
+    if settings.schedule.steps:
+        check_seeds(settings.sampling, here.size)
     run, pool, objectives, spatial = data.run, data.pool, settings.objectives, settings.objectives.spatial_nce
     geodesics = None
     if spatial and spatial.distance == "geodesic":
@@ -98,10 +99,10 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         if settings.schedule.steps:
             radius = max(spatial.reach_mm, settings.sampling.radius_mm)
             geodesics = open_geodesics(run, pool, surface, radius, here)
-    torch.manual_seed(derived_seed(settings.seed, "init"))  # the same weights on all ranks
-    encoder = build_encoder(settings)
-    head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
-    classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
+    with isolated_seed(settings.seed, "init"):  # the same weights on all ranks
+        encoder = build_encoder(settings)
+        head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
+        classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
     projector = Projector(encoder, head, classifier).to(here.device)
     is_done = True
     if settings.schedule.steps:

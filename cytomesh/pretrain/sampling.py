@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from cytomesh.core.errors import ConfigError
 from cytomesh.core.random import generator
 from cytomesh.graph.geodesics import LocalGeodesics
 from cytomesh.pretrain.config import SamplingConfig
+from cytomesh.pretrain.nearby import Nearby
 from cytomesh.pretrain.pool import PatchPool
 
-# On a dense mesh, neighbours are drawn from the nearest so many.
-MAX_CANDIDATES = 512
+
+def check_seeds(config: SamplingConfig, n_ranks: int) -> None:
+    """Raise ConfigError if there are fewer seeds in a batch than ranks to share them; the same on all ranks."""
+    if config.seeds_per_batch < n_ranks:
+        found = f"{config.seeds_per_batch} for {n_ranks} ranks"
+        hint = "raise it, or start fewer ranks"
+        raise ConfigError("sampling.seeds_per_batch", found=found, expected="at least one seed a rank", hint=hint)
 
 
 class PatchSampler:
@@ -47,30 +54,30 @@ class PatchSampler:
         self.seed = seed
         is_allowed = pool.annotation > 0 if config.annotated_only else np.ones(len(pool), bool)
         self.rows = np.flatnonzero(is_allowed)
-        self.tree = cKDTree(pool.position[self.rows])
-        share = np.zeros(len(pool))
-        brains = np.unique(pool.brain[self.rows])
-        for brain in brains:
-            rows = is_allowed & (pool.brain == brain)
-            weight = self._weights(rows)
-            share[rows] = weight / weight.sum() / len(brains)
+        _, brain = np.unique(pool.brain[self.rows], return_inverse=True)
+        share = np.zeros(len(self.rows))
+        for number in range(brain.max() + 1):
+            is_in = brain == number
+            weight = self._weights(self.rows[is_in])
+            share[is_in] = weight / weight.sum() / (brain.max() + 1)
         self._cumulative = np.cumsum(share)
+        if config.neighbours:
+            position, area = pool.position[self.rows], pool.area_mm2[self.rows]
+            # vertices on the template can be nearer than the patches that they stand for
+            bound = self._kernel if geodesics is None else np.ones_like
+            self._same_brain = Nearby(position, brain, area, config.radius_mm, bound)
+            self._any_brain = Nearby(position, np.zeros_like(brain), area, config.radius_mm, bound)
+            self._has_other_brain = self._any_brain.n_candidates() > self._same_brain.n_candidates()
 
     def draw(self, step: int) -> NDArray[np.int64]:
         """Return the pool rows of a batch, (seeds, 1 + neighbours) int64, the seed first."""
         config = self.config
         rng = generator(self.seed, "batch", step)
         seeds = self._draw_seeds(rng, config.seeds_per_batch)
-        batch = np.empty((len(seeds), 1 + config.neighbours), np.int64)
-        batch[:, 0] = seeds
-        if config.neighbours:
-            uniform = rng.random((len(seeds), config.neighbours))
-            wants_other = rng.random((len(seeds), config.neighbours)) < config.other_brain_share
-            stand_in = self._draw_seeds(rng, len(seeds) * config.neighbours).reshape(uniform.shape)
-            near, distance = self._near(seeds)
-            for i, seed in enumerate(seeds):
-                batch[i, 1:] = self._neighbours(seed, near[i], distance[i], uniform[i], wants_other[i], stand_in[i])
-        return batch
+        if not config.neighbours:
+            return self.rows[seeds[:, None]]
+        others = self._draw_others(rng, np.repeat(seeds, config.neighbours)).reshape(len(seeds), config.neighbours)
+        return self.rows[np.column_stack([seeds, others])]
 
     def rank_rows(self, step: int, size: int) -> list[NDArray[np.int64]]:
         """Return the pool rows of each rank's part of a batch; seeds stay with their neighbours."""
@@ -78,7 +85,7 @@ class PatchSampler:
         cuts = [len(batch) * rank // size for rank in range(size + 1)]
         return [batch[first:last].ravel() for first, last in itertools.pairwise(cuts)]
 
-    def _weights(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return area x (area of the section)^-section_balance of some patches."""
         area = self.pool.area_mm2[rows]
         if not self.config.section_balance:
@@ -87,48 +94,41 @@ class PatchSampler:
         return np.asarray(area * np.bincount(section, area)[section] ** -self.config.section_balance, np.float64)
 
     def _draw_seeds(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
-        rows = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
-        return np.minimum(rows, self.rows[-1]).astype(np.int64)
+        drawn = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
+        return np.minimum(drawn, len(self.rows) - 1)
 
-    def _near(self, seeds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        k = min(MAX_CANDIDATES, len(self.rows))
-        distance, near = self.tree.query(
-            self.pool.position[seeds], k=k, distance_upper_bound=self.config.radius_mm * (1 + 1e-12)
-        )
-        distance = distance.reshape(len(seeds), k)
-        near = np.append(self.rows, -1)[near.reshape(len(seeds), k)]  # the tree calls a lacking neighbour k
-        if self.geodesics is not None:  # never shorter than the straight line: all that are near are among these
-            is_found = np.isfinite(distance)
-            vertex = self.pool.vertex
-            first = np.broadcast_to(vertex[seeds][:, None], near.shape)[is_found]
-            along = self.geodesics.between(first, vertex[near[is_found]])
-            distance[is_found] = np.where(along <= self.config.radius_mm, along, np.inf)
-        return near, distance
+    def _draw_others(self, rng: np.random.Generator, seeds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Draw a neighbour for each of some seeds."""
+        wants_other_brain = rng.random(len(seeds)) < self.config.other_brain_share
+        drawn = np.full(len(seeds), -1)
+        for wanted in (wants_other_brain, ~wants_other_brain):  # where only one kind is near, it is what is drawn
+            for is_other_brain, near in ((False, self._same_brain), (True, self._any_brain)):
+                is_hopeless = is_other_brain & ~self._has_other_brain[seeds]
+                left = np.flatnonzero((drawn < 0) & (wanted == is_other_brain) & ~is_hopeless)
+                drawn[left] = near.draw(rng, seeds[left], partial(self._weight, is_other_brain))
+        lonely = np.flatnonzero(drawn < 0)
+        drawn[lonely] = self._draw_seeds(rng, len(lonely))
+        return drawn
 
-    def _neighbours(
+    def _weight(
         self,
-        seed: int,
-        near: NDArray[np.int64],
+        is_other_brain: bool,
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
         distance: NDArray[np.float64],
-        uniform: NDArray[np.float64],
-        wants_other: NDArray[np.bool_],
-        stand_in: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        pool = self.pool
-        is_found = np.isfinite(distance)
-        near, distance = near[is_found], distance[is_found]
-        is_allowed = pool.section[near] != pool.section[seed]
-        near, distance = near[is_allowed], distance[is_allowed]
-        if not len(near):
-            return stand_in
-        weight = pool.area_mm2[near] * np.exp(-2.0 * (distance / self.config.radius_mm) ** 2)
-        is_other = pool.brain[near] != pool.brain[seed]
-        chosen = np.empty(len(uniform), np.int64)
-        for wanted in (False, True):
-            members = is_other if wanted else ~is_other
-            members = members if members.any() else np.ones_like(members)  # one kind only: take what is near
-            cumulative = np.cumsum(weight[members])
-            slots = wants_other == wanted
-            picked = np.searchsorted(cumulative, uniform[slots] * cumulative[-1], side="right")
-            chosen[slots] = near[members][np.minimum(picked, len(cumulative) - 1)]
-        return chosen
+    ) -> NDArray[np.float64]:
+        """Return exp(-d^2 / 2 (radius / 2)^2) of pairs that may be drawn, (m,), 0 of all others."""
+        pool, radius = self.pool, self.config.radius_mm * (1 + 1e-12)
+        first, second = self.rows[first], self.rows[second]
+        is_allowed = (distance <= radius) & (pool.section[first] != pool.section[second])
+        is_allowed &= (pool.brain[first] != pool.brain[second]) == is_other_brain
+        if self.geodesics is not None:
+            allowed = np.flatnonzero(is_allowed)
+            along = self.geodesics.between(pool.vertex[first[allowed]], pool.vertex[second[allowed]])
+            distance[allowed] = along
+            is_allowed[allowed] = along <= radius
+        return np.where(is_allowed, self._kernel(distance), 0.0)
+
+    def _kernel(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        weight: NDArray[np.float64] = np.exp(-2.0 * (distance / self.config.radius_mm) ** 2)
+        return weight

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import TrainingError
 from cytomesh.core.progress import log, track
-from cytomesh.core.random import derived_seed
+from cytomesh.core.random import derived_seed, isolated_seed
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
@@ -139,7 +139,7 @@ class Trainer:
         self.model.train()
         report = self.open_report()
         data = read_ahead(self.read, self.step, steps, settings.readers)
-        with _termination() as terminated:
+        with _termination() as terminated, isolated_seed(settings.seed, "training"):
             try:
                 for batch in track(data, "pretrain", total=steps - self.step, unit="steps"):
                     self.train_step(batch, report)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +16,10 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 
-# Histological sections are larger than Pillow's guard against decompression bombs allows for.
-Image.MAX_IMAGE_PIXELS = None
-
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".svs", ".ndpi", ".scn")
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg")
 HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG or JPEG, 8-bit grey or RGB"
+_opening = threading.Lock()
 UNITS_UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
@@ -122,8 +123,25 @@ def pyramid_level(name: str, shape: tuple[int, int], full: tuple[int, int]) -> I
     return ImageLevel(name, shape, (factors[0], factors[1]), ((factors[0] - 1) / 2, (factors[1] - 1) / 2))
 
 
+@contextmanager
+def open_plain(path: Path) -> Iterator[Image.Image]:
+    """Open a PNG or JPEG of any size.
+
+    Histological sections are larger than Pillow's guard against decompression bombs allows for. It is a setting of the
+    whole process, looked at while a file is opened: no longer than that is it lifted, by one thread at a time.
+    """
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
 def _plain_header(path: Path) -> ImageHeader:
-    with Image.open(path) as image:
+    with open_plain(path) as image:
         width, height = image.size
         if image.mode.startswith(("I", "F")):
             refuse_dtype(path, "uint16" if image.mode.startswith("I") else "float32")

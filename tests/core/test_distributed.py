@@ -2,7 +2,11 @@ import os
 import subprocess
 import sys
 
-from cytomesh.core.distributed import world
+import pytest
+import torch
+
+from cytomesh.core.distributed import find_device, world
+from cytomesh.core.errors import ConfigError
 
 CODE = """
 import sys, torch, torch.distributed as dist
@@ -39,3 +43,35 @@ def test_two_real_ranks_under_torchrun(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert [(tmp_path / name).read_text() for name in "01"] == ["rank 0 of 2: 3.0", "rank 1 of 2: 3.0"]
+
+
+def test_threads_are_as_before_on_leaving():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with world("cpu", threads=1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        with pytest.raises(KeyError), world("cpu"):
+            raise KeyError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_auto_takes_what_is_there():
+    assert find_device("cpu").type == "cpu"
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_refused():
+    with pytest.raises(ConfigError, match="device: cuda: found no CUDA device.*device: auto"), world("cuda"):
+        pass
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_more_ranks_than_cuda_devices_are_refused():
+    assert find_device("cuda").index == 0
+    with pytest.raises(ConfigError, match="CUDA device.*nproc-per-node"):
+        find_device("auto", torch.cuda.device_count())

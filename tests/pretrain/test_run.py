@@ -321,3 +321,30 @@ def test_two_ranks_train_like_one_process(run, gloo):
     for one, two in zip(alone, ranks, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
+
+
+def refused(run: Path, folder: Path) -> None:
+    """One rank of a run with two seeds a batch; writes the error."""
+    with pytest.raises(ConfigError) as error:
+        pretrain_run(run, "too_few", settings("sampling.seeds_per_batch=2"))
+    (folder / os.environ["RANK"]).write_text(str(error.value))
+
+
+def test_fewer_seeds_than_ranks_is_one_error_on_all_ranks(run, gloo, tmp_path):
+    gloo(refused, 3, run, tmp_path)
+    messages = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(messages) == {"0", "1", "2"}
+    assert set(messages.values()) == {
+        "sampling.seeds_per_batch: found 2 for 3 ranks, expected at least one seed a rank. "
+        "Way out: raise it, or start fewer ranks"
+    }
+    untrained = settings("sampling.seeds_per_batch=2", "schedule.steps=0", "schedule.warmup_steps=0")
+    gloo(pretrain_run, 3, run, "untrained_by_three", untrained)  # nothing is drawn
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_one_error(run, whole, cytomesh):
+    for command in (["pretrain", "--config", TINY, "--name", "gpu"], ["embed", "--encoder", "whole"]):
+        code, _, errors = cytomesh(*command, "--out", run, "--set", "device=cuda")
+        assert code == 1
+        assert errors.splitlines()[-1].startswith("cytomesh: device: cuda: found no CUDA device")

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.pyramid import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.study.annotation import read_label_image
 from cytomesh.study.headers import pyramid_level, read_header
 
 
@@ -101,3 +105,24 @@ def test_images_that_cannot_be_used(tmp_path):
     refuse(tmp_path / "a.zarr", "no 'multiscales' metadata")
     (tmp_path / "a.zarr" / "zarr.json").write_text("{")
     refuse(tmp_path / "a.zarr", "cannot be read")
+
+
+def test_large_plain_images_need_no_setting_of_the_whole_process(tmp_path, monkeypatch):
+    """Pillow refuses images of more than twice its limit, which is here lower than any section's size."""
+    Image.new("L", (30, 20), 7).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    paths = [tmp_path / "a.png"] * 200
+    with ThreadPoolExecutor(8) as threads:
+        assert {header.shape for header in threads.map(read_header, paths)} == {(20, 30)}
+    assert (read_label_image(tmp_path / "a.png") == 7).all()
+    with open_image(tmp_path / "a.png") as image:
+        assert (image.read(0, 0, 20, 0, 30) == 7).all()
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.png")
+
+
+def test_importing_leaves_pillow_alone():
+    code = "from PIL import Image; n = Image.MAX_IMAGE_PIXELS; import cytomesh.imaging.pyramid; "
+    code += "assert Image.MAX_IMAGE_PIXELS == n"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -28,7 +28,7 @@ from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import Projector
+from cytomesh.pretrain.encoder import Projector, synchronise_batch_norm
 from cytomesh.pretrain.grad_cache import backward_in_parts
 from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
@@ -109,7 +109,7 @@ class Trainer:
         self.model: nn.Module = projector
         if world.size > 1:
             if on_gpu:
-                self.model = nn.SyncBatchNorm.convert_sync_batchnorm(projector)  # type: ignore[no-untyped-call]
+                self.model = synchronise_batch_norm(projector)
             self.model = DistributedDataParallel(self.model, device_ids=[world.device.index] if on_gpu else None)
         if settings.compile:
             self.model.compile()  # in place: DDP stays DDP

@@ -1,11 +1,12 @@
-"""Sections and graphs over local processes, one thread each, results in order."""
+"""Work over local processes, or over threads of this one; results in order."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -37,6 +38,26 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) ->
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
+    """Apply a function to each item in some threads; yield results in the order of `items`, made ahead of time.
+
+    At most 2 * `threads` + 1 items are under way or wait to be taken. What `function` or `items` raise is raised here;
+    closing the generator drops the work that has not begun.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _limit_threads() -> None:

@@ -10,12 +10,9 @@ from torch import Tensor, nn
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.context import impute
 from cytomesh.finetune.nodes import TrainingNodes
+from cytomesh.pretrain.encode import batch_slices, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
-from cytomesh.pretrain.patches import PatchSource, read_ahead
-from cytomesh.pretrain.trainer import crop
-
-BLOCK = 256
-"""Patches encoded together where no gradient is needed."""
+from cytomesh.pretrain.patches import PatchSource, crop
 
 
 class JointModel(nn.Module):
@@ -70,15 +67,17 @@ def encode_nodes(
     """Return the features of all nodes, (n, d), on the encoder's device; NaN without an image link, as from embed."""
     device = next(encoder.parameters()).device
     linked = np.flatnonzero(nodes.pool_row >= 0)
-    blocks = [linked[first : first + BLOCK] for first in range(0, len(linked), BLOCK)]
+    blocks = [linked[batch] for batch in batch_slices(len(linked), encoder.patches.size_px, device)]
 
-    def read(number: int) -> NDArray[np.uint8]:
-        return source.read(nodes.pool_row[blocks[number]])
+    def read(block: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return source.read(nodes.pool_row[block])
+
+    def encode(patches: Tensor) -> Tensor:
+        return encoder(encoder.normalise(crop(patches, border_px).to(device))).float()
 
     features = torch.full((len(nodes), encoder.dim), torch.nan, device=device)
-    for block, patches in zip(blocks, read_ahead(read, 0, len(blocks), readers), strict=True):
-        images = encoder.normalise(crop(torch.from_numpy(patches).to(device), border_px))
-        features[torch.from_numpy(block).to(device)] = encoder(images).float()
+    for block, found in zip(blocks, encode_patches(encode, read, blocks, readers=readers), strict=True):
+        features[torch.from_numpy(block).to(device)] = found
     return features
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.errors import TrainingError
+from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed, isolated_seed
 from cytomesh.finetune.config import FinetuneConfig
@@ -29,8 +30,7 @@ from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.config import ScheduleConfig as Course
 from cytomesh.pretrain.monitor import MetricsLog
 from cytomesh.pretrain.optimizer import learning_rate, parameter_groups
-from cytomesh.pretrain.patches import PatchSource, read_ahead
-from cytomesh.pretrain.trainer import crop
+from cytomesh.pretrain.patches import PatchSource, crop
 
 HEAD_WARMUP = 0.1
 
@@ -170,7 +170,7 @@ class Trainer:
         schedule = self.settings.schedule
         began = time.perf_counter()
         first = self.round * schedule.steps_per_round
-        steps = read_ahead(self.read, first, first + schedule.steps_per_round, self.settings.readers)
+        steps = map_ahead(self.read, range(first, first + schedule.steps_per_round), self.settings.readers)
         self.model.train()
         losses, n_images = [], 0
         for step, data in enumerate(

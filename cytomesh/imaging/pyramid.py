@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Pyramid:
         self._axes = header.axes
         self._cache_bytes = cache_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._keeping = threading.Lock()
         self._arrays: list[Any] = []
         self._store: Any = None
         if header.kind == "plain":
@@ -76,7 +78,9 @@ class Pyramid:
             found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
             raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
         if level not in self._kept and height * width * self.n_channels <= self._cache_bytes:
-            self._kept[level] = self._decode(level, slice(0, height), slice(0, width))
+            with self._keeping:  # of several readers one decodes, the others wait for it
+                if level not in self._kept:
+                    self._kept[level] = self._decode(level, slice(0, height), slice(0, width))
         if level in self._kept:
             return self._kept[level][row0:row1, col0:col1]
         return self._decode(level, slice(row0, row1), slice(col0, col1))

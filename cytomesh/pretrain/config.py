@@ -264,7 +264,8 @@ class EmbedConfig(Config):
     """They are spread evenly over +- this angle; 180: over the full circle."""
 
     batch_size: PositiveInt = 256
-    """Patches encoded together; batches never span two sections."""
+    """Most patches encoded together, fewer where they are larger than 128 px (256 px on a GPU); batches never span two
+    sections."""
     dtype: Literal["float16", "float32"] = "float32"
     """Numbers that are stored."""
     device: Device = "auto"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import find_device, world
@@ -25,11 +24,11 @@ from cytomesh.core.run import NO_RECORD, check_name, lock, read_study_path
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.storage import CortexGraph, load_graphs, save_features
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig
+from cytomesh.pretrain.encode import batch_slices, computing_threads, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
-from cytomesh.pretrain.patches import images_of
+from cytomesh.pretrain.patches import OpenImages, images_of
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study, open_study
 
@@ -51,9 +50,9 @@ def embed_run(
 ) -> dict[str, Any]:
     """Compute features of every linked node of a run; alone, or on every rank that torchrun starts.
 
-    Sections are shared out over the ranks and, in each, over threads. A section is always encoded in the same
-    batches and, on a CPU, by one thread, so that the features do not depend on how many there are. Each section is
-    written as soon as it is there; a killed run goes on with the missing ones.
+    Sections are shared out over the ranks. A section is always encoded in the same batches and, on a CPU, each of them
+    by one thread, so that the features do not depend on how many there are. Each section is written as soon as it is
+    there; a killed run goes on with the missing ones.
 
     Parameters
     ----------
@@ -100,9 +99,9 @@ def embed_run(
             for part in graph_sections(study, graph)
         ]
         mine = [piece for piece in pieces[here.rank :: here.size] if not piece.path.is_file()]
-        n_threads = max(1, available_cpus() // here.size)
-        with ThreadPoolExecutor(n_threads) as threads:
-            done = threads.map(lambda piece: _embed_piece(piece, encoder, settings), mine)
+        n_cpus = max(1, available_cpus() // here.size)
+        with closing(embed_sections([piece.part for piece in mine], encoder, settings, n_cpus)) as features:
+            done = (_embed_piece(piece, features) for piece in mine)
             n_patches = sum(track(done, "embed", total=len(mine), unit="sections"))
         here.barrier()
         if here.is_main:
@@ -172,21 +171,50 @@ def _changes(path: Path, inputs: Inputs, digests: FileDigests) -> list[str]:
     return changes if digests.digest(path) == record.outputs.get("features") else [*changes, f"{path.name} changed"]
 
 
-def _embed_piece(piece: Piece, encoder: PatchEncoder, settings: EmbedConfig) -> int:
-    part, patches = piece.part, encoder.patches
-    blocks: list[NDArray[Any]] = []
-    with open_image(part.image) as image:
-        for start in range(0, len(part.rows), settings.batch_size):
-            batch = slice(start, start + settings.batch_size)
-            turned = []
-            for offset in offsets_deg(settings):
-                angles = part.angles_deg[batch] + offset
-                pixels = read_patches(
-                    image, part.section.um_per_px, part.pixels[batch], angles, patches.size_px, patches.um_per_px
-                )
-                turned.append(encoder.embed(torch.from_numpy(pixels)).cpu().numpy())
-            blocks.append(np.mean(turned, axis=0).astype(settings.dtype))
-    features = np.concatenate(blocks)
+def embed_sections(
+    parts: Sequence[SectionPatches], encoder: PatchEncoder, settings: EmbedConfig, n_cpus: int
+) -> Generator[NDArray[Any], None, None]:
+    """Yield the features of some sections' patches, (n, d) of the dtype that is stored, in order.
+
+    Batches of all sections follow one another: the next section is read while one is encoded.
+
+    Parameters
+    ----------
+    parts : sequence of SectionPatches
+    encoder : PatchEncoder
+        In evaluation mode; what it computes with tells the device.
+    settings : EmbedConfig
+    n_cpus : int
+        Threads that read, and on a CPU as many that compute (see `computing_threads`).
+    """
+    patches, device, offsets = encoder.patches, next(encoder.parameters()).device, offsets_deg(settings)
+
+    def batches(part: SectionPatches) -> list[slice]:
+        return batch_slices(len(part.rows), patches.size_px, device, settings.batch_size)
+
+    turns = ((part, rows, offset) for part in parts for rows in batches(part) for offset in offsets)
+    images = OpenImages(n_cpus)
+
+    def read(turn: tuple[SectionPatches, slice, float]) -> NDArray[np.uint8]:
+        part, rows, offset = turn
+        image, angles = images[part.image], part.angles_deg[rows] + offset
+        return read_patches(
+            image, part.section.um_per_px, part.pixels[rows], angles, patches.size_px, patches.um_per_px
+        )
+
+    def encode(pixels: Tensor) -> Tensor:
+        return encoder.embed(pixels).cpu()
+
+    computers = computing_threads(patches.size_px, device, n_cpus)
+    with closing(encode_patches(encode, read, turns, readers=n_cpus, computers=computers)) as features:
+        for part in parts:
+            means = [np.mean([next(features).numpy() for _ in offsets], axis=0) for _ in batches(part)]
+            yield np.concatenate(means).astype(settings.dtype)
+
+
+def _embed_piece(piece: Piece, computed: Iterator[NDArray[Any]]) -> int:
+    """Write the features of a piece, the next of those that are computed."""
+    part, features = piece.part, next(computed)
     bad = ~np.isfinite(features).all(axis=1)
     if bad.any():
         node = int(part.rows[np.argmax(bad)])

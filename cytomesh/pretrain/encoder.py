@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -235,3 +236,13 @@ class Projector(nn.Module):
             self.head(features) if self.head is not None else None,
             self.classifier(features) if self.classifier is not None else None,
         )
+
+
+def synchronise_batch_norm(model: nn.Module) -> nn.Module:
+    """Let batch norm normalise over the patches of all ranks, in place; the names of the weights stay.
+
+    timm's conversion: torch's own would replace timm's BatchNormAct2d by a bare norm and so delete the activations of
+    efficientnet, mobilenet, resnetv2, densenet, regnet and others, without a complaint.
+    """
+    converted: nn.Module = convert_sync_batchnorm(model)
+    return converted

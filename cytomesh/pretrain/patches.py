@@ -1,16 +1,17 @@
-"""Patches of a batch: from a bank extracted once, or from the sections as they are needed; always read ahead."""
+"""Patches of a batch: from a bank extracted once, or from the sections as they are needed."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
@@ -28,7 +29,6 @@ from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
 from cytomesh.study.study import Study
 
-T = TypeVar("T")
 OPEN_SECTIONS = 32
 
 
@@ -52,8 +52,33 @@ class PatchBank:
         return patches
 
 
+class OpenImages:
+    """Images for several threads: each is opened once, and those used last stay open."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._open: OrderedDict[Path, Future[Pyramid]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, path: Path) -> Pyramid:
+        with self._lock:
+            is_mine = path not in self._open
+            if is_mine:
+                self._open[path] = Future()
+                if len(self._open) > self.capacity:
+                    self._open.popitem(last=False)  # closed when its last reader lets go of it
+            self._open.move_to_end(path)
+            image = self._open[path]
+        if is_mine:  # without the lock: a plain image is decoded whole here, and others want theirs meanwhile
+            try:
+                image.set_result(open_image(path))
+            except BaseException as failure:
+                image.set_exception(failure)
+        return image.result()
+
+
 class SectionReader:
-    """Patches read from the sections' images; the images used last stay open."""
+    """Patches read from the sections' images."""
 
     def __init__(self, pool: PatchPool, config: PatchConfig) -> None:
         self.pool = pool
@@ -61,8 +86,7 @@ class SectionReader:
         self._place = np.empty(len(pool), np.int64)
         for part in pool.sections:
             self._place[part.rows] = np.arange(len(part.rows))
-        self._open: OrderedDict[Path, Pyramid] = OrderedDict()
-        self._lock = threading.Lock()
+        self._images = OpenImages(OPEN_SECTIONS)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return some patches, (n, c, s, s) uint8."""
@@ -71,20 +95,11 @@ class SectionReader:
         order = np.argsort(sections, kind="stable")
         for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1):
             part = self.pool.sections[sections[slots[0]]]
-            parts.append(read_section(self._image(part.image), part, self.config, self._place[rows[slots]]))
+            parts.append(read_section(self._images[part.image], part, self.config, self._place[rows[slots]]))
         patches = np.concatenate(parts)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return patches[back]
-
-    def _image(self, path: Path) -> Pyramid:
-        with self._lock:
-            if path not in self._open:
-                self._open[path] = open_image(path)
-                if len(self._open) > OPEN_SECTIONS:
-                    self._open.popitem(last=False)  # closed when its last reader lets go of it
-            self._open.move_to_end(path)
-            return self._open[path]
 
 
 def read_section(
@@ -189,17 +204,6 @@ def count_channels(pool: PatchPool) -> int:
     return next(iter(channels))
 
 
-def read_ahead(make: Callable[[int], T], first: int, last: int, threads: int) -> Generator[T, None, None]:
-    """Yield make(first) ... make(last - 1), in order, made ahead of time by some threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for step in range(first, last):
-                waiting.append(pool.submit(make, step))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+def crop(images: Tensor, border_px: int) -> Tensor:
+    """Cut the border off."""
+    return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]

@@ -16,12 +16,12 @@ from cytomesh.core.distributed import World
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.random import generator
 from cytomesh.pretrain.config import MonitorConfig, PretrainConfig
+from cytomesh.pretrain.encode import batch_slices, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.gather import gather_rows
-from cytomesh.pretrain.patches import PatchSource
+from cytomesh.pretrain.patches import PatchSource, crop
 from cytomesh.pretrain.pool import PatchPool
 
-BATCH = 256
 KNN_TEMPERATURE = 0.07  # Wu et al., 2018
 
 
@@ -46,7 +46,8 @@ class Probe:
         self.source = source
         self.world = world
         self.config: MonitorConfig = settings.monitor
-        self.border_px = settings.patches.border_px
+        self.patches = settings.patches
+        self.readers = settings.readers
         labels = [pool.annotation, pool.held_out]
         for label, role in zip(labels, ("train", "val"), strict=True):
             if not label.any():
@@ -86,15 +87,16 @@ class Probe:
         """Return features of pool rows, (n, d); shared out over the ranks."""
         parts = np.array_split(rows, self.world.size)
         mine = parts[self.world.rank]
-        blocks = []
-        border = self.border_px
-        for start in range(0, len(mine), BATCH):
-            patches = self.source.read(mine[start : start + BATCH])
-            inner = patches[..., border : patches.shape[-2] - border, border : patches.shape[-1] - border]
-            images = torch.from_numpy(np.ascontiguousarray(inner)).to(self.world.device)
-            normalised = encoder.normalise(images)
-            blocks.append(functional_call(encoder, state, (normalised,)).float())
-        features = torch.cat(blocks) if blocks else torch.empty((0, encoder.dim), device=self.world.device)
+        device = self.world.device
+
+        def encode(patches: Tensor) -> Tensor:
+            images = encoder.normalise(crop(patches, self.patches.border_px).to(device))
+            features: Tensor = functional_call(encoder, state, (images,)).float()
+            return features
+
+        batches = [mine[batch] for batch in batch_slices(len(mine), self.patches.size_px, device)]
+        blocks = list(encode_patches(encode, self.source.read, batches, readers=self.readers))
+        features = torch.cat(blocks) if blocks else torch.empty((0, encoder.dim), device=device)
         everything: NDArray[np.float64] = gather_rows(features, [len(part) for part in parts]).double().cpu().numpy()
         return everything
 

@@ -22,19 +22,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import TrainingError
+from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed, isolated_seed
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import Projector
+from cytomesh.pretrain.encoder import Projector, synchronise_batch_norm
 from cytomesh.pretrain.grad_cache import backward_in_parts
 from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
 from cytomesh.pretrain.objectives.supervised import Supervised
 from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer, learning_rate
-from cytomesh.pretrain.patches import PatchSource, read_ahead
+from cytomesh.pretrain.patches import PatchSource, crop
 from cytomesh.pretrain.probe import Probe
 from cytomesh.pretrain.report import Report
 from cytomesh.pretrain.sampling import PatchSampler
@@ -109,7 +110,7 @@ class Trainer:
         self.model: nn.Module = projector
         if world.size > 1:
             if on_gpu:
-                self.model = nn.SyncBatchNorm.convert_sync_batchnorm(projector)  # type: ignore[no-untyped-call]
+                self.model = synchronise_batch_norm(projector)
             self.model = DistributedDataParallel(self.model, device_ids=[world.device.index] if on_gpu else None)
         if settings.compile:
             self.model.compile()  # in place: DDP stays DDP
@@ -138,7 +139,7 @@ class Trainer:
             return True
         self.model.train()
         report = self.open_report()
-        data = read_ahead(self.read, self.step, steps, settings.readers)
+        data = map_ahead(self.read, range(self.step, steps), settings.readers)
         with _termination() as terminated, isolated_seed(settings.seed, "training"):
             try:
                 for batch in track(data, "pretrain", total=steps - self.step, unit="steps"):
@@ -295,11 +296,6 @@ def directions(outputs: Outputs) -> Tensor:
         return outputs.vectors.detach()
     assert outputs.logits is not None
     return functional.normalize(outputs.logits.detach().float(), dim=1)
-
-
-def crop(images: Tensor, border_px: int) -> Tensor:
-    """Cut the border off."""
-    return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
 
 
 @contextmanager

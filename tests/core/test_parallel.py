@@ -4,7 +4,7 @@ import time
 import pytest
 
 from cytomesh.core.errors import ContourError
-from cytomesh.core.parallel import available_cpus, map_ordered
+from cytomesh.core.parallel import available_cpus, map_ahead, map_ordered
 
 
 def _late_square(n: int) -> tuple[int, int]:
@@ -32,6 +32,31 @@ def test_one_worker_stays_in_this_process():
 def test_errors_come_back_whole(workers):
     with pytest.raises(ContourError, match=r"s2\.geojson: found nothing"):
         list(map_ordered(_fail_on_two, range(4), workers))
+
+
+def test_threads_keep_order_and_pass_errors_on():
+    def make(step):
+        time.sleep(0.01 * (step % 3))
+        if step == 7:
+            raise ContourError("step 7")
+        return step
+
+    assert list(map_ahead(make, range(2, 7), 3)) == [2, 3, 4, 5, 6]
+    with pytest.raises(ContourError, match="step 7"):
+        list(map_ahead(make, range(5, 20), 3))
+
+
+def test_threads_work_ahead_but_not_far():
+    begun, taken = [], []
+    stream = map_ahead(lambda step: begun.append(step) or step, iter(range(100)), 2)
+    for step in stream:
+        taken.append(step)
+        time.sleep(0.01)
+        assert len(taken) < len(begun) <= len(taken) + 4
+        if step == 9:
+            break
+    stream.close()
+    assert len(begun) <= 14
 
 
 def test_available_cpus_are_those_the_process_may_use():

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cytomesh.finetune.model import encode_nodes, fill
+from cytomesh.pretrain import encode
 
 
 def test_features_of_all_nodes_are_those_of_embed(make_trainer):
@@ -21,6 +22,18 @@ def test_features_of_all_nodes_are_those_of_embed(make_trainer):
     assert len(linked) < len(nodes)
     assert np.isnan(np.delete(features.numpy(), linked, axis=0)).all()
     assert torch.isfinite(fill(features, nodes)).all()
+
+
+def test_large_patches_are_encoded_in_small_batches(make_trainer, monkeypatch):
+    trainer = make_trainer()
+    encoder, source = trainer.model.encoder, trainer.source
+    whole = encode_nodes(encoder, source, trainer.nodes, trainer.border_px)
+    monkeypatch.setitem(encode.BATCH_PX, "cpu", 7 * encoder.patches.size_px**2)
+    sizes = []
+    encoder.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+    features = encode_nodes(encoder, source, trainer.nodes, trainer.border_px, readers=2)
+    assert max(sizes) == 7
+    torch.testing.assert_close(features, whole, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def test_standardised_inputs_have_mean_0_and_sd_1(make_trainer):

@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.pyramid import halve, open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import Pyramid, halve, open_image, write_ome_zarr
 
 
 @pytest.fixture
@@ -41,6 +43,24 @@ def test_windows_of_all_formats(tmp_path, array, suffix, channels, cache_bytes):
         np.testing.assert_array_equal(window, np.atleast_3d(image)[10:60, 301:402])
         coarse = pyramid.read(1, 0, 151, 0, 201)
         np.testing.assert_array_equal(coarse, halve(np.atleast_3d(image)))
+
+
+def test_a_level_that_is_kept_is_decoded_once_for_several_readers(tmp_path, array, monkeypatch):
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, array)
+    decoded, decode = [], Pyramid._decode
+
+    def decode_slowly(pyramid, *window):
+        decoded.append(window)
+        time.sleep(0.05)
+        return decode(pyramid, *window)
+
+    monkeypatch.setattr(Pyramid, "_decode", decode_slowly)
+    with open_image(path) as image, ThreadPoolExecutor(4) as threads:
+        windows = list(threads.map(lambda row: image.read(0, row, row + 2, 0, 5), range(4)))
+    assert len(decoded) == 1
+    for row, window in enumerate(windows):
+        assert np.array_equal(window.squeeze(), array[row : row + 2, :5].squeeze())
 
 
 def test_halve_averages_two_by_two():

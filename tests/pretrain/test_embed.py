@@ -11,14 +11,19 @@ from pretrain_study import write_run
 from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config
+from cytomesh.core.distributed import world
 from cytomesh.core.errors import FeatureError, MissingStageError
+from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_features, load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.pretrain import embed
+from cytomesh.pretrain import embed, encode
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
+from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import load_encoder
+from cytomesh.pretrain.pool import graph_sections
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.study.study import open_study
 
 TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
 SETTINGS = EmbedConfig(batch_size=10, device="cpu")
@@ -105,6 +110,33 @@ def test_rotations_are_averaged(run):
         features.append(encoder.embed(torch.from_numpy(patch))[0].numpy())
     np.testing.assert_allclose(load_features(run, "half", graph)[node], np.mean(features, axis=0), rtol=1e-3, atol=1e-4)
     assert embed.offsets_deg(EmbedConfig(rotations=4, rotation_deg=180.0)) == [-180.0, -90.0, 0.0, 90.0]
+
+
+def test_batches_are_small_where_patches_are_large(run, monkeypatch):
+    monkeypatch.setitem(encode.BATCH_PX, "cpu", 3 * 32**2 + 7)
+    sizes, compute = [], PatchEncoder.embed
+
+    def count(encoder, patches):
+        sizes.append(len(patches))
+        return compute(encoder, patches)
+
+    monkeypatch.setattr(PatchEncoder, "embed", count)
+    embed.embed_run(run, "half", SETTINGS, resume=False)
+    graph = load_graphs(run)[0]
+    assert max(sizes) == 3
+    assert sum(sizes) == sum(int(graph.is_linked.sum()) for graph in load_graphs(run))
+    half, whole = load_features(run, "half", graph), load_features(run, "one", graph)
+    np.testing.assert_allclose(half, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_sections_come_in_order_whatever_the_number_of_threads(run):
+    study, encoder = open_study(read_study_path(run)), load_encoder(run / "encoders" / "one")
+    parts = [part for graph in load_graphs(run) for part in graph_sections(study, graph)]
+    with world("cpu", threads=1):
+        one, three = (list(embed.embed_sections(parts, encoder, SETTINGS, n_cpus)) for n_cpus in (1, 3))
+    assert [len(features) for features in one] == [len(part.rows) for part in parts]
+    for a, b in zip(one, three, strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_features_that_are_not_finite_name_section_and_node(run):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import timm
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
+from torch import nn
 
 from cytomesh.core.errors import ConfigError
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, ObjectivesConfig, PatchConfig, PretrainConfig
-from cytomesh.pretrain.encoder import PatchEncoder, ProjectionHead, Projector
+from cytomesh.pretrain.encoder import PatchEncoder, ProjectionHead, Projector, synchronise_batch_norm
 
 
 def build(name: str, size_px: int = 64, **options: object) -> PatchEncoder:
@@ -116,6 +119,37 @@ def test_head_gives_unit_vectors(norm, layers):
     assert logits is None
     assert vectors.shape == (4, 10)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+# timm's BatchNormAct2d also activates in all of these but the last, which has plain batch norm.
+@pytest.mark.parametrize(
+    "name",
+    ["efficientnet_b0", "mobilenetv3_small_050", "resnetv2_50", "densenet121", "regnety_002", "vovnet39a", "resnet18"],
+)
+def test_synchronised_batch_norm_computes_the_same(name):
+    torch.manual_seed(0)
+    encoder = build(name, in_chans=1)
+    plain = Projector(encoder, ProjectionHead(encoder.dim, HeadConfig(hidden=24, out=10)))
+    state = {key: value.clone() for key, value in plain.state_dict().items()}
+    synchronised = synchronise_batch_norm(deepcopy(plain))
+    assert list(synchronised.state_dict()) == list(state)
+    synchronised.load_state_dict(state)  # checkpoints and exports fit both
+    norms = [type(module) for module in plain.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    found = [module for module in synchronised.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert nn.BatchNorm1d in norms  # the head's
+    assert len(found) == len(norms)
+    assert all(isinstance(module, nn.SyncBatchNorm) for module in found)
+    images = torch.randn((4, 1, 64, 64), generator=torch.Generator().manual_seed(1))
+    results = []
+    for model in (plain, synchronised):
+        torch.manual_seed(2)  # dropout
+        vectors = model.train()(images).vectors  # alone, each normalises by its own patches
+        vectors[:, 0].sum().backward()
+        with torch.no_grad():
+            features = model.eval().encoder(images)
+        results.append([vectors, features, *(parameter.grad for parameter in model.parameters())])
+    for expected, value in zip(*results, strict=True):
+        torch.testing.assert_close(value, expected)
 
 
 def test_settings_that_contradict_each_other():

@@ -1,8 +1,9 @@
-"""Patches from the bank and from the sections are the same, in the order asked for, and read ahead in order."""
+"""Patches from the bank and from the sections are the same, in the order asked for."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,22 +11,15 @@ from PIL import Image
 from pretrain_study import write_run
 
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import StudyError
+from cytomesh.core.errors import ImageError, StudyError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
+from cytomesh.pretrain import patches
 from cytomesh.pretrain.config import PatchConfig
-from cytomesh.pretrain.patches import (
-    PatchBank,
-    SectionReader,
-    build_bank,
-    count_channels,
-    images_of,
-    open_patches,
-    read_ahead,
-)
+from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, images_of, open_patches
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import open_study
 
@@ -56,9 +50,9 @@ def test_bank_and_sections_give_the_same_patches(run, pool):
     bank = open_patches(run, pool, CONFIG, data)
     assert isinstance(bank, PatchBank)
     rows = np.random.default_rng(0).integers(0, len(pool), 50)
-    patches = bank.read(rows)
-    assert patches.shape == (50, 1, 16, 16)
-    assert np.array_equal(patches, SectionReader(pool, CONFIG).read(rows))
+    found = bank.read(rows)
+    assert found.shape == (50, 1, 16, 16)
+    assert np.array_equal(found, SectionReader(pool, CONFIG).read(rows))
     changed = (run / "patches").stat().st_mtime_ns
     build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
     assert (run / "patches").stat().st_mtime_ns == changed
@@ -114,13 +108,24 @@ def test_grey_and_colour_mixed_is_an_error(tmp_path):
         count_channels(pool)
 
 
-def test_read_ahead_keeps_order_and_passes_errors_on():
-    def make(step: int) -> int:
-        time.sleep(0.01 * (step % 3))
-        if step == 7:
-            raise StudyError("step 7")
-        return step
+def test_an_image_is_opened_once_and_those_used_last_stay_open(tmp_path, monkeypatch):
+    for name in "abc":
+        Image.fromarray(np.full((8, 8), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
+    opened = []
 
-    assert list(read_ahead(make, 2, 7, 3)) == [2, 3, 4, 5, 6]
-    with pytest.raises(StudyError, match="step 7"):
-        list(read_ahead(make, 5, 20, 3))
+    def open_slowly(path):
+        opened.append(path.stem)
+        time.sleep(0.05)
+        return open_image(path)
+
+    monkeypatch.setattr(patches, "open_image", open_slowly)
+    images = patches.OpenImages(2)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda name: images[tmp_path / f"{name}.png"], "aaabbb"))
+    assert sorted(opened) == ["a", "b"]
+    assert [int(image.read(0, 0, 1, 0, 1).item()) for image in found] == [97, 97, 97, 98, 98, 98]
+    for name in "acab":  # b was used before a, and is the one closed for c
+        assert images[tmp_path / f"{name}.png"].path.stem == name
+    assert opened[2:] == ["c", "b"]
+    with pytest.raises(ImageError, match=r"d\.png"):
+        images[tmp_path / "d.png"]

@@ -13,6 +13,7 @@ from cytomesh.core.distributed import world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
+from cytomesh.pretrain import encode
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.export import build_encoder
 from cytomesh.pretrain.patches import SectionReader
@@ -62,7 +63,7 @@ SETTINGS = {
 }
 
 
-def test_scores_are_of_validation_sections_and_of_the_given_weights(opened):
+def test_scores_are_of_validation_sections_and_of_the_given_weights(opened, monkeypatch):
     settings = PretrainConfig.model_validate(SETTINGS)
     pool = build_pool(*opened, ("train", "transfer"))
     assert not (pool.annotation.astype(bool) & pool.held_out.astype(bool)).any()
@@ -77,6 +78,11 @@ def test_scores_are_of_validation_sections_and_of_the_given_weights(opened):
         assert all(0 <= value <= 1 for value in scores.values())
         constant = {name: torch.zeros_like(value) for name, value in encoder.state_dict().items()}
         blind = probe.scores(encoder, constant)
+        monkeypatch.setitem(encode.BATCH_PX, "cpu", 7 * 32**2)
+        sizes = []
+        encoder.register_forward_pre_hook(lambda _, images: sizes.append(tuple(images[0].shape)))
+        assert probe.scores(encoder, dict(encoder.state_dict())) == pytest.approx(scores, abs=0.1)
+        assert sorted(set(sizes)) == [(2, 1, 32, 32), (7, 1, 32, 32)]  # 30 training and 30 held-out patches
     n_areas = len(np.unique(probe.labels[1]))
     assert blind["linear"] <= 1 / n_areas  # one area for all
     assert scores != blind

@@ -8,7 +8,6 @@ import torch
 from cytomesh.core.errors import CheckpointError, FormatError
 from cytomesh.pretrain.checkpoints import (
     Checkpoint,
-    clear_checkpoints,
     list_checkpoints,
     load_best,
     load_last,
@@ -74,10 +73,3 @@ def test_checkpoints_of_a_newer_version_are_not_taken_for_damaged(tmp_path):
     for load in (load_best, load_last):
         with pytest.raises(FormatError, match="checkpoint format 9"):
             load(tmp_path, "a")
-
-
-def test_clear(tmp_path):
-    save_checkpoint(tmp_path, checkpoint(1), keep=2)
-    save_best(tmp_path, "a", 1, {})
-    clear_checkpoints(tmp_path)
-    assert list(tmp_path.iterdir()) == []

@@ -10,11 +10,10 @@ import nibabel as nib
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.labels import LabelTable
-from cytomesh.study.headers import PLAIN_SUFFIXES, TIFF_SUFFIXES, read_header
+from cytomesh.study.headers import PLAIN_SUFFIXES, TIFF_SUFFIXES, open_plain, read_header
 from cytomesh.study.sections import Section
 
 
@@ -83,7 +82,7 @@ def read_label_image(path: Path) -> NDArray[np.int32]:
     name = path.name.lower()
     try:
         if name.endswith(PLAIN_SUFFIXES[:1]):
-            with Image.open(path) as image:
+            with open_plain(path) as image:
                 array: NDArray[Any] = np.asarray(image)
         elif name.endswith(TIFF_SUFFIXES):
             array = tifffile.imread(path)

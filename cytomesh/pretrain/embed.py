@@ -29,7 +29,7 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
-from cytomesh.pretrain.patches import images_of
+from cytomesh.pretrain.patches import check_channels, images_of
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study, open_study
 
@@ -71,6 +71,8 @@ def embed_run(
     ------
     FeatureError
         If a feature is not finite, naming section and node.
+    ImageError
+        If images are grey and the encoder takes RGB, or the other way round.
     StaleError
         If the encoder or a graph is stale, unless that is allowed.
     """
@@ -102,6 +104,7 @@ def embed_run(
             for part in graph_sections(study, graph)
         ]
         mine = [piece for piece in pieces[here.rank :: here.size] if not piece.path.is_file()]
+        check_channels((piece.part for piece in mine), encoder.config.in_chans or 1)
         n_threads = max(1, available_cpus() // here.size)
         with ThreadPoolExecutor(n_threads) as threads:
             done = threads.map(lambda piece: _embed_piece(piece, encoder, settings), mine)

@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import zarr
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
-from cytomesh.study.headers import ImageHeader, ImageLevel, open_plain, read_header
+from cytomesh.study.headers import ImageHeader, ImageLevel, read_header
+from cytomesh.study.pixels import StoredLevels, read_plain
 
-# Formats that have to be decoded whole get coarser levels, down to about this size.
+# Images without coarser levels get them, down to about this size.
 SMALLEST_PX = 128
+# They are made from so many pixels of the stored level at a time: it may be larger than memory.
+BAND_PX = 2**26
 CHUNK_PX = 512
 
 
 class Pyramid:
     """An image at several resolutions; use `open_image`.
+
+    An image stored at one resolution is halved again and again when coarser levels are asked for, whatever its format:
+    the same pixels give the same patches from PNG, TIFF and OME-Zarr.
 
     A context manager: leaving it closes the file. Not to be shared between processes (open the image in each).
 
@@ -38,18 +43,19 @@ class Pyramid:
         self.n_channels: int = header.n_channels
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
-        self._axes = header.axes
         self._cache_bytes = cache_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._keeping = threading.Lock()
-        self._arrays: list[Any] = []
-        self._store: Any = None
+        self._stored: StoredLevels | None = None
+        if len(header.levels) == 1:
+            self.levels = _halved_levels(self.shape)
         if header.kind == "plain":
-            self._open_plain()
-        elif header.kind == "tiff":
-            self._open_tiff()
+            self._kept[0] = read_plain(header)
+            for level in range(1, len(self.levels)):
+                self._kept[level] = halve(self._kept[level - 1])
         else:
-            self._arrays = [zarr.open_array(str(self.path / level.name), mode="r") for level in self.levels]
+            self._stored = StoredLevels(header)
+        self._n_stored = len(header.levels)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,17 +86,13 @@ class Pyramid:
         if level not in self._kept and height * width * self.n_channels <= self._cache_bytes:
             with self._keeping:  # of several readers one decodes, the others wait for it
                 if level not in self._kept:
-                    self._kept[level] = self._decode(level, slice(0, height), slice(0, width))
-        if level in self._kept:
-            return self._kept[level][row0:row1, col0:col1]
-        return self._decode(level, slice(row0, row1), slice(col0, col1))
+                    self._kept[level] = self._window(level, 0, height, 0, width)
+        return self._window(level, row0, row1, col0, col1)
 
     def close(self) -> None:
         """Close the file and forget what is kept."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-        self._arrays = []
+        if self._stored is not None:
+            self._stored.close()
         self._kept = {}
 
     def __enter__(self) -> Pyramid:
@@ -100,34 +102,22 @@ class Pyramid:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_store", None) is not None:
+        if getattr(self, "_stored", None) is not None:
             self.close()
 
-    def _open_plain(self) -> None:
-        with open_plain(self.path) as image:
-            array = np.array(image.convert("L" if self.n_channels == 1 else "RGB"))
-        arrays = [array.reshape(*array.shape[:2], self.n_channels)]
-        while max(arrays[-1].shape[:2]) >= 2 * SMALLEST_PX:
-            arrays.append(halve(arrays[-1]))
-        self._kept = dict(enumerate(arrays))
-        self.levels = _halved_levels(self.shape, len(arrays))
-
-    def _open_tiff(self) -> None:
-        self._store = tifffile.imread(self.path, aszarr=True)
-        group = zarr.open(self._store, mode="r")
-        self._arrays = [group[level.name] for level in self.levels] if isinstance(group, zarr.Group) else [group]
-
-    def _decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        window = tuple({"y": rows, "x": columns}.get(axis, slice(None)) for axis in self._axes)
-        try:
-            array = np.asarray(self._arrays[level][window])
-        except Exception as cause:  # codecs raise what they like on damaged chunks
-            found = f"pixels that cannot be decoded at level {level} ({type(cause).__name__}: {cause})"
-            raise ImageError(self.path, found=found, hint="copy or export the image again") from cause
-        order = [self._axes.index("y"), self._axes.index("x")]
-        others = [i for i in range(array.ndim) if i not in order]
-        height, width = (array.shape[i] for i in order)
-        return np.ascontiguousarray(array.transpose(*order, *others).reshape(height, width, self.n_channels))
+    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
+        """Take a window from what is kept, decode it, or halve that of the level before."""
+        if level in self._kept:
+            return self._kept[level][row0:row1, col0:col1]
+        if self._stored is None:
+            raise ImageError(self.path, found="a closed image", hint="open it again")
+        if level < self._n_stored:
+            return self._stored.read(level, slice(row0, row1), slice(col0, col1))
+        height, width = self.levels[level - 1].shape
+        step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
+        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
+        finer = (self._window(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
+        return np.concatenate([halve(window) for window in finer])
 
 
 def open_image(path: Path, cache_bytes: int = 1 << 26) -> Pyramid:
@@ -182,7 +172,9 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
         for level in range(count):
             stored = planes[..., 0] if axes == "yx" else np.moveaxis(planes, 2, 0)
             chunks = tuple(min(CHUNK_PX, n) if axis in "yx" else 1 for axis, n in zip(axes, stored.shape, strict=True))
-            group.create_array(str(level), data=np.ascontiguousarray(stored), chunks=chunks, dimension_names=list(axes))
+            # black chunks are stored, too: a chunk that is not there has been lost
+            facts = {"chunks": chunks, "dimension_names": list(axes), "config": {"write_empty_chunks": True}}
+            group.create_array(str(level), data=np.ascontiguousarray(stored), **facts)
             planes = halve(planes)
         group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscales(path.name, axes, um_per_px, count)]}
 
@@ -194,12 +186,13 @@ def halve(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((total + 2) >> 2).astype(np.uint8)
 
 
-def _halved_levels(shape: tuple[int, int], count: int) -> tuple[ImageLevel, ...]:
-    levels = []
-    for i in range(count):
-        factor = float(2**i)
-        levels.append(ImageLevel(str(i), shape, (factor, factor), ((factor - 1) / 2, (factor - 1) / 2)))
+def _halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
+    """Return the levels of an image that has one: halved until the larger side is below 2 * `SMALLEST_PX`."""
+    levels = [ImageLevel("0", shape)]
+    while max(shape) >= 2 * SMALLEST_PX:
         shape = ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
+        factor = float(2 ** len(levels))
+        levels.append(ImageLevel(str(len(levels)), shape, (factor, factor), ((factor - 1) / 2, (factor - 1) / 2)))
     return tuple(levels)
 
 

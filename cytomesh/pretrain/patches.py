@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import StudyError
+from cytomesh.core.errors import ImageError, StudyError
 from cytomesh.core.files import atomic_path, clear_partial, digest
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
@@ -27,6 +27,7 @@ from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_image
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
+from cytomesh.study.headers import read_header
 from cytomesh.study.study import Study
 
 OPEN_SECTIONS = 32
@@ -195,8 +196,7 @@ def count_channels(pool: PatchPool) -> int:
     """
     channels: dict[int, Path] = {}
     for part in pool.sections:
-        with open_image(part.image) as image:
-            channels.setdefault(image.n_channels, part.image)
+        channels.setdefault(read_header(part.image).n_channels, part.image)
     if len(channels) > 1:
         (first, one), (second, other) = list(channels.items())[:2]
         found = f"{first} channel(s) in {one.name} and {second} in {other.name}"
@@ -207,3 +207,20 @@ def count_channels(pool: PatchPool) -> int:
 def crop(images: Tensor, border_px: int) -> Tensor:
     """Cut the border off."""
     return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
+
+
+def check_channels(parts: Iterable[SectionPatches], n_channels: int) -> None:
+    """Check that the images of some sections have the channels that an encoder was made for.
+
+    Raises
+    ------
+    ImageError
+        Naming the first image that has others.
+    """
+    for part in parts:
+        found = read_header(part.image).n_channels
+        if found != n_channels:
+            names = {1: "grey", 3: "RGB"}
+            hint = f"use an encoder of {names[found]} images, or convert the images to {names[n_channels]}"
+            expected = f"{n_channels} ({names[n_channels]}), as the encoder takes"
+            raise ImageError(part.image, found=f"{found} channel(s) ({names[found]})", expected=expected, hint=hint)

@@ -14,7 +14,8 @@ import numpy as np
 
 from cytomesh.core.config import validate
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
-from cytomesh.core.files import read_json, write_json, write_text
+from cytomesh.core.files import write_json, write_text
+from cytomesh.study.bids_files import SUFFIXES, BidsFiles, read_object, sidecar_path
 from cytomesh.study.headers import read_header
 from cytomesh.study.manifest import BrainRole, Hemisphere, Manifest, write_manifest
 from cytomesh.study.planes import SectionPlane
@@ -22,8 +23,6 @@ from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import ABSENT, Section, SectionRole, SectionStatus, write_sections
 
 BIDS_VERSION = "1.10.0"
-SUFFIXES = (".ome.zarr", ".ome.tif", ".ome.btf", ".tif", ".png")
-UNITS_UM = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "mm": 1e3}
 DERIVATIVES = Path("derivatives") / "cytomesh"
 
 
@@ -63,11 +62,6 @@ def contours_path(folder: Path, brain: str, sample: str) -> Path:
 def annotation_path(folder: Path, brain: str, sample: str) -> Path:
     """Return where the derivatives keep a sample's area labels."""
     return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg.png"
-
-
-def sidecar_path(image: Path) -> Path:
-    """Return the JSON sidecar of an image."""
-    return image.with_name(re.sub(r"(_BF|_dseg)\..*$", r"\1.json", image.name))
 
 
 def write_dataset_description(folder: Path, name: str, is_derivative: bool = False) -> None:
@@ -143,9 +137,11 @@ def write_sidecar(
 def from_bids(folder: Path, space: str = "native") -> Path:
     """Describe a BIDS microscopy dataset as a study: write `study.yaml`, and `sub-*/sections.tsv` where there is none.
 
-    Per section, `to_world` is the sidecar's `ToWorld` if there is one; else the section is taken as coronal
-    (column = right, row = inferior), centred, at `position_mm` of samples.tsv. Contours and annotations are found in
-    derivatives/cytomesh; label table and probability maps at atlas/labels.tsv and atlas/pmaps.nii.gz.
+    Per section there is one bright-field image, whatever further entities (session, chunk, ...) its name has, and
+    sidecars apply as BIDS says (inheritance principle). `to_world` is the sidecar's `ToWorld` if there is one; else the
+    section is taken as coronal (column = right, row = inferior), centred, at `position_mm` of samples.tsv. Contours and
+    annotations are found in derivatives/cytomesh; label table and probability maps at atlas/labels.tsv and
+    atlas/pmaps.nii.gz.
 
     Returns
     -------
@@ -154,7 +150,10 @@ def from_bids(folder: Path, space: str = "native") -> Path:
     Raises
     ------
     StudyError
-        If the dataset has no images, a table, a pixel size or a position is missing, or study.yaml exists.
+        If the dataset has no images or several of one sample, a table, a pixel size or a position is missing, or
+        study.yaml exists.
+    ImageError
+        If pixels are not square.
     """
     manifest_path = folder / "study.yaml"
     if manifest_path.exists():
@@ -163,14 +162,15 @@ def from_bids(folder: Path, space: str = "native") -> Path:
         )
     participants = _read_tsv(folder / "participants.tsv", ("participant_id",))
     samples = _read_tsv(folder / "samples.tsv", ("sample_id", "participant_id"))
+    files = BidsFiles(folder)
     problems: list[CytomeshError] = []
     brains: list[dict[str, Any]] = []
     for row in participants:
-        brain = row["participant_id"].removeprefix("sub-")
+        brain = _label(row, "participant_id")
         table = folder / f"sub-{brain}" / "sections.tsv"
         if not table.exists():
             mine = [sample for sample in samples if sample["participant_id"] == row["participant_id"]]
-            sections = _sections(folder, brain, mine, problems)
+            sections = _sections(files, brain, mine, problems)
             if not problems:
                 write_sections(table, sections)
         facts = {
@@ -182,9 +182,12 @@ def from_bids(folder: Path, space: str = "native") -> Path:
     raise_problems(problems)
     description = folder / "dataset_description.json"
     species = sorted({_given(row, "species", "unknown") for row in participants})
-    stains = {str(_read_sidecar(path).get("SampleStaining", "unknown")) for path in folder.glob("sub-*/micr/*_BF.json")}
+    images = (
+        attempt([], partial(files.image, _label(row, "participant_id"), _label(row, "sample_id"))) for row in samples
+    )
+    stains = {str(files.sidecar(image).get("SampleStaining", "unknown")) for image in images if image is not None}
     data: dict[str, Any] = {
-        "name": _read_sidecar(description).get("Name", folder.resolve().name),
+        "name": read_object(description).get("Name", folder.resolve().name),
         "species": ", ".join(species),
         "stain": ", ".join(sorted(stains)) or "unknown",
         "space": {"name": space},
@@ -199,27 +202,28 @@ def from_bids(folder: Path, space: str = "native") -> Path:
 
 
 def _sections(
-    folder: Path, brain: str, samples: Sequence[dict[str, str]], problems: list[CytomeshError]
+    files: BidsFiles, brain: str, samples: Sequence[dict[str, str]], problems: list[CytomeshError]
 ) -> list[Section]:
     """Make a brain's sections from its samples and sidecars, in the order of their numbers."""
     if not samples:
         problems.append(
-            StudyError(folder / "samples.tsv", found=f"no sample of sub-{brain}", expected="one row a section")
+            StudyError(files.folder / "samples.tsv", found=f"no sample of sub-{brain}", expected="one row a section")
         )
-    found = [attempt(problems, partial(_section, folder, brain, sample, samples)) for sample in samples]
+    found = [attempt(problems, partial(_section, files, brain, sample, samples)) for sample in samples]
     return sorted((section for section in found if section is not None), key=lambda section: section.index)
 
 
-def _section(folder: Path, brain: str, row: dict[str, str], others: Sequence[dict[str, str]]) -> Section:
-    table, sample = folder / "samples.tsv", row["sample_id"].removeprefix("sample-")
+def _section(files: BidsFiles, brain: str, row: dict[str, str], others: Sequence[dict[str, str]]) -> Section:
+    folder = files.folder
+    table, sample = folder / "samples.tsv", _label(row, "sample_id")
     place = f"sub-{brain}, sample-{sample}"
-    image = next((path for s in SUFFIXES if (path := image_path(folder, brain, sample, s)).exists()), None)
+    image = files.image(brain, sample)
     status = _given(row, "status", "ok")
     if image is None and status != "missing":
         expected = image_path(folder, brain, sample, f"({'|'.join(SUFFIXES)})").relative_to(folder)
         hint = "add the image, or set the sample's status to missing"
         raise StudyError(table, place, found="no image", expected=str(expected), hint=hint)
-    um_per_px = _pixel_size(image) if image is not None else _any_pixel_size(folder, brain, others)
+    um_per_px = files.um_per_px(image) if image is not None else _any_pixel_size(files, brain, others)
     digits = _given(row, "section", "") or "".join(re.findall(r"\d+$", sample))
     if not digits.isdigit():
         hint = "add a column 'section', or end the sample's label in its number"
@@ -230,7 +234,7 @@ def _section(folder: Path, brain: str, row: dict[str, str], others: Sequence[dic
         index=int(digits),
         image=image,
         um_per_px=um_per_px,
-        plane=_plane(table, place, row, image, um_per_px),
+        plane=_plane(files, place, row, image, um_per_px),
         contours=contours if contours.is_file() else None,
         annotation=annotation if annotation.is_file() else None,
         role=cast(SectionRole, _given(row, "role", "none")),
@@ -239,9 +243,9 @@ def _section(folder: Path, brain: str, row: dict[str, str], others: Sequence[dic
     )
 
 
-def _plane(table: Path, place: str, row: dict[str, str], image: Path | None, um_per_px: float) -> SectionPlane:
+def _plane(files: BidsFiles, place: str, row: dict[str, str], image: Path | None, um_per_px: float) -> SectionPlane:
     """Take the plane from the image's sidecar; else a coronal one, centred, at the sample's position."""
-    if image is not None and "ToWorld" in (sidecar := _read_sidecar(sidecar_path(image))):
+    if image is not None and "ToWorld" in (sidecar := files.sidecar(image)):
         try:
             return SectionPlane(np.array(sidecar["ToWorld"], np.float64))
         except (TransformError, ValueError) as cause:
@@ -252,49 +256,32 @@ def _plane(table: Path, place: str, row: dict[str, str], image: Path | None, um_
         hint = (
             "add a column 'position_mm' to samples.tsv, or ToWorld to the image's sidecar: positions are never guessed"
         )
-        raise StudyError(table, place, found="no plane position", hint=hint) from cause
+        raise StudyError(files.folder / "samples.tsv", place, found="no plane position", hint=hint) from cause
     height, width = (1, 1) if image is None else read_header(image).shape
     step = um_per_px / 1000
     origin = (-step * (width - 1) / 2, position, step * (height - 1) / 2)
     return SectionPlane(np.array([[step, 0, 0], [0, 0, -step], origin]).T)
 
 
-def _pixel_size(image: Path) -> float:
-    path = sidecar_path(image)
-    facts = _read_sidecar(path)
-    try:
-        return float(facts["PixelSize"][0]) * UNITS_UM[facts["PixelSizeUnits"]]
-    except (KeyError, IndexError, TypeError, ValueError) as cause:
-        expected = "PixelSize ([x, y]) and PixelSizeUnits (nm, um or mm)"
-        raise StudyError(
-            path, found="no pixel size", expected=expected, hint="write the JSON sidecar of the image"
-        ) from cause
-
-
-def _any_pixel_size(folder: Path, brain: str, samples: Sequence[dict[str, str]]) -> float:
+def _any_pixel_size(files: BidsFiles, brain: str, samples: Sequence[dict[str, str]]) -> float:
     """Return the pixel size of the brain's first image, for a section that has none."""
     for row in samples:
-        for suffix in SUFFIXES:
-            image = image_path(folder, brain, row["sample_id"].removeprefix("sample-"), suffix)
-            if image.exists():
-                return _pixel_size(image)
-    raise StudyError(folder / "samples.tsv", f"sub-{brain}", found="no image of this brain", expected="at least one")
+        image = files.image(brain, _label(row, "sample_id"))
+        if image is not None:
+            return files.um_per_px(image)
+    raise StudyError(
+        files.folder / "samples.tsv", f"sub-{brain}", found="no image of this brain", expected="at least one"
+    )
+
+
+def _label(row: dict[str, str], column: str) -> str:
+    """Return the label of an entity: "B01" of "sub-B01"."""
+    return row[column].removeprefix("sub-").removeprefix("sample-")
 
 
 def _given(row: dict[str, str], column: str, otherwise: str) -> str:
     value = row.get(column, ABSENT)
     return otherwise if value in (ABSENT, "") else value
-
-
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an absent file is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        data = read_json(path)
-    except ValueError as cause:
-        raise StudyError(path, found=f"invalid JSON ({cause})") from cause
-    return data if isinstance(data, dict) else {}
 
 
 def _read_tsv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:

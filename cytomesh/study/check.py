@@ -20,14 +20,13 @@ from cytomesh.study.contour_stack import check_stack
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.pixels import check_pixels
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.transforms import load_transform
+from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 from cytomesh.study.warps import warped_plane
-
-# The pixel size in the table and that in the image's own metadata may differ by rounding.
-PIXEL_SIZE_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,10 @@ class CheckReport:
 
 
 def check_study(path: Path) -> CheckReport:
-    """Read everything a manifest refers to (of images: the headers) and report all problems; never raises for them."""
+    """Read everything a manifest refers to and report all problems; never raises for them.
+
+    Images are not decoded as a whole: their headers are read, and the places where a file that was cut off ends.
+    """
     path = path.resolve()
     problems: list[CytomeshError] = []
     manifest = _tolerant_manifest(path, problems)
@@ -161,6 +163,7 @@ def _check_section(
         header = attempt(problems, lambda: read_header(image))
         if header is not None:
             headers.append(header)
+            attempt(problems, lambda: check_pixels(header))
             stated = header.um_per_px
             if stated and abs(stated / section.um_per_px - 1) > PIXEL_SIZE_TOLERANCE:
                 found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"

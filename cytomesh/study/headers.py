@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +17,18 @@ import tifffile
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
+from cytomesh.study.tiff_tags import refuse_meaning, refuse_orientation, section_series, tiff_pixel_size
+from cytomesh.study.units import micrometres, square_um
 
+# Channels of what Pillow tells apart; palettes become RGB, and transparent pixels white.
+PLAIN_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3}
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".svs", ".ndpi", ".scn")
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg")
 HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG or JPEG, 8-bit grey or RGB"
+EXIF_ORIENTATION = 0x0112
+# What is decoded at once - a whole PNG or JPEG, a tile of a TIFF, a chunk of a Zarr - may have so many pixels.
+MAX_DECODED_PX = 2**31
 _opening = threading.Lock()
-UNITS_UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class ImageHeader:
     levels : tuple of ImageLevel
         At least one.
     um_per_px : float or None
-        Pixel size that the file states for level 0, um.
+        Side of the pixels of level 0 that the file states, um; they are square.
     """
 
     path: Path
@@ -84,14 +92,12 @@ def read_header(path: Path) -> ImageHeader:
     Raises
     ------
     ImageError
-        If the image is missing, unreadable, of an unknown format or not 8-bit.
+        If the image is missing, unreadable, of an unknown format, not 8-bit, or its values are not what they would be
+        taken for: grey levels or RGB of square pixels, stored upright.
     """
-    if not path.exists():
-        raise ImageError(
-            path, found="no such image", hint="correct the path in the section table, or declare the section missing"
-        )
+    is_folder = refuse_no_file(path)
     try:
-        if path.is_dir():
+        if is_folder:
             return _zarr_header(path)
         if path.name.lower().endswith(TIFF_SUFFIXES):
             return _tiff_header(path)
@@ -104,6 +110,19 @@ def read_header(path: Path) -> ImageHeader:
         found = f"an image that cannot be read ({type(cause).__name__}: {cause})"
         raise ImageError(path, found=found, hint="export or copy the image again; " + HINT_FORMATS) from cause
     raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=HINT_FORMATS)
+
+
+def refuse_no_file(path: Path) -> bool:
+    """Return whether a path is a folder; raise ImageError unless it is one, or a file: a pipe would be waited for."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as cause:  # ValueError: a NUL in the name
+        reason = "" if isinstance(cause, FileNotFoundError) else f" ({getattr(cause, 'strerror', None) or cause})"
+        hint = "correct the path in the section table, or declare the section missing"
+        raise ImageError(path, found=f"no such image{reason}", hint=hint) from cause
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ImageError(path, found="a pipe, socket or device", expected="a file or folder", hint=HINT_FORMATS)
+    return stat.S_ISDIR(mode)
 
 
 def refuse_dtype(path: Path, dtype: object) -> None:
@@ -125,7 +144,7 @@ def pyramid_level(name: str, shape: tuple[int, int], full: tuple[int, int]) -> I
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[Image.Image]:
-    """Open a PNG or JPEG of any size.
+    """Open a PNG or JPEG of any size, and nothing else that Pillow knows: for some formats it starts other programs.
 
     Histological sections are larger than Pillow's guard against decompression bombs allows for. It is a setting of the
     whole process, looked at while a file is opened: no longer than that is it lifted, by one thread at a time.
@@ -133,7 +152,7 @@ def open_plain(path: Path) -> Iterator[Image.Image]:
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path)
+            image = Image.open(path, formats=("PNG", "JPEG"))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:
@@ -143,35 +162,47 @@ def open_plain(path: Path) -> Iterator[Image.Image]:
 def _plain_header(path: Path) -> ImageHeader:
     with open_plain(path) as image:
         width, height = image.size
-        if image.mode.startswith(("I", "F")):
-            refuse_dtype(path, "uint16" if image.mode.startswith("I") else "float32")
-        n_channels = 1 if image.mode in ("1", "L", "LA") else 3
+        if image.format == "PNG" and _png_bits(path) == 16:
+            refuse_dtype(path, "uint16")  # Pillow cuts the low byte off, except of grey
+        if image.mode not in PLAIN_CHANNELS:
+            raise ImageError(path, found=f"colours of kind {image.mode}", expected="grey or RGB", hint=HINT_FORMATS)
+        # Pillow would decode a whole PNG to look behind its pixels for EXIF.
+        exif = image.getexif() if image.format == "JPEG" or "exif" in image.info else {}
+        refuse_orientation(path, exif.get(EXIF_ORIENTATION))
+        n_channels = PLAIN_CHANNELS[image.mode]
+    _refuse_size(path, (height, width), height * width, "save it as a tiled TIFF or OME-Zarr")
     return ImageHeader(
         path, "plain", "yx" if n_channels == 1 else "yxs", n_channels, (ImageLevel("0", (height, width)),)
     )
 
 
+def _png_bits(path: Path) -> int:
+    """Return the bits a sample of a PNG: byte 8 of IHDR, the first chunk (PNG, 11.2.1)."""
+    with path.open("rb") as stream:
+        return stream.read(25)[24]
+
+
+def _refuse_size(path: Path, shape: tuple[int, ...], decoded_px: int, hint: str) -> None:
+    """Raise ImageError if a header declares no pixels, or more at once than memory is to be asked for."""
+    if min(shape) < 1 or not 1 <= decoded_px <= MAX_DECODED_PX:
+        found = f"{' x '.join(map(str, shape))}, {decoded_px} px to decode at once"
+        raise ImageError(path, found=found, expected=f"1 to {MAX_DECODED_PX} px", hint=hint)
+
+
 def _tiff_header(path: Path) -> ImageHeader:
     with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
+        series = section_series(path, tiff)
         refuse_dtype(path, series.dtype)
         axes = series.axes.lower()
+        refuse_meaning(path, series.keyframe)
         _check_axes(path, axes, series.shape)
+        for level in series.levels:
+            _refuse_size(path, level.shape, math.prod(level.keyframe.chunks), "save it in tiles, or as OME-Zarr")
         shapes = [_plane_shape(axes, level.shape) for level in series.levels]
         levels = tuple(pyramid_level(str(i), shape, shapes[0]) for i, shape in enumerate(shapes))
         n_channels = _channels(axes, series.shape)
-        um_per_px = _ome_pixel_size(tiff.ome_metadata)
+        um_per_px = tiff_pixel_size(path, tiff, series.keyframe)
     return ImageHeader(path, "tiff", axes, n_channels, levels, um_per_px)
-
-
-def _ome_pixel_size(xml: str | None) -> float | None:
-    if not xml:
-        return None
-    pixels = tifffile.xml2dict(xml)["OME"]["Image"]
-    pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-    size = pixels.get("PhysicalSizeX")
-    unit = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3}.get(pixels.get("PhysicalSizeXUnit", "µm"))
-    return float(size) * unit if size and unit else None
 
 
 def _zarr_header(path: Path) -> ImageHeader:
@@ -192,24 +223,33 @@ def _zarr_header(path: Path) -> ImageHeader:
             hint="point to the image group itself",
         )
     multiscales = attributes["multiscales"][0]
+    if not all(isinstance(axis, dict) for axis in multiscales.get("axes", [""])):
+        found = f"OME-Zarr {multiscales.get('version', 'before 0.4')}"
+        hint = "write it as OME-Zarr 0.4 or 0.5, whose axes have names and units"
+        raise ImageError(path, found=found, expected="OME-Zarr 0.4 or 0.5", hint=hint)
     names = [axis["name"].lower() for axis in multiscales["axes"]]
     axes = "".join(names)
-    unit = UNITS_UM.get(multiscales["axes"][names.index("x")].get("unit", ""))
     levels: list[ImageLevel] = []
     um_per_px, n_channels = None, 1
     base = (np.ones(len(axes)), np.zeros(len(axes)))
+    common = multiscales.get("coordinateTransformations", [])
     for dataset in multiscales["datasets"]:
-        array_shape, dtype = _zarr_array(path / dataset["path"])
+        array_shape, dtype, chunk = _zarr_array(path / dataset["path"])
         refuse_dtype(path, dtype)
         _check_axes(path, axes, array_shape)
-        scale, shift = _zarr_transform(dataset.get("coordinateTransformations", []), len(axes))
+        _refuse_size(path, array_shape, math.prod(chunk), "write it in smaller chunks")
+        own = dataset.get("coordinateTransformations", [])
+        scale, shift = _zarr_transform(own, len(axes))
         shape = _plane_shape(axes, array_shape)
+        rows, columns = names.index("y"), names.index("x")
         if not levels:
             base, n_channels = (scale, shift), _channels(axes, array_shape)
-            um_per_px = float(scale[names.index("x")] * unit) if unit else None
+            steps = _zarr_transform([*own, *common], len(axes))[0]
+            units = [micrometres(multiscales["axes"][i].get("unit")) for i in (columns, rows)]
+            if units[0] and units[1]:
+                um_per_px = square_um(path, float(steps[columns] * units[0]), float(steps[rows] * units[1]))
             levels.append(ImageLevel(dataset["path"], shape))
             continue
-        rows, columns = names.index("y"), names.index("x")
         factor, offset = scale / base[0], (shift - base[1]) / base[0]
         level = pyramid_level(dataset["path"], shape, levels[0].shape)
         if shift.any() or base[1].any():
@@ -219,21 +259,26 @@ def _zarr_header(path: Path) -> ImageHeader:
     return ImageHeader(path, "zarr", axes, n_channels, tuple(levels), um_per_px)
 
 
-def _zarr_array(path: Path) -> tuple[tuple[int, ...], str]:
-    for name, key in (("zarr.json", "data_type"), (".zarray", "dtype")):
-        if (path / name).is_file():
-            facts = _json(path / name)
-            return tuple(facts["shape"]), facts[key]
+def _zarr_array(path: Path) -> tuple[tuple[int, ...], str, tuple[int, ...]]:
+    """Return shape, type and chunk of an array; of a sharded one the shard."""
+    if (path / "zarr.json").is_file():
+        facts = _json(path / "zarr.json")
+        return tuple(facts["shape"]), facts["data_type"], tuple(facts["chunk_grid"]["configuration"]["chunk_shape"])
+    if (path / ".zarray").is_file():
+        facts = _json(path / ".zarray")
+        return tuple(facts["shape"]), facts["dtype"], tuple(facts["chunks"])
     raise ImageError(
         path, found="no array", expected="the level that the image's metadata names", hint="copy the image again"
     )
 
 
 def _zarr_transform(transforms: list[dict[str, Any]], n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return scale and shift, (n,), of transforms that follow one another: a dataset's, then those of all levels."""
     scale, shift = np.ones(n), np.zeros(n)
     for transform in transforms:
         if transform["type"] == "scale":
-            scale = scale * np.asarray(transform["scale"], float)
+            step = np.asarray(transform["scale"], float)
+            scale, shift = scale * step, shift * step
         elif transform["type"] == "translation":
             shift = shift + np.asarray(transform["translation"], float)
     return scale, shift

@@ -9,7 +9,9 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
+from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, halve, open_image, write_ome_zarr
+from cytomesh.study.headers import read_header
 
 
 @pytest.fixture
@@ -108,8 +110,51 @@ def test_ome_zarr_metadata_is_that_of_the_standard(tmp_path, array):
 def test_number_of_levels(tmp_path, array):
     for n_levels, expected in ((None, 2), (1, 1), (5, 5)):
         write_ome_zarr(tmp_path / "a.ome.zarr", array, 20.0, n_levels)
+        header = read_header(tmp_path / "a.ome.zarr")
+        assert len(header.levels) == expected and header.um_per_px == 20.0
         with open_image(tmp_path / "a.ome.zarr") as pyramid:
-            assert len(pyramid.levels) == expected and pyramid.um_per_px == 20.0
+            assert len(pyramid.levels) == max(expected, 2) and pyramid.um_per_px == 20.0
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 40_000, 1 << 26])
+@pytest.mark.parametrize("band_px", [5_000, 1 << 26])
+@pytest.mark.parametrize("name", ["a.png", "flat.tif", "tiles.tif", "flat.zarr"])
+def test_the_same_pixels_give_the_same_levels_in_every_format(tmp_path, monkeypatch, name, band_px, cache_bytes):
+    """Levels of an image that is stored at one resolution, against one halved as a whole."""
+    monkeypatch.setattr("cytomesh.imaging.pyramid.BAND_PX", band_px)
+    array = np.random.default_rng(1).integers(0, 256, (391, 523, 3), np.uint8)
+    if name == "a.png":
+        Image.fromarray(array).save(tmp_path / name)
+    elif name == "flat.zarr":
+        write_ome_zarr(tmp_path / name, array, 20.0, n_levels=1)
+    else:
+        tifffile.imwrite(tmp_path / name, array, photometric="rgb", tile=(64, 64) if name == "tiles.tif" else None)
+    rng = np.random.default_rng(2)
+    with open_image(tmp_path / name, cache_bytes) as pyramid:
+        assert pyramid.level_scales == (1, 2, 4)
+        for index, level in enumerate(pyramid.levels):
+            assert level.shape == array.shape[:2] and level.offset == ((2**index - 1) / 2,) * 2
+            windows = [(0, level.shape[0], 0, level.shape[1]), (5, 5, 0, 3)]
+            for _ in range(4):
+                row0, row1 = np.sort(rng.integers(0, level.shape[0] + 1, 2))
+                col0, col1 = np.sort(rng.integers(0, level.shape[1] + 1, 2))
+                windows.append((int(row0), int(row1), int(col0), int(col1)))
+            for row0, row1, col0, col1 in windows:
+                np.testing.assert_array_equal(pyramid.read(index, row0, row1, col0, col1), array[row0:row1, col0:col1])
+            array = halve(array)
+
+
+def test_the_same_pixels_give_the_same_patches_in_every_format(tmp_path, array):
+    Image.fromarray(array).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", array)
+    write_ome_zarr(tmp_path / "a.zarr", array, 20.0, n_levels=1)
+    patches = []
+    for name in ("a.png", "a.tif", "a.zarr"):
+        with open_image(tmp_path / name) as pyramid:
+            pixels, angles = np.array([[200.0, 150.0], [30.0, 280.0]]), np.array([90.0, 33.0])
+            patches.append(read_patches(pyramid, 20.0, pixels, angles, 32, 50.0))
+    np.testing.assert_array_equal(patches[0], patches[1])
+    np.testing.assert_array_equal(patches[0], patches[2])
 
 
 def test_an_image_appears_whole_or_not_at_all(tmp_path, array, monkeypatch):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import FeatureError, MissingStageError
+from cytomesh.core.errors import FeatureError, ImageError, MissingStageError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_features, load_graphs
 from cytomesh.imaging.patches import read_patches
@@ -153,3 +153,13 @@ def test_features_that_are_not_finite_name_section_and_node(run):
 def test_unknown_encoder_names_those_there_are(run):
     with pytest.raises(MissingStageError, match="damaged, half, one, two"):
         embed.embed_run(run, "three", SETTINGS)
+
+
+def test_grey_images_are_refused_by_an_encoder_of_colours(run, tmp_path):
+    colours = write_run(tmp_path, n_channels=3)
+    overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
+    pretrain_run(colours, "rgb", load_config(PretrainConfig, TINY, overrides))
+    message = r"\.png: found 1 channel\(s\) \(grey\), expected 3 \(RGB\), as the encoder takes.*Way out"
+    with pytest.raises(ImageError, match=message):
+        embed.embed_run(run, str(colours / "encoders" / "rgb"), SETTINGS)
+    assert not list((run / "features" / "rgb").glob("*.npy"))

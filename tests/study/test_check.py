@@ -1,9 +1,13 @@
+import json
+
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 from shapely.geometry import box
 
 from cytomesh.core.labels import LabelTable
+from cytomesh.imaging.pyramid import write_ome_zarr
 from cytomesh.study.atlas import write_labels
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import write_contours
@@ -57,8 +61,6 @@ def test_annotation_with_unknown_area_and_image_reported_once(study_folder):
 
 
 def test_pixel_size_and_channels_are_compared(study_folder):
-    from cytomesh.imaging.pyramid import write_ome_zarr
-
     array = np.zeros((60, 80), np.uint8)
     write_ome_zarr(study_folder.folder / "sub-B01" / "section1.ome.zarr", array, 50.0)
     study_folder.change_table("section1.png", "section1.ome.zarr")
@@ -70,6 +72,37 @@ def test_pixel_size_and_channels_are_compared(study_folder):
         ),
         "section4.png||3 channels",
     ]
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "found"),
+    [
+        ((50.0, 50.0), "\u03bcm", "50 um/px in the image, 100 in the section table"),
+        ((0.05, 0.05), "millimetre", "50 um/px in the image, 100 in the section table"),
+        ((200.0, 100.0), "micrometer", "pixels of 100 x 200 um (width x height)"),
+        ((100.0, 101.0), "micrometer", None),
+        ((50.0, 50.0), "pixel", None),
+    ],
+)
+def test_width_and_height_of_pixels_are_compared_in_any_unit(study_folder, step, unit, found):
+    path = study_folder.folder / "sub-B01" / "section1.zarr"
+    write_ome_zarr(path, np.full((60, 80), 9, np.uint8), 1.0)
+    facts = json.loads((path / "zarr.json").read_text())
+    image = facts["attributes"]["ome"]["multiscales"][0]
+    image["axes"] = [axis | {"unit": unit} for axis in image["axes"]]
+    image["datasets"][0]["coordinateTransformations"] = [{"type": "scale", "scale": step}]
+    (path / "zarr.json").write_text(json.dumps(facts))
+    study_folder.change_table("section1.png", "section1.zarr")
+    problems = check_study(study_folder.manifest).problems
+    assert [problem.found for problem in problems] == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_an_image_that_was_cut_off_is_named_once(study_folder, share):
+    data = study_folder.image(2).read_bytes()
+    study_folder.image(2).write_bytes(data[: int(share * len(data))])
+    found = places(check_study(study_folder.manifest))
+    assert len(found) == 1 and found[0].startswith("section2.png||an image that is damaged or cut off")
 
 
 def test_a_wrong_brain_does_not_hide_the_others(study_folder):

@@ -1,6 +1,9 @@
 import json
+import os
+import struct
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -126,3 +129,123 @@ def test_importing_leaves_pillow_alone():
     code = "from PIL import Image; n = Image.MAX_IMAGE_PIXELS; import cytomesh.imaging.pyramid; "
     code += "assert Image.MAX_IMAGE_PIXELS == n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def write_png(path, bits, colour, samples, width=4, height=2, chunks=()):
+    """A PNG, byte by byte: Pillow writes no 16-bit colours and no impossible sizes."""
+    row = b"\0" + struct.pack(f">{samples * width}{'H' if bits == 16 else 'B'}", *[1000 % 2**bits] * samples * width)
+    data = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    for name, body in ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(row * height)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("colour", "samples"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bits_is_refused_whatever_its_colours(tmp_path, colour, samples):
+    write_png(tmp_path / "a.png", 8, colour, samples)
+    read_header(tmp_path / "a.png")
+    write_png(tmp_path / "a.png", 16, colour, samples)
+    with pytest.raises(ImageError, match=r"a.png: found pixels of type uint16, expected uint8.*Way out"):
+        read_header(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_images_to_be_turned_for_display_are_refused(tmp_path, name):
+    exif = Image.Exif()
+    for orientation in (1, 6):
+        exif[0x0112] = orientation
+        Image.new("L", (12, 16)).save(tmp_path / name, exif=exif)
+        if orientation == 1:
+            assert read_header(tmp_path / name).shape == (16, 12)
+    with pytest.raises(ImageError, match=rf"{name}: found orientation 6.*Way out: turn the pixels"):
+        read_header(tmp_path / name)
+
+
+def test_cmyk_jpeg_is_refused(tmp_path):
+    Image.new("CMYK", (12, 16)).save(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a.jpg: found colours of kind CMYK, expected grey or RGB"):
+        read_header(tmp_path / "a.jpg")
+
+
+def write_levels(path, scales, unit="micrometer", common=None, version="0.4", axes=None):
+    group = zarr.create_group(store=str(path), zarr_format=2)
+    datasets = []
+    for level, scale in enumerate(scales):
+        group.create_array(str(level), data=np.ones((64 >> level, 80 >> level), np.uint8))
+        datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
+    own = [{"name": name, "type": "space"} | ({"unit": unit} if unit else {}) for name in "yx"]
+    image = {"version": version, "axes": own if axes is None else axes, "datasets": datasets}
+    group.attrs["multiscales"] = [image | ({"coordinateTransformations": common} if common else {})]
+
+
+@pytest.mark.parametrize(
+    ("unit", "um"),
+    [("\u00b5m", 50), ("\u03bcm", 50), ("um", 50), ("micron", 50), ("millimetre", 50e3), ("pixel", None), (None, None)],
+)
+def test_units_of_zarr(tmp_path, unit, um):
+    write_levels(tmp_path / "a.zarr", [[50, 50], [100, 100]], unit)
+    assert read_header(tmp_path / "a.zarr").um_per_px == um
+
+
+def test_scales_of_zarr_for_all_levels_are_applied_behind_those_of_each(tmp_path):
+    common = [{"type": "scale", "scale": [100, 100]}, {"type": "translation", "translation": [3000, 4000]}]
+    write_levels(tmp_path / "a.zarr", [[1, 1], [2, 2]], common=common)
+    header = read_header(tmp_path / "a.zarr")
+    assert header.um_per_px == 100
+    assert (header.levels[1].scale, header.levels[1].offset) == ((2, 2), (0.5, 0.5))
+
+
+def test_zarr_that_is_not_square_or_too_old_is_refused(tmp_path):
+    write_levels(tmp_path / "tall.zarr", [[200, 100], [400, 200]])
+    with pytest.raises(ImageError, match=r"tall.zarr: found pixels of 100 x 200 um.*expected square pixels.*Way out"):
+        read_header(tmp_path / "tall.zarr")
+    write_levels(tmp_path / "old.zarr", [[1, 1]], version="0.3", axes=["y", "x"])
+    with pytest.raises(ImageError, match=r"old.zarr: found OME-Zarr 0.3, expected OME-Zarr 0.4 or 0.5.*Way out"):
+        read_header(tmp_path / "old.zarr")
+
+
+def test_other_formats_are_never_opened_under_the_name_of_a_png(tmp_path):
+    """Pillow hands PostScript to Ghostscript."""
+    box = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "a.png").write_text(box)
+    Image.new("L", (4, 4)).save(tmp_path / "b.png", format="BMP")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(ImageError, match=rf"{name}: found an image that cannot be read"):
+            read_header(tmp_path / name)
+
+
+def test_only_regular_files_and_folders_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    expected = {
+        "pipe.png": "found a pipe, socket or device",
+        "device.png": "found a pipe, socket or device",
+        "loop.png": r"no such image \(Too many levels of symbolic links\)",
+        "folder.png": "a folder without zarr.json",
+        "nul\0.png": r"no such image \(embedded null byte\)",
+        f"{'x' * 300}.png": r"no such image \(File name too long\)",
+    }
+    for name, message in expected.items():
+        with pytest.raises(ImageError, match=f"{message}.*Way out"):
+            read_header(tmp_path / name)
+
+
+def test_sizes_are_checked_before_anything_is_allocated(tmp_path):
+    write_png(tmp_path / "vast.png", 8, 0, 1, width=4, height=2)
+    data = bytearray((tmp_path / "vast.png").read_bytes())
+    data[16:24] = struct.pack(">II", 2**20, 2**20)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    (tmp_path / "vast.png").write_bytes(data)
+    write_levels(tmp_path / "vast.zarr", [[1, 1]])
+    facts = json.loads((tmp_path / "vast.zarr" / "0" / ".zarray").read_text())
+    (tmp_path / "vast.zarr" / "0" / ".zarray").write_text(json.dumps(facts | {"chunks": [2**20, 2**20]}))
+    tifffile.imwrite(tmp_path / "vast.tif", np.zeros((16, 16), np.uint8))
+    with tifffile.TiffFile(tmp_path / "vast.tif", mode="r+b") as tiff:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tiff.pages[0].tags[name].overwrite(2**20)
+    for name in ("vast.png", "vast.zarr", "vast.tif"):
+        with pytest.raises(ImageError, match=rf"{name}: found .*{2**40} px to decode at once, expected 1 to .*Way out"):
+            read_header(tmp_path / name)

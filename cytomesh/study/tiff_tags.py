@@ -1,0 +1,132 @@
+"""What the tags of a TIFF say of its pixels: which page is the section, what the values mean, how large a pixel is."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from cytomesh.core.errors import ImageError
+from cytomesh.study.units import micrometres, square_um
+
+# Programs that know no pixel size state the resolution of a screen or printer, in dots an inch, or 1 px/mm (libvips).
+DEFAULT_DPI = (72.0, 96.0, 150.0, 300.0)
+COARSEST_UM = 990.0
+UPRIGHT = 1
+MEANINGS = {
+    0: "white as 0 and black as 255 (photometric WhiteIsZero)",
+    3: "numbers of colours in a palette",
+    5: "CMYK colours",
+    6: "YCbCr colours that are not compressed as JPEG",
+    8: "CIE L*a*b* colours",
+}
+HINT_COLOURS = "save it as plain grey (0 is black) or RGB, 8 bits a channel"
+YCBCR, JPEG = 6, 7
+
+
+def section_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """Return the first image of a TIFF.
+
+    Raises
+    ------
+    ImageError
+        If another one is larger: then the first is a thumbnail, a macro or a label.
+    """
+    sizes = [(series.keyframe.imagelength, series.keyframe.imagewidth) for series in tiff.series]
+    largest = max(range(len(sizes)), key=lambda i: math.prod(sizes[i]))
+    if math.prod(sizes[largest]) > math.prod(sizes[0]):
+        texts = [f"image {i + 1} ({sizes[i][1]} x {sizes[i][0]} px)" for i in (0, largest)]
+        name = tiff.series[largest].name
+        found = f"{texts[1]}{f', {name},' if name else ''} larger than {texts[0]}, a thumbnail or an overview"
+        hint = "export the larger image alone; cytomesh reads the first of a file"
+        raise ImageError(path, found=found, expected="the section as the first image", hint=hint)
+    return tiff.series[0]
+
+
+def refuse_meaning(path: Path, page: Any) -> None:
+    """Raise ImageError unless a page's values are grey levels or RGB, 8 bits each, and its rows go down.
+
+    JPEG turns YCbCr into RGB when it is decoded; any other meaning would be taken for intensities.
+    """
+    photometric = int(page.photometric)
+    is_plain = photometric in (1, 2) or (photometric == YCBCR and int(page.compression) == JPEG)
+    if not is_plain:
+        found = MEANINGS.get(photometric, f"colours of photometric kind {photometric}")
+        raise ImageError(path, found=found, expected="grey levels or RGB", hint=HINT_COLOURS)
+    bits = page.bitspersample if isinstance(page.bitspersample, tuple) else (page.bitspersample,)
+    if set(bits) != {8}:
+        raise ImageError(path, found=f"{'/'.join(map(str, bits))} bits a sample", expected="8", hint=HINT_COLOURS)
+    refuse_orientation(path, page.tags.valueof(274, UPRIGHT))
+
+
+def refuse_orientation(path: Path, orientation: object) -> None:
+    """Raise ImageError if an image (TIFF tag or EXIF) asks to be turned or mirrored for display.
+
+    Some programs do so and some do not: contours drawn in one do not fit the image in another.
+    """
+    if orientation not in (None, 0, UPRIGHT):
+        hint = "turn the pixels themselves (ImageMagick: mogrify -auto-orient FILE), and draw contours in that image"
+        raise ImageError(path, found=f"orientation {orientation}", expected="1, rows as they are stored", hint=hint)
+
+
+def tiff_pixel_size(path: Path, tiff: tifffile.TiffFile, page: Any) -> float | None:
+    """Return the pixel size that a TIFF states, um: in OME-XML, ImageJ's or Aperio's description, or its own tags."""
+    for found in (_ome(tiff.ome_metadata), _imagej(tiff.imagej_metadata, page), _aperio(page), _resolution(page)):
+        if found is not None and (size := square_um(path, *found)) is not None:
+            return size
+    return None
+
+
+def _ome(xml: str | None) -> tuple[float, float] | None:
+    if not xml:
+        return None
+    image = tifffile.xml2dict(xml)["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    return _both(*(_length(pixels, axis) for axis in "XY"))
+
+
+def _length(pixels: dict[str, Any], axis: str) -> float | None:
+    """Return PhysicalSizeX or Y in um; the unit is micrometres unless one is stated (OME 2016-06)."""
+    size, unit = pixels.get(f"PhysicalSize{axis}"), micrometres(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+    return float(size) * unit if size and unit else None
+
+
+def _imagej(facts: dict[str, Any] | None, page: Any) -> tuple[float, float] | None:
+    """ImageJ names the unit in its description and keeps pixels per unit in the resolution tags."""
+    units = [_imagej_unit((facts or {}).get(key)) for key in ("unit", "yunit")]
+    return _scaled(page, units[0], units[1] or units[0])
+
+
+def _imagej_unit(name: object) -> float | None:
+    return None if name is None else micrometres(re.sub(r"\\u00b5", "µ", str(name), flags=re.IGNORECASE))
+
+
+def _aperio(page: Any) -> tuple[float, float] | None:
+    found = re.search(r"\|\s*MPP\s*=\s*([\d.]+)", page.description or "")
+    return (float(found[1]), float(found[1])) if found else None
+
+
+def _resolution(page: Any) -> tuple[float, float] | None:
+    unit = {2: 25400.0, 3: 1e4}.get(int(page.tags.valueof(296, 2)))
+    found = _scaled(page, unit, unit)
+    if found is None or found[0] > COARSEST_UM or any(abs(found[0] * dpi / 25400 - 1) < 0.01 for dpi in DEFAULT_DPI):
+        return None
+    return found
+
+
+def _scaled(page: Any, column_um: float | None, row_um: float | None) -> tuple[float, float] | None:
+    """Return the sizes behind the resolution tags: each a fraction, pixels per unit."""
+    sizes = []
+    for tag, unit in ((282, column_um), (283, row_um)):
+        pixels, units = page.tags.valueof(tag, (0, 0))
+        sizes.append(unit * units / pixels if unit and pixels else None)
+    return _both(*sizes)
+
+
+def _both(column_um: float | None, row_um: float | None) -> tuple[float, float] | None:
+    if column_um is None:
+        return None
+    return column_um, column_um if row_um is None else row_um

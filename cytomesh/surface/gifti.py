@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import MissingStageError, SurfaceError
+from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.surface.mesh import Mesh
@@ -21,6 +21,8 @@ Hemisphere = Literal["L", "R"]
 SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
 
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
+# What programs call key 0, vertices of no area.
+NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
 _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
 
 
@@ -74,15 +76,38 @@ def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
-    """Read a `.label.gii`: (n,) int32 labels and their table."""
+    """Read a `.label.gii`: (n,) int32 labels and their table.
+
+    Raises
+    ------
+    AtlasError
+        If a value has no entry in the file's label table.
+    SurfaceError
+        If the file is damaged, or its table names two keys alike or an area by key 0.
+    """
     image = _load(path)
     arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
     if len(arrays) != 1:
         raise SurfaceError(path, found=f"{len(arrays)} label arrays", expected="one (a .label.gii)")
+    values = np.asarray(arrays[0].data)
     entries = [label for label in image.labeltable.labels if label.key != 0]
+    for label in image.labeltable.labels:
+        if label.key == 0 and _is_area(label) and (values == 0).any():
+            found = f"an area with key 0, '{label.label}'"
+            raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint="give it another key")
     colours = np.array([label.rgba for label in entries], np.float64).reshape(-1, 4)
-    table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
-    return np.asarray(arrays[0].data, np.int32), table
+    try:
+        table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
+    except AtlasError as cause:
+        hint = cause.hint or "give every key its own name"
+        raise SurfaceError(path, "label table", found=cause.found, expected=cause.expected, hint=hint) from cause
+    table.check(values, str(path))
+    return values.astype(np.int32), table
+
+
+def _is_area(label: GiftiLabel) -> bool:
+    transparent = label.alpha is not None and label.alpha == 0
+    return not transparent and (label.label or "").strip("?[]- ").lower().replace("_", " ") not in NO_AREA
 
 
 def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str) -> None:

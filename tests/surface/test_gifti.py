@@ -4,6 +4,7 @@ import subprocess
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable
 
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.labels import LabelTable
@@ -81,3 +82,34 @@ def test_workbench_opens_what_is_written(tmp_path):
         assert result.returncode == 0, result.stderr
         assert "CortexLeft" in result.stdout.replace("CORTEX_LEFT", "CortexLeft")
         assert expected.lower() in result.stdout.lower().replace("_", "")
+
+
+def label_gifti(path, values, entries):
+    """A `.label.gii` of another program: entries are (key, name, alpha)."""
+    table = GiftiLabelTable()
+    for key, name, alpha in entries:
+        table.labels.append(GiftiLabel(key, 1.0, 0.0, 0.0, alpha))
+        table.labels[-1].label = name
+    array = GiftiDataArray(np.array(values, np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32")
+    nib.save(GiftiImage(darrays=[array], labeltable=table), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "entries", "error", "message"),
+    [
+        ([0, 1, 7], [(0, "???", 0.0), (1, "V1", 1.0)], AtlasError, r"outside the label table: \[7\]"),
+        ([0, 1, 2], [(1, "V1", 1.0), (2, "V1", 1.0)], SurfaceError, "names listed twice: V1.*its own name"),
+        ([0, 1, 1], [(0, "V0", 1.0), (1, "V1", 1.0)], SurfaceError, "an area with key 0, 'V0'.*another key"),
+        ([0, -1, 1], [(-1, "unknown", 1.0), (1, "V1", 1.0)], SurfaceError, r"indices \[-1\]"),
+    ],
+)
+def test_label_tables_of_others_that_do_not_fit_name_the_file(tmp_path, values, entries, error, message):
+    with pytest.raises(error, match=rf"x\.label\.gii.*{message}"):
+        read_labels(label_gifti(tmp_path / "x.label.gii", values, entries))
+
+
+@pytest.mark.parametrize("name", ["???", "unknown", "Medial_Wall", "Background"])
+def test_key_0_is_none_by_what_programs_call_it(tmp_path, name):
+    labels, table = read_labels(label_gifti(tmp_path / "x.label.gii", [0, 3], [(0, name, 1.0), (3, "V1", 1.0)]))
+    assert (labels.tolist(), table.indices, table.names) == ([0, 3], (3,), ("V1",))

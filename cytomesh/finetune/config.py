@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed
 from cytomesh.imaging.augment import AugmentConfig
 
 Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discriminator="kind")]
@@ -86,7 +86,7 @@ class FinetuneConfig(Config):
     """Threads that read patches ahead."""
     keep_checkpoints: PositiveInt = 2
     """Checkpoints kept; one is written at the end of each round."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
+from nibabel.nifti1 import xform_codes
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
@@ -23,6 +24,10 @@ SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 # What programs call key 0, vertices of no area.
 NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
+# NIfTI's numbers of spaces.
+UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
+# A centre nearer to the origin than this moves nothing.
+CENTRE_MM = 0.01
 _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
 
 
@@ -51,14 +56,55 @@ def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) ->
 
 
 def read_surface(path: Path) -> Mesh:
-    """Read a `.surf.gii`; vertex order is kept."""
+    """Read a `.surf.gii`; vertex order is kept, and coordinates are brought into the scanner's space (RAS, mm).
+
+    FreeSurfer's are off by the centre of its volume (c_ras), which its GIFTI files name as `VolGeomC_*` and, from
+    version 7 on, as a transform from unknown to scanner coordinates; that transform is applied.
+
+    Raises
+    ------
+    SurfaceError
+        If the file is damaged or no surface, if its transform leads to another space, or if the centre of its volume
+        is not at the origin and nothing says whether the coordinates count from there.
+    """
     image = _load(path)
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if len(points) != 1 or len(triangles) != 1:
         found = f"{len(points)} point sets and {len(triangles)} triangle lists"
         raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
-    return Mesh(points[0].data, triangles[0].data)
+    return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
+
+
+def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]:
+    """Return the points as the file's coordinate system has them, see `read_surface`."""
+    vertices = np.asarray(points.data, np.float64)
+    system = points.coordsys
+    matrix = np.eye(4) if system is None or system.xform is None else np.asarray(system.xform, np.float64)
+    if matrix.size != 16:
+        raise SurfaceError(path, "MatrixData", found=f"{matrix.size} numbers", expected="4 x 4", hint="write it again")
+    matrix = matrix.reshape(4, 4)  # in one line or four
+    source, target = (0, 0) if system is None else (_space_code(system.dataspace), _space_code(system.xformspace))
+    if not np.isfinite(matrix).all() or not np.allclose(matrix, np.eye(4), atol=1e-6):
+        if (source, target) == (UNKNOWN_SPACE, SCANNER_SPACE) and np.linalg.cond(matrix) < 1e8:
+            return vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        found = f"coordinates of space {source} with a transform to space {target}, {matrix[:3].tolist()}"
+        hint = "apply the transform (wb_command -surface-apply-affine) and write the identity"
+        raise SurfaceError(path, found=found, expected="coordinates in scanner space, RAS, mm", hint=hint)
+    centre = [float(points.meta.get(f"VolGeomC_{axis}", 0) or 0) for axis in "RAS"]
+    if source == UNKNOWN_SPACE and np.abs(centre).max() > CENTRE_MM:
+        raise SurfaceError(
+            path,
+            found=f"a volume whose centre (VolGeomC) is {centre} mm, and no word on whether coordinates count from it",
+            expected="coordinates in scanner space, RAS, mm",
+            hint="write it by mris_convert --to-scanner and remove VolGeomC_*, or state the transform to scanner space",
+        )
+    return vertices
+
+
+def _space_code(code: Any) -> int:
+    """Return NIfTI's number of a space: nibabel gives numbers for files that it reads, and names as they were set."""
+    return int(xform_codes.code[code])
 
 
 def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere: str) -> None:

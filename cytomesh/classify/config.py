@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed, Size
 from cytomesh.core.distributed import Device
 
 MORPHOLOGY = {
@@ -139,9 +139,9 @@ class MlpModel(_NetworkModel):
     """Each node by itself: a multi-layer perceptron."""
 
     kind: Literal["mlp"]
-    hidden: int = Field(default=128, ge=1)
+    hidden: Size = 128
     """Units of each hidden layer."""
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=1000)
     """Hidden layers."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """On the hidden layers."""
@@ -172,9 +172,9 @@ class PropagationModel(Config):
 class _GraphModel(_NetworkModel):
     """Residual graph layers over the mesh: input projection, layers, linear read-out."""
 
-    hidden: int = Field(default=64, ge=1)
+    hidden: Size = 64
     """Width of all layers."""
-    layers: int = Field(default=3, ge=1)
+    layers: int = Field(default=3, ge=1, le=1000)
     """Graph layers, i.e. how many hops a node sees beyond its inputs."""
     jumping_knowledge: bool = False
     """Whether the read-out sees the outputs of all layers, side by side, instead of the last one's."""
@@ -194,7 +194,7 @@ class AttentionModel(_GraphModel):
     """Learnt weights on the neighbours: GAT, or GATv2."""
 
     kind: Literal["gat", "gatv2"]
-    heads: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1, le=1000)
     """Attention heads of each layer; the width is divided between them."""
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the attention weights."""
@@ -342,7 +342,7 @@ class ClassifyConfig(Config):
     """Trainings from different random states; probabilities are averaged over them. Solvers without chance run once."""
     device: Device = "auto"
     """Where networks are trained."""
-    seed: int = 0
+    seed: Seed = 0
     """Of all randomness."""
 
 

@@ -203,7 +203,7 @@ def class_maps(graphs: Sequence[CortexGraph], classes: NDArray[np.int32]) -> sp.
     maps = [graph.pmap for graph in graphs]
     if any(pmap is None for pmap in maps):
         return None
-    columns = np.searchsorted(np.array(graphs[0].labels.indices), classes)
+    columns = graphs[0].labels.columns(classes)
     return sp.vstack([pmap[:, columns] for pmap in maps if pmap is not None], format="csr")
 
 
@@ -237,18 +237,17 @@ def drop_small_areas(
         return labels, ()
     split = make_split(graphs, labels, settings.split, settings.seed)
     flat, sides = np.concatenate(labels), np.concatenate(split.sides)
-    size = int(flat.max()) + 1
-    few = np.zeros(size, bool)
+    areas, position = np.unique(flat, return_inverse=True)  # labels may be large numbers: never an array's size
     is_training_side = (sides == TRAIN) | (sides == VALIDATION)
+    few = np.zeros(areas.size, bool)
     for side in (is_training_side, *(sides == name for name in split.evaluations)):
-        few |= np.bincount(flat[side], minlength=size) < least
-    few[0] = False
-    dropped = np.intersect1d(np.flatnonzero(few), flat)
+        few |= np.bincount(position[side], minlength=areas.size) < least
+    dropped = areas[few & (areas > 0)]
     if not dropped.size:
         return labels, ()
     names = ", ".join(graphs[0].labels.name(int(label)) for label in dropped)
     note = f"areas with fewer than {least} nodes on some side count as unlabelled: {names}"
-    return [np.where(few[values], 0, values).astype(np.int32) for values in labels], (note,)
+    return [np.where(np.isin(values, dropped), 0, values).astype(np.int32) for values in labels], (note,)
 
 
 def class_notes(data: NodeData, labels: Sequence[NDArray[np.int32]], table: LabelTable) -> tuple[str, ...]:

@@ -146,13 +146,14 @@ def _blocks(graph: CortexGraph, labels: NDArray[np.int32], share: float, seed: i
         return chosen
     centres = np.sort(random.choice(labelled, min(BLOCKS_PER_GRAPH, labelled.size), replace=False))
     block = nearest_source(graph.adjacency, centres)
-    kept = np.bincount(labels[labelled])
+    areas, position = np.unique(labels, return_inverse=True)  # labels may be large numbers: never an array's size
+    is_area = areas > 0
+    kept = np.bincount(position[labelled], minlength=areas.size)
     floor = np.ceil(kept * KEPT_SHARE)
     for i in random.permutation(centres.size):
         inside = (block == i) & (labels > 0)
-        rest = kept - np.bincount(labels[inside], minlength=kept.size)
-        rest[0] = kept[0]
-        if (rest < floor).any():
+        rest = kept - np.bincount(position[inside], minlength=areas.size)
+        if (rest < floor)[is_area].any():
             continue
         kept = rest
         chosen |= inside

@@ -6,19 +6,30 @@ import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytomesh.core.errors import ConfigError, CytomeshError
 from cytomesh.core.progress import log
+from cytomesh.core.yaml_loader import load_yaml
+
+# The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
+MAX_BYTES = 4_000_000
 
 
 class Config(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused, field docstrings are the documentation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Seed of a stage's random numbers."""
+
+Size = Annotated[int, Field(ge=1, le=65536)]
+"""What arrays are allocated by: the side of a patch, the width of a layer, the patches of a batch."""
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -38,7 +49,13 @@ def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequen
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError("--set", override, expected="KEY.SUBKEY=VALUE")
-        _assign(data, key.split("."), yaml.safe_load(text), override)
+        try:
+            value = load_yaml(text)
+        except yaml.YAMLError as cause:
+            found = f"a value that is not YAML ({_fault(cause)[1]})"
+            hint = "put text in quotes: KEY='\"text\"'"
+            raise ConfigError("--set", override, found=found, expected="KEY.SUBKEY=VALUE", hint=hint) from cause
+        _assign(data, key.split("."), value, override)
     return validate(kind, data, source, ConfigError)
 
 
@@ -55,15 +72,28 @@ def preset(stage: str, name: str) -> Path:
 
 
 def read_yaml(path: Path, error: type[CytomeshError]) -> dict[str, Any]:
-    """Read a YAML mapping; an empty file is an empty mapping."""
+    """Read a YAML mapping; an empty file is an empty mapping.
+
+    Raises
+    ------
+    CytomeshError
+        Of the kind `error`, with the line: what `load_yaml` refuses, and files larger than `MAX_BYTES`.
+    """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            found = f"a file of {size / 1e6:,.0f} MB"
+            raise error(
+                path, found=found, expected=f"settings, at most {MAX_BYTES / 1e6:,.0f} MB", hint="check the path"
+            )
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise error(path, found="no such file", hint="check the path") from cause
     except (OSError, UnicodeDecodeError) as cause:
         raise error(path, found=f"a file that cannot be read as text ({cause})") from cause
     except yaml.YAMLError as cause:
-        raise error(path, found=f"invalid YAML ({' '.join(str(cause).split())})") from cause
+        place, text = _fault(cause)
+        raise error(path, place, found=f"invalid YAML ({text})", hint="correct this line") from cause
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -105,6 +135,13 @@ def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
 def write_config(settings: BaseModel) -> str:
     """Return the resolved configuration as YAML text."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _fault(cause: yaml.YAMLError) -> tuple[str, str]:
+    """Return the place of a fault, if it has one, and what it is."""
+    mark = getattr(cause, "problem_mark", None)
+    text = (getattr(cause, "problem", None) or str(cause)) if mark else str(cause)
+    return (f"line {mark.line + 1}" if mark else "", " ".join(text.split())[:200])
 
 
 def _assign(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:

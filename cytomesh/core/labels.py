@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import AtlasError
 
+MAX_LABEL = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
@@ -20,7 +23,7 @@ class LabelTable:
     Parameters
     ----------
     indices : tuple of int
-        Label values, positive, unique.
+        Label values, positive, unique, of 32 bits: label arrays are int32. In any order.
     names : tuple of str
         One name a label, unique.
     colours : (n, 4) float64
@@ -35,9 +38,16 @@ class LabelTable:
         n = len(self.indices)
         if len(self.names) != n or self.colours.shape != (n, 4):
             raise AtlasError("label table", found=f"{n} indices, {len(self.names)} names, colours {self.colours.shape}")
-        if any(index <= 0 for index in self.indices) or len(set(self.indices)) != n:
-            raise AtlasError("label table", found=f"indices {self.indices}", expected="positive, unique integers")
-        doubles = sorted({name for name in self.names if self.names.count(name) > 1})
+        wrong = [index for index in self.indices if not 0 < index <= MAX_LABEL]
+        doubled = [index for index, times in Counter(self.indices).items() if times > 1]
+        if wrong or doubled:
+            raise AtlasError(
+                "label table",
+                found=f"{'indices' if wrong else 'indices listed twice'} {(wrong or doubled)[:5]}",
+                expected=f"positive, unique integers up to {MAX_LABEL}",
+                hint="label 0 means none: leave its row out, or give that area another index" if 0 in wrong else "",
+            )
+        doubles = sorted(name for name, times in Counter(self.names).items() if times > 1)
         if doubles:
             raise AtlasError("label table", found=f"names listed twice: {', '.join(doubles)}", expected="unique names")
 
@@ -67,13 +77,28 @@ class LabelTable:
             "label table", found=f"unknown area '{name}'", expected=f"one of {', '.join(self.names[:8])}, ..."
         )
 
+    def columns(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the row of the table that each label stands in, which is its column of the maps; -1 for label 0.
+
+        Raises
+        ------
+        AtlasError
+            If a label is neither 0 nor in the table.
+        """
+        self.check(labels, "label table")
+        indices = np.array((0, *self.indices))
+        order = np.argsort(indices)
+        return order[np.searchsorted(indices, labels, sorter=order)].astype(np.int64) - 1
+
     def check(self, labels: NDArray[Any], source: str) -> None:
         """Raise AtlasError if `labels` holds a value that is neither 0 nor in the table."""
-        unknown = np.setdiff1d(labels, np.asarray((0, *self.indices)))
-        if unknown.size:
+        known = {0, *self.indices}
+        # as Python's numbers: NumPy would compare 64-bit integers as floats, of 53 bits
+        unknown = [value for value in np.unique(labels).tolist() if value not in known]
+        if unknown:
             raise AtlasError(
                 source,
-                found=f"labels outside the label table: {unknown[:5].tolist()}",
+                found=f"labels outside the label table: {unknown[:5]}",
                 expected=f"0 or one of the {len(self)} labels of the table",
                 hint="add them to the study's label table or correct the annotation",
             )

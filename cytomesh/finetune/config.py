@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed
 from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 
@@ -87,7 +87,7 @@ class FinetuneConfig(Config):
     """Threads that read patches ahead."""
     keep_checkpoints: PositiveInt = 2
     """Checkpoints kept; one is written at the end of each round."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed
 from cytomesh.surface.config import AlignmentConfig, SurfaceConfig
 
 
@@ -66,5 +66,5 @@ class BuildGraphConfig(Config):
     on_bad_section: Literal["stop", "skip"] = "stop"
     """What to do with a section whose contours or image cannot be used: stop with its error, or leave it out and
     list it in qc.json."""
-    seed: int = 0
+    seed: Seed = 0
     """Random seed; recorded with the output (nothing in this stage is random)."""

@@ -103,7 +103,7 @@ def graph_inputs(
         "study's name": study.name,
         "role of the brain": brain.role,
         "contour settings": manifest.contours.model_dump(mode="json"),
-        "to_reference.affine": transform.affine,
+        "to_reference": transform.model_dump(mode="json", exclude={"displacement"}),
         "label table": digest(labels.indices, labels.names, labels.colours),
         "hemisphere": hemisphere,
     }

@@ -41,6 +41,11 @@ NODE_UNITS = {
     "sulcal_depth_mm": "mm",
     "area_mm2": "mm2",
 }
+FACTS = ("brain", "hemisphere", "brain_role")
+"""What the metadata of a node table says of the whole graph."""
+PLACE = ("x_mm", "y_mm", "z_mm")
+# Meshes are stored as float32: about 1e-5 mm.
+SAME_PLACE_MM = 0.01
 MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name
     "thickness_mm": ("thickness", "thickness"),
     "curvature_per_mm": ("curvature", "curv"),
@@ -185,7 +190,7 @@ def write_graph(
         write_scalars(written[-1], {f"{graph.name} {column}": values}, graph.hemisphere)
     write_spec(folder / f"{graph.name}.spec", written, graph.hemisphere)
     _write_formats(folder, graph.hemisphere, meshes, measures, formats)
-    facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "brain_role": graph.brain_role}
+    facts = dict(zip(FACTS, (graph.brain, graph.hemisphere, graph.brain_role), strict=True))
     nodes = Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts})
     write_table(folder / "nodes.parquet", nodes, "graph")
     write_json(folder / "qc.json", qc)
@@ -218,15 +223,46 @@ def load_graph(folder: Path) -> CortexGraph:
         If the folder holds no finished graph.
     FormatError
         If it is of a newer format than this program knows.
+    GraphError
+        If the node table was written by another program, or its rows are not the vertices of the mesh.
     """
     if not (folder / "qc.json").is_file():
         hint = "run 'cytomesh build-graph' first, with --resume if it was interrupted"
         raise MissingStageError(folder, found="no finished graph", hint=hint)
     nodes = read_table(folder / "nodes.parquet", "graph")
-    facts = nodes.metadata
+    _check_facts(folder / "nodes.parquet", nodes)
     mesh = read_surface(folder / "midthickness.surf.gii")
     labels = read_label_table(folder / "labels.tsv")
-    return CortexGraph(facts["brain"], facts["hemisphere"], facts["brain_role"], mesh, nodes, labels)
+    brain, hemisphere, brain_role = (nodes.metadata[fact] for fact in FACTS)
+    graph = CortexGraph(brain, hemisphere, brain_role, mesh, nodes, labels)
+    _check_rows(folder / "nodes.parquet", graph)
+    return graph
+
+
+def _check_facts(path: Path, nodes: Table) -> None:
+    """Raise GraphError if the table lost what cytomesh writes beside its columns."""
+    missing = [fact for fact in FACTS if fact not in nodes.metadata]
+    if missing:
+        writer = "by pandas" if "pandas" in nodes.metadata else "by another program"
+        found = f"no {', '.join(missing)} in the metadata of the file: it was written again {writer}"
+        hint = "build the graph again; to change columns, keep the metadata (pyarrow: replace_schema_metadata)"
+        raise GraphError(path, found=found, expected="a node table of cytomesh", hint=hint)
+
+
+def _check_rows(path: Path, graph: CortexGraph) -> None:
+    """Raise GraphError unless row i is vertex i: the table says where each node lies, and so does the mesh."""
+    if not all(name in graph.nodes for name in PLACE):
+        raise GraphError(path, found=f"no columns {', '.join(PLACE)}", hint="build the graph again")
+    away = np.linalg.norm(graph.nodes.stack(PLACE) - graph.positions, axis=1)
+    wrong = ~(away <= SAME_PLACE_MM)  # NaN, too
+    if wrong.any():
+        raise GraphError(
+            path,
+            f"row {int(np.argmax(wrong))}",
+            found=f"{int(wrong.sum())} of {graph.n_nodes} rows up to {np.nanmax(away):.1f} mm from their vertices",
+            expected="row i to be vertex i of midthickness.surf.gii",
+            hint="the rows were sorted or joined elsewhere: build the graph again",
+        )
 
 
 def load_graphs(run: Path) -> list[CortexGraph]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed
 
 Method = Literal["diffusion", "types", "spectral", "ward", "kmeans", "leiden", "voronoi"]
 Baseline = Literal["types", "spectral", "random_spectral", "ward", "kmeans", "leiden", "voronoi"]
@@ -22,7 +22,7 @@ class PreparationConfig(Config):
     noise_hops: int = Field(3, ge=0)
     """Features are whitened by how much they differ from their own mean over so many hops (maximum autocorrelation
     factors), so that what varies from node to node counts little and what varies between regions counts; 0: not."""
-    n_factors: int = Field(32, ge=1)
+    n_factors: int = Field(32, ge=1, le=65536)
     """At most so many whitened factors, or principal components where `noise_hops` is 0."""
     impute_hops: int = Field(2, ge=0)
     """Nodes without features, up to so many hops from one with features, take the mean of their known neighbours;
@@ -131,7 +131,7 @@ class EvaluationConfig(Config):
 class ParcellateConfig(Config):
     """Settings of a parcellation."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     encoder: str | None = None
     """Features to use (folder under RUN/features); may be left out where there is only one."""

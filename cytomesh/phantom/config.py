@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed
 
 
 class BrainConfig(Config):
@@ -114,7 +114,7 @@ DEFAULT_BRAINS = (
 class PhantomConfig(Config):
     """The whole phantom study."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     name: str = "phantom-demo"
     """Name of the study."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, Seed, Size
 from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.objectives.spatial_nce import Kernel
@@ -21,7 +21,7 @@ class EncoderConfig(Config):
     """Name of the timm model (`timm.list_models()`), CNN or ViT."""
     in_chans: Literal[1, 3] | None = None
     """Channels of the images; taken from the study unless given."""
-    patch_size: PositiveInt | None = None
+    patch_size: Size | None = None
     """Side of a ViT's tokens, pixels; the model's own unless given."""
     drop_path_rate: float = Field(default=0.0, ge=0, lt=1)
     """Share of residual branches left out at random while training."""
@@ -44,9 +44,9 @@ class HeadConfig(Config):
 
     layers: int = Field(default=2, ge=2, le=3)
     """Number of linear layers."""
-    hidden: PositiveInt = 512
+    hidden: Size = 512
     """Width between them."""
-    out: PositiveInt = 128
+    out: Size = 128
     """Dimension of the vectors that the loss compares."""
     norm: Literal["batch", "layer"] = "batch"
     """Normalisation between the layers."""
@@ -55,7 +55,7 @@ class HeadConfig(Config):
 class PatchConfig(Config):
     """What the encoder looks at."""
 
-    size_px: PositiveInt = 64
+    size_px: Size = 64
     """Side of a patch, pixels."""
     um_per_px: PositiveFloat = 62.5
     """Pixel size of a patch, micrometres; with `size_px`, the field of view."""
@@ -139,9 +139,9 @@ class SamplingConfig(Config):
 
     roles: tuple[BrainRoleName, ...] = ("train", "transfer")
     """Brains to learn from."""
-    seeds_per_batch: PositiveInt = 64
+    seeds_per_batch: Size = 64
     """Patches drawn evenly over the cortex, of all ranks together: at least one a rank."""
-    neighbours: int = Field(default=3, ge=0)
+    neighbours: int = Field(default=3, ge=0, le=1000)
     """Patches drawn around each seed, from other sections."""
     radius_mm: PositiveFloat = 6.0
     """Neighbours lie within this distance in reference space, mm; near ones are drawn more often."""
@@ -235,7 +235,7 @@ class PretrainConfig(Config):
     """Compile the model (`torch.compile`): minutes at the start for faster steps on a GPU."""
     collapse_spread: float = Field(default=0.02, ge=0, lt=1)
     """Feature spread (1: evenly over the sphere, 0: all vectors the same) below which a collapse is reported."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
 
     @model_validator(mode="after")
@@ -263,12 +263,12 @@ class EmbedConfig(Config):
     rotation_deg: float = Field(default=15.0, gt=0, le=180)
     """They are spread evenly over +- this angle; 180: over the full circle."""
 
-    batch_size: PositiveInt = 256
+    batch_size: Size = 256
     """Most patches encoded together, fewer where they are larger than 128 px (256 px on a GPU); batches never span two
     sections."""
     dtype: Literal["float16", "float32"] = "float32"
     """Numbers that are stored."""
     device: Device = "auto"
     """Where to compute, in float32."""
-    seed: int = 0
+    seed: Seed = 0
     """Recorded only: nothing here is random."""

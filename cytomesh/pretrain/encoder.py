@@ -164,7 +164,26 @@ def _load(config: EncoderConfig, size_px: int, options: dict[str, Any]) -> nn.Mo
     if left:
         found = f"no {', '.join(left[:3])}{' ...' if len(left) > 3 else ''} for {config.name} in {config.weights}"
         raise ConfigError("encoder.weights", found=found, expected=f"all {len(random)} weights of this model")
+    if config.weights != "pretrained":
+        _check_names(config, model)
     return model
+
+
+def _check_names(config: EncoderConfig, model: nn.Module) -> None:
+    """Fail if a file in the model's own names lacks a tensor: scales, biases and statistics begin as ones and zeros.
+
+    Those cannot be told from ready ones by value. Files in other names, which timm translates, have been compared by
+    value.
+    """
+    given = timm.models.load_state_dict(config.weights, device="cpu")
+    matrices = [name for name, value in model.named_parameters() if value.ndim > 1]
+    # counts of batches, which older PyTorch did not store, change no feature
+    wanted = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+    missing = [name for name in wanted if name not in given]
+    if missing and all(name in given for name in matrices):
+        found = f"no {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''} for {config.name} in {config.weights}"
+        hint = "save state_dict(), which has the statistics of batch norm; named_parameters() has not"
+        raise ConfigError("encoder.weights", found=found, expected=f"all {len(wanted)} tensors of it", hint=hint)
 
 
 def _weights_file(path: str) -> str:

@@ -14,6 +14,7 @@ from cytomesh.core.distributed import World
 from cytomesh.core.errors import StudyError
 from cytomesh.core.files import clear_partial, digest
 from cytomesh.core.progress import log
+from cytomesh.core.random import generator
 from cytomesh.core.run import lock
 from cytomesh.graph.geodesics import LocalGeodesics, load_geodesics, local_geodesics, save_geodesics
 from cytomesh.pretrain.pool import PatchPool
@@ -25,6 +26,13 @@ from cytomesh.surface.mesh import Mesh
 MAX_EDGE_MM = 1.5
 # Brains differ from the template by millimetres; by more, template and transforms do not belong together.
 MAX_OFFSET_MM = 10.0
+# As a whole, brains that were registered lie on it to within 2 mm.
+MAX_SHIFT_MM = 4.0
+SHIFT_PATCHES = 4000
+SHIFT_ROUNDS = 30
+SHIFT_STEP_MM = 0.01
+# Opposite normals are as different as places 20 mm apart: more than the banks of a sulcus are.
+NORMAL_MM = 10.0
 
 
 def place_on_template(pool: PatchPool, study: Study) -> tuple[PatchPool, Mesh]:
@@ -40,7 +48,8 @@ def place_on_template(pool: PatchPool, study: Study) -> tuple[PatchPool, Mesh]:
     Raises
     ------
     StudyError
-        If the study declares no template of a hemisphere, or most patches lie far from it.
+        If the study declares no template of a hemisphere, if most patches lie far from it, or if those of a brain
+        would have to be moved as a whole to lie on it.
     """
     meshes, vertex, first = [], np.empty(len(pool), np.int64), 0
     for side, rows in (("L", ~pool.is_right), ("R", pool.is_right)):
@@ -52,10 +61,58 @@ def place_on_template(pool: PatchPool, study: Study) -> tuple[PatchPool, Mesh]:
             found = f"patches {np.median(offset):.0f} mm from it (median)"
             hint = "is the template in the reference space, and to_reference the transform to it, in mm?"
             raise StudyError(study.path, f"space.template.{side}", found=found, hint=hint)
+        _check_shift(pool, rows, study, side, mesh)
         vertex[rows] = first + nearest
         meshes.append(mesh)
         first += mesh.n_vertices
     return replace(pool, vertex=vertex), join(meshes)
+
+
+def _check_shift(pool: PatchPool, rows: NDArray[np.bool_], study: Study, side: str, mesh: Mesh) -> None:
+    """Raise StudyError if a brain's patches are off by a common shift, as by a space whose origin is another."""
+    for brain in np.unique(pool.brain[rows]):
+        own = np.flatnonzero(rows & (pool.brain == brain))
+        shift = shift_onto(mesh, pool.position[own], pool.normal[own])
+        if np.linalg.norm(shift) > MAX_SHIFT_MM:
+            name = pool.sections[pool.section[own[0]]].section.brain
+            found = f"patches of {name} off by a shift of {', '.join(f'{mm:.1f}' for mm in -shift)} mm (x, y, z)"
+            hint = "is the template in the reference space (FreeSurfer's surfaces are off by c_ras), and to_reference "
+            raise StudyError(
+                study.path,
+                f"space.template.{side}",
+                found=found,
+                expected=f"brains that lie on the template to within {MAX_SHIFT_MM:g} mm as a whole",
+                hint=hint + "the transform to it? Or set distance: euclidean, which needs no template",
+            )
+
+
+def shift_onto(mesh: Mesh, positions: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the shift (3,), mm, that brings positions onto a surface: iterated closest points, translation only.
+
+    The nearest place alone says little where cortex is folded: some bank is always near. So a position is paired with
+    the vertex that is nearest in place and direction of the normal, and only distances along the normals are made
+    small (point to plane: Chen and Medioni, Image and Vision Computing 10, 1992).
+
+    Parameters
+    ----------
+    mesh : Mesh
+    positions, normals : (n, 3) float64
+        At most `SHIFT_PATCHES` are used, drawn by chance.
+    """
+    drawn = generator(0, "shift onto the template").permutation(len(positions))[:SHIFT_PATCHES]
+    positions, normals = positions[drawn], normals[drawn]
+    tree = cKDTree(np.hstack([mesh.vertices, NORMAL_MM * mesh.vertex_normals]))
+    shift = np.zeros(3)
+    for _ in range(SHIFT_ROUNDS):
+        nearest = tree.query(np.hstack([positions + shift, NORMAL_MM * normals]))[1]
+        towards = mesh.vertex_normals[nearest]
+        away = ((mesh.vertices[nearest] - positions) * towards).sum(axis=1)
+        # directions that few normals have, as in a flat block, are left alone
+        following = np.asarray(np.linalg.lstsq(towards, away, rcond=0.1)[0])
+        step, shift = np.linalg.norm(following - shift), following
+        if step < SHIFT_STEP_MM:
+            break
+    return shift
 
 
 def reference_midsurface(study: Study, side: str) -> Mesh:

@@ -113,7 +113,7 @@ def _area_groups(
         for graph_number in np.unique(owner[rows]):
             turn[owner[rows] == graph_number] = np.arange((owner[rows] == graph_number).sum())
         chosen = rows[np.argsort(turn, kind="stable")][:PATCHES_PER_AREA]
-        colour = css_colour(labels.colours[labels.indices.index(int(area))])
+        colour = css_colour(labels.colours[labels.columns(area)])
         title = tag("h3", tag("span", class_="swatch", style=f"background:{colour}"), labels.name(int(area)))
         groups.append((title, requests(chosen)))
     return groups

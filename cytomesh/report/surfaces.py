@@ -165,8 +165,7 @@ def _packed_map(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"title": item.title, "group": item.group}
     if isinstance(item, LabelMap):
-        rows = {index: row for row, index in enumerate(item.table.indices, start=1)}
-        values = np.array([rows.get(int(value), 0) for value in item.values[keep]], np.uint16)
+        values = (item.table.columns(item.values[keep]) + 1).astype(np.uint16)
         return {
             **facts,
             "kind": "labels",

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.headers import PLAIN_SUFFIXES, TIFF_SUFFIXES, open_plain, read_header
+from cytomesh.study.nifti import Nifti, open_nifti
 from cytomesh.study.sections import Section
 
 
@@ -56,29 +56,38 @@ def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
     ImageError
         If it is missing, unreadable, not of whole numbers, or does not cover the section's image.
     AtlasError
-        If it holds labels that are not in the study's table.
+        If it holds labels that are not in the study's table, or shows them in the colours of others.
     """
     path = section.annotation
     if path is None:
         raise ImageError(section.name, found="no annotation", hint="declare it in the section table")
     array = read_label_image(path)
     labels.check(array, str(path))
-    annotation = AnnotationImage(array, section.annotation_um_per_px or section.um_per_px, section.um_per_px)
+    _check_palette(path, array, labels)
+    # only now: no label of the table is larger, and what was larger in the file has been named
+    narrow = array.astype(np.int32)
+    annotation = AnnotationImage(narrow, section.annotation_um_per_px or section.um_per_px, section.um_per_px)
     if section.image is not None:
         _check_size(path, annotation, read_header(section.image).shape)
     return annotation
 
 
-def read_label_image(path: Path) -> NDArray[np.int32]:
-    """Read a label image as (h, w) int32: PNG, TIFF, or NIfTI with axes column, row.
+def read_label_image(path: Path) -> NDArray[Any]:
+    """Read a label image as (h, w) whole numbers: PNG, TIFF, or NIfTI with axes column, row.
+
+    Returns
+    -------
+    array : (h, w)
+        Of the file's own type: labels of 64 bits are not cut to 32 before they have been compared with a table.
 
     Raises
     ------
     ImageError
-        If it is missing, unreadable, or not one plane of whole numbers.
+        If it is missing, unreadable, not one plane of whole numbers, or turned or mirrored by its NIfTI header.
     """
+    missing, hint = "no such annotation", "correct the path in the section table, or write n/a"
     if not path.is_file():
-        raise ImageError(path, found="no such annotation", hint="correct the path in the section table, or write n/a")
+        raise ImageError(path, found=missing, hint=hint)
     name = path.name.lower()
     try:
         if name.endswith(PLAIN_SUFFIXES[:1]):
@@ -87,10 +96,7 @@ def read_label_image(path: Path) -> NDArray[np.int32]:
         elif name.endswith(TIFF_SUFFIXES):
             array = tifffile.imread(path)
         elif name.endswith((".nii", ".nii.gz")):
-            array = np.asarray(nib.load(path).dataobj)
-            array = array.reshape(array.shape[:2] if array.size == np.prod(array.shape[:2]) else array.shape).swapaxes(
-                0, 1
-            )
+            array = _read_nifti(open_nifti(path, ImageError, missing=missing, hint=hint, needs_place=False))
         else:
             raise ImageError(path, found=f"unknown format '{path.suffix}'", expected="PNG, TIFF or NIfTI")
     except ImageError:
@@ -102,9 +108,57 @@ def read_label_image(path: Path) -> NDArray[np.int32]:
         raise ImageError(
             path, found=f"shape {array.shape}", expected="one plane of labels", hint="export indices, not colours"
         )
-    if not np.isfinite(array).all() or (array != np.round(array)).any():
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.round(array))).all():
         raise ImageError(path, found=f"labels of type {array.dtype} that are not whole", expected="whole numbers")
-    return array.astype(np.int32)
+    if array.dtype.kind not in "biuf":
+        raise ImageError(path, found=f"labels of type {array.dtype}", expected="whole numbers")
+    return array
+
+
+def _read_nifti(volume: Nifti) -> NDArray[Any]:
+    """Return the plane of a label image (rows, columns), rows downwards as in the section's image.
+
+    Programs that keep the order of pixels write no orientation, the identity, or ITK's: both axes point to -x, -y of
+    RAS. Any other affine turns or mirrors the image, and programs differ in whether the pixels follow it.
+    """
+    sides = volume.affine[:2, :2]
+    is_upright = np.diag(sides).max() < 0 and abs(sides[0, 1]) + abs(sides[1, 0]) < 1e-3 * np.abs(sides).max()
+    if volume.is_oriented and not (is_upright or np.allclose(volume.image.affine, np.eye(4))):
+        raise ImageError(
+            volume.path,
+            found=f"a label image that its header turns or mirrors (affine {sides.tolist()})",
+            expected="columns and rows as in the image: no orientation, the identity, or (-, -) as ITK writes",
+            hint="export it as PNG or TIFF, or put the rows in the image's order and set the affine to the identity",
+        )
+    shape = volume.shape
+    plane = shape[:2] if len(shape) > 2 and max(shape[2:]) == 1 else shape
+    return volume.read().reshape(plane).swapaxes(0, -1)
+
+
+def _check_palette(path: Path, array: NDArray[Any], labels: LabelTable) -> None:
+    """Raise if a PNG's own colours are those of the table, given to other labels: its numbers are an order of colours.
+
+    Palettes of colours that the table does not have say nothing, and are left alone.
+    """
+    if path.suffix.lower() != ".png":
+        return
+    with open_plain(path) as image:
+        if image.mode != "P":
+            return
+        palette = np.array(image.getpalette() or [], np.int64).reshape(-1, 3)
+    rows = np.rint(255 * labels.colours[:, :3]).astype(np.int64).tolist()
+    label_of = {tuple(rgb): index for index, rgb in zip(labels.indices, rows, strict=True) if rows.count(rgb) == 1}
+    used = [value for value in np.unique(array).tolist() if value and value < len(palette)]
+    shown = {value: label_of.get(tuple(palette[value].tolist())) for value in used}
+    wrong = [value for value, label in shown.items() if label != value]
+    if used and wrong and None not in shown.values():
+        value = wrong[0]
+        raise AtlasError(
+            path,
+            found=f"label {value} in the colour of label {shown[value]} ('{labels.name(shown[value] or 0)}')",
+            expected="labels in the colours of the label table, or in colours that it does not have",
+            hint="export label values, not an indexed-colour image; or correct the colours of the label table",
+        )
 
 
 def _check_size(path: Path, annotation: AnnotationImage, image_shape: tuple[int, int]) -> None:

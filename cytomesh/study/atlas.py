@@ -17,6 +17,7 @@ from cytomesh.core.errors import AtlasError
 from cytomesh.core.files import atomic_path, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.manifest import AtlasConfig
+from cytomesh.study.nifti import Nifti, open_nifti
 
 COLUMNS = ("index", "name", "r", "g", "b", "a")
 # Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
@@ -61,7 +62,7 @@ def read_labels(path: Path) -> LabelTable:
     try:
         return LabelTable(tuple(indices), tuple(row["name"] for row in rows), np.array(colours))
     except AtlasError as cause:
-        raise AtlasError(path, found=cause.found, expected=cause.expected) from cause
+        raise AtlasError(path, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
 
 
 def write_labels(path: Path, table: LabelTable) -> None:
@@ -126,9 +127,9 @@ class Atlas:
                 _probabilities(self.maps, name, volume)
             return
         for name, path in self.maps.items():
-            _probabilities(path, name, _open_volume(path).dataobj)
+            _probabilities(path, name, _open_volume(path).read(np.float32))
 
-    def _open_stack(self, path: Path) -> Any:
+    def _open_stack(self, path: Path) -> Nifti:
         image = _open_nifti(path)
         if len(image.shape) != 4 or image.shape[3] != len(self.labels):
             hint = "volume j must be row j of the label table; or give one 3D file an area"
@@ -141,10 +142,10 @@ class Atlas:
             return sp.csc_matrix((len(positions), 1), dtype=np.float32)
         path = self.maps[name]
         image = _open_volume(path)
-        key = np.array(image.affine).tobytes() + str(image.shape[:3]).encode()  # most maps share one grid
+        key = image.affine.tobytes() + str(image.shape[:3]).encode()  # most maps share one grid
         if key not in samplers:
             samplers[key] = _Sampler(path, image.affine, image.shape[:3], positions)
-        return samplers[key](np.asarray(image.dataobj).reshape(image.shape[:3]), name)
+        return samplers[key](image.read(np.float32).reshape(image.shape[:3]), name)
 
 
 def load_atlas(settings: AtlasConfig, labels: LabelTable, space: str, manifest: Path) -> Atlas | None:
@@ -220,12 +221,12 @@ def _probabilities(path: Path, area: str, volume: Any) -> NDArray[np.float32]:
     return values
 
 
-def _volumes(image: Any) -> Iterator[NDArray[np.float32]]:
+def _volumes(image: Nifti) -> Iterator[NDArray[np.float32]]:
     """Iterate over the volumes of a 4D map, a block at a time: a compressed file is read from its start for each."""
     n = image.shape[3]
     size = max(1, BLOCK_BYTES // (4 * int(np.prod(image.shape[:3]))))
     for start in range(0, n, size):
-        block = np.asarray(image.dataobj[..., start : min(start + size, n)], np.float32)
+        block = image.read(np.float32, (..., slice(start, min(start + size, n))))
         yield from np.moveaxis(block, 3, 0)
 
 
@@ -237,22 +238,12 @@ def _area(labels: LabelTable, name: str, place: str) -> int:
         raise AtlasError(place, found=cause.found, expected=cause.expected, hint=hint) from cause
 
 
-def _open_volume(path: Path) -> Any:
+def _open_volume(path: Path) -> Nifti:
     image = _open_nifti(path)
     if len(image.shape) < 3 or any(n != 1 for n in image.shape[3:]):
         raise AtlasError(path, found=f"shape {image.shape}", expected="a 3D map")
     return image
 
 
-def _open_nifti(path: Path) -> Any:
-    try:
-        image = nib.load(path, keep_file_open=False)
-    except FileNotFoundError as cause:
-        raise AtlasError(path, found="no such probability map", hint="correct atlas.probability_maps") from cause
-    except Exception as cause:  # nibabel's readers raise what they like on damaged headers
-        found = f"a map that cannot be read ({type(cause).__name__}: {cause})"
-        raise AtlasError(path, found=found, expected="NIfTI") from cause
-    if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
-        hint = "set the sform: without it the position of the map is unknown"
-        raise AtlasError(path, found="no orientation (sform_code and qform_code are 0)", hint=hint)
-    return image
+def _open_nifti(path: Path) -> Nifti:
+    return open_nifti(path, AtlasError, missing="no such probability map", hint="correct atlas.probability_maps")

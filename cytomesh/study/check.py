@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import shapely
 from pydantic import ValidationError
 
 from cytomesh.core.config import describe, read_yaml
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import track
-from cytomesh.study.annotation import read_annotation
+from cytomesh.study.annotation import AnnotationImage, read_annotation
 from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack
 from cytomesh.study.contours import SectionContours, parse_contours
@@ -27,6 +29,10 @@ from cytomesh.study.study import load_labels
 from cytomesh.study.transforms import load_transform
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 from cytomesh.study.warps import warped_plane
+
+# Annotations may hold the other hemisphere, too, without contours: about half of the labelled pixels.
+MAX_OUTSIDE = 0.6
+SAMPLED_PIXELS = 20000
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +184,30 @@ def _check_section(
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)
-        attempt(problems, lambda: read_annotation(section, labels))
+        annotation = attempt(problems, lambda: read_annotation(section, labels))
+        if annotation is not None and contours is not None:
+            problems += _check_place(section, annotation, contours)
         # An image that cannot be read has been reported already.
         problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
     return contours
+
+
+def _check_place(section: Section, annotation: AnnotationImage, contours: SectionContours) -> list[CytomeshError]:
+    """Compare an annotation with the pial boundaries: areas of the cortex lie inside them."""
+    pial = shapely.union_all([rings.pial for rings in contours.values()])
+    labelled = np.flatnonzero(annotation.labels)
+    if pial.is_empty or not labelled.size:
+        return []
+    chosen = labelled[:: max(1, labelled.size // SAMPLED_PIXELS)]
+    rows, columns = np.divmod(chosen, annotation.labels.shape[1])
+    # corners of annotation and image coincide, not the centres of their pixels
+    x, y = ((places + 0.5) * annotation.um_per_px / section.um_per_px - 0.5 for places in (columns, rows))
+    outside = 1 - float(shapely.contains_xy(pial, x, y).mean())
+    if outside <= MAX_OUTSIDE:
+        return []
+    found = f"{outside:.0%} of the labelled pixels outside every pial contour"
+    hint = "is the annotation upside down or mirrored, of another section, or of another pixel size?"
+    return [ImageError(section.annotation or "", section.name, found=found, expected="areas inside", hint=hint)]
 
 
 def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:

@@ -17,6 +17,8 @@ BrainRole = Literal["train", "transfer", "unseen"]
 ContourClass = Literal["pial_L", "white_L", "pial_R", "white_R", "exclude"]
 ContourLabels = dict[ContourClass | Literal["ignore"], list[int]]
 
+FieldConvention = Literal["ras", "itk", "spm"]
+
 Row = Annotated[list[float], Field(min_length=4, max_length=4)]
 Affine = Annotated[list[Row], Field(min_length=4, max_length=4)]
 IDENTITY: list[list[float]] = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -82,7 +84,11 @@ class TransformConfig(Config):
     affine: Affine = IDENTITY
     """4 x 4 matrix, rows."""
     displacement: Path | None = None
-    """NIfTI displacement field on the brain's space (x, y, z, 3) or (x, y, z, 1, 3), RAS, mm."""
+    """NIfTI displacement field on the brain's space (x, y, z, 3) or (x, y, z, 1, 3), mm."""
+    convention: FieldConvention | None = None
+    """What the field's numbers are: `ras`: displacements along x, y, z of RAS (the default); `itk`: displacements in
+    LPS, as ITK and ANTs write; `spm`: positions in the reference space, RAS (SPM's y_ files). A file of vectors
+    (intent 1007), which all of these programs write, is refused without this key."""
 
 
 class BrainConfig(Config):

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from cytomesh.core.errors import TransformError
 from cytomesh.core.files import atomic_path
-from cytomesh.study.manifest import TransformConfig
+from cytomesh.study.manifest import FieldConvention, TransformConfig
+from cytomesh.study.nifti import Nifti, open_nifti
 
 MAX_ITERATIONS = 100
 TOLERANCE_MM = 1e-6
+# Intents of the NIfTI standard. Displacement vectors and vectors: ITK, ANTs (LPS), SPM (positions), and others.
+VECTOR_INTENTS = (1006, 1007)
+# FNIRT's fields and spline coefficients, and those of topup.
+FSL_INTENTS = range(2006, 2019)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +122,69 @@ def load_transform(settings: TransformConfig, folder: Path) -> ReferenceTransfor
     TransformError
         If the affine is singular or the displacement field is missing, unreadable or malformed.
     """
-    displacement = None if settings.displacement is None else read_displacement(folder / settings.displacement)
+    displacement = None
+    if settings.displacement is not None:
+        displacement = read_displacement(folder / settings.displacement, settings.convention)
     return ReferenceTransform(np.array(settings.affine, np.float64), displacement)
 
 
-def read_displacement(path: Path) -> DisplacementField:
-    """Read a NIfTI displacement field, (x, y, z, 3) or (x, y, z, 1, 3), components RAS in mm."""
-    try:
-        image = nib.load(path)
-        values = np.asarray(image.dataobj, np.float32)
-    except FileNotFoundError as cause:
-        raise TransformError(path, found="no such file", hint="correct to_reference.displacement") from cause
-    except (ImageFileError, OSError, ValueError, EOFError) as cause:
-        raise TransformError(path, found=f"a field that cannot be read ({cause})", expected="NIfTI") from cause
-    if values.ndim == 5 and values.shape[3] == 1:
-        values = values[:, :, :, 0]
-    if values.ndim != 4 or values.shape[3] != 3:
-        raise TransformError(path, found=f"shape {image.shape}", expected="(x, y, z, 3) or (x, y, z, 1, 3)")
+def read_displacement(path: Path, convention: FieldConvention | None = None) -> DisplacementField:
+    """Read a NIfTI displacement field, (x, y, z, 3) or (x, y, z, 1, 3), mm.
+
+    Parameters
+    ----------
+    convention : {"ras", "itk", "spm"} or None
+        What the numbers are, see `TransformConfig`; None: RAS, unless the file is of an intent that says otherwise.
+
+    Raises
+    ------
+    TransformError
+        If the file is missing, damaged, not of this shape or unit, or if its header or its values contradict the
+        convention.
+    """
+    field = open_field(path, missing="no such file", hint="correct to_reference.displacement")
+    if convention is None and field.intent in VECTOR_INTENTS:
+        hint = "state to_reference.convention: itk (ANTs), spm, or ras"
+        found = f"a field of vectors (intent {field.intent}) of an unknown program"
+        raise TransformError(path, found=found, expected="what its numbers are", hint=hint)
+    shape = field.shape[:3] + field.shape[4:] if len(field.shape) == 5 and field.shape[3] == 1 else field.shape
+    if len(shape) != 4 or shape[3] != 3:
+        raise TransformError(path, found=f"shape {field.shape}", expected="(x, y, z, 3) or (x, y, z, 1, 3)")
+    values = field.read(np.float32).reshape(shape)
     if not np.isfinite(values).all():
         raise TransformError(path, found="displacements that are not finite", expected="numbers in mm")
-    return DisplacementField(values, np.asarray(image.affine, np.float64))
+    if convention == "itk":
+        values = values * np.array((-1, -1, 1), np.float32)
+    grid = np.stack(np.meshgrid(*map(np.arange, shape[:3]), indexing="ij"), axis=-1)
+    positions = (grid @ field.affine[:3, :3].T + field.affine[:3, 3]).astype(np.float32)
+    # positions are near the grid's own, displacements near zero
+    holds_positions = float(np.abs(values - positions).mean()) < 0.5 * float(np.abs(values).mean())
+    if holds_positions != (convention == "spm"):
+        found = "positions in mm" if holds_positions else "displacements, or positions far from the brain's"
+        expected = "displacements" if holds_positions else "positions in the reference space (convention: spm)"
+        hint = "correct to_reference.convention: spm for positions (y_ files), ras or itk for displacements"
+        raise TransformError(path, found=found, expected=expected, hint=hint)
+    return DisplacementField(values - positions if holds_positions else values, field.affine)
+
+
+def open_field(path: Path, *, missing: str, hint: str) -> Nifti:
+    """Open a file of displacements; those whose numbers are of no unit or frame that is known are refused.
+
+    Raises
+    ------
+    TransformError
+        If it is missing or damaged, of FSL (whose fields count in the voxels of a volume that they do not name), or
+        in another unit than mm.
+    """
+    field = open_nifti(path, TransformError, missing=missing, hint=hint)
+    if field.intent in FSL_INTENTS:
+        found = f"a field of FSL (intent {field.intent}), relative to the voxels of another volume"
+        way_out = "wb_command -convert-warpfield -from-fnirt FIELD SOURCE_VOLUME -to-world OUT.nii.gz"
+        raise TransformError(path, found=found, expected="displacements in mm", hint=f"convert it: {way_out}")
+    if field.unit not in ("mm", "unknown"):
+        expected = "mm, for the grid and the displacements"
+        raise TransformError(path, found=f"unit {field.unit}", expected=expected, hint="write the field in mm")
+    return field
 
 
 def write_displacement(path: Path, displacement: DisplacementField) -> None:

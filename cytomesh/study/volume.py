@@ -19,6 +19,7 @@ from cytomesh.study.contour_formats.features import CORNER
 from cytomesh.study.contour_formats.masks import mask_polygons
 from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours
 from cytomesh.study.manifest import BrainConfig, Hemisphere, Manifest, SpaceConfig, write_manifest
+from cytomesh.study.nifti import open_nifti
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, write_sections
 
@@ -113,20 +114,18 @@ def cut_volume(path: Path, cut: VolumeCut, out: Path) -> Path:
 
 def _read(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return labels with axes nearest to x, y, z, and their affine."""
-    if not path.is_file():
-        raise StudyError(path, found="no such volume")
-    try:
-        image: Any = nib.as_closest_canonical(nib.load(path))
-        data = np.asarray(image.dataobj)
-    except Exception as cause:  # nibabel raises what it likes on damaged input
-        raise StudyError(path, found=f"a volume that cannot be read ({cause})", expected="NIfTI") from cause
+    volume = open_nifti(path, StudyError, missing="no such volume")
+    data = volume.read()
     data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
-    if data.ndim != 3 or not np.isfinite(data).all() or (data != np.round(data)).any():
+    is_whole = data.dtype.kind in "iu" or (np.isfinite(data).all() and (data == np.round(data)).all())
+    if data.ndim != 3 or not is_whole:
         found = f"shape {data.shape}, {data.dtype}"
         raise StudyError(
             path, found=found, expected="three dimensions of whole labels", hint="give a classified volume"
         )
-    return data.astype(np.int64), np.asarray(image.affine, np.float64)
+    turns = nib.io_orientation(volume.affine)
+    upright = nib.orientations.apply_orientation(data, turns).astype(np.int64)
+    return upright, volume.affine @ nib.orientations.inv_ornt_aff(turns, data.shape)
 
 
 def _check_labels(path: Path, labels: NDArray[np.int64], cut: VolumeCut) -> None:

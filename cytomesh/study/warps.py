@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
@@ -15,11 +15,13 @@ from cytomesh.core.errors import TransformError
 from cytomesh.core.files import atomic_path
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
+from cytomesh.study.transforms import open_field
 
 MAX_ITERATIONS = 100
 TOLERANCE_PX = 1e-4
 # Fields whose displacement changes by this much a pixel come close to folding, and cannot be inverted.
 MAX_STRETCH = 0.9
+MISSING = "correct the column displacement of the section table, or write n/a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +114,15 @@ def read_warp(path: Path, um_per_px: float) -> InPlaneWarp:
     grid in mm from the centre of pixel (0, 0) along columns and rows. `.npz`: arrays `displacement_px` (rows, columns,
     2), `origin_px` (2,) and `step_px` (2,), all in pixels of the full-resolution image.
     """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return InPlaneWarp(arrays["displacement_px"], arrays["origin_px"], arrays["step_px"])
-        image = nib.load(path)
-        values = np.asarray(image.dataobj, np.float64)
-    except TransformError as cause:
-        raise TransformError(path, cause.place, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
-    except FileNotFoundError as cause:
-        hint = "correct the column displacement of the section table, or write n/a"
-        raise TransformError(path, found="no such file", hint=hint) from cause
-    except KeyError as cause:
-        expected = "arrays displacement_px, origin_px and step_px"
-        raise TransformError(path, found=f"no array {cause}", expected=expected) from cause
-    except (ImageFileError, OSError, ValueError, EOFError) as cause:
-        raise TransformError(path, found=f"a field that cannot be read ({cause})", expected="NIfTI or .npz") from cause
-    values = values.reshape(*values.shape[:2], -1) if values.shape[2:-1] in ((), (1,), (1, 1)) else values
-    affine = np.asarray(image.affine, np.float64)
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    field = open_field(path, missing="no such file", hint=MISSING)
+    middle = field.shape[2:-1]
+    values = field.read(np.float64)
+    values = values.reshape(*values.shape[:2], -1) if middle in ((), (1,), (1, 1)) else values
+    affine = field.affine
     if values.ndim != 3 or values.shape[2] != 2 or not np.allclose(affine[:2, :2], np.diag(np.diag(affine[:2, :2]))):
-        found = f"shape {image.shape}, affine {affine[:2].tolist()}"
+        found = f"shape {field.shape}, affine {affine[:2].tolist()}"
         expected = "(columns, rows, 2) on a grid along the image's columns and rows"
         raise TransformError(path, found=found, expected=expected)
     mm_per_px = um_per_px / 1000.0
@@ -141,6 +132,21 @@ def read_warp(path: Path, um_per_px: float) -> InPlaneWarp:
         )
     except TransformError as cause:
         raise TransformError(path, cause.place, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
+
+
+def _read_npz(path: Path) -> InPlaneWarp:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return InPlaneWarp(arrays["displacement_px"], arrays["origin_px"], arrays["step_px"])
+    except TransformError as cause:
+        raise TransformError(path, cause.place, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
+    except FileNotFoundError as cause:
+        raise TransformError(path, found="no such file", hint=MISSING) from cause
+    except KeyError as cause:
+        expected = "arrays displacement_px, origin_px and step_px"
+        raise TransformError(path, found=f"no array {cause}", expected=expected) from cause
+    except (BadZipFile, zlib.error, OSError, ValueError, EOFError) as cause:
+        raise TransformError(path, found=f"a field that cannot be read ({cause})", expected="NIfTI or .npz") from cause
 
 
 def write_warp(path: Path, warp: InPlaneWarp) -> None:

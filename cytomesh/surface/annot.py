@@ -34,9 +34,7 @@ def write_annot(path: Path, labels: NDArray[Any], table: LabelTable) -> None:
         If a label is not in the table.
     """
     table.check(labels, str(path))
-    indices = np.array((0, *table.indices))
-    order = np.argsort(indices)
-    rows = order[np.searchsorted(indices, labels, sorter=order)].astype(np.int32)
+    rows = (table.columns(labels) + 1).astype(np.int32)
     colours = _distinct(np.rint(255.0 * table.colours[:, :3]).astype(np.int32))
     # the fourth column is FreeSurfer's transparency: 0 is opaque
     rgbt = np.column_stack([colours, np.zeros(len(colours), np.int32)])

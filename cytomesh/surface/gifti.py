@@ -10,9 +10,10 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
+from nibabel.nifti1 import xform_codes
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import MissingStageError, SurfaceError
+from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.surface.mesh import Mesh
@@ -21,6 +22,12 @@ Hemisphere = Literal["L", "R"]
 SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
 
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
+# What programs call key 0, vertices of no area.
+NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
+# NIfTI's numbers of spaces.
+UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
+# A centre nearer to the origin than this moves nothing.
+CENTRE_MM = 0.01
 _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
 
 
@@ -49,14 +56,55 @@ def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) ->
 
 
 def read_surface(path: Path) -> Mesh:
-    """Read a `.surf.gii`; vertex order is kept."""
+    """Read a `.surf.gii`; vertex order is kept, and coordinates are brought into the scanner's space (RAS, mm).
+
+    FreeSurfer's are off by the centre of its volume (c_ras), which its GIFTI files name as `VolGeomC_*` and, from
+    version 7 on, as a transform from unknown to scanner coordinates; that transform is applied.
+
+    Raises
+    ------
+    SurfaceError
+        If the file is damaged or no surface, if its transform leads to another space, or if the centre of its volume
+        is not at the origin and nothing says whether the coordinates count from there.
+    """
     image = _load(path)
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if len(points) != 1 or len(triangles) != 1:
         found = f"{len(points)} point sets and {len(triangles)} triangle lists"
         raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
-    return Mesh(points[0].data, triangles[0].data)
+    return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
+
+
+def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]:
+    """Return the points as the file's coordinate system has them, see `read_surface`."""
+    vertices = np.asarray(points.data, np.float64)
+    system = points.coordsys
+    matrix = np.eye(4) if system is None or system.xform is None else np.asarray(system.xform, np.float64)
+    if matrix.size != 16:
+        raise SurfaceError(path, "MatrixData", found=f"{matrix.size} numbers", expected="4 x 4", hint="write it again")
+    matrix = matrix.reshape(4, 4)  # in one line or four
+    source, target = (0, 0) if system is None else (_space_code(system.dataspace), _space_code(system.xformspace))
+    if not np.isfinite(matrix).all() or not np.allclose(matrix, np.eye(4), atol=1e-6):
+        if (source, target) == (UNKNOWN_SPACE, SCANNER_SPACE) and np.linalg.cond(matrix) < 1e8:
+            return vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        found = f"coordinates of space {source} with a transform to space {target}, {matrix[:3].tolist()}"
+        hint = "apply the transform (wb_command -surface-apply-affine) and write the identity"
+        raise SurfaceError(path, found=found, expected="coordinates in scanner space, RAS, mm", hint=hint)
+    centre = [float(points.meta.get(f"VolGeomC_{axis}", 0) or 0) for axis in "RAS"]
+    if source == UNKNOWN_SPACE and np.abs(centre).max() > CENTRE_MM:
+        raise SurfaceError(
+            path,
+            found=f"a volume whose centre (VolGeomC) is {centre} mm, and no word on whether coordinates count from it",
+            expected="coordinates in scanner space, RAS, mm",
+            hint="write it by mris_convert --to-scanner and remove VolGeomC_*, or state the transform to scanner space",
+        )
+    return vertices
+
+
+def _space_code(code: Any) -> int:
+    """Return NIfTI's number of a space: nibabel gives numbers for files that it reads, and names as they were set."""
+    return int(xform_codes.code[code])
 
 
 def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere: str) -> None:
@@ -74,15 +122,38 @@ def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
-    """Read a `.label.gii`: (n,) int32 labels and their table."""
+    """Read a `.label.gii`: (n,) int32 labels and their table.
+
+    Raises
+    ------
+    AtlasError
+        If a value has no entry in the file's label table.
+    SurfaceError
+        If the file is damaged, or its table names two keys alike or an area by key 0.
+    """
     image = _load(path)
     arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
     if len(arrays) != 1:
         raise SurfaceError(path, found=f"{len(arrays)} label arrays", expected="one (a .label.gii)")
+    values = np.asarray(arrays[0].data)
     entries = [label for label in image.labeltable.labels if label.key != 0]
+    for label in image.labeltable.labels:
+        if label.key == 0 and _is_area(label) and (values == 0).any():
+            found = f"an area with key 0, '{label.label}'"
+            raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint="give it another key")
     colours = np.array([label.rgba for label in entries], np.float64).reshape(-1, 4)
-    table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
-    return np.asarray(arrays[0].data, np.int32), table
+    try:
+        table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
+    except AtlasError as cause:
+        hint = cause.hint or "give every key its own name"
+        raise SurfaceError(path, "label table", found=cause.found, expected=cause.expected, hint=hint) from cause
+    table.check(values, str(path))
+    return values.astype(np.int32), table
+
+
+def _is_area(label: GiftiLabel) -> bool:
+    transparent = label.alpha is not None and label.alpha == 0
+    return not transparent and (label.label or "").strip("?[]- ").lower().replace("_", " ") not in NO_AREA
 
 
 def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str) -> None:

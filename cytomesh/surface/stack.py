@@ -9,11 +9,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import SurfaceError
+from cytomesh.core.errors import ConfigError, SurfaceError
 from cytomesh.surface.frame import plane_normals, stack_axes
 
 MARGIN_VOXELS = 4
 MAX_TILT_DEG = 30
+# 32 GiB of float32: beyond any machine that the later stages, at ten times this, would run on.
+MAX_VOXELS = 2.0**33
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,11 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
     top = heights_mm.max() + gaps[-1].max() + margin
     start = np.array([*(low - margin), bottom])
     extent = np.array([*(high + margin), top]) - start
+    n_voxels = float(np.prod(extent / voxel_mm + 1))
+    if n_voxels > MAX_VOXELS:
+        found = f"{voxel_mm:g} mm, {n_voxels:.1e} voxels in {' x '.join(f'{mm:.0f}' for mm in extent)} mm"
+        hint = "choose larger voxels; contours keep their sub-pixel places in them"
+        raise ConfigError("surface.voxel_mm", found=found, expected=f"at most {MAX_VOXELS:.1e} voxels", hint=hint)
     shape = tuple(int(n) for n in np.ceil(extent / voxel_mm).astype(int) + 1)
     grid = Grid(axes, axes @ start, voxel_mm, (shape[0], shape[1], shape[2]))
     heights = np.column_stack([(intercepts + slopes @ start[:2] - start[2]) / voxel_mm, slopes])[order]

@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from cytomesh.classify.config import AreasConfig, ClassifyConfig, InputsConfig
-from cytomesh.classify.nodes import assemble
+from cytomesh.classify.nodes import assemble, class_maps
 from cytomesh.core.errors import AtlasError, SplitError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import Table
 
 THICKNESS = ClassifyConfig(inputs=InputsConfig(names=["thickness"]))
 
@@ -77,3 +79,32 @@ def test_a_single_area(synthetic, tmp_path):
     graph = synthetic.graph()
     with pytest.raises(SplitError, match="found 1 areas"):
         assembled(tmp_path, [synthetic.change(graph, annotation=np.minimum(graph.annotation, 1))])
+
+
+@pytest.mark.parametrize("order", [(5, 2, 9), (9, 5, 2), (2, 5, 9)])
+def test_maps_belong_to_their_classes_whatever_the_order_of_the_table(synthetic, order):
+    graph = synthetic.graph()
+    table = LabelTable(order, tuple(f"L{index}" for index in order), np.ones((3, 4)))
+    columns = {
+        "annotation": np.zeros(graph.n_nodes, np.int32),
+        "pmap": sp.csr_matrix(np.eye(3)[np.arange(graph.n_nodes) % 3]),
+    }
+    graph = replace(graph, nodes=Table({**graph.nodes.columns, **columns}), labels=table)
+    classes = np.array([2, 9], np.int32)
+    maps = class_maps([graph], classes).toarray()
+    for node in range(6):
+        area = order[node % 3]  # the only area that is probable there
+        assert maps[node].tolist() == [float(area == 2), float(area == 9)]
+
+
+def test_labels_as_large_as_region_ids_cost_nothing(synthetic, tmp_path):
+    """Region ids of atlases are numbers up to 2**31, not sizes of arrays."""
+    graph = synthetic.graph()
+    table = LabelTable(tuple(300_000_000 * i for i in graph.labels.indices), graph.labels.names, graph.labels.colours)
+    columns = {**graph.nodes.columns, "annotation": 300_000_000 * graph.annotation}
+    large = replace(graph, nodes=Table(columns), labels=table)
+    settings = ClassifyConfig(inputs=InputsConfig(names=["thickness"]), areas=AreasConfig(min_nodes=6))
+    small, _ = assembled(tmp_path, [graph], settings)
+    data, _ = assembled(tmp_path, [large], settings)
+    np.testing.assert_array_equal(data.targets, small.targets)
+    assert data.classes.tolist() == [300_000_000 * int(label) for label in small.classes]

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from cytomesh.core.config import Config, load_config, preset, validate_stored, write_config
+from cytomesh.core.config import Config, Seed, load_config, preset, validate_stored, write_config
 from cytomesh.core.errors import CheckpointError, ConfigError
 from cytomesh.core.progress import set_quiet
 
@@ -27,7 +27,7 @@ class Square(Config):
 
 
 class Settings(Config):
-    seed: int = 0
+    seed: Seed = 0
     """Seed."""
     kernel: Kernel = Kernel()
     """Kernel."""
@@ -53,6 +53,10 @@ def test_file_then_overrides(tmp_path):
         ("layers: [{sigma: 1}]", "unknown key 'layers.0.sigma', did you mean 'sigma_mm'"),
         ("kernel: {sigma_mm: -1}", "kernel.sigma_mm: .*greater than 0"),
         ("kernel: [", "invalid YAML"),
+        ("seed: 1\nkernel: {}\nseed: 2", "line 3: found invalid YAML .key 'seed' is given twice, first in line 1"),
+        ("seed: -1", "seed: .*greater than or equal to 0"),
+        ("kernel: {sigma_mm: .inf}", "kernel.sigma_mm: .*finite"),
+        ("kernel: {sigma_mm: .nan}", "kernel.sigma_mm: .*finite"),
         ("- 1", "a YAML list"),
     ],
 )
@@ -70,12 +74,44 @@ def test_all_problems_at_once(tmp_path):
         load_config(Settings, path)
 
 
-@pytest.mark.parametrize("override", ["seed", "=1", "seed.a=1"])
+def test_files_too_large_for_settings_are_not_read(tmp_path):
+    path = tmp_path / "large.yaml"
+    with path.open("wb") as stream:
+        stream.truncate(100_000_000)
+    with pytest.raises(ConfigError, match=r"large\.yaml: found a file of 100 MB, expected settings"):
+        load_config(Settings, path)
+
+
+SETTINGS = [
+    "seed",
+    "=1",
+    "seed.a=1",
+    "seed=[",
+    "seed=*x",
+    "seed=-1",
+    "seed=inf",
+    "seed=.inf",
+    "seed='",
+    "seed={a: 1, a: 2}",
+]
+SETTINGS += [
+    "seed=2020-13-45",
+    "seed=!!python/name:os",
+    "seed=\0",
+    "seed=" + "[" * 3000,
+    "a..b=1",
+    ".=1",
+    "kernel.sigma_mm=.nan",
+]
+
+
+@pytest.mark.parametrize("override", SETTINGS)
 def test_bad_overrides(tmp_path, override):
     path = tmp_path / "a.yaml"
     path.write_text("seed: 1")
-    with pytest.raises(ConfigError, match="--set"):
+    with pytest.raises(ConfigError) as caught:
         load_config(Settings, path, [override])
+    assert ("--set" in str(caught.value) or str(path) in str(caught.value)) and "\n" not in str(caught.value)
 
 
 def test_presets_are_found_and_near_ones_named():

@@ -30,3 +30,27 @@ def test_colours_are_distinct():
     gaps = np.abs(colours[:, None, :3] - colours[None, :, :3]).sum(-1) + 9 * np.eye(120)
     assert gaps.min() > 0.02
     assert ((colours >= 0) & (colours <= 1)).all()
+
+
+def test_columns_are_rows_of_the_table_in_any_order():
+    table = LabelTable((5, 2, 9), ("e", "b", "i"), np.ones((3, 4)))
+    labels = np.array([0, 2, 9, 5, 5, 0])
+    slow = [-1 if label == 0 else table.indices.index(label) for label in labels.tolist()]
+    assert table.columns(labels).tolist() == slow
+    with pytest.raises(AtlasError, match=r"outside the label table: \[3, 7\]"):
+        table.columns(np.array([2, 7, 3]))
+
+
+def test_large_labels_are_compared_exactly():
+    """NumPy compares uint64 with int64 as float64, in which 2**53 + 1 is 2**53."""
+    table = LabelTable((2**31 - 1,), ("last",), np.ones((1, 4)))
+    table.check(np.array([2**31 - 1], np.uint64), "ok")
+    for value, kind in ((2**32 + 1, np.int64), (2**31 + 1, np.uint32), (2**63 + 1, np.uint64)):
+        with pytest.raises(AtlasError, match=rf"\[{value}\]"):
+            table.check(np.array([0, value], kind), "large")
+
+
+@pytest.mark.parametrize("index", [0, 2**31])
+def test_indices_that_no_label_array_holds(index):
+    with pytest.raises(AtlasError, match=rf"\[{index}\], expected positive, unique integers up to 2147483647"):
+        LabelTable((index, 1), ("a", "b"), np.ones((2, 4)))

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cytomesh.core.errors import AtlasError, FeatureError, GraphError, MissingStageError
@@ -82,3 +84,33 @@ def test_bad_features_are_refused(tmp_path, graph):
     with pytest.raises(FeatureError, match="shape"):
         save_features(tmp_path, "cnn", graph, features[:-1], {})
     assert not (tmp_path / "features").exists()
+
+
+def test_a_table_written_again_by_pandas_is_named(tmp_path, graph):
+    save_graph(tmp_path, graph, {}, {})
+    path = graph_folder(tmp_path, graph.name) / "nodes.parquet"
+    pq.read_table(path).to_pandas().to_parquet(path)
+    with pytest.raises(
+        GraphError, match=r"nodes\.parquet: found no brain, hemisphere, brain_role .*by pandas.*build the"
+    ):
+        load_graphs(tmp_path)
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    with pytest.raises(GraphError, match="written again by another program"):
+        load_graphs(tmp_path)
+
+
+def test_rows_in_another_order_are_refused(tmp_path, graph):
+    save_graph(tmp_path, graph, {}, {})
+    path = graph_folder(tmp_path, graph.name) / "nodes.parquet"
+    table = pq.read_table(path)
+    order = np.arange(graph.n_nodes)
+    order[[3, 8]] = 8, 3
+    pq.write_table(table.take(pa.array(order)), path)
+    apart = np.linalg.norm(graph.positions[3] - graph.positions[8])
+    with pytest.raises(
+        GraphError, match=rf"nodes\.parquet: row 3: found 2 of {graph.n_nodes} rows up to {apart:.1f} mm"
+    ):
+        load_graphs(tmp_path)
+    pq.write_table(table.drop_columns(["x_mm"]), path)
+    with pytest.raises(GraphError, match="no columns x_mm, y_mm, z_mm"):
+        load_graphs(tmp_path)

@@ -100,6 +100,25 @@ def test_weights_of_a_file_are_used_as_they_are(tmp_path, suffix):
         build("test_resnet", in_chans=1, weights=str(tmp_path / "other.pth"))
 
 
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (lambda name, value: "running" not in name, "no conv1.1.running_mean, conv1.1.running_var, "),
+        (lambda name, value: value.ndim != 1, "no conv1.1.weight, conv1.1.bias, "),
+        (lambda name, value: name != "layer1.0.bn1.bias", "no layer1.0.bn1.bias for test_resnet"),
+    ],
+)
+def test_weights_without_statistics_or_scales_are_refused(tmp_path, kept, message):
+    """They would keep their first values, ones and zeros, without a word, and features would be others."""
+    whole = timm.create_model("test_resnet").state_dict()
+    torch.save({name: value for name, value in whole.items() if kept(name, value)}, tmp_path / "part.pth")
+    with pytest.raises(ConfigError, match=rf"encoder\.weights: found {message}.*state_dict"):
+        build("test_resnet", in_chans=1, weights=str(tmp_path / "part.pth"))
+    old = {name: value for name, value in whole.items() if "num_batches" not in name}
+    torch.save({"state_dict": {f"module.{name}": value for name, value in old.items()}}, tmp_path / "old.pth")
+    build("test_resnet", in_chans=1, weights=str(tmp_path / "old.pth"))
+
+
 def test_unknown_model_names_the_nearest():
     with pytest.raises(ConfigError, match="test_resnet"):
         build("test_resnt", in_chans=1)

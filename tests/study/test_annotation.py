@@ -71,3 +71,51 @@ def test_annotations_that_cannot_be_used(section, tmp_path):
     refuse("indices, not colours", tmp_path / "rgb.png")
     tifffile.imwrite(tmp_path / "half.tif", np.full((60, 80), 0.5, np.float32))
     refuse("not whole", tmp_path / "half.tif")
+
+
+@pytest.mark.parametrize(("base", "kind"), [(2**32, np.int64), (2**31, np.uint32), (2**53, np.uint64)])
+def test_large_region_ids_are_named_and_do_not_wrap(section, tmp_path, base, kind):
+    labels = read_annotation(section, LABELS).labels
+    large = np.where(labels, labels.astype(kind) + np.array(base, kind), np.array(0, kind))
+    tifffile.imwrite(tmp_path / "ids.tif", large)
+    with pytest.raises(
+        AtlasError, match=rf"ids\.tif: found labels outside the label table: \[{base + 1}, {base + 2}\]"
+    ):
+        read_annotation(replace(section, annotation=tmp_path / "ids.tif"), LABELS)
+
+
+@pytest.mark.parametrize("affine", [None, np.eye(4), np.diag([-0.1, -0.1, 1, 1])])
+def test_nifti_labels_in_the_order_of_the_image(section, tmp_path, affine):
+    labels = read_annotation(section, LABELS).labels
+    nib.save(nib.Nifti1Image(labels.T.astype(np.int16), affine), tmp_path / "a.nii.gz")
+    read = read_annotation(replace(section, annotation=tmp_path / "a.nii.gz"), LABELS)
+    np.testing.assert_array_equal(read.labels, labels)
+
+
+@pytest.mark.parametrize("affine", [np.diag([0.1, 0.1, 1, 1]), np.diag([-0.1, 0.1, 1, 1]), np.eye(4)[[1, 0, 2, 3]]])
+def test_nifti_labels_that_their_header_turns_are_refused(section, tmp_path, affine):
+    labels = read_annotation(section, LABELS).labels
+    nib.save(nib.Nifti1Image(labels.T.astype(np.int16), affine), tmp_path / "a.nii.gz")
+    with pytest.raises(ImageError, match=r"a\.nii\.gz: found a label image that its header turns.*PNG or TIFF"):
+        read_annotation(replace(section, annotation=tmp_path / "a.nii.gz"), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [((0, 1, 2), None), ((1, 0, 2), r"label 1 in the colour of label 2 \('V2'\).*export label values"), (None, None)],
+)
+def test_palettes_are_compared_with_the_colours_of_the_table(section, tmp_path, order, message):
+    labels = read_annotation(section, LABELS).labels
+    colours = np.rint(255 * LABELS.colours[:, :3]).astype(np.uint8)
+    image = Image.fromarray(labels.astype(np.uint8), mode="P")
+    other = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)  # colours of no label say nothing
+    image.putpalette(
+        np.vstack([[[0, 0, 0]], other if order is None else colours[list(order)]]).astype(np.uint8).tobytes()
+    )
+    image.save(tmp_path / "p.png")
+    drawn = replace(section, annotation=tmp_path / "p.png")
+    if message is None:
+        np.testing.assert_array_equal(read_annotation(drawn, LABELS).labels, labels)
+        return
+    with pytest.raises(AtlasError, match=rf"p\.png: found {message}"):
+        read_annotation(drawn, LABELS)

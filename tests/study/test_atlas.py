@@ -125,3 +125,27 @@ def test_wrong_label_tables(tmp_path, text, message):
         read_labels(path)
     with pytest.raises(AtlasError, match="no such label table"):
         read_labels(tmp_path / "none.tsv")
+
+
+def test_maps_in_micrometres_are_sampled_at_the_same_places(maps, tmp_path):
+    _, values, affine = maps
+    image = nib.Nifti1Image(values, np.diag([1000.0, 1000, 1000, 1]) @ affine)
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "um.nii.gz")
+    positions = np.random.default_rng(0).uniform(-9, 9, (200, 3))
+    found = Atlas(LABELS, tmp_path / "um.nii.gz", "MNI").sample(positions).toarray()
+    np.testing.assert_allclose(found, by_scipy(values, affine, positions), atol=1e-4)
+    assert found[:, :2].std() > 0.1
+
+
+def test_rows_of_the_label_table_come_in_any_order(maps, tmp_path):
+    path, values, affine = maps
+    table = LabelTable((7, 2, 5), ("M1", "V1", "V2"), LABELS.colours)
+    write_labels(tmp_path / "labels.tsv", table)
+    write_probability_maps(tmp_path / "other.nii.gz", values[..., [2, 0, 1]], affine)
+    positions = np.random.default_rng(0).uniform(-9, 9, (50, 3))
+    read = read_labels(tmp_path / "labels.tsv")
+    one, other = (Atlas(*both, "MNI").sample(positions) for both in ((LABELS, path), (read, tmp_path / "other.nii.gz")))
+    for label, name in ((2, "V1"), (5, "V2"), (7, "M1")):
+        column = read.columns(np.array([label]))[0]
+        np.testing.assert_array_equal(other[:, column].toarray(), one[:, LABELS.names.index(name)].toarray())

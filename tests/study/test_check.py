@@ -130,9 +130,30 @@ def test_a_manifest_that_is_none(tmp_path):
     }  # fmt: skip
 
 
-def _contours(white):
+def _contours(white, pial=None):
     from shapely.geometry import MultiPolygon
 
     from cytomesh.study.contours import HemisphereContours, SectionContours
 
-    return SectionContours({"L": HemisphereContours(MultiPolygon([box(10, 10, 70, 50)]), MultiPolygon([white]))})
+    return SectionContours(
+        {"L": HemisphereContours(MultiPolygon([pial or box(10, 10, 70, 50)]), MultiPolygon([white]))}
+    )
+
+
+def test_annotations_outside_the_cortex_are_named_with_their_share(study_folder):
+    path = study_folder.folder / "sub-B01" / "areas2.png"
+    assert check_study(study_folder.manifest).problems == ()
+    low = _contours(white=box(20, 40, 60, 50), pial=box(10, 32, 70, 58))
+    for index in (1, 2, 4):
+        write_contours(study_folder.contours(index), low)
+    areas = np.zeros((60, 80), np.uint8)
+    areas[33:57, 12:68] = 1
+    Image.fromarray(areas).save(path)
+    assert check_study(study_folder.manifest).problems == ()
+    Image.fromarray(areas[::-1]).save(path)  # upside down
+    (problem,) = check_study(study_folder.manifest).problems
+    slow = [y for y in range(60) for x in range(80) if areas[::-1][y, x] and not (10 < x < 70 and 32 < y < 58)]
+    assert problem.source == str(path) and problem.place == "B01 section 2"
+    assert (
+        problem.found == f"{len(slow) / np.count_nonzero(areas):.0%} of the labelled pixels outside every pial contour"
+    )

@@ -97,3 +97,51 @@ def test_wrong_fields_are_refused(tmp_path):
     nib.save(nib.Nifti1Image(np.full((3, 3, 3, 3), np.nan, np.float32), np.eye(4)), tmp_path / "nan.nii")
     with pytest.raises(TransformError, match="not finite"):
         read_displacement(tmp_path / "nan.nii")
+
+
+def field_file(path, values, intent=0, unit="mm"):
+    """A field on a 2 mm grid around the origin, as other programs write it."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -20
+    image = nib.Nifti1Image(np.asarray(values, np.float32), affine)
+    image.header["intent_code"] = intent
+    image.header.set_xyzt_units(unit)
+    nib.save(image, path)
+    return path
+
+
+GRID = np.stack(np.meshgrid(*[np.arange(21)] * 3, indexing="ij"), axis=-1) * 2.0 - 20
+MOVED = np.array([3.0, 4.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("convention", "values", "intent"),
+    [
+        (None, np.zeros((21, 21, 21, 3)) + MOVED, 0),
+        ("ras", np.zeros((21, 21, 21, 1, 3)) + MOVED, 1007),
+        ("itk", np.zeros((21, 21, 21, 1, 3)) + MOVED * (-1, -1, 1), 1007),
+        ("spm", (GRID + MOVED)[:, :, :, None], 1007),
+    ],
+)
+def test_fields_of_all_programs_move_a_point_alike(tmp_path, convention, values, intent):
+    field_file(tmp_path / "w.nii.gz", values, intent)
+    transform = load_transform(TransformConfig(displacement="w.nii.gz", convention=convention), tmp_path)
+    np.testing.assert_allclose(transform.apply(np.array([[5.0, -3.0, 2.0]])), [[8.0, 1.0, 2.5]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("convention", "values", "intent", "unit", "message"),
+    [
+        (None, np.ones((21, 21, 21, 1, 3)), 1007, "mm", "vectors .intent 1007.*to_reference.convention: itk"),
+        (None, np.ones((21, 21, 21, 3)), 2006, "mm", "of FSL.*wb_command -convert-warpfield"),
+        ("ras", np.ones((21, 21, 21, 3)), 2016, "mm", "of FSL"),
+        ("ras", GRID + MOVED, 0, "mm", "positions in mm, expected displacements.*spm for positions"),
+        ("itk", (GRID + MOVED) * (-1, -1, 1), 0, "mm", "positions in mm"),
+        ("spm", np.ones((21, 21, 21, 3)), 0, "mm", "displacements.*expected positions"),
+        (None, np.ones((21, 21, 21, 3)), 0, "micron", "unit micron.*in mm"),
+    ],
+)
+def test_fields_that_contradict_what_is_said_of_them(tmp_path, convention, values, intent, unit, message):
+    path = field_file(tmp_path / "w.nii.gz", values, intent, unit)
+    with pytest.raises(TransformError, match=rf"w\.nii\.gz: found .*{message}"):
+        read_displacement(path, convention)

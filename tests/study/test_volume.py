@@ -96,3 +96,25 @@ def test_what_is_no_classified_volume(tmp_path):
     nib.save(nib.Nifti1Image(np.full((3, 3, 3), 0.5, np.float32), np.eye(4)), path)
     with pytest.raises(StudyError, match="three dimensions of whole labels"):
         cut_volume(path, cut, tmp_path)
+
+
+def test_volumes_in_micrometres_have_their_true_size(tmp_path):
+    image = nib.load(ball(tmp_path / "mm.nii"))
+    micron = nib.Nifti1Image(np.asarray(image.dataobj), np.diag([25.0, 25.0, 25.0, 1.0]) @ image.affine)
+    micron.header.set_xyzt_units("micron")
+    nib.save(micron, tmp_path / "um.nii.gz")
+    cut = VolumeCut(1, (1,), (2,))
+    (brain,) = open_study(cut_volume(tmp_path / "um.nii.gz", cut, tmp_path / "study")).brains
+    (plain,) = open_study(cut_volume(tmp_path / "mm.nii", cut, tmp_path / "plain")).brains
+    for section, other in zip(brain.sections, plain.sections, strict=True):
+        np.testing.assert_allclose(section.plane.um_per_px, 25.0)
+        np.testing.assert_allclose(section.plane.to_world, 0.025 * other.plane.to_world, atol=1e-6)
+
+
+def test_a_volume_of_unknown_place_is_refused(tmp_path):
+    image = nib.load(ball(tmp_path / "v.nii"))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nib.save(image, tmp_path / "nowhere.nii")
+    with pytest.raises(StudyError, match=r"nowhere\.nii: found no orientation"):
+        cut_volume(tmp_path / "nowhere.nii", VolumeCut(1, (1,), (2,)), tmp_path)

@@ -103,3 +103,15 @@ def test_the_section_table_names_the_field(tmp_path):
     assert warped_plane(again).straight(pixels) == pytest.approx(wave().apply(pixels))
     bare = Section("B", 3, None, UM_PER_PX, SectionPlane(MATRIX))
     assert warped_plane(bare) is bare.plane
+
+
+def test_damaged_and_foreign_fields_name_the_file(tmp_path):
+    write_warp(tmp_path / "f.npz", wave())
+    (tmp_path / "f.npz").write_bytes((tmp_path / "f.npz").read_bytes()[:900])
+    with pytest.raises(TransformError, match=r"f\.npz: found a field that cannot be read"):
+        read_warp(tmp_path / "f.npz", UM_PER_PX)
+    image = nib.Nifti1Image(np.zeros((4, 4, 2), np.float32), np.eye(4))
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "um.nii")
+    with pytest.raises(TransformError, match=r"um\.nii: found unit micron, expected mm"):
+        read_warp(tmp_path / "um.nii", UM_PER_PX)

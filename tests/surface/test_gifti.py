@@ -4,6 +4,7 @@ import subprocess
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.labels import LabelTable
@@ -81,3 +82,93 @@ def test_workbench_opens_what_is_written(tmp_path):
         assert result.returncode == 0, result.stderr
         assert "CortexLeft" in result.stdout.replace("CORTEX_LEFT", "CortexLeft")
         assert expected.lower() in result.stdout.lower().replace("_", "")
+
+
+def label_gifti(path, values, entries):
+    """A `.label.gii` of another program: entries are (key, name, alpha)."""
+    table = GiftiLabelTable()
+    for key, name, alpha in entries:
+        table.labels.append(GiftiLabel(key, 1.0, 0.0, 0.0, alpha))
+        table.labels[-1].label = name
+    array = GiftiDataArray(np.array(values, np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32")
+    nib.save(GiftiImage(darrays=[array], labeltable=table), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "entries", "error", "message"),
+    [
+        ([0, 1, 7], [(0, "???", 0.0), (1, "V1", 1.0)], AtlasError, r"outside the label table: \[7\]"),
+        ([0, 1, 2], [(1, "V1", 1.0), (2, "V1", 1.0)], SurfaceError, "names listed twice: V1.*its own name"),
+        ([0, 1, 1], [(0, "V0", 1.0), (1, "V1", 1.0)], SurfaceError, "an area with key 0, 'V0'.*another key"),
+        ([0, -1, 1], [(-1, "unknown", 1.0), (1, "V1", 1.0)], SurfaceError, r"indices \[-1\]"),
+    ],
+)
+def test_label_tables_of_others_that_do_not_fit_name_the_file(tmp_path, values, entries, error, message):
+    with pytest.raises(error, match=rf"x\.label\.gii.*{message}"):
+        read_labels(label_gifti(tmp_path / "x.label.gii", values, entries))
+
+
+@pytest.mark.parametrize("name", ["???", "unknown", "Medial_Wall", "Background"])
+def test_key_0_is_none_by_what_programs_call_it(tmp_path, name):
+    labels, table = read_labels(label_gifti(tmp_path / "x.label.gii", [0, 3], [(0, name, 1.0), (3, "V1", 1.0)]))
+    assert (labels.tolist(), table.indices, table.names) == ([0, 3], (3,), ("V1",))
+
+
+def foreign_surface(path, source, target, matrix, centre):
+    """A `.surf.gii` as FreeSurfer writes it: centre of the volume and transform in the header."""
+    mesh = sphere_mesh(1)
+    meta = GiftiMetaData({f"VolGeomC_{axis}": str(value) for axis, value in zip("RAS", centre, strict=True)})
+    points = GiftiDataArray(
+        mesh.vertices.astype(np.float32),
+        intent="NIFTI_INTENT_POINTSET",
+        datatype="NIFTI_TYPE_FLOAT32",
+        meta=meta,
+        coordsys=GiftiCoordSystem(source, target, matrix),
+    )
+    triangles = GiftiDataArray(
+        mesh.faces.astype(np.int32), intent="NIFTI_INTENT_TRIANGLE", datatype="NIFTI_TYPE_INT32", coordsys=None
+    )
+    nib.save(GiftiImage(darrays=[points, triangles]), path)
+    return mesh
+
+
+CENTRE = (5.5, -17.2, 3.1)
+BY_CENTRE = np.array([[1, 0, 0, 5.5], [0, 1, 0, -17.2], [0, 0, 1, 3.1], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "matrix", "centre", "moved"),
+    [
+        (0, 1, BY_CENTRE, CENTRE, CENTRE),  # FreeSurfer's surface RAS, and where it lies
+        (1, 1, np.eye(4), CENTRE, (0, 0, 0)),  # mris_convert --to-scanner keeps the centre in the header
+        (0, 3, np.eye(4), (0, 0, 0), (0, 0, 0)),  # fsaverage
+    ],
+)
+def test_coordinates_come_in_scanner_space(tmp_path, source, target, matrix, centre, moved):
+    mesh = foreign_surface(tmp_path / "x.surf.gii", source, target, matrix, centre)
+    np.testing.assert_allclose(read_surface(tmp_path / "x.surf.gii").vertices, mesh.vertices + moved, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "matrix", "centre", "message"),
+    [
+        (0, 0, np.eye(4), CENTRE, r"VolGeomC. is \[5\.5, -17\.2, 3\.1\] mm.*--to-scanner"),
+        (0, 3, BY_CENTRE, CENTRE, "a transform to space 3.*-surface-apply-affine"),
+        (1, 4, BY_CENTRE, (0, 0, 0), "space 1 with a transform to space 4"),
+        (0, 1, np.zeros((4, 4)), (0, 0, 0), "with a transform"),
+    ],
+)
+def test_coordinates_of_an_unknown_place_are_refused(tmp_path, source, target, matrix, centre, message):
+    foreign_surface(tmp_path / "x.surf.gii", source, target, matrix, centre)
+    with pytest.raises(SurfaceError, match=rf"x\.surf\.gii: found .*{message}"):
+        read_surface(tmp_path / "x.surf.gii")
+
+
+def test_a_matrix_in_one_line_is_read(tmp_path):
+    mesh = foreign_surface(tmp_path / "x.surf.gii", 0, 1, BY_CENTRE, CENTRE)
+    text = (tmp_path / "x.surf.gii").read_text()
+    start, end = (text.index(tag) for tag in ("<MatrixData>", "</MatrixData>"))
+    one_line = " ".join(text[start + len("<MatrixData>") : end].split())
+    (tmp_path / "x.surf.gii").write_text(text[:start] + "<MatrixData>" + one_line + text[end:])
+    np.testing.assert_allclose(read_surface(tmp_path / "x.surf.gii").vertices, mesh.vertices + CENTRE, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import shapely
 from scipy.spatial.transform import Rotation
 
-from cytomesh.core.errors import SurfaceError
+from cytomesh.core.errors import ConfigError, SurfaceError
 from cytomesh.surface.stack import PlaneContours, stack_contours
 
 
@@ -51,3 +51,10 @@ def test_strongly_tilted_planes(nested_spheres):
     tilted = PlaneContours(turn @ sections[2].to_world, sections[2].pial, sections[2].white)
     with pytest.raises(SurfaceError, match="tilted by more than 30 degrees"):
         stack_contours([*sections[:2], tilted], 1.0)
+
+
+def test_voxels_that_no_memory_holds(nested_spheres):
+    with pytest.raises(
+        ConfigError, match=r"surface\.voxel_mm: found 1e-05 mm, .* voxels in 2. x 2. x 2. mm.*larger voxels"
+    ):
+        stack_contours(nested_spheres(10, 6, np.arange(-9, 10, 3)), 1e-5)

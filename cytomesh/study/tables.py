@@ -20,7 +20,7 @@ def read_cells(path: Path) -> list[list[str]]:
         If the file cannot be read.
     """
     with path.open(encoding="utf-8-sig") as stream:
-        return [next(csv.reader([line], delimiter="\t"), []) for line in stream]
+        return [next(csv.reader([line.rstrip("\n")], delimiter="\t"), []) for line in stream]
 
 
 def read_dicts(path: Path, rest: str = "") -> list[dict[str, str]]:

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pytest
 from shapely.geometry import MultiPolygon, box
@@ -32,3 +33,49 @@ def test_features_are_counted(tmp_path, monkeypatch):
     path.write_text("[{},{},{}]")
     with pytest.raises(ContourError, match="found 3 objects or more.*limit MAX_FEATURES"):
         geojson_features(path, load_json(path))
+
+
+def write(path, *features):
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return load_json(path)
+
+
+def feature(classification, **more):
+    geometry = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    return {"geometry": geometry, "properties": {"classification": classification}, **more}
+
+
+@pytest.mark.parametrize(
+    ("classification", "names"),
+    [
+        ({"name": "pial_L"}, ("pial_L",)),
+        ("pial_L", ("pial_L",)),
+        ({"names": ["Cortex", "pial_L"]}, ("Cortex: pial_L", "Cortex", "pial_L")),
+        ({"name": "Cortex: left"}, ("Cortex: left", "Cortex", "left")),
+        ({"names": []}, ()),
+        (None, ()),
+        ({"name": unicodedata.normalize("NFD", "Gro\u00dfhirn f\u00fcr")}, ("Gro\u00dfhirn f\u00fcr",)),
+    ],
+)
+def test_how_classes_are_written(tmp_path, classification, names):
+    path = tmp_path / "c.geojson"
+    (found,) = geojson_features(path, write(path, feature(classification)))
+    assert found.names == names and found.place == (f"feature 0 ('{names[0]}')" if names else "feature 0")
+
+
+def test_children_of_children(tmp_path):
+    path = tmp_path / "c.geojson"
+    inner = feature("c", childObjects=[feature("d")])
+    found = geojson_features(path, write(path, feature("a"), feature("b", childObjects=[inner, feature("e")])))
+    assert [item.place for item in found] == [
+        "feature 0 ('a')", "feature 1 ('b')", "feature 1.0 ('c')", "feature 1.0.0 ('d')", "feature 1.1 ('e')",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("coordinates", [[], [[]]])
+@pytest.mark.parametrize("kind", ["Polygon", "MultiPolygon"])
+def test_polygons_without_a_ring(tmp_path, kind, coordinates):
+    path = tmp_path / "c.geojson"
+    item = feature("pial_L", geometry={"type": kind, "coordinates": coordinates})
+    (found,) = geojson_features(path, write(path, item))
+    assert (found.polygons == () and found.fault.startswith(f"a {kind} without a ring")) or "shape" in found.fault

@@ -34,6 +34,8 @@ OTHER_SHAPES = ("rect", "circle", "ellipse", "line", "use", "text", "image")
 # What is within these is not drawn where it stands.
 NOT_DRAWN = ("defs", "clipPath", "mask", "symbol", "pattern", "marker")
 CHUNK = 1 << 20
+# Each element is held against each style rule that matters.
+MAX_STYLED = 5_000_000
 
 
 def read_svg(
@@ -67,7 +69,13 @@ def read_svg(
     # a file has other numbers, too, and horizontal lines need but one: the points themselves are counted below
     if count > 3 * MAX_POINTS:
         raise too_many_points(path, count // 2)
-    reader = _Reader(path, px_per_unit, known, _style_rules(path, data) if b"style" in data else ())
+    rules = _style_rules(path, data) if re.search(rb"<(\w+:)?style\b", data) else ()
+    n_elements = data.count(b"<")
+    if n_elements * (1 + len(rules)) > MAX_STYLED:
+        found = f"about {n_elements:,} elements, and {len(rules):,} style rules that hide or move some"
+        hint = "delete what is not needed, or save as Plain SVG"
+        raise ContourError(path, found=found, expected=f"{MAX_STYLED:,} of both, multiplied (MAX_STYLED)", hint=hint)
+    reader = _Reader(path, px_per_unit, known, rules)
     _parse(path, data, reader.start, reader.end)
     if not reader.is_svg:
         raise ContourError(path, found="XML without an svg element", expected="SVG")

@@ -250,6 +250,27 @@ def test_packed_svg(tmp_path):
     assert read_contours(section(path))["L"].pial.area == 2400
 
 
+def test_endless_style_sheets_and_elements_are_refused_at_once(tmp_path):
+    path = tmp_path / "c.svg"
+    start = time.process_time()
+    for body, message in (
+        ("<style>" + "/* " * 3_000_000 + "</style>", None),
+        ("<style>" + "a" * 10_000_000 + "</style>", None),
+        (
+            "<style>" + ".a{display:none}" * 10_000 + "</style>" + "<g/>" * 1000,
+            "1,00. elements, and 10,000 style rules",
+        ),
+        ("<g/>" * 6_000_000, "limit|MAX_STYLED"),
+    ):
+        write(path, f'<path id="pial_L" d="{SQUARE}"/>{body}')
+        if message is None:
+            assert read_contours(section(path))["L"].pial.area == 2400
+            continue
+        with pytest.raises(ContourError, match=message):
+            read_contours(section(path))
+    assert time.process_time() - start < 20
+
+
 def test_three_hundred_thousand_curves_take_seconds(tmp_path):
     long = "".join(f"C{i % 7}e7 0 0 {i % 5}e7 {i} 1" for i in range(300_000))
     path = write(tmp_path / "c.svg", f'<path id="pial_L" d="M0 0{long}z"/>')

@@ -20,8 +20,9 @@ from shapely.geometry import MultiPolygon, Polygon
 from benchmarks.common import MissingDataError, Options, Result, interleave, main
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.imaging.tissue import TissueConfig, extract_tissue
-from cytomesh.study.contour_formats.features import CORNER, even_odd
+from cytomesh.study.contour_formats.features import CORNER
 from cytomesh.study.contour_formats.masks import mask_rings
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contour_formats.svg import read_svg
 
 # The drawings are figures in points at 100 dpi: image pixels are points / 0.72.
@@ -88,7 +89,7 @@ def otsu(path: Path) -> MultiPolygon:
     grey = np.asarray(Image.open(path).convert("L"))
     pieces = label(grey < threshold_otsu(grey))
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return MultiPolygon([Polygon(rings[0]) for rings in even_odd(mask_rings(binary_fill_holes(largest)))])
+    return MultiPolygon([Polygon(rings[0]) for rings in even_odd(mask_rings(binary_fill_holes(largest)), "mask")])
 
 
 def cytomesh(path: Path) -> MultiPolygon:

@@ -18,9 +18,9 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
 from cytomesh.imaging.pyramid import Pyramid, open_image
-from cytomesh.study.contour_formats.features import even_odd
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contours import TISSUE
 from cytomesh.study.headers import read_header
 from cytomesh.study.study import open_study
@@ -72,7 +72,7 @@ def extract_tissue(pyramid: Pyramid, settings: TissueConfig) -> MultiPolygon:
         raise ImageError(
             pyramid.path, found="no tissue: nothing differs from the background", expected="a stained section"
         )
-    polygons = [Polygon(rings[0], rings[1:]) for rings in even_odd(mask_rings(mask))]
+    polygons = [Polygon(rings[0], rings[1:]) for rings in even_odd(mask_rings(mask), pyramid.path)]
     scale, offset = np.array(level.scale[::-1]), np.array(level.offset[::-1])
     region = shapely.transform(MultiPolygon(polygons), lambda points: points * scale + offset)
     return _within(region.simplify(0.25 * float(scale.max())), pyramid.shape)

@@ -18,6 +18,7 @@ from cytomesh.core.files import atomic_path, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.manifest import AtlasConfig
 from cytomesh.study.nifti import Nifti, open_nifti
+from cytomesh.study.tables import read_dicts, table_text
 
 COLUMNS = ("index", "name", "r", "g", "b", "a")
 # Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
@@ -34,8 +35,7 @@ def read_labels(path: Path) -> LabelTable:
         If the file is missing, a column is missing, or an index or name is wrong or listed twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = read_dicts(path)
     except FileNotFoundError as cause:
         raise AtlasError(path, found="no such label table", hint="correct atlas.labels in the manifest") from cause
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
@@ -67,10 +67,8 @@ def read_labels(path: Path) -> LabelTable:
 
 def write_labels(path: Path, table: LabelTable) -> None:
     """Write a label table as TSV."""
-    lines = ["\t".join(COLUMNS)]
-    for index, name, colour in table.rows():
-        lines.append("\t".join(map(str, (index, name, *np.round(255 * colour).astype(int)))))
-    write_text(path, "\n".join(lines) + "\n")
+    rows = [map(str, (index, name, *np.round(255 * colour).astype(int))) for index, name, colour in table.rows()]
+    write_text(path, table_text([COLUMNS, *rows]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from cytomesh.study.manifest import BrainRole, Hemisphere, Manifest, write_manif
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import ABSENT, Section, SectionRole, SectionStatus, write_sections
+from cytomesh.study.tables import read_dicts, table_text
 
 BIDS_VERSION = "1.10.0"
 DERIVATIVES = Path("derivatives") / "cytomesh"
@@ -286,8 +287,7 @@ def _given(row: dict[str, str], column: str, otherwise: str) -> str:
 
 def _read_tsv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, restval=ABSENT))
+        rows = read_dicts(path, ABSENT)
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise StudyError(path, found=f"a table that cannot be read ({cause})", expected="a BIDS table (TSV)") from cause
     missing = [name for name in required if not rows or name not in rows[0]]
@@ -297,5 +297,4 @@ def _read_tsv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _write_tsv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    lines = ["\t".join(columns), *("\t".join(map(str, row)) for row in rows)]
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, table_text([columns, *(map(str, row) for row in rows)]))

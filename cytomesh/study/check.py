@@ -18,7 +18,7 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import track
 from cytomesh.study.annotation import AnnotationImage, read_annotation
 from cytomesh.study.atlas import load_atlas
-from cytomesh.study.contour_stack import check_stack
+from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
@@ -135,6 +135,7 @@ def check_study(path: Path) -> CheckReport:
             for section in track(sections, f"Check {settings.id}", unit="sections")
         ]
         problems += [problem for _, problem in check_stack(sections, contours).problems]
+        problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
         brains.append(_summary(settings, sections))
     problems += _check_channels(headers)
     return CheckReport(

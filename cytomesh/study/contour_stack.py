@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -13,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.planes import SectionPlane
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.sections import MAX_TILT_DEG, Section, positions
 
 # Sections on either side that one is compared with.
 N_NEIGHBOURS = 2
@@ -64,13 +65,42 @@ def check_stack(sections: Sequence[Section], contours: Sequence[SectionContours 
         before, after = drawn[max(i - N_NEIGHBOURS, 0) : i], drawn[i + 1 : i + 1 + N_NEIGHBOURS]
         if before and _is_same_plane(before[-1].section, drawing.section):
             problems.append((drawing.section.index, _duplicate(before[-1].section, drawing.section)))
-        neighbours = [other for other in (*before, *after) if not _is_same_plane(other.section, drawing.section)]
+        neighbours = [other for other in (*before, *after) if _is_comparable(other.section, drawing.section)]
         if len(neighbours) < 2:
             continue
         problem = _wrong_size(drawing, neighbours) or _mirrored(drawing, neighbours)
         if problem:
             problems.append((drawing.section.index, problem))
     return StackReport(tuple(problems), tuple(notes))
+
+
+def check_white(
+    table: Path, hemispheres: Sequence[str], sections: Sequence[Section], contours: Sequence[SectionContours | None]
+) -> list[ContourError]:
+    """Find hemispheres of a brain whose cortex is drawn without white matter, in every section.
+
+    Sections towards the poles have none; a brain without any cannot be built. Nothing is said where sections are at
+    fault (None, although they have a file): the white matter may be theirs.
+
+    Parameters
+    ----------
+    table : Path
+        The brain's section table, for the message.
+    """
+    if any(item is None and section.contours for section, item in zip(sections, contours, strict=True)):
+        return []
+    problems = []
+    for side in hemispheres:
+        drawn = [item[side] for item in contours if item is not None and side in item]
+        if drawn and all(rings.white.is_empty for rings in drawn):
+            found = f"no white_{side} in any of {len(drawn)} sections with pial_{side}"
+            hint = (
+                f"draw the grey/white boundary as white_{side}; if it is there under another name, give that in "
+                "contours.classes of the manifest"
+            )
+            expected = "both boundaries of the cortex"
+            problems.append(ContourError(table, f"hemisphere {side}", found=found, expected=expected, hint=hint))
+    return problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,12 @@ def _is_same_plane(first: Section, second: Section) -> bool:
     """Whether the middle of the second one's pixel grid lies in the plane of the first, and both are parallel."""
     is_parallel = abs(float(first.plane.normal @ second.plane.normal)) > 1 - 1e-9
     return is_parallel and abs(float(first.plane.distance(second.plane.to_world[:, 2][None])[0])) < SAME_PLANE_MM
+
+
+def _is_comparable(first: Section, second: Section) -> bool:
+    """Whether the rings of one make sense in the plane of the other: not the same plane, and not across it."""
+    cosine = abs(float(first.plane.normal @ second.plane.normal))
+    return cosine >= np.cos(np.radians(MAX_TILT_DEG)) and not _is_same_plane(first, second)
 
 
 def _duplicate(first: Section, second: Section) -> ContourError:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import shapely
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
-from shapely.validation import explain_validity, make_valid
+from shapely.validation import explain_validity
 
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contour_formats.features import CORNER, ContourFeature
 from cytomesh.study.contour_formats.geojson import write_geojson
+from cytomesh.study.contour_formats.nesting import rings_within
 from cytomesh.study.contour_formats.registry import read_features
+from cytomesh.study.contour_repair import Mender
 from cytomesh.study.contour_rings import check_sizes, ring_fault
 from cytomesh.study.manifest import ContourClass, ContourSettings
 from cytomesh.study.problems import attempt, raise_problems
@@ -88,10 +90,19 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
     known = frozenset(CLASSES) | frozenset(section.contour_settings.classes) | {TISSUE}
     features = attempt(problems, lambda: read_features(section, known))
     polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES}
-    for feature in features or []:
-        _add_feature(path, feature, section.contour_settings, polygons, problems)
+    mender = Mender(path)
+    used = [
+        feature
+        for feature in features or []
+        if _add_feature(path, feature, section.contour_settings, polygons, mender, problems)
+    ]
+    problems += _several_planes(path, used)
     problems += check_sizes(section, polygons)
-    problems += _nested(path, polygons)
+    nested = attempt(problems, lambda: _nested(path, polygons))
+    if nested is None:
+        # merging thousands of rings over one another would take as long as looking at them
+        return SectionContours({}), problems
+    problems += nested
     merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
     hemispheres = {}
     for side in ("L", "R"):
@@ -120,22 +131,27 @@ def _add_feature(
     feature: ContourFeature,
     settings: ContourSettings,
     polygons: dict[str, list[Polygon]],
+    mender: Mender,
     problems: list[CytomeshError],
-) -> None:
-    """Add the feature's polygons, counted from the corner, to those of its class; complain to `problems`."""
+) -> bool:
+    """Add the feature's polygons, counted from the corner, to those of its class; complain to `problems`.
+
+    Returns whether the feature counts: its class is known and not to be ignored.
+    """
     place = feature.place
     known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
     written = next((name for name in feature.names if name in known), None)
     if written is None:
         problems.append(_unknown_class(path, feature, list(known)))
-        return
+        return False
     name = known[written]
     if name == "ignore":
-        return
+        return False
     if feature.fault:
         expected = "a closed ring (Polygon or MultiPolygon)"
-        problems.append(ContourError(path, place, found=feature.fault, expected=expected))
-        return
+        hint = "draw it as a closed ring, delete it, or give it a class that contours.classes maps to ignore"
+        problems.append(ContourError(path, place, found=feature.fault, expected=expected, hint=hint))
+        return True
     for rings in feature.polygons:
         fault = next((fault for ring in rings for fault in [ring_fault(ring, settings.repair)] if fault), None)
         if fault:
@@ -147,14 +163,18 @@ def _add_feature(
         if part.is_valid:
             polygons[name].append(part)
         elif settings.repair:
-            polygons[name].extend(_multi(make_valid(part)).geoms)
+            mended = attempt(problems, lambda part=part: mender.mend(part, place))  # type: ignore[misc]
+            polygons[name].extend([] if mended is None else _multi(mended).geoms)
         else:
             problems.append(_invalid(path, place, part))
+    return True
 
 
 def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> ContourError:
-    written = feature.names[0] if feature.names else ""
-    near = difflib.get_close_matches(written, known, n=1, cutoff=0.75)
+    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in feature.names}
+    # of an element and the groups around it, the one that looks like a class
+    written = next((name for name, near in close.items() if near), feature.names[0] if feature.names else "")
+    near = close.get(written)
     return ContourError(
         path,
         feature.place,
@@ -178,14 +198,30 @@ def _invalid(path: Path, place: str, polygon: Polygon) -> ContourError:
     return ContourError(path, place, found=text, expected="simple closed rings", hint=hint)
 
 
+def _several_planes(path: Path, features: list[ContourFeature]) -> list[CytomeshError]:
+    """Complain about objects on several planes of a stack: of a section, only those of one belong together."""
+    counts = Counter(feature.plane for feature in features if feature.plane)
+    if len(counts) < 2:
+        return []
+    planes = "; ".join(f"{plane} ({count})" for plane, count in sorted(counts.items())[:10])
+    return [
+        ContourError(
+            path,
+            found=f"objects on {len(counts)} planes of a stack: {planes}",
+            expected="the objects of one plane",
+            hint="export those of the plane that is the section's image (in ImageJ: ROI Manager > More > Remove "
+            "Positions if all belong to it)",
+        )
+    ]
+
+
 def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
     """Find rings within another ring of their class: merged, the hole that is probably meant would vanish."""
     problems: list[CytomeshError] = []
-    for name in (name for name in CLASSES if name != "exclude"):
-        if len(polygons[name]) < 2:
-            continue
-        inner, outer = shapely.STRtree(polygons[name]).query(polygons[name], predicate="within")
-        for i in np.unique(inner[inner != outer]):
+    for name in (name for name in CLASSES if len(polygons[name]) > 1):
+        inner = rings_within(polygons[name], path)
+        # what is excluded may be excluded twice
+        for i in inner if name != "exclude" else ():
             at = polygons[name][i].representative_point()
             found = f"ring around ({at.x:.1f}, {at.y:.1f}) px within another ring of the same class"
             hint = "make it a hole of the outer one (in QuPath, subtract it), or delete it if it is a copy"
@@ -198,7 +234,8 @@ def _white_outside(
 ) -> ContourError | None:
     if white.is_empty:
         return None
-    for part in white.geoms:
+    # slivers are cut like any other white matter outside, as long as all of it is little
+    for part in () if settings.repair else white.geoms:
         if not part.intersects(pial):
             at = part.representative_point()
             return ContourError(
@@ -206,7 +243,8 @@ def _white_outside(
                 f"'white_{side}'",
                 found=f"ring around ({at.x:.1f}, {at.y:.1f}) px outside every pial ring",
                 expected="white matter inside the pial boundary",
-                hint=f"draw the pial ring around it, or give it another class than white_{side}",
+                hint=f"draw the pial ring around it, give it another class than white_{side}, or, if it is a sliver, "
+                "set contours.repair: true",
             )
     outside = _multi(white.difference(pial))
     share = outside.area / white.area

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,13 @@ def _unique(values: tuple[Hemisphere, ...]) -> tuple[Hemisphere, ...]:
     if len(set(values)) != len(values):
         raise ValueError("a hemisphere is listed twice")
     return values
+
+
+def _composed(
+    classes: dict[str, ContourClass | Literal["ignore"]],
+) -> dict[str, ContourClass | Literal["ignore"]]:
+    # names in contour files are brought into the same form: macOS writes letters and their accents apart
+    return {unicodedata.normalize("NFC", name).strip(): meaning for name, meaning in classes.items()}
 
 
 class TemplateSurfaces(Config):
@@ -62,7 +70,9 @@ class AtlasConfig(Config):
 class ContourSettings(Config):
     """How contour files are read."""
 
-    classes: dict[str, ContourClass | Literal["ignore"]] = Field(default_factory=dict)
+    classes: Annotated[dict[str, ContourClass | Literal["ignore"]], AfterValidator(_composed)] = Field(
+        default_factory=dict
+    )
     """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry."""
     repair: bool = False
     """Mend self-crossing rings, and cut what little white matter lies outside the pial boundary (see below)."""
@@ -76,6 +86,8 @@ class ContourSettings(Config):
     """Label masks: their pixel size, um, if it is not that of the section's image; corners coincide."""
     svg_px_per_unit: float = Field(default=1.0, gt=0)
     """SVG: image pixels per user unit (1 / 0.72 for a figure of 100 dpi measured in points)."""
+    microdraw_px_per_unit: float | None = Field(default=None, gt=0)
+    """MicroDraw: image pixels per unit, if it is not 1 / 1,000 of the image's width."""
 
 
 class TransformConfig(Config):

@@ -17,6 +17,7 @@ from cytomesh.core.files import write_text
 from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
+from cytomesh.study.tables import named_file, read_cells, table_text
 
 SectionRole = Literal["train", "val", "test", "none"]
 SectionStatus = Literal["ok", "missing", "damaged"]
@@ -28,6 +29,8 @@ ABSENT = "n/a"
 MAX_STRETCH = 1.3
 # No microtome cuts thinner.
 SAME_PLANE_MM = 1e-5
+# Registration tilts sections by degrees; one that is turned further is of another series, or its matrix is wrong.
+MAX_TILT_DEG = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,35 @@ def plane_positions(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
-    """Find sections whose plane is not where their number says: positions must rise or fall with the index."""
+    """Find sections whose plane is not where their number says: positions must rise or fall with the index.
+
+    Planes that lie across those of most sections are reported as such, and not compared.
+    """
+    if len(sections) < 2:
+        return []
+    tilts = _tilts(sections)
+    across = [_across(path, sections[i], tilts[i]) for i in np.flatnonzero(tilts > MAX_TILT_DEG)]
+    return [*across, *_check_positions(path, [sections[i] for i in np.flatnonzero(tilts <= MAX_TILT_DEG)])]
+
+
+def _tilts(sections: list[Section]) -> NDArray[np.float64]:
+    """Return (n,) angles in degrees of the planes to the one of them that is most parallel to all."""
+    normals = np.array([section.plane.normal for section in sections])
+    cosines = np.abs(normals @ normals.T).clip(0, 1)
+    return np.degrees(np.arccos(cosines[cosines.sum(axis=1).argmax()]))
+
+
+def _across(path: Path, section: Section, tilt: float) -> StudyError:
+    return StudyError(
+        path,
+        f"section {section.index}, to_world",
+        found=f"a plane at {tilt:.0f} degrees to those of the other sections",
+        expected=f"at most {MAX_TILT_DEG:g} degrees: one series of sections",
+        hint="to_world is row by row: step per column, step per row and origin are its columns",
+    )
+
+
+def _check_positions(path: Path, sections: list[Section]) -> list[CytomeshError]:
     if len(sections) < 2:
         return []
     ordered = sorted(sections, key=lambda section: section.index)
@@ -166,7 +197,7 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
     def relative(target: Path | None) -> str:
         return ABSENT if target is None else Path(os.path.relpath(target, path.parent)).as_posix()
 
-    lines = ["\t".join((*REQUIRED, *OPTIONAL))]
+    rows: list[tuple[str, ...]] = [(*REQUIRED, *OPTIONAL)]
     for section in sections:
         cells = (
             str(section.index),
@@ -181,15 +212,14 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
             relative(section.displacement),
             " ".join(section.notes.split()) or ABSENT,
         )
-        lines.append("\t".join(cells))
-    write_text(path, "\n".join(lines) + "\n")
+        rows.append(cells)
+    write_text(path, table_text(rows))
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return (line number, row) of a tab-separated table with the columns of a section table."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        lines = read_cells(path)
     except FileNotFoundError as cause:
         raise StudyError(path, found="no such file", hint="correct brains.sections in the manifest") from cause
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
@@ -253,7 +283,7 @@ def _parse_row(
 
     def file(column: str) -> Path | None:
         cell = row.get(column, ABSENT)
-        return None if cell in (ABSENT, "") else path.parent / cell
+        return None if cell in (ABSENT, "") else named_file(path.parent, cell)
 
     try:
         index = int(row["section"])

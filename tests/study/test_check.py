@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from shapely.geometry import box
+from shapely.geometry import MultiPolygon, box
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.imaging.pyramid import write_ome_zarr
 from cytomesh.study.atlas import write_labels
 from cytomesh.study.check import check_study
-from cytomesh.study.contours import write_contours
+from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours
 
 
 def places(report):
@@ -131,10 +131,6 @@ def test_a_manifest_that_is_none(tmp_path):
 
 
 def _contours(white, pial=None):
-    from shapely.geometry import MultiPolygon
-
-    from cytomesh.study.contours import HemisphereContours, SectionContours
-
     return SectionContours(
         {"L": HemisphereContours(MultiPolygon([pial or box(10, 10, 70, 50)]), MultiPolygon([white]))}
     )
@@ -157,3 +153,26 @@ def test_annotations_outside_the_cortex_are_named_with_their_share(study_folder)
     assert (
         problem.found == f"{len(slow) / np.count_nonzero(areas):.0%} of the labelled pixels outside every pial contour"
     )
+
+
+def test_one_plane_across_the_others_does_not_stop_the_check(study_folder):
+    study_folder.change_table("0.1,0.0,-4.0,0.0,0.0,1.0,0.0,-0.1,3.0", "0.0,0.0,-4.0,0.1,0.0,1.0,0.0,-0.1,3.0")
+    found = places(check_study(study_folder.manifest))
+    assert found == ["sections.tsv|section 2, to_world|a plane at 90 degrees to those of the other sections"]
+
+
+def test_no_white_matter_anywhere(study_folder):
+    pial = SectionContours({"L": HemisphereContours(MultiPolygon([box(10, 10, 70, 50)]))})
+    for index in (1, 4):
+        write_contours(study_folder.contours(index), pial)
+    # towards the poles there is none
+    assert check_study(study_folder.manifest).problems == ()
+    write_contours(study_folder.contours(2), pial)
+    (problem,) = check_study(study_folder.manifest).problems
+    assert problem.source == str(study_folder.table) and problem.found == "no white_L in any of 3 sections with pial_L"
+    assert "contours.classes" in problem.hint
+    # it may be drawn where a section is at fault
+    study_folder.contours(1).write_text("{")
+    assert [problem.source for problem in check_study(study_folder.manifest).problems] == [
+        str(study_folder.contours(1))
+    ]

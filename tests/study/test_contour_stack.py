@@ -6,7 +6,7 @@ import shapely
 from shapely.affinity import affine_transform, scale, translate
 from shapely.geometry import MultiPolygon, Polygon
 
-from cytomesh.study.contour_stack import check_stack
+from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import HemisphereContours, SectionContours
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
@@ -111,3 +111,28 @@ def test_sections_without_cortex_are_allowed_and_reported():
     report = check_stack(sections, contours)
     assert report.problems == () and report.notes == ((6, "no cortex drawn in this section"),)
     assert check_stack([], []).problems == ()
+
+
+@pytest.mark.parametrize("at", [0, 2, 5])
+def test_a_plane_across_the_others_is_not_compared(at):
+    """In its pixels the others' rings are lines, and theirs are in its."""
+    sections, contours = stack()
+    matrix = sections[at].plane.to_world.copy()
+    matrix[:2, 0] = matrix[1::-1, 0]
+    sections[at] = replace(sections[at], plane=SectionPlane(matrix))
+    assert check_stack(sections, contours).problems == ()
+
+
+def test_white_matter_is_missed_where_there_is_none_at_all(tmp_path):
+    sections, contours = stack()
+    table = tmp_path / "sections.tsv"
+    (problem,) = check_white(table, ("L", "R"), sections, contours)
+    assert problem.source == str(table) and problem.place == "hemisphere L"
+    contours[3] = SectionContours({"L": replace(contours[3]["L"], white=contours[3]["L"].pial)})
+    assert check_white(table, ("L", "R"), sections, contours) == []
+
+
+def test_nothing_is_said_of_white_matter_where_a_section_is_at_fault(tmp_path):
+    sections, contours = stack()
+    sections[2], contours[2] = replace(sections[2], contours=tmp_path / "c.geojson"), None
+    assert check_white(tmp_path, ("L",), sections, contours) == []

@@ -1,4 +1,7 @@
+import gzip
 import json
+import time
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -208,6 +211,45 @@ def test_small_white_ring_outside_every_pial_ring(tmp_path):
     path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("white_L", SQUARE), feature("white_L", far))
     with pytest.raises(ContourError, match=r"'white_L': found ring around \(75.5, 5.5\) px outside every pial ring"):
         read_contours(section(path))
+
+
+def test_a_sliver_of_white_matter_can_be_cut(tmp_path):
+    far = [[75, 5], [76, 5], [76, 6], [75, 6], [75, 5]]
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("white_L", SQUARE), feature("white_L", far))
+    assert read_contours(section(path, repair=True))["L"].white.area == 2400
+    # what is not little is no sliver
+    write(path, feature("pial_L", SQUARE), feature("white_L", far))
+    with pytest.raises(ContourError, match="100.0 % of the white matter outside the pial boundary"):
+        read_contours(section(path, repair=True))
+
+
+def test_rings_over_one_another_and_stars_take_seconds(tmp_path):
+    rings = [[[x - i / 10, y - i / 10] for x, y in ((0, 0), (0, 60), (60, 60), (0, 0))] for i in range(20_000)]
+    path = write(tmp_path / "c.geojson", *(feature("exclude", ring) for ring in rings))
+    angles = np.pi * 3000 * np.arange(3002) / 3001
+    star = np.stack([30 + 20 * np.cos(angles), 30 + 20 * np.sin(angles)], axis=1)
+    star[-1] = star[0]
+    stars = write(tmp_path / "stars.geojson", feature("pial_L", star.tolist()))
+    start = time.process_time()
+    with pytest.raises(ContourError, match=r"c.geojson: found rings within or over one another.*limit MAX_PAIRS"):
+        read_contours(section(path))
+    with pytest.raises(ContourError, match=r"stars.geojson: feature 0 .*more than 2,000 times.*limit MAX_CROSSINGS"):
+        read_contours(section(stars, repair=True))
+    assert time.process_time() - start < 30
+
+
+def test_names_written_apart_by_macos(tmp_path):
+    name = "Gro\u00dfhirn f\u00fcr links"
+    composed, apart = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    for written, declared in ((apart, composed), (composed, apart)):
+        path = write(tmp_path / "c.geojson", feature(written, SQUARE))
+        assert len(read_contours(section(path, classes={declared: "pial_L"}))) == 1
+
+
+def test_packed_geojson(tmp_path):
+    path = tmp_path / "c.geojson.gz"
+    path.write_bytes(gzip.compress(json.dumps([feature("pial_L", SQUARE)]).encode()))
+    assert read_contours(section(path))["L"].pial.area == 2400
 
 
 def test_tissue_is_known_and_no_cortex(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,27 @@ def test_missing_and_empty_tables(study_folder, tmp_path):
     with pytest.raises(StudyError, match="no section"):
         read_sections(study_folder.table, "B01")
     assert check_order(study_folder.table, []) == []
+
+
+def test_a_plane_across_the_others_is_named(study_folder):
+    """Its rows and columns exchanged: a sagittal plane in a coronal series."""
+    study_folder.change_table("0.1,0.0,-4.0,0.0,0.0,1.0,0.0,-0.1,3.0", "0.0,0.0,-4.0,0.1,0.0,1.0,0.0,-0.1,3.0")
+    sections, problems = parse_sections(study_folder.table, "B01")
+    assert len(sections) == 4
+    (problem,) = problems
+    assert (
+        problem.place == "section 2, to_world"
+        and problem.found == "a plane at 90 degrees to those of the other sections"
+    )
+
+
+def test_tilted_planes_are_one_series(study_folder):
+    tilt = "0.1,0.0,-4.0,0.0,0.02,1.0,0.0,-0.098,3.0"
+    study_folder.change_table("0.1,0.0,-4.0,0.0,0.0,1.0,0.0,-0.1,3.0", tilt)
+    assert parse_sections(study_folder.table, "B01")[1] == []
+
+
+def test_notes_with_quotes_come_back(study_folder, tmp_path):
+    sections = [replace(section, notes='"torn", 3" wide') for section in read_sections(study_folder.table, "B01")]
+    write_sections(tmp_path / "t.tsv", sections)
+    assert {section.notes for section in read_sections(tmp_path / "t.tsv", "B01")} == {'"torn", 3" wide'}

@@ -32,10 +32,10 @@ from cytomesh.study.contour_formats.features import (
     ContourFeature,
     Ring,
     close,
-    even_odd,
     read_bytes,
     too_many_points,
 )
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.manifest import ContourLabels
 from cytomesh.study.planes import SectionPlane
 
@@ -95,7 +95,12 @@ def _features(path: Path, item: CslPlane, plane: SectionPlane, labels: ContourLa
     pixels = plane.pixels(item.vertices) + CORNER
     features = []
     for name, values in labels.items():
-        parts = [_region([close(pixels[ring]) for label, ring in item.components if label == v]) for v in values]
+        if name == "ignore":
+            continue
+        parts = [
+            even_odd([close(pixels[ring]) for label, ring in item.components if label == value], path)
+            for value in values
+        ]
         chosen = [part for part in parts if part]
         if not chosen:
             continue
@@ -103,10 +108,6 @@ def _features(path: Path, item: CslPlane, plane: SectionPlane, labels: ContourLa
         polygons = chosen[0] if len(chosen) == 1 else _union(chosen)
         features.append(ContourFeature(f"plane {item.index}, '{name}'", (name,), polygons))
     return features
-
-
-def _region(rings: list[Ring]) -> tuple[tuple[Ring, ...], ...]:
-    return even_odd(rings) if rings else ()
 
 
 def _union(regions: list[tuple[tuple[Ring, ...], ...]]) -> tuple[tuple[Ring, ...], ...]:

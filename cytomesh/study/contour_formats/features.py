@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ContourError
@@ -20,6 +20,7 @@ MAX_BYTES = 128 * 2**20
 MAX_POINTS = 2_000_000
 MAX_FEATURES = 100_000
 MAX_DEPTH = 64
+GZIP = b"\x1f\x8b"
 
 Ring = NDArray[np.float64]
 
@@ -39,37 +40,58 @@ class ContourFeature:
         pixels counted from the corner of pixel (0, 0).
     fault : str
         What makes it unusable ("a LineString"); "" if nothing does.
+    plane : str
+        Plane of the stack that it was drawn on ("z = 3, t = 0"), in formats for stacks; "" where it belongs to all.
     """
 
     place: str
     names: tuple[str, ...]
     polygons: tuple[tuple[Ring, ...], ...] = ()
     fault: str = ""
+    plane: str = ""
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a contour file of at most `MAX_BYTES`.
+    """Read a contour file of at most `MAX_BYTES`; one packed by gzip is unpacked, whatever its name.
 
     Raises
     ------
     ContourError
-        If it is missing, unreadable or larger.
+        If it is missing, unreadable, damaged, or larger (unpacked).
     """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ContourError(
-                path,
-                found=f"a file of {size / 2**20:.0f} MiB",
-                expected=f"at most {MAX_BYTES / 2**20:.0f} MiB (limit MAX_BYTES)",
-                hint="simplify the rings, or export one section a file",
-            )
-        return path.read_bytes()
+            raise _too_large(path, f"a file of {size / 2**20:.0f} MiB")
+        data = path.read_bytes()
     except FileNotFoundError as cause:
         hint = "correct the path in the section table, or write n/a"
         raise ContourError(path, found="no such file", hint=hint) from cause
     except OSError as cause:
         raise ContourError(path, found=f"a file that cannot be read ({cause})") from cause
+    return _unpack(path, data) if data.startswith(GZIP) else data
+
+
+def _unpack(path: Path, data: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = stream.decompress(data, MAX_BYTES + 1)
+    except zlib.error as cause:
+        raise ContourError(path, found=f"a file that cannot be unpacked ({cause})", hint="copy it again") from cause
+    if len(unpacked) > MAX_BYTES:
+        raise _too_large(path, f"more than {MAX_BYTES / 2**20:.0f} MiB, unpacked")
+    if not stream.eof:
+        raise ContourError(path, found="a packed file that ends early", hint="copy it again")
+    return unpacked
+
+
+def _too_large(path: Path, found: str) -> ContourError:
+    return ContourError(
+        path,
+        found=found,
+        expected=f"at most {MAX_BYTES / 2**20:.0f} MiB (limit MAX_BYTES)",
+        hint="simplify the rings, or export one section a file",
+    )
 
 
 def too_many_points(path: Path, count: int) -> ContourError:
@@ -106,43 +128,16 @@ def close(ring: Ring) -> Ring:
     return ring
 
 
+def composed(name: str) -> str:
+    """Return a name as it is compared: macOS writes letters and their accents apart, other systems as one (NFC)."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def without_number(name: str) -> tuple[str, ...]:
-    """Return a name, and the name without the number that programs add to keep names apart ("pial_L-2")."""
-    shorter = re.sub(r"[-_. ]\d{1,9}$", "", name)
-    return (name,) if shorter == name else (name, shorter)
+    """Return a name, and the name without the number that programs add to keep names apart.
 
-
-def even_odd(rings: Sequence[Ring]) -> tuple[tuple[Ring, ...], ...]:
-    """Group rings into polygons by the even-odd rule: a ring within another one is a hole, one within that a part.
-
-    Rings that are open or too short for a polygon of their own stay as they are, one polygon each: they are
-    reported where polygons are checked.
+    "pial_L-2" (Inkscape, ImageJ), "pial_L (1)" (file managers), "pial_L_1_" (Illustrator).
     """
-    proper = [i for i, ring in enumerate(rings) if len(ring) >= 4 and np.isfinite(ring).all()]
-    polygons = [shapely.Polygon(rings[i]) for i in proper]
-    order = np.argsort([-polygon.area for polygon in polygons], kind="stable")
-    rank = {int(k): i for i, k in enumerate(order)}
-    tree = shapely.STRtree(polygons)
-    groups: dict[int, list[Ring]] = {}
-    done: set[int] = set()
-    for k in order:
-        point = _inner_point(polygons[k])
-        around = [int(j) for j in tree.query(point, predicate="within") if int(j) in done]
-        done.add(int(k))
-        ring = rings[proper[k]]
-        if len(around) % 2 == 0:
-            groups[int(k)] = [ring]
-        else:
-            # the innermost outer ring around it: smaller areas come later
-            outer = max((j for j in around if j in groups), key=rank.__getitem__, default=None)
-            if outer is None:
-                groups[int(k)] = [ring]
-            else:
-                groups[outer].append(ring)
-    others = [(ring,) for i, ring in enumerate(rings) if i not in proper]
-    return (*(tuple(group) for group in groups.values()), *others)
-
-
-def _inner_point(polygon: shapely.Polygon) -> shapely.Point:
-    # a ring that crosses itself has no inner point by GEOS' rules; any vertex does
-    return polygon.representative_point() if polygon.is_valid else shapely.Point(polygon.exterior.coords[0])
+    name = composed(name)
+    shorter = re.sub(r"([-_. ]\d{1,9}_?|\s*\(\d{1,9}\))$", "", name)
+    return (name,) if shorter in (name, "") else (name, shorter)

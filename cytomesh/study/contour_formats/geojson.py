@@ -1,9 +1,9 @@
-"""QuPath GeoJSON: the main form of contour files, read within bounds of size and depth."""
+"""QuPath GeoJSON: the main form of contour files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +15,46 @@ from cytomesh.core.errors import ContourError
 from cytomesh.core.files import write_text
 from cytomesh.study.contour_formats.features import (
     CORNER,
-    MAX_DEPTH,
     MAX_FEATURES,
-    MAX_POINTS,
     ContourFeature,
     Ring,
-    read_bytes,
-    too_deep,
+    composed,
     too_many_features,
-    too_many_points,
 )
 
-CHUNK = 1 << 22
 
+def geojson_features(path: Path, document: Any) -> list[ContourFeature]:
+    """Return the features of a QuPath GeoJSON export: a FeatureCollection, a bare list of features, or one feature.
 
-def read_geojson(path: Path) -> list[ContourFeature]:
-    """Read the features of a QuPath GeoJSON export (FeatureCollection, or a bare list of features).
+    Objects within others (`childObjects`, of an export with the hierarchy) are features like any other. The class is
+    the classification's name; of one with several parts ("Cortex: left"), the whole or any part that is known.
+
+    Parameters
+    ----------
+    document : object
+        The parsed file (see `load_json`).
 
     Raises
     ------
     ContourError
-        If the file is missing, is not GeoJSON, or exceeds a limit on points, features or nesting.
+        If it is not GeoJSON, or has more than `MAX_FEATURES` features.
     """
-    data = read_bytes(path)
-    _refuse_bombs(path, data)
-    try:
-        document = json.loads(data)
-    except RecursionError as cause:
-        raise too_deep(path) from cause
-    except ValueError as cause:
-        raise ContourError(path, found=f"a file that cannot be read ({cause})", expected="QuPath GeoJSON") from cause
-    features = document.get("features") if isinstance(document, dict) else document
+    features = document
+    if isinstance(document, dict):
+        features = [document] if document.get("type") == "Feature" else document.get("features")
     if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
         raise ContourError(
             path,
             found="no list of features",
-            expected="a GeoJSON FeatureCollection",
+            expected="a GeoJSON FeatureCollection (or MicroDraw's Regions)",
             hint="in QuPath: File > Export objects as GeoJSON",
         )
-    if len(features) > MAX_FEATURES:
-        raise too_many_features(path, len(features))
-    return [_feature(number, feature) for number, feature in enumerate(features)]
+    found: list[ContourFeature] = []
+    for place, feature in _with_children(features):
+        if len(found) >= MAX_FEATURES:
+            raise too_many_features(path, len(found) + 1)
+        found.append(_feature(place, feature))
+    return found
 
 
 def write_geojson(path: Path, named: Mapping[str, MultiPolygon]) -> None:
@@ -72,41 +71,50 @@ def write_geojson(path: Path, named: Mapping[str, MultiPolygon]) -> None:
     write_text(path, json.dumps({"type": "FeatureCollection", "features": features}))
 
 
-def _refuse_bombs(path: Path, data: bytes) -> None:
-    """Raise for what would cost too much to parse; counting bytes costs next to nothing.
-
-    Every point is an array of its own, and takes two to four commas with those around it.
-    """
-    points = max(data.count(b"["), data.count(b",") // 4)
-    if points > MAX_POINTS:
-        raise too_many_points(path, points)
-    depth = 0
-    for start in range(0, len(data), CHUNK):
-        block = np.frombuffer(data[start : start + CHUNK], np.uint8)
-        # "[" and "{" open, "]" and "}" close: ASCII 91, 123, 93, 125
-        steps = np.isin(block, (91, 123)).astype(np.int8) - np.isin(block, (93, 125)).astype(np.int8)
-        levels = depth + np.cumsum(steps, dtype=np.int32)
-        if len(levels) and levels.max() > MAX_DEPTH:
-            raise too_deep(path)
-        depth = int(levels[-1])
+def _with_children(features: list[dict[str, Any]], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (place, feature) of the features and of all objects within them; the file's depth is bounded."""
+    for number, feature in enumerate(features):
+        place = f"{within}.{number}" if within else f"feature {number}"
+        yield place, feature
+        children = feature.get("childObjects")
+        if isinstance(children, list):
+            yield from _with_children([child for child in children if isinstance(child, dict)], place)
 
 
-def _feature(number: int, feature: dict[str, Any]) -> ContourFeature:
+def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
     properties = feature.get("properties")
-    classification = properties.get("classification") if isinstance(properties, dict) else None
-    written = str(classification.get("name", "")) if isinstance(classification, dict) else ""
-    place = f"feature {number} ('{written}')" if written else f"feature {number}"
-    names = (written,) if written else ()
+    names = _class_names(properties.get("classification") if isinstance(properties, dict) else None)
+    place = f"{place} ('{names[0]}')" if names else place
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
         return ContourFeature(place, names, fault=f"a {kind or 'feature without geometry'}")
     try:
         coordinates = geometry["coordinates"]
-        polygons = [coordinates] if kind == "Polygon" else coordinates
-        return ContourFeature(place, names, tuple(tuple(map(_ring, polygon)) for polygon in polygons))
+        polygons = tuple(
+            tuple(map(_ring, polygon)) for polygon in ([coordinates] if kind == "Polygon" else coordinates)
+        )
+        plane = _plane(geometry.get("plane"))
     except (ValueError, TypeError, KeyError, IndexError) as cause:
         return ContourFeature(place, names, fault=f"a ring that cannot be read ({cause})")
+    if not polygons or not all(polygons):
+        return ContourFeature(place, names, fault=f"a {kind} without a ring")
+    return ContourFeature(place, names, polygons, plane=plane)
+
+
+def _class_names(classification: Any) -> tuple[str, ...]:
+    """Return the class as QuPath shows it, then its parts: written as a string, as "name", or as a list "names"."""
+    if isinstance(classification, dict):
+        classification = classification.get("names") or classification.get("name")
+    parts = classification if isinstance(classification, list) else str(classification or "").split(":")
+    whole = ": ".join(map(str, parts)) if isinstance(classification, list) else str(classification or "")
+    return tuple(dict.fromkeys(name for part in (whole, *parts) for name in [composed(str(part))] if name))
+
+
+def _plane(plane: Any) -> str:
+    # QuPath leaves the plane of single images out; the channel is no place
+    place = plane if isinstance(plane, dict) else {}
+    return f"z = {int(place.get('z', 0))}, t = {int(place.get('t', 0))}"
 
 
 def _ring(points: list[list[float]]) -> Ring:

@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from cytomesh.core.errors import ContourError, ImageError
 from cytomesh.study.annotation import read_label_image
-from cytomesh.study.contour_formats.features import CORNER, MAX_POINTS, ContourFeature, Ring, even_odd, too_many_points
+from cytomesh.study.contour_formats.features import CORNER, MAX_POINTS, ContourFeature, Ring, too_many_points
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.manifest import ContourLabels
 
 # Straight edges stay where they are; a curve of radius r moves inwards by about sigma^2 / (2 r); what is one pixel
@@ -84,7 +85,7 @@ def mask_polygons(path: Path, mask: NDArray[np.bool_], scale: float) -> tuple[tu
     count = sum(map(len, rings))
     if count > MAX_POINTS:
         raise too_many_points(path, count)
-    return even_odd(rings)
+    return even_odd(rings, path)
 
 
 def mask_rings(mask: NDArray[np.bool_]) -> Sequence[Ring]:

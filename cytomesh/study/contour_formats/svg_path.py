@@ -7,7 +7,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.study.contour_formats.features import Ring
+from cytomesh.study.contour_formats.features import MAX_POINTS, Ring
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 SEGMENT = re.compile(r"([MmLlHhVvCcSsQqTtAaZz])([^MmLlHhVvCcSsQqTtAaZz]*)")
@@ -16,6 +16,8 @@ N_NUMBERS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "Z"
 # Largest distance in image pixels between a curve and the line that replaces it.
 TOLERANCE_PX = 0.05
 MAX_PIECES = 1000
+
+Point = tuple[float, float]
 
 
 def numbers(text: str) -> list[float]:
@@ -66,7 +68,7 @@ def _matrix(kind: str, v: list[float]) -> NDArray[np.float64]:
     raise ValueError(f"{kind} with {len(v)} numbers")
 
 
-def flatten_path(data: str, matrix: NDArray[np.float64]) -> list[Ring]:
+def flatten_path(data: str, matrix: NDArray[np.float64], max_points: int = MAX_POINTS) -> list[Ring]:
     """Return the subpaths of path data as (n, 2) points after the transform; closed ones end where they begin.
 
     M, L, H, V, C, S, Q, T and Z, absolute and relative; curves are divided until they are within `TOLERANCE_PX`.
@@ -74,11 +76,11 @@ def flatten_path(data: str, matrix: NDArray[np.float64]) -> list[Ring]:
     Raises
     ------
     ValueError
-        If the data is malformed or has an arc.
+        If the data is malformed, has an arc, or makes more than `max_points` points.
     """
     if not re.match(r"\s*([Mm]|$)", data) or re.search(r"[^\s]", SEGMENT.sub(" ", data)):
         raise ValueError(f"path data '{data[:40]}...'")
-    pen = _Pen(matrix)
+    pen = _Pen()
     for command, text in SEGMENT.findall(data):
         if command in "Aa":
             raise ValueError("an arc; turn it into curves (in Inkscape: Path > Object to Path)")
@@ -94,18 +96,22 @@ def flatten_path(data: str, matrix: NDArray[np.float64]) -> list[Ring]:
         for start in range(0, len(values), size):
             # further pairs after M are lines
             pen.draw("L" if command in "Mm" and start else command.upper(), values[start : start + size], command)
-    return pen.rings()
+    return pen.rings(matrix, max_points)
 
 
 class _Pen:
-    """The current point of a path, and the subpaths drawn so far (in image pixels)."""
+    """The current point of a path, and the subpaths drawn so far: each a list of segments, in user units.
 
-    def __init__(self, matrix: NDArray[np.float64]) -> None:
-        self.linear, self.shift = matrix[:2, :2].tolist(), matrix[:2, 2].tolist()
-        self.at = (0.0, 0.0)
-        self.start = (0.0, 0.0)
-        self.control: tuple[str, tuple[float, float]] = ("", (0.0, 0.0))
-        self.subpaths: list[list[tuple[float, float]]] = []
+    A segment is the four control points of a cubic: a curve of lower degree is one, too, and a line is one whose
+    inner points lie at its ends.
+    """
+
+    def __init__(self) -> None:
+        self.at: Point = (0.0, 0.0)
+        self.start: Point = (0.0, 0.0)
+        self.control: tuple[str, Point] = ("", (0.0, 0.0))
+        self.starts: list[Point] = []
+        self.segments: list[list[tuple[Point, Point, Point, Point]]] = []
         self.is_closed = True
 
     def draw(self, kind: str, values: list[float], command: str) -> None:
@@ -117,57 +123,100 @@ class _Pen:
         else:
             points = [(values[i] + x, values[i + 1] + y) for i in range(0, len(values), 2)]
         if kind == "M":
-            self.subpaths.append([self.map(points[0])])
-            self.at = self.start = points[0]
-            self.is_closed = False
-            self.control = ("", self.at)
+            self._begin(points[0])
             return
         if self.is_closed:
-            self.subpaths.append([self.map(self.start)])
-            self.is_closed = False
+            self._begin(self.start)
         if kind in "ST":
             family = "CS" if kind == "S" else "QT"
             last = self.control[1] if self.control[0] and self.control[0] in family else self.at
             points.insert(0, (2 * self.at[0] - last[0], 2 * self.at[1] - last[1]))
-        if kind in "CSQT":
-            self.subpaths[-1] += _curve([self.map(point) for point in (self.at, *points)])
-            self.control = (kind, points[-2])
-        else:
-            self.subpaths[-1].append(self.map(points[-1]))
-            self.control = ("", points[-1])
+        self.segments[-1].append(_cubic(self.at, points))
+        self.control = (kind, points[-2]) if kind in "CSQT" else ("", points[-1])
         self.at = points[-1]
 
     def close(self) -> None:
         if not self.is_closed:
-            self.subpaths[-1].append(self.subpaths[-1][0])
+            self.segments[-1].append(_cubic(self.at, [self.start]))
         self.at, self.is_closed, self.control = self.start, True, ("", self.start)
 
-    def map(self, point: tuple[float, float]) -> tuple[float, float]:
-        (a, b), (c, d) = self.linear
-        x, y = point
-        return a * x + b * y + self.shift[0], c * x + d * y + self.shift[1]
-
-    def rings(self) -> list[Ring]:
-        rings = [np.array(subpath) for subpath in self.subpaths]
+    def rings(self, matrix: NDArray[np.float64], max_points: int) -> list[Ring]:
+        sizes = np.array([len(segments) for segments in self.segments], np.int64)
+        control = np.array([segment for segments in self.segments for segment in segments], np.float64)
+        points, counts = flatten_curves(_mapped(control.reshape(-1, 4, 2), matrix), max_points)
+        ends = np.append(0, np.cumsum(counts))[np.append(0, np.cumsum(sizes))].tolist()
+        starts = _mapped(np.array(self.starts, np.float64).reshape(-1, 2), matrix)
+        rings = [
+            np.concatenate([start[None], points[first:last]])
+            for start, first, last in zip(starts, ends[:-1], ends[1:], strict=True)
+        ]
         # a repeated point (Z after a line back to the start) is no corner
         return [ring[np.append(True, (np.diff(ring, axis=0) != 0).any(axis=1))] for ring in rings]
 
+    def _begin(self, point: Point) -> None:
+        self.starts.append(point)
+        self.segments.append([])
+        self.at = self.start = point
+        self.is_closed, self.control = False, ("", point)
 
-def _curve(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return a Bezier curve's points without the first; pieces by Wang's bound: sqrt(d (d - 1) max|p''| / (8 tol))."""
-    control = np.array(points)
-    degree = len(control) - 1
-    bend = float(np.linalg.norm(np.diff(control, n=2, axis=0), axis=1).max())
-    wanted = np.sqrt(degree * (degree - 1) * bend / (8 * TOLERANCE_PX)) if np.isfinite(bend) else 1.0
-    n = int(np.clip(np.ceil(wanted), 1, MAX_PIECES))
-    t = (np.arange(1, n + 1) / n)[:, None]
-    if degree == 2:
-        curve = (1 - t) ** 2 * control[0] + 2 * t * (1 - t) * control[1] + t**2 * control[2]
-    else:
-        curve = (
-            (1 - t) ** 3 * control[0]
-            + 3 * t * (1 - t) ** 2 * control[1]
-            + 3 * t**2 * (1 - t) * control[2]
-            + t**3 * control[3]
-        )
-    return [(float(x), float(y)) for x, y in curve]
+
+def flatten_curves(
+    control: NDArray[np.float64], max_points: int = MAX_POINTS
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Divide cubic Bezier curves until the lines between points are within `TOLERANCE_PX` of them.
+
+    Parameters
+    ----------
+    control : (k, 4, 2) float64
+        Control points of each curve, image pixels.
+    max_points : int
+        More than that are refused before they are made.
+
+    Returns
+    -------
+    points : (sum of counts, 2) float64
+        Points of each curve without its first, the last one exact.
+    counts : (k,) int64
+        Points of each curve; by Wang's bound: sqrt(d (d - 1) max|second difference| / (8 tolerance)), d = 3.
+
+    Raises
+    ------
+    ValueError
+        If there would be more than `max_points`.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        bend = np.linalg.norm(np.diff(control, n=2, axis=1), axis=2).max(axis=1, initial=0.0)
+    # a curve whose inner points lie at its ends is a line; what is not finite is reported where rings are checked
+    at_end = [(control[:, 1:3] == control[:, [j]]).all(axis=2) for j in (0, 3)]
+    is_curve = ~(at_end[0] | at_end[1]).all(axis=1) & np.isfinite(bend)
+    wanted = np.sqrt(6 * np.where(is_curve, bend, 0.0) / (8 * TOLERANCE_PX))
+    counts = np.clip(np.ceil(wanted), 1, MAX_PIECES).astype(np.int64)
+    total = int(counts.sum())
+    if total > max_points:
+        raise ValueError(f"curves of {total:,} points, more than {max_points:,} (limit MAX_POINTS)")
+    # by far the most segments are lines, or curves of few pieces: only what bends is computed
+    owner = np.repeat(np.arange(len(counts)), counts)
+    step = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    points = control[owner, 3]
+    inner = np.flatnonzero(step < counts[owner])
+    owner, t = owner[inner], (step[inner] / counts[owner[inner]])[:, None]
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+    points[inner] = sum(weight * control[owner, j] for j, weight in enumerate(weights))
+    return points, counts
+
+
+def _cubic(start: Point, points: list[Point]) -> tuple[Point, Point, Point, Point]:
+    """Return a line, a quadratic or a cubic curve from `start` as a cubic (the degree elevated)."""
+    if len(points) == 3:
+        return (start, points[0], points[1], points[2])
+    if len(points) == 1:
+        return (start, start, points[0], points[0])
+    (x, y), (end_x, end_y) = points
+    first = (start[0] + 2 / 3 * (x - start[0]), start[1] + 2 / 3 * (y - start[1]))
+    return (start, first, (end_x + 2 / 3 * (x - end_x), end_y + 2 / 3 * (y - end_y)), points[1])
+
+
+def _mapped(points: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    # numbers beyond all bounds are reported where rings are checked
+    with np.errstate(invalid="ignore"):
+        return points @ matrix[:2, :2].T + matrix[:2, 2]

@@ -70,6 +70,12 @@ def test_what_cannot_be_used(tmp_path, old, new, message):
         read_contours(section(write(tmp_path / "brain.csl", PLANES.replace(old, new)), labels=LABELS))
 
 
+def test_labels_to_ignore(tmp_path):
+    path = write(tmp_path / "brain.csl", PLANES.replace("4 1 8 9 10 11", "4 2 8 9 10 11"))
+    contours = read_contours(section(path, labels={"pial_L": [0, 1], "white_L": [1], "ignore": [2]}))
+    assert contours["L"].pial.area == pytest.approx(60 * 40 - 100) and contours["L"].white.is_empty
+
+
 def test_duplicate_plane(tmp_path):
     head, first, second = PLANES.split("\n\n")
     text = "\n\n".join([head.replace("2 3", "3 3"), first, second.rstrip(), second])

@@ -81,3 +81,35 @@ def test_damaged_files_and_bombs(tmp_path, monkeypatch):
     roiwrite(bomb, [roi("pial_L", PIAL)], mode="w")
     with pytest.raises(ContourError, match="limit MAX_POINTS"):
         read_contours(section(bomb))
+
+
+def test_members_of_one_name_and_numbers_in_brackets(tmp_path):
+    path = tmp_path / "RoiSet.zip"
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        for shift in (0, 100):
+            archive.writestr("pial_L.roi", roi("pial_L", np.add(PIAL, shift)).tobytes())
+    assert len(read_contours(section(path))["L"].pial.geoms) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "planes"),
+    [
+        ({"position": 3}, {"position": 4}, "2 planes of a stack: slice 4 .1.; slice 5 .1."),
+        ({"z": 1, "t": 0, "c": 0}, {"z": 2, "t": 0, "c": 0}, "z = 2, t = 1 .1.; z = 3, t = 1 .1."),
+        ({"z": 1, "t": 0, "c": 0}, {"z": 1, "t": 0, "c": 5}, None),
+        ({"position": 3}, {"position": 3}, None),
+        # without a position a ROI is shown on every slice
+        ({"position": 3}, {}, None),
+    ],
+)
+def test_regions_of_several_slices(tmp_path, first, second, planes):
+    path = tmp_path / "RoiSet.zip"
+    rois = [ImagejRoi.frompoints(p, name=n, **at) for p, n, at in ((PIAL, "pial_L", first), (WHITE, "white_L", second))]
+    roiwrite(path, rois)
+    if planes is None:
+        assert not read_contours(section(path))["L"].white.is_empty
+        return
+    with pytest.raises(ContourError, match=f"found objects on .*{planes}.*Way out: export.*Remove"):
+        read_contours(section(path))
+    # what is not used does not count
+    assert "L" in read_contours(section(path, classes={"white_L": "ignore"}))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import shapely
 
-from cytomesh.study.contour_formats.svg_path import TOLERANCE_PX, flatten_path, numbers, parse_transform
+from cytomesh.study.contour_formats.svg_path import TOLERANCE_PX, flatten_curves, flatten_path, numbers, parse_transform
 
 UNIT = np.eye(3)
 
@@ -84,3 +84,15 @@ def test_malformed_data(data):
 def test_malformed_transforms(text):
     with pytest.raises(ValueError, match=r".+"):
         parse_transform(text)
+
+
+def test_points_are_counted_before_they_are_made():
+    with pytest.raises(ValueError, match=r"curves of 2,001 points, more than 2,000"):
+        flatten_path("M0 0" + "C9e9 0 0 9e9 1 1" * 2 + "z", UNIT, max_points=2000)
+
+
+def test_straight_curves_are_lines():
+    points, counts = flatten_curves(
+        np.array([[[0, 0], [0, 0], [90, 9], [90, 9]], [[0, 0], [90, 9], [90, 9], [90, 9.0]]])
+    )
+    assert counts.tolist() == [1, 1] and points.tolist() == [[90, 9], [90, 9]]

@@ -10,6 +10,9 @@ import pytest
 import yaml
 import zarr
 
+from cytomesh.classify.config import ClassifyConfig, PredictConfig
+from cytomesh.classify.folds import folds_run
+from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import NOT_IN_KEY as CLASSIFY_FREE
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
@@ -19,7 +22,7 @@ from cytomesh.core.provenance import flat_settings
 from cytomesh.core.tables import read_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.parcellate.run import parcellate_run
-from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import NOT_IN_KEY as EMBED_FREE
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.job import NOT_IN_KEY as PRETRAIN_FREE
@@ -281,6 +284,69 @@ def test_features_and_weights_that_somebody_changed_are_noticed(copy):
     weights.write_bytes(content)
     with pytest.raises(StaleError, match=r"model\.safetensors is not as it was written"):
         embed_run(copy.run, "vit", copy.settings()["features"])
+
+
+def test_tables_that_name_other_images_are_noticed(copy):
+    folder = copy.study / "sub-T01" / "micr"
+    table = copy.study / "sub-T01" / "sections.tsv"
+    first = sorted(folder.glob("*.ome.zarr"))[5]
+    shutil.copytree(first, folder / f"v2_{first.name}")
+    level = zarr.open_array(folder / f"v2_{first.name}" / "0", mode="r+")
+    level[...] = 255 - np.asarray(level[...])
+    _edit(table, first.name, f"v2_{first.name}")
+    assert stale(copy) == {ENCODER, FEATURES[0]}
+
+
+def test_what_the_run_and_the_study_have_gained_or_lost_is_noticed(copy):
+    study = copy.study / "study.yaml"
+    before = study.read_text()
+    study.write_text(before.replace("hemispheres:\n  - L", "hemispheres:\n  - R", 1))
+    assert study.read_text() != before
+    assert stale(copy) == {GRAPHS[0]}
+    study.write_text(before)
+    record = copy.run / GRAPHS[0] / "provenance.json"
+    content = record.read_text()
+    record.write_text("garbage")
+    with pytest.raises(StaleError, match="its record cannot be read"):
+        classify_run(copy.run, "other", copy.settings()["classify"])
+    record.write_text(content)
+    shutil.copytree(copy.run / GRAPHS[1], copy.run / "graphs" / "T03_hemi-L")
+    assert stale(copy) == {AREAS, PARCELS}
+
+
+def test_predictions_stop_at_a_stale_classifier_and_folds_are_not_written_over(copy):
+    settings = copy.settings()
+    model = copy.run / AREAS
+    predict_run(copy.run, model, "predicted", PredictConfig())
+    embed_run(copy.run, "vit", load_config(EmbedConfig, None, ["dtype=float16"]))
+    with pytest.raises(StaleError, match=r"classify/linear \(vit features of"):
+        predict_run(copy.run, model, "predicted", PredictConfig())
+    classify_run(copy.run, "linear", settings["classify"])
+    predict_run(copy.run, model, "predicted", PredictConfig())
+    (copy.run / "classify" / "folds" / "fold-1").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="folds of a cross-validation"):
+        classify_run(copy.run, "folds", settings["classify"])
+    with pytest.raises(ConfigError, match="another kind"):
+        folds_run(copy.run, "linear", load_config(ClassifyConfig, preset("classify", "linear")))
+
+
+def test_fewer_steps_than_a_stopped_continuation_are_refused(copy):
+    settings = copy.settings()["encoders"]
+    longer = settings.model_copy(update={"schedule": settings.schedule.model_copy(update={"steps": 9})})
+    pretrain_run(copy.run, "vit", longer)
+    finished, beside = copy.run / ENCODER, copy.run / "encoders" / ".next-vit"
+    shutil.copytree(finished, beside)  # as if stopped at step 9 of 20
+    record = json.loads((beside / "provenance.json").read_text())
+    record["inputs"]["settings"]["schedule.steps"] = 20
+    (beside / "provenance.json").unlink()
+    (beside / "unfinished.json").write_text(json.dumps(record))
+    (finished / "checkpoints").rename(copy.run / "aside")
+    shorter = settings.model_copy(update={"schedule": settings.schedule.model_copy(update={"steps": 8})})
+    with pytest.raises(ConfigError, match=r"schedule\.steps"):
+        pretrain_run(copy.run, "vit", shorter)
+    summary = pretrain_run(copy.run, "vit", shorter, overwrite=True)  # what had 9 steps does not pass for 8
+    steps = [json.loads(line)["step"] for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert summary["steps"] == 8 and max(steps) == 8
 
 
 def test_a_finished_encoder_survives_a_repeat_with_other_settings(copy):

@@ -68,6 +68,8 @@ def folds_run(
     graphs = load_graphs(run)
     folds = brain_folds(graphs, n_folds, settings.seed)
     folder = run / "classify" / check_name(name)
+    if (folder / "metrics.json").is_file() or (folder / "prediction.json").is_file():
+        raise ConfigError("--name", name, found="a result of another kind with this name", hint="choose another --name")
     records: list[dict[str, Any]] = []
     pooled: list[NDArray[np.int32]] = []
     for number, test in enumerate(folds, 1):

@@ -20,7 +20,7 @@ from cytomesh.classify.models import load_classifier, load_state, make_classifie
 from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
-from cytomesh.classify.run import QUANTILES, input_distances
+from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
 from cytomesh.classify.stored import join
 from cytomesh.core.config import validate_stored
 from cytomesh.core.digests import FileDigests, file_digests
@@ -69,7 +69,7 @@ def predict_run(
     check_inputs(run, graphs, model, record["inputs"], len(trained.inputs.hops))
     check_areas(graphs, model, record["classes"])
     result = product(run, "classify", name)
-    if (result.folder / "model.json").is_file():
+    if (result.folder / "model.json").is_file() or any(result.folder.glob("fold-*")):
         hint = "choose another --name: predictions would take its place"
         raise ConfigError("--name", name, found="a classifier that was trained in this run", hint=hint)
     with file_digests(run) as digests, result.open():
@@ -118,10 +118,16 @@ def predict_inputs(
     digests: FileDigests,
 ) -> Inputs:
     """Return what predictions are made from: a classifier of any run, graphs and features of this one."""
-    files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
-    named = {f"classifier: {file}": (place(model / file, run), digests.digest(model / file)) for file in files}
+    own = Inputs(settings=flat_settings(settings))
+    results = (run / "classify").resolve()
+    if model.resolve().is_relative_to(results):
+        folder = f"classify/{model.resolve().relative_to(results).as_posix()}"
+        own = own.merge(Inputs(products={CLASSIFIER: (folder, CLASSIFIER, classifier_digest(model))}))
+    else:  # of another run, which looks after itself
+        files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
+        named = {f"{CLASSIFIER}: {file}": (place(model / file, run), digests.digest(model / file)) for file in files}
+        own = own.merge(Inputs(files=named))
     encoders = [e["name"].removeprefix("features:") for e in record["inputs"] if ":" in e["name"]]
-    own = Inputs(settings=flat_settings(settings), files=named)
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
 
 

@@ -26,9 +26,10 @@ from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.splits import make_split
 from cytomesh.classify.stored import Inputs, map_rows, take
 from cytomesh.core.config import write_config
-from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import World, world
-from cytomesh.core.files import read_json, remove, write_json
+from cytomesh.core.errors import ConfigError
+from cytomesh.core.files import digest, read_json, remove, write_json
 from cytomesh.core.formats import FORMATS
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
@@ -41,6 +42,7 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 QUANTILES = np.linspace(0, 1, 1001)
 """Of the training nodes' input distances, kept with the model to tell what is unlike them."""
 NOT_IN_KEY = {"device"}
+CLASSIFIER = "classifier"
 WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
@@ -63,7 +65,11 @@ def classify_run(
     StaleError
         If graphs or features are stale, unless `allow_stale`.
     """
-    return classify_product(product(run, "classify", name), settings, resume=resume, allow_stale=allow_stale)
+    result = product(run, "classify", name)
+    if any(result.folder.glob("fold-*")):
+        hint = "choose another --name: this one would take their place"
+        raise ConfigError("--name", name, found="folds of a cross-validation with this name", hint=hint)
+    return classify_product(result, settings, resume=resume, allow_stale=allow_stale)
 
 
 def classify_product(
@@ -92,7 +98,7 @@ def classify_product(
                     facts = {"name": result.folder.name, "seconds": seconds}
                     write_json(work.folder / "metrics.json", metrics | facts)
                     remove(work.folder / "inputs")
-                    work.finish()
+                    work.finish({CLASSIFIER: classifier_digest(work.folder)})
         ranks.barrier()  # the result is in its place
     return summarise(read_json(result.folder / "metrics.json"))
 
@@ -175,6 +181,12 @@ def _learnt(folder: Path, settings: ClassifyConfig, name: str) -> list[float]:
 def input_distances(inputs: Inputs) -> NDArray[np.float64]:
     """Return how far nodes are from the middle of what was learnt from: RMS of their standardised inputs, (n,)."""
     return map_rows(lambda x: np.sqrt(np.mean(x.astype(np.float64) ** 2, axis=1)), inputs)
+
+
+def classifier_digest(folder: Path) -> str:
+    """Digest all that predictions with a classifier depend on."""
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    return digest({name: content_digest(folder / name) for name in ("model.json", *names)})
 
 
 def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:

@@ -164,7 +164,16 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    """Return all files below a folder, in linked folders too; a link back to where one came from is not followed."""
+    found, seen = [], set()
+    for place, below, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def _read_store(store: Path | None) -> dict[str, dict[str, Any]]:

@@ -69,7 +69,7 @@ def lock(run: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     CytomeshError
         If another one is at it.
     """
-    path = run / ".locks" / f"{what.replace('/', '-')}.lock"
+    path = run / ".locks" / f"{what.replace('/', '%2F')}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(path)
     try:
@@ -185,6 +185,8 @@ class Product:
         begun = self.begun
         may_go_on = is_same or (lambda before: not before.changes(inputs))
         if begun is None or not may_go_on(begun):
+            if begun and begun.changes(inputs):
+                log(f"{self.place}: what was begun is dropped: {said(begun.changes(inputs))}")
             remove(folder)
             folder.mkdir(parents=True)
             if start_from:
@@ -241,7 +243,7 @@ def product_folders(run: Path, stage: str) -> list[Path]:
 
 def write_study_path(run: Path, manifest: Path) -> None:
     """Record which study a run belongs to; later stages find the images by it, also after both have moved."""
-    manifest = manifest.resolve()
+    manifest = Path(os.path.abspath(manifest))  # noqa: PTH100 (paths are relative to the link, where it is one)
     write_json(run / "study.json", {"manifest": manifest, "from_run": os.path.relpath(manifest, run.resolve())})
 
 
@@ -262,6 +264,6 @@ def read_study_path(run: Path) -> Path:
     known = Path(facts["manifest"])
     for manifest in (run.resolve() / facts.get("from_run", known), known):
         if manifest.is_file():
-            return manifest.resolve()
+            return Path(os.path.abspath(manifest))  # noqa: PTH100
     hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' with its new place: nothing is built again"
     raise MissingStageError(record, "manifest", found=f"{known}, which does not exist", hint=hint)

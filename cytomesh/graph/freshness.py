@@ -11,11 +11,14 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, MissingStageError, StaleError
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again, read_record, said
-from cytomesh.core.run import read_study_path
+from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.provenance import graph_inputs, graph_parts
+from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
 from cytomesh.graph.storage import load_graph
 from cytomesh.study.study import Study, open_study
+
+NAMED = (*IMAGES, TEMPLATE)
+"""Kinds of files that the study names."""
 
 
 @dataclass
@@ -40,7 +43,11 @@ class Freshness:
         """
         if product not in self._reasons:
             record = self.record(product)
-            self._reasons[product] = [] if record is None else self._look(product, record)
+            if record is not None:
+                self._reasons[product] = self._look(product, record)
+            else:
+                is_damaged = record_path(self.run, product).is_file()
+                self._reasons[product] = ["its record cannot be read"] if is_damaged else []
         return self._reasons[product]
 
     def record(self, product: str) -> Record | None:
@@ -74,12 +81,34 @@ class Freshness:
         now = look_again(record.inputs, self.run, self._study_folder, self.digests)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
+        if isinstance(self._study, Study):
+            now = self._as_the_study_says(now, self._study)
+        if record.stage in ("classify", "parcellate"):
+            now = now.merge(self._further_graphs(now))
         reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
         for part, path in (("features", f"{product}.npy"), ("weights", f"{product}/model.safetensors")):
             if part in record.outputs and self.digests.digest(self.run / path) != record.outputs[part]:
                 reasons.append(f"{path} is not as it was written")
         built_on = dict.fromkeys(upstream for upstream, _, _ in parts.values())
         return reasons + [f"built on {upstream}, which is stale" for upstream in built_on if self.reasons(upstream)]
+
+    def _as_the_study_says(self, inputs: Inputs, study: Study) -> Inputs:
+        """Take the images and surfaces that the study names now: its tables may have come to name others."""
+        sections = {f"{IMAGES[0]}: {section.name}": section for brain in study.brains for section in brain.sections}
+        wanted = [sections[name] for name in inputs.files if name in sections]
+        now = images_read(self.run, study, wanted, self.digests)
+        if inputs.of_kinds(TEMPLATE).files:
+            now = now.merge(template_read(self.run, study, self.digests))
+        values = {name: value for name, value in inputs.values.items() if name.partition(": ")[0] not in NAMED}
+        files = {name: file for name, file in inputs.files.items() if name.partition(": ")[0] not in NAMED}
+        return Inputs(inputs.settings, values, files, inputs.products).merge(now)
+
+    def _further_graphs(self, inputs: Inputs) -> Inputs:
+        """Return the graphs that have come since: a stage that reads all would read them, too."""
+        read = {product for product, _, _ in inputs.products.values()}
+        here = [f for f in product_folders(self.run, "graphs") if (f / "qc.json").is_file()]
+        new = [folder.name for folder in here if f"graphs/{folder.name}" not in read]
+        return Inputs(values={f"graph: {name}": "" for name in new})
 
     def _look_at_graph(self, product: str, record: Record) -> list[str]:
         study = self._study
@@ -88,7 +117,10 @@ class Freshness:
         name, _, hemisphere = product.removeprefix("graphs/").rpartition("_hemi-")
         try:
             settings = load_config(BuildGraphConfig, self.run / product / "config.yaml")
-            now = graph_inputs(self.run, study, study.brain(name), hemisphere, settings, self.digests)
+            brain = study.brain(name)
+            if hemisphere not in brain.hemispheres:
+                return [f"the study has no hemisphere {hemisphere} of {name}"]
+            now = graph_inputs(self.run, study, brain, hemisphere, settings, self.digests)
         except CytomeshError as error:
             return [str(error)]
         return record.inputs.changed_data(now) + damage(self.run / product, record)

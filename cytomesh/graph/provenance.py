@@ -30,6 +30,7 @@ ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
 IMAGES = ("image", "um/px")
+TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE)
 """A stage names those it reads: new probability maps do not make features anew."""
 
@@ -86,6 +87,16 @@ def images_read(run: Path, study: Study, sections: Iterable[Section], digests: F
             named[f"{IMAGES[0]}: {section.name}"] = section.image
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
     return Inputs(values=values, files=_files(named, run, study, digests))
+
+
+def template_read(run: Path, study: Study, digests: FileDigests) -> Inputs:
+    """Return the inputs of a stage that reads the surfaces of the reference space."""
+    named = {
+        f"{TEMPLATE}: {side} {kind}": getattr(surfaces, kind)
+        for side, surfaces in study.template.items()
+        for kind in ("pial", "white")
+    }
+    return Inputs(files=_files(named, run, study, digests))
 
 
 def graph_inputs(

@@ -72,7 +72,7 @@ def parcellate_run(
             result.announce(inputs, "parcellated again")
             may_go_on = None if resume else (lambda _: False)
             with result.writing(
-                inputs, settings, settings.seed, is_same=may_go_on, start_from=_copy(result) if resume else None
+                inputs, settings, settings.seed, is_same=may_go_on, start_from=_copy(result, inputs) if resume else None
             ) as work:
                 _parcellate(run, work.folder, encoder, graphs, groups, settings)
                 work.finish()
@@ -89,11 +89,17 @@ def parcellate_inputs(
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
 
 
-def _copy(result: Product) -> Callable[[Path], None]:
-    """Begin with the finished parcels: groups whose inputs are the same need not be done again."""
+def _copy(result: Product, inputs: Inputs) -> Callable[[Path], None]:
+    """Begin with the finished parcels of the same graphs: groups whose inputs are the same need not be done again."""
 
     def copy(folder: Path) -> None:
-        if result.record and not damage(result.folder, result.record):
+        before = result.record.inputs if result.record else None
+        is_alike = (
+            before is not None
+            and before.settings == inputs.settings
+            and before.products.keys() == inputs.products.keys()
+        )
+        if result.record and is_alike and not damage(result.folder, result.record):
             shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
     return copy

@@ -14,7 +14,7 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.run import NO_RECORD, Product, Work, product
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, REFERENCE, SURFACE, parts_read
+from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, REFERENCE, SURFACE, parts_read, template_read
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
@@ -109,12 +109,16 @@ def open_job(
             return
         if not overwrite:
             refuse_others(encoder, inputs, resume=resume)
-        encoder.announce(inputs, "goes on" if resume and _is_longer(encoder, inputs) else "trained again")
+        encoder.announce(inputs, "trained again")
         with encoder.writing(
             inputs,
             settings,
             settings.seed,
-            is_same=lambda before: resume and not before.without(STEPS).changes(inputs.without(STEPS)),
+            is_same=lambda before: (
+                resume
+                and not before.without(STEPS).changes(inputs.without(STEPS))
+                and _steps_done(encoder.work_folder) <= settings.schedule.steps
+            ),
             start_from=lambda folder: _copy_training(encoder, inputs, folder) if resume else None,
         ) as work:
             here.told(True)
@@ -128,17 +132,12 @@ def pretrain_inputs(data: Data, settings: PretrainConfig, digests: FileDigests) 
     parts = [SURFACE, REFERENCE, AREAS]
     parts += [ANNOTATION] if reads_labels or settings.sampling.annotated_only else []
     parts += [MAPS] if objectives.probability_guided else []
-    files: dict[str, Path] = {}
+    own = Inputs(settings=flat_settings(settings, NOT_IN_KEY))
     if objectives.spatial_nce and objectives.spatial_nce.distance == "geodesic":
-        for side, surfaces in data.study.template.items():
-            files |= {f"template: {side} {kind}": getattr(surfaces, kind) for kind in ("pial", "white")}
+        own = own.merge(template_read(data.run, data.study, digests))
     if settings.encoder.weights not in ("random", "pretrained"):
-        files["weights to begin with"] = Path(settings.encoder.weights)
-    folder = data.study.path.parent
-    own = Inputs(
-        settings=flat_settings(settings, NOT_IN_KEY),
-        files={name: (place(path, data.run, folder), digests.digest(path)) for name, path in files.items()},
-    )
+        path = Path(settings.encoder.weights)
+        own = own.merge(Inputs(files={"weights to begin with": (place(path, data.run), digests.digest(path))}))
     images = images_of(data.run, data.study, data.graphs, digests)
     return own.merge(parts_read(data.run, data.graphs, parts, digests)).merge(images)
 
@@ -152,28 +151,34 @@ def refuse_others(encoder: Product, inputs: Inputs, *, resume: bool) -> None:
         That names the settings which differ.
     """
     if encoder.is_finished:
-        before, state = (encoder.record.inputs if encoder.record else None), "finished"
-        changed = before.changed_settings(inputs) if before else [NO_RECORD]
-    else:
-        before, state = encoder.begun, "stopped"
-        has_trained = list_checkpoints(encoder.folder / "checkpoints")
-        changed = before.changed_settings(inputs) if before and has_trained and resume else []
-    if not changed or (resume and _is_longer(encoder, inputs)):
-        return
-    hint = "use another --name, or --overwrite to let a new one take its place"
-    found = f"{state} with other settings: {'; '.join(changed)}"
-    raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
+        done = _steps_done(encoder.folder)
+        before = encoder.record.inputs if encoder.record else None
+        _refuse(encoder, "finished", before, inputs, done + 1 if resume and done else None)
+    done = _steps_done(encoder.work_folder)
+    if resume and encoder.begun and done:
+        _refuse(encoder, f"stopped after {done} steps", encoder.begun, inputs, done)
 
 
-def _is_longer(encoder: Product, inputs: Inputs) -> bool:
-    """Whether settings differ in the number of steps only, and the last checkpoint can go on to it."""
-    record = encoder.record
-    before = record.inputs if record else encoder.begun
-    checkpoints = list_checkpoints(encoder.folder / "checkpoints")
-    if before is None or before.without(STEPS).changed_settings(inputs.without(STEPS)) or not checkpoints:
-        return False
-    done, wanted = step_of(checkpoints[-1]), int(inputs.settings[STEPS])
-    return done < wanted if encoder.is_finished else done <= wanted
+def _refuse(encoder: Product, state: str, before: Inputs | None, inputs: Inputs, fewest_steps: int | None) -> None:
+    """Raise ConfigError if settings differ; with `fewest_steps` the number of steps may, if it is not below that."""
+    changed = before.changed_settings(inputs) if before else [NO_RECORD]
+    is_longer = (
+        before is not None
+        and fewest_steps is not None
+        and STEPS in inputs.settings
+        and not before.without(STEPS).changed_settings(inputs.without(STEPS))
+        and int(inputs.settings[STEPS]) >= fewest_steps
+    )
+    if changed and not is_longer:
+        hint = "use another --name, or --overwrite to let a new one take its place"
+        found = f"{state} with other settings: {'; '.join(changed)}"
+        raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
+
+
+def _steps_done(folder: Path) -> int:
+    """Return the steps of the last checkpoint of a training or tuning; 0 without one."""
+    found = [path for place in ("checkpoints", "tuning/checkpoints") for path in list_checkpoints(folder / place)]
+    return max(map(step_of, found), default=0)
 
 
 def _copy_training(encoder: Product, inputs: Inputs, folder: Path) -> None:

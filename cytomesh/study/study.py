@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def open_study(path: Path) -> Study:
     StudyError, TransformError, AtlasError
         If the manifest, a section table, a transform or the atlas is wrong.
     """
-    path = path.resolve()
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (a manifest may be a link: paths are relative to where it is called)
     manifest = read_manifest(path)
     labels = load_labels(manifest, path)
     return Study(

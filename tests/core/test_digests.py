@@ -70,6 +70,18 @@ def test_folders_are_known_by_all_that_is_in_them(tmp_path):
     assert digests.digest(tmp_path / "two") != before
 
 
+def test_linked_folders_are_watched_and_loops_end(tmp_path):
+    (tmp_path / "image.zarr").mkdir()
+    (tmp_path / "store" / "0").mkdir(parents=True)
+    (tmp_path / "store" / "0" / "c").write_text("chunk")
+    (tmp_path / "image.zarr" / "0").symlink_to(tmp_path / "store" / "0")
+    (tmp_path / "store" / "0" / "loop").symlink_to(tmp_path / "image.zarr")
+    digests = FileDigests()
+    before = digests.digest(tmp_path / "image.zarr")
+    (tmp_path / "store" / "0" / "c").write_text("other")
+    assert digests.digest(tmp_path / "image.zarr") != before
+
+
 def test_tensors_count_not_the_order_of_metadata(tmp_path):
     values = {"b": np.arange(6.0).reshape(2, 3), "a": np.ones(4, np.float32)}
     first, second, other = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "other"))

@@ -152,6 +152,8 @@ def test_isolated_nodes_and_two_components(synthetic, run):
     }
     for name, value in (("annotation", 0), ("section", -1), ("section_role", "none"), ("is_linked", False)):
         columns[name][n:] = value
+    for name in ("x_mm", "y_mm", "z_mm"):
+        columns[name][n:] += 200
     doubled = replace(graph, mesh=mesh, nodes=Table(columns))
     synthetic.save(run, doubled)
     classify_run(run, "gat", settings("gat"))

@@ -65,7 +65,7 @@ def two_hemispheres(run: Path) -> None:
         np.concatenate([graph.mesh.faces, graph.mesh.faces + n]),
     )
     columns = {name: np.concatenate([np.asarray(column)] * 2) for name, column in graph.nodes.columns.items()}
-    columns["ref_x_mm"] = mesh.vertices[:, 0]
+    columns["x_mm"] = columns["ref_x_mm"] = mesh.vertices[:, 0]
     both = replace(graph, mesh=mesh, nodes=Table(columns))
     features = np.load(run / "features" / "planted" / f"{NAME}.npy")
     save_graph(run, both, {"pial": mesh, "white": mesh}, {})

@@ -20,6 +20,7 @@ from cytomesh.study.contour_stack import check_stack
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.neighbours import check_neighbours
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
@@ -127,6 +128,7 @@ def check_study(path: Path) -> CheckReport:
             for section in track(sections, f"Check {settings.id}", unit="sections")
         ]
         problems += [problem for _, problem in check_stack(sections, contours).problems]
+        problems += check_neighbours(folder / settings.sections, sections, contours)
         brains.append(_summary(settings, sections))
     problems += _check_channels(headers)
     return CheckReport(

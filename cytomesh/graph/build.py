@@ -29,9 +29,9 @@ from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.provenance import graph_inputs
-from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts
+from cytomesh.graph.qc import check_links, check_surfaces, link_facts, reconstruction_notes, surface_facts
 from cytomesh.graph.qc_page import quality_page
-from cytomesh.graph.stereology import contour_estimates, section_facts
+from cytomesh.graph.stereology import bridged_sections, contour_estimates, section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
@@ -123,6 +123,7 @@ def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
         "pial_area_mm2": surfaces["pial"]["area_mm2"],
         "thickness_mm": surfaces["thickness_mm"]["median"],
         "n_skipped_sections": len(qc["skipped_sections"]),
+        "n_bridged_sections": len(qc["bridged"]),
         "seconds": qc["seconds"],
         "is_new": is_new,
     }
@@ -146,6 +147,9 @@ def _write(task: _Task, folder: Path) -> float:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)
     contours = plane_contours(inputs, task.hemisphere)
     surfaces = reconstruct(contours, task.settings.surface)
+    bridged = bridged_sections(inputs, surfaces.report)
+    for line in reconstruction_notes(bridged, surfaces.report):
+        log(f"{task.name}: {line}")
     ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
     nodes = ribbon.midthickness.vertices
     facts = surface_facts(ribbon, surfaces.thickness_mm)
@@ -168,6 +172,7 @@ def _write(task: _Task, folder: Path) -> float:
         "sections": section_facts(inputs, surfaces.report, links, alignment),
         "report": surfaces.report,
         "links": {"max_distance_mm": max_distance_mm, "max_reach_mm": max_reach_mm, **link_facts(links, n_reachable)},
+        "bridged": bridged,
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},

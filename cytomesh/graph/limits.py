@@ -108,6 +108,20 @@ def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
         yield Verdict(f"{kind}: places changed", places, highest=checks.max_changed_places, key="max_changed_places")
         yield Verdict(f"{kind}: voxels filled", before["voxels_filled"])
         yield Verdict(f"{kind}: voxels cut", before["voxels_cut"])
+        voxel_mm3 = report["voxel_mm"] ** 3
+        whole = before["voxels_before"] * voxel_mm3
+        n_changed = before["voxels_filled"] + before["voxels_cut"] - before["voxels_opened"]
+        changed = n_changed * voxel_mm3 - before["discarded_mm3"]
+        piece, largest = before["largest_discarded_mm3"] / whole, checks.max_discarded_share
+        yield Verdict(
+            f"{kind}: filled or cut, share of the volume",
+            changed / whole,
+            highest=checks.max_changed_share,
+            key="max_changed_share",
+        )
+        yield Verdict(
+            f"{kind}: largest discarded piece, share of the volume", piece, highest=largest, key="max_discarded_share"
+        )
     for kind, count in surfaces["n_self_intersections"].items():
         limit = None if kind == "midthickness" else checks.max_self_intersections
         yield Verdict(f"{kind}: crossing triangle pairs", count, highest=limit, key="max_self_intersections")

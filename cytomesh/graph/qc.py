@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import self_intersections
 
+N_PLACES_SAID = 3
 THICKNESS_EDGES_MM = np.arange(0.0, 6.01, 0.25)
 
 
@@ -29,6 +30,39 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
         "thickness_mm": _spread(thickness_mm),
         "thickness_histogram": {"edges_mm": THICKNESS_EDGES_MM, "counts": counts},
     }
+
+
+def reconstruction_notes(bridged: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[str]:
+    """Say in words what the surfaces have that the contours have not: boundaries bridged, topology changed, and where.
+
+    Parameters
+    ----------
+    bridged : sequence of dict
+        Of `bridged_sections`.
+    report : dict
+        Of the reconstruction.
+    """
+    notes = [
+        f"section {item['section']}: no {' and no '.join(item['boundaries'])} ring,"
+        " interpolated as over a missing section"
+        for item in bridged
+    ]
+    for kind in ("pial", "white"):
+        facts = report[kind]
+        if facts["euler_number_before"] != 2:
+            places = zip(facts["places_mm"][:N_PLACES_SAID], facts["places_voxels"], strict=False)
+            where = "; ".join(f"({x:.1f}, {y:.1f}, {z:.1f}) mm, {count} voxels" for (x, y, z), count in places)
+            rest = facts["n_places"] - N_PLACES_SAID
+            notes.append(
+                f"{kind}: topology changed from Euler number {facts['euler_number_before']} to 2, a sphere, at {where}"
+                + (f"; and {rest} smaller places (report in qc.json)" if rest > 0 else "")
+            )
+        if facts["n_discarded"]:
+            notes.append(
+                f"{kind}: {facts['n_discarded']} separate piece{'s' * (facts['n_discarded'] > 1)} discarded,"
+                f" {facts['discarded_mm3']:,.1f} mm3, the largest {facts['largest_discarded_mm3']:,.1f} mm3"
+            )
+    return notes
 
 
 def link_facts(links: ImageLinks, n_reachable: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.graph.limits import Verdict, bounds, number
+from cytomesh.graph.qc import reconstruction_notes
 
 WIDTH, HEIGHT = 860, 260
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
@@ -54,6 +55,9 @@ def quality_page(qc: Mapping[str, Any]) -> str:
     moved = [item for item in sections if "shift_mm" in item]
     if moved:
         parts += ["<h2>Correction of each section</h2>", *_corrections(moved)]
+    notes = reconstruction_notes(qc["bridged"], qc["report"])
+    if notes:
+        parts += ["<h2>What the surfaces have and the contours have not</h2>", _list(notes)]
     if left_out:
         parts += ["<h2>Sections without use</h2>", _left_out(left_out, qc["skipped_sections"])]
     title = escape(qc["name"])
@@ -140,12 +144,17 @@ def _corrections(sections: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _left_out(sections: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping[str, Any]]) -> str:
     problems = {item["section"]: item["problem"] for item in skipped}
-    items = "".join(
-        f"<li>section {item['section']}: {escape(item['status'])}"
-        f"{': ' + escape(problems[item['section']]) if item['section'] in problems else ''}</li>"
-        for item in sections
+    return _list(
+        [
+            f"section {item['section']}: {item['status']}"
+            f"{': ' + problems[item['section']] if item['section'] in problems else ''}"
+            for item in sections
+        ]
     )
-    return f"<ul>{items}</ul>"
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def _figure(svg: str, caption: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.links import ImageLinks
+from cytomesh.study.neighbours import undrawn_between
 from cytomesh.study.sections import plane_positions
 from cytomesh.surface.alignment import Alignment
 from cytomesh.surface.stack import PlaneContours
@@ -22,7 +23,8 @@ def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, 
     Volume by Cavalieri's principle, the sum of areas times the true gaps between planes (Gundersen and Jensen, Journal
     of Microscopy 147, 1987); area by Buffon's, 4 / pi times boundary length times gap, which is exact for surfaces
     that face all directions equally (Baddeley et al., Journal of Microscopy 142, 1986). A section stands for half the
-    gap on either side; the outermost sections with a boundary for as much outward as inward.
+    gap on either side; the outermost sections with a boundary for as much outward as inward. A section without a
+    boundary between sections with it says nothing of it, and is left out.
 
     Returns
     -------
@@ -32,15 +34,16 @@ def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, 
     matrices = np.stack([plane.to_world for plane in contours])
     heights = plane_positions(matrices)
     order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
-    share = np.zeros(len(order))
-    share[order[:-1]] += 0.5 * gaps
-    share[order[1:]] += 0.5 * gaps
-    share[order[[0, -1]]] += 0.5 * gaps[[0, -1]]
     pixel_mm2 = np.linalg.norm(np.cross(matrices[:, :, 0], matrices[:, :, 1]), axis=1)
     result = {}
     for name in ("pial", "white"):
         regions = [getattr(plane, name) for plane in contours]
+        known = order[~undrawn_between(np.array([not regions[k].is_empty for k in order]))]
+        gaps = np.diff(heights[known])
+        share = np.zeros(len(order))
+        share[known[:-1]] += 0.5 * gaps
+        share[known[1:]] += 0.5 * gaps
+        share[known[[0, -1]]] += 0.5 * gaps[[0, -1]]
         areas = np.array([region.area for region in regions]) * pixel_mm2
         lengths = np.array([_length(region, plane.to_world) for region, plane in zip(regions, contours, strict=True)])
         result[name] = {
@@ -88,6 +91,16 @@ def section_facts(
             }
         records.append(record)
     return records
+
+
+def bridged_sections(inputs: Sequence[SectionInput], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return {"section", "boundaries"} of each section over which boundaries that it lacks were interpolated."""
+    used = [item.section.index for item in inputs if item.contours is not None]
+    lacking: dict[int, list[str]] = {}
+    for name in ("pial", "white"):
+        for k in report[name]["bridged"]:
+            lacking.setdefault(k, []).append(name)
+    return [{"section": used[k], "boundaries": names} for k, names in sorted(lacking.items())]
 
 
 def _length(region: shapely.MultiPolygon, to_world: NDArray[np.float64]) -> float:

@@ -22,6 +22,7 @@ from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.neighbours import check_neighbours
 from cytomesh.study.pixels import check_pixels
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
@@ -136,6 +137,7 @@ def check_study(path: Path) -> CheckReport:
         ]
         problems += [problem for _, problem in check_stack(sections, contours).problems]
         problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
+        problems += check_neighbours(folder / settings.sections, sections, contours)
         brains.append(_summary(settings, sections))
     problems += _check_channels(headers)
     return CheckReport(

@@ -55,7 +55,7 @@ def check_stack(sections: Sequence[Section], contours: Sequence[SectionContours 
         if item is not None and all(rings.pial.is_empty for rings in item.values())
     ]
     drawn = [
-        _Drawing(section, {side: _coarse(rings.pial) for side, rings in item.items() if not rings.pial.is_empty})
+        _Drawing(section, {side: coarse(rings.pial) for side, rings in item.items() if not rings.pial.is_empty})
         for section, item in zip(sections, contours, strict=True)
         if item is not None
     ]
@@ -121,10 +121,11 @@ class _Drawing:
         return float(((high - low) * self.section.plane.um_per_px).max()) / 1000
 
 
-def _coarse(region: BaseGeometry) -> BaseGeometry:
+def coarse(region: BaseGeometry) -> BaseGeometry:
+    """Return a region to the detail at which sections are compared, valid."""
     left, top, right, bottom = region.bounds
     # pixels of very different numbers may be compared: what is simplified stays valid
-    return region.simplify(DETAIL * max(right - left, bottom - top))
+    return valid(region.simplify(DETAIL * max(right - left, bottom - top)))
 
 
 def _is_same_plane(first: Section, second: Section) -> bool:
@@ -141,7 +142,7 @@ def _is_comparable(first: Section, second: Section) -> bool:
 
 def _duplicate(first: Section, second: Section) -> ContourError:
     return ContourError(
-        _source(second),
+        source(second),
         second.name,
         found=f"the plane of section {first.index} once more ({second.plane.offset_mm:.3f} mm)",
         expected="each plane once",
@@ -162,7 +163,7 @@ def _wrong_size(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourErr
     )
     found = f"pial rings over {drawing.width_mm:.1f} mm, {ratio:.1f} times as wide as in neighbouring sections"
     return ContourError(
-        _source(drawing.section),
+        source(drawing.section),
         drawing.section.name,
         found=found + (": the coordinates look like micrometres" if is_um else ""),
         expected=f"about {usual:.1f} mm, coordinates in pixels of the full-resolution image",
@@ -171,7 +172,7 @@ def _wrong_size(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourErr
 
 
 def _mirrored(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError | None:
-    """Compare the overlap (intersection over union, by hemisphere) of the drawing as it is and flipped.
+    """Compare the overlap (intersection over union, by hemisphere) of the drawing as it is and flipped or turned.
 
     A flipped section fits none of its neighbours; a good section beside a flipped one fits the others. So the best
     neighbour decides, and most of them have to agree. Drawing and neighbours are also compared after the centres of
@@ -183,7 +184,11 @@ def _mirrored(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError
     as_is = float(each.max())
     if as_is > 1 - MIRROR_GAIN:
         return None
-    flips = {"left-right (columns)": (-1.0, 1.0), "top-bottom (rows)": (1.0, -1.0)}
+    flips = {
+        "flipped left-right (columns)": (-1.0, 1.0),
+        "flipped top-bottom (rows)": (1.0, -1.0),
+        "turned by 180 degrees": (-1.0, -1.0),
+    }
     shifted = max(_overlap(_moved(drawing.rings, (1.0, 1.0), other), other) for other in others)
     flipped = {
         name: np.array([_overlap(_moved(drawing.rings, flip, other), other) for other in others])
@@ -194,11 +199,12 @@ def _mirrored(drawing: _Drawing, neighbours: Sequence[_Drawing]) -> ContourError
     if fit < as_is + MIRROR_GAIN or fit < shifted + MIRROR_GAIN_OVER_SHIFT or np.mean(flipped[name] > each) <= 0.5:
         return None
     return ContourError(
-        _source(drawing.section),
+        source(drawing.section),
         drawing.section.name,
-        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fit:.2f} if flipped {name}",
-        expected="sections seen from the same side",
-        hint="flip the image and its rings, or change the sign of the step in to_world (and move its origin)",
+        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fit:.2f} if {name}",
+        expected="sections seen from the same side and the same way up",
+        hint="flip or turn the image and its rings, or change the sign of the step in to_world (and move its origin);"
+        " a turn changes both steps",
     )
 
 
@@ -208,7 +214,7 @@ def _projected(other: _Drawing, plane: SectionPlane) -> dict[str, BaseGeometry]:
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return plane.pixels(other.section.plane.world(points))
 
-    return {side: _valid(shapely.transform(region, move)) for side, region in other.rings.items()}
+    return {side: valid(shapely.transform(region, move)) for side, region in other.rings.items()}
 
 
 def _moved(
@@ -220,7 +226,7 @@ def _moved(
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return (points - centre) * flip + goal
 
-    return {side: _valid(shapely.transform(region, move)) for side, region in rings.items()}
+    return {side: valid(shapely.transform(region, move)) for side, region in rings.items()}
 
 
 def _overlap(rings: dict[str, BaseGeometry], others: dict[str, BaseGeometry]) -> float:
@@ -233,9 +239,11 @@ def _overlap(rings: dict[str, BaseGeometry], others: dict[str, BaseGeometry]) ->
     return common / whole if whole else 1.0
 
 
-def _valid(region: BaseGeometry) -> BaseGeometry:
+def valid(region: BaseGeometry) -> BaseGeometry:
+    """Return a region without self-crossings."""
     return region if region.is_valid else region.buffer(0)
 
 
-def _source(section: Section) -> str:
+def source(section: Section) -> str:
+    """Return the file that a problem of the section's rings is about."""
     return str(section.contours or section.name)

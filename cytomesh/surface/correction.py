@@ -66,9 +66,26 @@ def make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> Non
         np.minimum(field[layers], -LEAST, out=field[layers], where=state[layers] == 0)
 
 
-def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], grid: Grid) -> dict[str, Any]:
-    """Describe what topology correction changed; a place is a connected group of voxels."""
+def describe_correction(
+    is_inside: NDArray[np.bool_], field: NDArray[np.float32], state: NDArray[np.uint8], grid: Grid
+) -> dict[str, Any]:
+    """Describe what topology correction changed; a place is a connected group of voxels.
+
+    Voxels that were opened as the ridge of a closed sulcus are among those cut: sheets of one voxel, a share of the
+    object that falls with the voxels' size. A discarded piece is a part of the object of which nothing is left.
+
+    Parameters
+    ----------
+    is_inside : (ni, nj, nk) bool
+        The object as the contours have it.
+    field : (ni, nj, nk) float32
+        Distance from which the object was grown, with sulci opened and cavities filled.
+    state : (ni, nj, nk) uint8
+        1 in the corrected object.
+    grid : Grid
+    """
     is_filled, is_cut = (state == 1) & ~is_inside, (state == 0) & is_inside
+    discarded = _discarded(is_inside, np.flatnonzero(is_cut))
     changed = np.flatnonzero(is_filled | is_cut)
     n_places, place = _connected(changed, flat_offsets(state.shape)[:7])
     sizes = np.bincount(place, minlength=n_places)
@@ -77,12 +94,31 @@ def describe_correction(is_inside: NDArray[np.bool_], state: NDArray[np.uint8], 
     largest = np.argsort(-sizes, kind="stable")[:N_PLACES]
     return {
         "euler_number_before": 2 * euler_number(is_inside),
+        "voxels_before": int(np.count_nonzero(is_inside)),
         "voxels_filled": int(is_filled.sum()),
         "voxels_cut": int(is_cut.sum()),
+        "voxels_opened": int((is_cut & (field <= 0)).sum()),
         "n_places": int(n_places),
         "places_mm": grid.world(centres[largest]).round(2).tolist(),
         "places_voxels": sizes[largest].tolist(),
+        "n_discarded": len(discarded),
+        "discarded_mm3": float(discarded.sum() * grid.voxel_mm**3),
+        "largest_discarded_mm3": float(discarded.max(initial=0) * grid.voxel_mm**3),
     }
+
+
+def _discarded(is_inside: NDArray[np.bool_], cut: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sizes of the groups of cut voxels (flat indices, ascending) that border no other voxel of the object.
+
+    The outermost layer of the grid is no object: flat steps stay within it.
+    """
+    n_groups, group = _connected(cut, flat_offsets(is_inside.shape)[:7])
+    inside, is_whole = is_inside.reshape(-1), np.ones(n_groups, np.bool_)
+    for step in flat_offsets(is_inside.shape):
+        beside = cut + step
+        at = np.minimum(np.searchsorted(cut, beside), max(len(cut) - 1, 0))
+        is_whole[group[inside[beside] & (cut[at] != beside)]] = False
+    return np.asarray(np.bincount(group, minlength=n_groups)[is_whole])
 
 
 def _connected(points: NDArray[np.int64], steps: NDArray[np.int64]) -> tuple[int, NDArray[np.int32]]:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cytomesh.surface.compiled import kernel
 from cytomesh.surface.distance import signed_distance
-from cytomesh.surface.stack import Stack
+from cytomesh.surface.stack import Grid, Stack
 
 N_KEPT = 4
 """Planes in memory at a time: a plane, its neighbours, and the one after."""
@@ -24,7 +24,8 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
     Cubic Hermite interpolation along the stacking axis, at unequal spacing, with the slopes of the parabola through
     three neighbouring planes: what a field that is smooth over three sections needs to come out without stair-steps.
     Beyond the outermost planes the field falls off so that the surface closes half a spacing outside. Only a few
-    planes are in memory at a time, whatever their number.
+    planes are in memory at a time, whatever their number. A plane without this boundary between planes with it is left
+    out, like a missing section: the boundary is interpolated over it.
 
     Parameters
     ----------
@@ -38,7 +39,9 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
     """
     volume = np.empty(stack.grid.shape, np.float32)
     window: list[tuple[NDArray[np.float64], NDArray[np.float32]]] = []
-    for entry in _closed(stack.heights, _Planes(stack, segments)):
+    is_known = ~stack.is_bridged(segments)
+    known = [lines for lines, is_used in zip(segments, is_known, strict=True) if is_used]
+    for entry in _closed(stack.heights[is_known], _Planes(stack.grid, known)):
         window.append(entry)
         if len(window) == 3:  # below the first section there is no further plane to take a slope from
             _fill_between(volume, *_arrays([window[0], *window]), True, False)
@@ -81,10 +84,10 @@ class _Parts:
 class _Planes:
     """In-plane signed distances in mm, positive inside, computed when asked for."""
 
-    def __init__(self, stack: Stack, segments: Sequence[NDArray[np.float64]]) -> None:
+    def __init__(self, grid: Grid, segments: Sequence[NDArray[np.float64]]) -> None:
         self._segments = segments
-        self._shape = stack.grid.shape[:2]
-        self._voxel_mm = stack.grid.voxel_mm
+        self._shape = grid.shape[:2]
+        self._voxel_mm = grid.voxel_mm
         self._used = np.array([k for k, lines in enumerate(segments) if len(lines)])
         self._distance = lru_cache(maxsize=N_KEPT)(self._measure)
         self._parts = lru_cache(maxsize=2 * N_KEPT)(self._label)

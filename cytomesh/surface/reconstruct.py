@@ -65,7 +65,8 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
     Parameters
     ----------
     contours : sequence of PlaneContours
-        Sections in any order; a section that shows no cortex has empty regions, a missing one is left out.
+        Sections in any order; a section that shows no cortex has empty regions, a missing one is left out. A boundary
+        that is empty between sections that show it is not known there, and interpolated as over a missing section.
     settings : SurfaceConfig
         Resolution.
 
@@ -86,13 +87,13 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
     with clock("topology"):
         before = white > 0
         is_white = grow_white(white, settings.repair_mm)
-        report["white"] = describe_correction(before, is_white, stack.grid)
+        report["white"] = _bridged(stack, stack.white) | describe_correction(before, white, is_white, stack.grid)
         make_consistent(white, is_white)
         for layers in slabs(pial.shape):
             np.maximum(pial[layers], white[layers] + np.float32(settings.min_thickness_mm), out=pial[layers])
         before = pial > 0
         is_pial = grow_pial(pial, white, is_white, settings.voxel_mm)
-        report["pial"] = describe_correction(before, is_pial, stack.grid)
+        report["pial"] = _bridged(stack, stack.pial) | describe_correction(before, pial, is_pial, stack.grid)
         make_consistent(pial, is_pial)
         del before, is_white, is_pial
     with clock("depth"):
@@ -132,6 +133,11 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
             _check(mesh, name)
     report["seconds"] = clock.seconds
     return surfaces
+
+
+def _bridged(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return which of the given sections the boundary was interpolated over."""
+    return {"bridged": np.sort(stack.order[stack.is_bridged(segments)]).tolist()}
 
 
 def _stride(

@@ -10,6 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ConfigError, SurfaceError
+from cytomesh.study.neighbours import undrawn_between
 from cytomesh.surface.frame import plane_normals, stack_axes
 
 MARGIN_VOXELS = 4
@@ -86,6 +87,10 @@ class Stack:
     order: NDArray[np.int64]
     pial: list[NDArray[np.float64]]
     white: list[NDArray[np.float64]]
+
+    def is_bridged(self, segments: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+        """Return (n_planes,) in which planes one of the boundaries is not known: undrawn, but drawn on both sides."""
+        return undrawn_between(np.array([len(lines) > 0 for lines in segments]))
 
 
 def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:

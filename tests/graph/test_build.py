@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import shapely
 
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ContourError, QualityError
@@ -14,6 +15,9 @@ from cytomesh.core.run import read_study_path
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import load_graph, load_graphs, load_surface
+from cytomesh.study.check import check_study
+from cytomesh.study.contours import HemisphereContours, SectionContours, read_contours, write_contours
+from cytomesh.study.study import open_study
 
 SETTINGS = ("surface.voxel_mm=0.5", "surface.edge_length_mm=1.5")
 NAME = "B01_hemi-L"
@@ -207,3 +211,62 @@ def test_nodes_at_an_excluded_region_link_to_the_neighbours(make_study, tmp_path
     excluded = graph.nodes["link_reason"] == "excluded region of section 10"
     assert excluded.any() and not graph.is_linked[excluded].any()
     assert (graph.positions[excluded, 0] < 1.0).all()
+
+
+def redraw(manifest, index, change):
+    """Replace the pial and white region of a section by what `change` makes of them."""
+    section = open_study(manifest).brain("B01").sections[index]
+    rings = read_contours(section)["L"]
+    write_contours(section.contours, SectionContours({"L": HemisphereContours(*change(rings.pial, rings.white))}))
+
+
+def multi(region):
+    return shapely.MultiPolygon([part for part in getattr(region, "geoms", [region]) if not part.is_empty])
+
+
+@pytest.mark.parametrize("boundaries", [("white",), ("pial", "white")])
+def test_a_forgotten_ring_is_bridged_and_said(make_study, tmp_path, capsys, boundaries):
+    manifest = make_study()
+    nothing = shapely.MultiPolygon()
+    redraw(manifest, 10, lambda pial, white: (nothing if "pial" in boundaries else pial, nothing))
+    assert [problem.place for problem in check_study(manifest).problems] == ["B01 section 10"]
+    summary = build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+    for kind, axes in (("pial", (12.0, 9.0, 10.0)), ("white", (9.5, 6.5, 7.5))):
+        volume = load_surface(tmp_path / "run", NAME, kind).volume_mm3
+        assert volume == pytest.approx(4 / 3 * np.pi * np.prod(axes), rel=0.03)
+    qc = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())
+    assert qc["bridged"] == [{"section": 10, "boundaries": list(boundaries)}] and qc["skipped_sections"] == []
+    assert qc["surfaces"]["thickness_mm"]["max"] < 4.0
+    assert summary[NAME]["n_bridged_sections"] == 1
+    said = f"section 10: no {' and no '.join(boundaries)} ring, interpolated as over a missing section"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
+
+
+def test_a_discarded_piece_fails_the_stage(make_study, tmp_path):
+    """A second body beside the first, as when the other hemisphere's rings are named as this one's."""
+    manifest = make_study()
+    for index in range(6, 14):
+        other = [shapely.Point(40, 30).buffer(radius) for radius in (28, 20)]
+        redraw(manifest, index, lambda pial, white, other=other: (multi(pial | other[0]), multi(white | other[1])))
+    lenient = ("checks.max_volume_error=null", "checks.max_area_error=null")
+    with pytest.raises(QualityError, match=r"white: largest discarded piece.*checks\.max_discarded_share"):
+        build_graphs(manifest, tmp_path / "run", settings(*lenient), workers=1)
+
+
+def test_a_hole_that_is_closed_is_said_with_its_place(make_study, tmp_path, capsys):
+    """Two rings side by side in the middle sections: a tunnel through the body, which becomes a sphere."""
+    manifest = make_study()
+    for index in (8, 9, 10, 11):
+        slits = [shapely.box(150 - half, 0, 150 + half, 300) for half in (10, 30)]
+        redraw(manifest, index, lambda pial, white, slits=slits: (multi(pial - slits[0]), multi(white - slits[1])))
+    limits = ("volume_error", "area_error", "changed_share", "discarded_share")
+    lenient = [f"checks.max_{name}=null" for name in limits]
+    build_graphs(manifest, tmp_path / "run", settings(*lenient), workers=1)
+    said = capsys.readouterr().err
+    for kind in ("pial", "white"):
+        assert f"{kind}: topology changed from Euler number 0 to 2, a sphere, at (" in said
+    report = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())["report"]
+    x, y, _ = report["white"]["places_mm"][0]
+    assert abs(x) < 10 and abs(y) < 5
+    assert "topology changed" in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()

@@ -7,16 +7,25 @@ from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.limits import Verdict, bounds, check_verdicts, judge, number
 
 
-def record(euler=2, crossings=0, distance=0.05, volume=100.0, shift=0.1):
+def record(euler=2, crossings=0, distance=0.05, volume=100.0, shift=0.1, cut=2, discarded=0.0):
     surface = {"euler_number": euler, "volume_mm3": volume, "area_mm2": 80.0}
-    before = {"euler_number_before": -4, "n_places": 3, "voxels_filled": 10, "voxels_cut": 2}
+    before = {
+        "euler_number_before": -4,
+        "n_places": 3,
+        "voxels_before": 8000,
+        "voxels_filled": 10,
+        "voxels_cut": cut + int(8 * discarded) + 300,
+        "voxels_opened": 300,
+        "discarded_mm3": discarded,
+        "largest_discarded_mm3": discarded,
+    }
     return {
         "surfaces": {
             **dict.fromkeys(("pial", "midthickness", "white"), surface),
             "n_self_intersections": {"pial": crossings, "midthickness": 0, "white": 0},
             "thickness_mm": {"median": 2.5},
         },
-        "report": {"pial": before, "white": before},
+        "report": {"voxel_mm": 0.5, "pial": before, "white": before},
         "contour_estimates": {kind: {"volume_mm3": 100.0, "area_mm2": 80.0} for kind in ("pial", "white")},
         "sections": [
             {
@@ -39,6 +48,8 @@ def record(euler=2, crossings=0, distance=0.05, volume=100.0, shift=0.1):
 STRICT = {
     "max_self_intersections": 0,
     "max_changed_places": 5,
+    "max_changed_share": 0.01,
+    "max_discarded_share": 0.01,
     "max_contour_distance_mm": 0.1,
     "max_volume_error": 0.05,
     "max_area_error": 0.2,
@@ -50,13 +61,17 @@ STRICT = {
 
 
 def test_everything_is_reported_and_nothing_fails_without_limits():
+    limits = ("max_changed_share", "max_discarded_share", "max_volume_error", "max_area_error")
+    checks = CheckConfig(require_euler=False, **dict.fromkeys(limits))
     verdicts = judge(
-        record(euler=-8, crossings=9, distance=3.0, volume=150.0, shift=4.0), CheckConfig(require_euler=False)
+        record(euler=-8, crossings=9, distance=3.0, volume=150.0, shift=4.0, cut=900, discarded=90.0), checks
     )
     assert all(verdict.is_passed for verdict in verdicts)
     values = {verdict.name: verdict.value for verdict in verdicts}
     assert values["pial: contour to surface, mean of the worst section"] == 3.0
     assert values["pial: volume against the contours' own, relative"] == pytest.approx(0.5)
+    assert values["white: filled or cut, share of the volume"] == pytest.approx(910 / 8000)
+    assert values["white: largest discarded piece, share of the volume"] == pytest.approx(90 / 1000)
     assert values["alignment: largest shift"] == 4.0 and values["alignment: largest turn"] == 0.4
     check_verdicts("B_hemi-L", verdicts, Path("qc.html"))
 
@@ -74,12 +89,28 @@ def test_a_good_record_passes_every_limit():
         ({"distance": 0.3}, "max_contour_distance_mm"),
         ({"volume": 120.0}, "max_volume_error"),
         ({"shift": 0.9}, "max_shift_mm"),
+        ({"cut": 100}, "max_changed_share"),
+        ({"discarded": 20.0}, "max_discarded_share"),
         ({"euler": 0}, "require_euler"),
     ],
 )
 def test_each_limit_turns_into_a_failure(change, key):
     with pytest.raises(QualityError, match=rf"checks\.{key}.*qc\.html"):
         check_verdicts("B_hemi-L", judge(record(**change), CheckConfig(**STRICT)), Path("qc.html"))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"volume": 104.0}, "max_volume_error"),
+        ({"cut": 100}, "max_changed_share"),
+        ({"discarded": 20.0}, "max_discarded_share"),
+    ],
+)
+def test_a_brain_that_lost_a_part_fails_by_default(change, key):
+    check_verdicts("B_hemi-L", judge(record(), CheckConfig()), Path("qc.html"))
+    with pytest.raises(QualityError, match=rf"checks\.{key}"):
+        check_verdicts("B_hemi-L", judge(record(**change), CheckConfig()), Path("qc.html"))
 
 
 def test_bounds_in_words():

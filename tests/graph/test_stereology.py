@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, Point
@@ -27,6 +29,14 @@ def test_a_ball_at_equal_and_unequal_spacing(seed):
     pial = contour_estimates([contours[k] for k in order])["pial"]
     assert pial["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 20**3, rel=0.01)
     assert pial["area_mm2"] == pytest.approx(4 * np.pi * 20**2, rel=0.03)
+
+
+def test_a_section_without_a_boundary_between_others_says_nothing():
+    contours = discs(np.arange(-20.5, 21.0), 20.0)
+    empty = [replace(plane, pial=MultiPolygon()) if k in (12, 30, 31) else plane for k, plane in enumerate(contours)]
+    found = contour_estimates(empty)["pial"]
+    assert found == pytest.approx(contour_estimates([p for p in empty if not p.pial.is_empty])["pial"], rel=0.01)
+    assert found["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 20**3, rel=0.01)
 
 
 def test_a_boundary_that_is_nowhere_has_none():

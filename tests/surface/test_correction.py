@@ -1,8 +1,17 @@
 """Genus-0 objects: what is bridged, cut, opened and reported."""
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
-from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
+from cytomesh.surface.correction import (
+    NEIGHBOURHOOD,
+    describe_correction,
+    grow_middle,
+    grow_pial,
+    grow_white,
+    make_consistent,
+)
 from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.stack import Grid
@@ -17,12 +26,32 @@ def test_a_perforated_plate_is_mended_and_an_island_is_dropped():
     before = white > 0
     state = grow_white(white, 1.3)
     assert euler_number(state == 1) == 1
-    report = describe_correction(before, state, Grid(np.eye(3), np.array([-14.0, -14, -10]), 1.0, white.shape))
+    grid = Grid(np.eye(3), np.array([-14.0, -14, -10]), 1.0, white.shape)
+    report = describe_correction(before, white, state, grid)
     assert report["euler_number_before"] == 2
     assert 0 < report["voxels_filled"] < 20
     assert report["voxels_cut"] == np.count_nonzero(before[..., 14:])
     assert report["n_places"] == 2
+    assert report["n_discarded"] == 1
+    assert report["discarded_mm3"] == report["largest_discarded_mm3"] == report["voxels_cut"]
     assert min(np.linalg.norm(place) for place in report["places_mm"]) < 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_discarded_pieces_against_labels(seed):
+    """What has no voxel left of a connected part of the object, by labelling all of it."""
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.normal(size=(24, 22, 20)), 1.2)
+    is_inside = np.pad(field > 0.08, 1)
+    labels, n = ndimage.label(is_inside, NEIGHBOURHOOD)
+    kept = rng.random(n + 1) < 0.5
+    state = (is_inside & kept[labels] & (np.pad(rng.random(field.shape), 1) < 0.9)).astype(np.uint8)
+    sizes = [int((labels == part).sum()) for part in range(1, n + 1) if not state[labels == part].any()]
+    report = describe_correction(
+        is_inside, np.ones(state.shape, np.float32), state, Grid(np.eye(3), np.zeros(3), 0.5, state.shape)
+    )
+    assert n > 3 and report["n_discarded"] == len(sizes)
+    assert report["discarded_mm3"] == sum(sizes) / 8 and report["largest_discarded_mm3"] == max(sizes) / 8
 
 
 def test_cavity_is_filled():
@@ -42,7 +71,10 @@ def test_sulcus_that_moves_between_sections_stays_open():
     pial = np.where(y > 0, np.minimum(slit, 3.0), 3.0).astype(np.float32)
     pial[(np.abs(x) > 13) | (np.abs(y) > 11) | (np.abs(z) > 9)] = -1
     is_white = grow_white(white, 0.5)
+    before = pial > 0
     is_pial = grow_pial(pial, white, is_white, 1.0)
+    report = describe_correction(before, pial, is_pial, Grid(np.eye(3), np.zeros(3), 1.0, pial.shape))
+    assert 0 < report["voxels_opened"] <= report["voxels_cut"] and report["n_discarded"] == 0
     assert (is_pial[13:16, 18:24, 4:17] == 0).any(axis=0).all()
     assert euler_number(is_pial == 1) == 1
 

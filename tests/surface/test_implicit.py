@@ -56,6 +56,17 @@ def test_a_part_seen_in_one_section_only_ends_half_way(nested_spheres):
     assert 1.5 < (volume[u, v] > 0).sum() * 0.25 < 3.1
 
 
+def test_an_undrawn_boundary_is_that_of_the_stack_without_the_plane(nested_spheres):
+    sections = nested_spheres(10, 6, np.arange(-9.5, 10, 1.0))
+    known = [n for n in range(len(sections)) if n not in (6, 12, 13)]
+    for n in (6, 12, 13):
+        sections[n] = PlaneContours(sections[n].to_world, sections[n].pial, shapely.MultiPolygon())
+    stack, without = (stack_contours(items, 0.5) for items in (sections, [sections[n] for n in known]))
+    assert np.flatnonzero(stack.is_bridged(stack.white)).tolist() == [6, 12, 13]
+    assert not stack.is_bridged(stack.pial).any()
+    assert np.array_equal(fill_volume(stack, stack.white), fill_volume(without, without.white))
+
+
 def test_volume_is_the_hermite_spline_through_the_planes(nested_spheres):
     heights = np.array([-7.0, -4.5, -1.0, 0.3, 4.0, 6.5])
     stack = stack_contours(nested_spheres(10, 6, heights), 0.5)

@@ -1,5 +1,7 @@
 """Contours of known bodies to surfaces: radii, thickness, topology, narrow sulci, orientation, gaps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -49,6 +51,20 @@ def test_missing_planes_unequal_spacing_any_order(nested_spheres):
     surfaces = reconstruct(sections, SETTINGS)
     assert np.abs(radii(surfaces.pial.vertices) - 10).max() < 0.4
     assert abs(radii(surfaces.white.vertices).mean() - 6) < 0.05
+
+
+@pytest.mark.parametrize("boundaries", [("white",), ("pial", "white")])
+def test_a_forgotten_boundary_is_bridged_like_a_missing_section(nested_spheres, boundaries):
+    sections = nested_spheres(10, 6, np.arange(-9.5, 10, 1.0))
+    sections[8] = replace(sections[8], **dict.fromkeys(boundaries, shapely.MultiPolygon()))
+    surfaces = reconstruct(sections[::-1], SETTINGS)
+    for name, radius in (("pial", 10), ("white", 6)):
+        assert surfaces.report[name]["bridged"] == ([11] if name in boundaries else [])
+        assert surfaces.report[name]["n_discarded"] == 0 and surfaces.report[name]["euler_number_before"] == 2
+        mesh = getattr(surfaces, name)
+        assert mesh.volume_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
+        assert np.abs(radii(mesh.vertices) - radius).max() < 0.4
+    assert surfaces.thickness_mm.max() < 4.5
 
 
 def test_rotated_planes_give_rotated_surfaces(nested_spheres):

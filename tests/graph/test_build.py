@@ -229,7 +229,9 @@ def test_a_forgotten_ring_is_bridged_and_said(make_study, tmp_path, capsys, boun
     manifest = make_study()
     nothing = shapely.MultiPolygon()
     redraw(manifest, 10, lambda pial, white: (nothing if "pial" in boundaries else pial, nothing))
-    assert [problem.place for problem in check_study(manifest).problems] == ["B01 section 10"]
+    # the study's annotation fills its images
+    problems = [problem for problem in check_study(manifest).problems if "outside every pial" not in problem.found]
+    assert [problem.place for problem in problems] == ["B01 section 10"]
     summary = build_graphs(manifest, tmp_path / "run", settings(), workers=1)
     for kind, axes in (("pial", (12.0, 9.0, 10.0)), ("white", (9.5, 6.5, 7.5))):
         volume = load_surface(tmp_path / "run", NAME, kind).volume_mm3

@@ -70,7 +70,6 @@ def two_hemispheres(run: Path) -> None:
     features = np.load(run / "features" / "planted" / f"{NAME}.npy")
     save_graph(run, both, {"pial": mesh, "white": mesh}, {})
     save_features(run, "planted", both, np.concatenate([features] * 2), {})
-    (graph_folder(run, NAME) / "sphere.surf.gii").unlink()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class SamplingConfig(Config):
 
     roles: tuple[BrainRoleName, ...] = ("train", "transfer")
     """Brains to learn from."""
-    seeds_per_batch: Size = 64
+    seeds_per_batch: int = Field(default=64, ge=1, le=2**24)
     """Patches drawn evenly over the cortex, of all ranks together: at least one a rank."""
     neighbours: int = Field(default=3, ge=0, le=1000)
     """Patches drawn around each seed, from other sections."""

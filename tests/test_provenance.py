@@ -17,7 +17,7 @@ from cytomesh.classify.run import NOT_IN_KEY as CLASSIFY_FREE
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import ConfigError, StaleError
+from cytomesh.core.errors import ConfigError, MissingStageError, StaleError
 from cytomesh.core.provenance import flat_settings
 from cytomesh.core.tables import read_table
 from cytomesh.graph.freshness import Freshness
@@ -371,3 +371,8 @@ def test_more_steps_go_on_from_the_last_checkpoint(copy):
     assert summary["steps"] == 5 and steps[0] <= 3 and steps[-1] == 5
     with pytest.raises(ConfigError, match=r"schedule\.steps 5 -> 3"):
         pretrain_run(copy.run, "vit", settings)
+
+
+def test_status_of_no_run(tmp_path):
+    with pytest.raises(MissingStageError, match=r"no run.*build-graph"):
+        run_status(tmp_path / "nowhere")

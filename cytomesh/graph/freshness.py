@@ -72,7 +72,10 @@ class Freshness:
         if allow_stale:
             log(f"going on with what is stale, as told: {found}")
             return
-        hint = "run the stages that wrote them again ('cytomesh status' lists them), or add --allow-stale"
+        hint = (
+            "run the stages that wrote them again, in the order in which 'cytomesh status' lists them, each with the "
+            "settings it had (--config: the config.yaml beside its result), or add --allow-stale"
+        )
         raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
 
     def _look(self, product: str, record: Record) -> list[str]:

@@ -170,8 +170,9 @@ def _refuse(encoder: Product, state: str, before: Inputs | None, inputs: Inputs,
         and int(inputs.settings[STEPS]) >= fewest_steps
     )
     if changed and not is_longer:
-        hint = "use another --name, or --overwrite to let a new one take its place"
-        found = f"{state} with other settings: {'; '.join(changed)}"
+        kept = encoder.folder / ("tuning/config.yaml" if (encoder.folder / "tuning").is_dir() else "config.yaml")
+        hint = f"to keep or continue it, add --config {kept}; else use another --name, or --overwrite to replace it"
+        found = f"{state} with other settings (its -> asked for): {'; '.join(changed)}"
         raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
 
 

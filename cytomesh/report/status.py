@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from cytomesh.core.digests import file_digests
+from cytomesh.core.errors import MissingStageError
 from cytomesh.core.provenance import said
 from cytomesh.core.run import Product, product_folders
 from cytomesh.graph.freshness import Freshness
 
 State = Literal["done", "stale", "stopped", "failed"]
+STAGES = ("graphs", "encoders", "features", "classify", "parcellate")
 NOTHING_KNOWN = "made from what nobody recorded: imported, or by an earlier version"
 
 
@@ -44,7 +46,16 @@ class Status:
 
 
 def run_status(run: Path) -> list[Status]:
-    """Look at every product of a run, in the order of the stages; nothing is written but what makes looking faster."""
+    """Look at every product of a run, in the order of the stages; nothing is written but what makes looking faster.
+
+    Raises
+    ------
+    MissingStageError
+        If there is no run here.
+    """
+    if not any((run / stage).is_dir() for stage in STAGES):
+        hint = f"is it the run directory? 'cytomesh build-graph STUDY.yaml --out {run}' begins one"
+        raise MissingStageError(run, found="no run", hint=hint)
     with file_digests(run) as digests:
         freshness = Freshness(run, digests)
         return [_status(run, product, freshness) for product in _products(run)]
@@ -87,10 +98,8 @@ def _status(run: Path, product: str, freshness: Freshness) -> Status:
 
 def status_table(statuses: list[Status]) -> str:
     """Return one line a product: state, size, time, and why it is not simply done."""
-    if not statuses:
-        return "nothing here yet: 'cytomesh build-graph STUDY.yaml --out RUN' begins"
-    width = max(len(status.product) for status in statuses)
-    lines = []
+    width = max((len(status.product) for status in statuses), default=0)
+    lines = [f"{'':<{width}}  {'state':<7} {'size':>12} {'made in':>11}  {'begun (UTC)':16}  why".rstrip()]
     for status in statuses:
         numbers = f"{status.megabytes:9.1f} MB {status.seconds:9.1f} s  {status.started:16}"
         lines.append(f"{status.product:<{width}}  {status.state:<7} {numbers}  {said(status.reasons)}".rstrip())

@@ -317,12 +317,12 @@ def test_what_the_run_and_the_study_have_gained_or_lost_is_noticed(copy):
 def test_predictions_stop_at_a_stale_classifier_and_folds_are_not_written_over(copy):
     settings = copy.settings()
     model = copy.run / AREAS
-    predict_run(copy.run, model, "predicted", PredictConfig())
+    predict_run(copy.run, model, "predicted", PredictConfig(outlines=False))
     embed_run(copy.run, "vit", load_config(EmbedConfig, None, ["dtype=float16"]))
     with pytest.raises(StaleError, match=r"classify/linear \(vit features of"):
-        predict_run(copy.run, model, "predicted", PredictConfig())
+        predict_run(copy.run, model, "predicted", PredictConfig(outlines=False))
     classify_run(copy.run, "linear", settings["classify"])
-    predict_run(copy.run, model, "predicted", PredictConfig())
+    predict_run(copy.run, model, "predicted", PredictConfig(outlines=False))
     (copy.run / "classify" / "folds" / "fold-1").mkdir(parents=True)
     with pytest.raises(ConfigError, match="folds of a cross-validation"):
         classify_run(copy.run, "folds", settings["classify"])

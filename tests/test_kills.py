@@ -26,7 +26,7 @@ STAGES = {
     "parcellate": ("parcellate --name parcels", (PARCELS,)),
 }
 STARTS = ("nothing", "other settings")
-CASES = [("graphs", "other settings"), ("encoders", "other settings"), ("features", "nothing"), ("classify", "nothing")]
+CASES = [("graphs", "other settings"), ("encoders", "other settings"), ("features", "nothing")]
 MARKS = ("partial", "next", "old", "sections")
 
 

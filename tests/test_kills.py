@@ -26,7 +26,13 @@ STAGES = {
     "parcellate": ("parcellate --name parcels", (PARCELS,)),
 }
 STARTS = ("nothing", "other settings")
-CASES = [("graphs", "other settings"), ("encoders", "other settings"), ("features", "nothing")]
+CASES = [
+    ("graphs", "other settings"),
+    ("encoders", "other settings"),
+    ("features", "nothing"),
+    ("classify", "nothing"),
+    ("parcellate", "nothing"),
+]
 MARKS = ("partial", "next", "old", "sections")
 
 

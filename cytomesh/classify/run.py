@@ -127,8 +127,9 @@ def _train_and_evaluate(
         save_state(folder / "scaling.safetensors", inputs.scaling)
     fits = []
     for seed in _seeds(settings):
-        fits.append(fit_seed(folder, data, settings, seed, ranks))
-        log(f"{result.folder.name}: seed {seed} done, {len(fits[-1][1])} epochs")
+        probabilities, curve = fit_seed(folder, data, settings, seed, ranks)
+        fits.append((probabilities, curve))
+        log(f"{result.folder.name}: " + (f"seed {seed} done, {len(curve)} epochs" if curve else "fitted"))
     if not ranks.is_main:
         return {}
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
@@ -166,8 +167,10 @@ def fit_seed(
         model.load(load_state(weights))
         return model.probabilities(data), read_json(curve_path)
     curve = model.fit(data, seed)
+    state = model.state()
+    model.load(state)  # what is scored is what is kept: some models compute in float64, all are stored as float32
     if ranks.is_main:
-        save_state(weights, model.state())
+        save_state(weights, state)
         write_json(curve_path, curve)  # after the weights: it says that they are whole
     return model.probabilities(data), curve
 

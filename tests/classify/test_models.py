@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -6,6 +8,8 @@ import torch
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.models import load_classifier, load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.run import fit_seed
+from cytomesh.core.distributed import World
 from cytomesh.core.errors import CheckpointError
 
 
@@ -40,6 +44,20 @@ def test_every_model_learns_and_comes_back(blobs, kind, tmp_path):
     save_state(tmp_path / "model.safetensors", model.state())
     load_classifier(again, tmp_path / "model.safetensors")
     np.testing.assert_allclose(again.probabilities(blobs), probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "lda", "knn", "mlp"])
+@pytest.mark.parametrize("calibration", ["none", "temperature"])
+def test_what_a_stopped_run_trained_gives_the_same_bits(blobs, kind, calibration, tmp_path):
+    settings = ClassifyConfig.model_validate(
+        {"model": {"kind": kind}, "training": {"epochs": 5}, "calibration": calibration}
+    )
+    data = replace(blobs, sides=np.where(np.arange(200) % 4 == 2, "val", blobs.sides))
+    here = World(0, 1, torch.device("cpu"))
+    fitted, curve = fit_seed(tmp_path, data, settings, 0, here)
+    loaded, again = fit_seed(tmp_path, data, settings, 0, here)
+    assert loaded.tobytes() == fitted.tobytes()
+    assert again == curve
 
 
 def test_all_arrays_and_no_other(blobs, tmp_path):

@@ -77,6 +77,11 @@ class Inputs:
         some = ({n: v for n, v in part.items() if n.partition(": ")[0] in kinds} for part in self._parts())
         return Inputs({}, *some)
 
+    def without_kinds(self, *kinds: str) -> Inputs:
+        """Leave out the values, files and products of some kinds."""
+        some = ({n: v for n, v in part.items() if n.partition(": ")[0] not in kinds} for part in self._parts())
+        return Inputs(self.settings, *some)
+
     def merge(self, other: Inputs) -> Inputs:
         """Put two sets of inputs together."""
         parts = zip(self._parts(), other._parts(), strict=True)

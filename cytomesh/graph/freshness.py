@@ -15,6 +15,7 @@ from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
 from cytomesh.graph.storage import load_graph
+from cytomesh.study.sections import Section
 from cytomesh.study.study import Study, open_study
 
 NAMED = (*IMAGES, TEMPLATE)
@@ -81,11 +82,9 @@ class Freshness:
     def _look(self, product: str, record: Record) -> list[str]:
         if product.startswith("graphs/"):
             return self._look_at_graph(product, record)
-        now = look_again(record.inputs, self.run, self._study_folder, self.digests)
+        now = self._look_at_files(record.inputs)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
-        if isinstance(self._study, Study):
-            now = self._as_the_study_says(now, self._study)
         if record.stage in ("classify", "parcellate"):
             now = now.merge(self._further_graphs(now))
         reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
@@ -95,16 +94,21 @@ class Freshness:
         built_on = dict.fromkeys(upstream for upstream, _, _ in parts.values())
         return reasons + [f"built on {upstream}, which is stale" for upstream in built_on if self.reasons(upstream)]
 
-    def _as_the_study_says(self, inputs: Inputs, study: Study) -> Inputs:
-        """Take the images and surfaces that the study names now: its tables may have come to name others."""
-        sections = {f"{IMAGES[0]}: {section.name}": section for brain in study.brains for section in brain.sections}
-        wanted = [sections[name] for name in inputs.files if name in sections]
-        now = images_read(self.run, study, wanted, self.digests)
+    def _look_at_files(self, inputs: Inputs) -> Inputs:
+        """Return the inputs with the files of now.
+
+        Images and surfaces are those that the study names now, where it is here: its tables may have come to name
+        others. All else is looked for where it was.
+        """
+        study = self._study
+        if not isinstance(study, Study):
+            return look_again(inputs, self.run, None, self.digests)
+        now = look_again(inputs.without_kinds(*NAMED), self.run, study.path.parent, self.digests)
+        wanted = [self._sections[name] for name in inputs.files if name in self._sections]
+        now = now.merge(images_read(self.run, study, wanted, self.digests))
         if inputs.of_kinds(TEMPLATE).files:
             now = now.merge(template_read(self.run, study, self.digests))
-        values = {name: value for name, value in inputs.values.items() if name.partition(": ")[0] not in NAMED}
-        files = {name: file for name, file in inputs.files.items() if name.partition(": ")[0] not in NAMED}
-        return Inputs(inputs.settings, values, files, inputs.products).merge(now)
+        return now
 
     def _further_graphs(self, inputs: Inputs) -> Inputs:
         """Return the graphs that have come since: a stage that reads all would read them, too."""
@@ -163,9 +167,11 @@ class Freshness:
         except CytomeshError as error:
             return error
 
-    @property
-    def _study_folder(self) -> Path | None:
-        return self._study.path.parent if isinstance(self._study, Study) else None
+    @cached_property
+    def _sections(self) -> dict[str, Section]:
+        """Every section of the study by the name that its image has among inputs."""
+        brains = self._study.brains if isinstance(self._study, Study) else ()
+        return {f"{IMAGES[0]}: {section.name}": section for brain in brains for section in brain.sections}
 
 
 def record_path(run: Path, product: str) -> Path:

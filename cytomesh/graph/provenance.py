@@ -15,7 +15,6 @@ from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.study.headers import read_header
-from cytomesh.study.manifest import read_manifest
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
 
@@ -106,14 +105,13 @@ def graph_inputs(
 
     Of an image only its size counts here: its pixels are read by later stages.
     """
-    manifest = read_manifest(study.path)
     folder = study.path.parent
-    transform = next(item.to_reference for item in manifest.brains if item.id == brain.id)
+    transform = next(item.to_reference for item in study.manifest.brains if item.id == brain.id)
     labels = study.labels
     values: dict[str, Any] = {
         "study's name": study.name,
         "role of the brain": brain.role,
-        "contour settings": manifest.contours.model_dump(mode="json"),
+        "contour settings": study.manifest.contours.model_dump(mode="json"),
         "to_reference": transform.model_dump(mode="json", exclude={"displacement"}),
         "label table": digest(labels.indices, labels.names, labels.colours),
         "hemisphere": hemisphere,

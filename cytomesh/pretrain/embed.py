@@ -89,8 +89,9 @@ def embed_run(
         if here.is_main:
             with file_digests(run) as digests:
                 inputs = {g.name: embed_inputs(run, study, g, folder, encoder, settings, digests) for g in graphs}
+                freshness = Freshness(run, digests)
                 for some in inputs.values():
-                    Freshness(run, digests).check(some, allow_stale=allow_stale)
+                    freshness.check(some, allow_stale=allow_stale)
                 _plan(run / "features" / name, inputs, digests, resume=resume)
         here.barrier()  # all ranks do what the main one has planned
         shards = _planned(run / "features" / name)

@@ -65,7 +65,9 @@ class Study:
     name, species, stain : str
         As in the manifest.
     path : Path
-        The manifest.
+        Where the manifest is.
+    manifest : Manifest
+        As it was read.
     brains : tuple of Brain
         In the manifest's order, at least one.
     labels : LabelTable
@@ -80,6 +82,7 @@ class Study:
 
     name: str
     path: Path
+    manifest: Manifest
     species: str
     stain: str
     brains: tuple[Brain, ...]
@@ -117,6 +120,7 @@ def open_study(path: Path) -> Study:
     return Study(
         name=manifest.name,
         path=path,
+        manifest=manifest,
         species=manifest.species,
         stain=manifest.stain,
         brains=tuple(load_brain(brain, manifest.contours, path.parent) for brain in manifest.brains),

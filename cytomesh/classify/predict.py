@@ -77,7 +77,7 @@ def predict_run(
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "predicted again")
-            with result.writing(inputs, settings, trained.seed, is_same=None if resume else lambda _: False) as work:
+            with result.writing(inputs, settings, trained.seed, resume=resume) as work:
                 summary = _predict(run, model, record, trained, settings, graphs, work.folder)
                 write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
                 work.finish()

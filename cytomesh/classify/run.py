@@ -89,8 +89,7 @@ def classify_product(
                 Freshness(run, digests).check(inputs, allow_stale=allow_stale)
                 if not (resume and result.is_current(inputs)):
                     result.announce(inputs, "trained again")
-                    may_go_on = None if resume else (lambda _: False)
-                    work = held.enter_context(result.writing(inputs, settings, settings.seed, is_same=may_go_on))
+                    work = held.enter_context(result.writing(inputs, settings, settings.seed, resume=resume))
             if ranks.told(work is not None):
                 metrics = _train_and_evaluate(result, graphs, settings, ranks)
                 if work:

@@ -165,6 +165,7 @@ class Product:
         settings: BaseModel,
         seed: int,
         *,
+        resume: bool = True,
         is_same: Callable[[Inputs], bool] | None = None,
         start_from: Callable[[Path], None] | None = None,
     ) -> Iterator[Work]:
@@ -176,6 +177,8 @@ class Product:
         settings : BaseModel
             Written as `config.yaml`.
         seed : int
+        resume : bool
+            Whether anything that is there may serve again; else the two below are not asked.
         is_same : callable, optional
             Whether what was begun with some inputs may go on; by default with the same ones. Else it is removed.
         start_from : callable, optional
@@ -184,12 +187,12 @@ class Product:
         folder = self.work_folder
         begun = self.begun
         may_go_on = is_same or (lambda before: not before.changes(inputs))
-        if begun is None or not may_go_on(begun):
+        if begun is None or not (resume and may_go_on(begun)):
             if begun and begun.changes(inputs):
                 log(f"{self.place}: what was begun is dropped: {said(begun.changes(inputs))}")
             remove(folder)
             folder.mkdir(parents=True)
-            if start_from:
+            if resume and start_from:
                 start_from(folder)
         stage, _, name = self.place.partition("/")
         work = Work(folder, Record(stage, name, inputs, made=made_now(seed)))

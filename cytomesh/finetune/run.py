@@ -104,7 +104,7 @@ def finetune_run(
         if not overwrite:
             refuse_others(target, inputs, resume=resume)
         target.announce(inputs, "tuned again")
-        with target.writing(inputs, settings, settings.seed, is_same=None if resume else lambda _: False) as work:
+        with target.writing(inputs, settings, settings.seed, resume=resume) as work:
             clock = time.perf_counter()
             tuning = work.folder / "tuning"
             tuning.mkdir(exist_ok=True)

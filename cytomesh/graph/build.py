@@ -101,8 +101,9 @@ def build_graphs(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):
             log(f"{task.name}: built in {seconds:.1f} s")
+        names = {task.name for task in tasks}
         for folder in product_folders(run, "graphs"):
-            if folder.name not in {task.name for task in tasks}:
+            if folder.name not in names:
                 log(f"graphs/{folder.name}: the study has no such hemisphere; remove the folder if it is not wanted")
         write_text(run / "graphs" / "config.yaml", write_config(settings))
         return {task.name: _summary(read_json(task.product.folder / "qc.json"), task in todo) for task in tasks}
@@ -131,7 +132,7 @@ def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
 
 def _build(task: _Task) -> float:
     """Build and write one hemisphere; returns the seconds it took."""
-    with task.product.writing(task.inputs, task.settings, task.settings.seed, is_same=lambda _: False) as work:
+    with task.product.writing(task.inputs, task.settings, task.settings.seed, resume=False) as work:
         seconds = _write(task, work.folder)
         work.finish()
     return seconds

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,8 @@ def parcellate_run(
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "parcellated again")
-            may_go_on = None if resume else (lambda _: False)
-            with result.writing(
-                inputs, settings, settings.seed, is_same=may_go_on, start_from=_copy(result, inputs) if resume else None
-            ) as work:
+            start_from = partial(_copy, result, inputs)
+            with result.writing(inputs, settings, settings.seed, resume=resume, start_from=start_from) as work:
                 _parcellate(run, work.folder, encoder, graphs, groups, settings)
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
@@ -89,20 +87,14 @@ def parcellate_inputs(
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
 
 
-def _copy(result: Product, inputs: Inputs) -> Callable[[Path], None]:
+def _copy(result: Product, inputs: Inputs, folder: Path) -> None:
     """Begin with the finished parcels of the same graphs: groups whose inputs are the same need not be done again."""
-
-    def copy(folder: Path) -> None:
-        before = result.record.inputs if result.record else None
-        is_alike = (
-            before is not None
-            and before.settings == inputs.settings
-            and before.products.keys() == inputs.products.keys()
-        )
-        if result.record and is_alike and not damage(result.folder, result.record):
-            shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
-
-    return copy
+    record = result.record
+    if record is None or damage(result.folder, record):
+        return
+    before = record.inputs
+    if before.settings == inputs.settings and before.products.keys() == inputs.products.keys():
+        shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
 def _parcellate(

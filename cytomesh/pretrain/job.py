@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cytomesh.core.digests import FileDigests, file_digests
@@ -114,12 +115,12 @@ def open_job(
             inputs,
             settings,
             settings.seed,
+            resume=resume,
             is_same=lambda before: (
-                resume
-                and not before.without(STEPS).changes(inputs.without(STEPS))
+                not before.without(STEPS).changes(inputs.without(STEPS))
                 and _steps_done(encoder.work_folder) <= settings.schedule.steps
             ),
-            start_from=lambda folder: _copy_training(encoder, inputs, folder) if resume else None,
+            start_from=partial(_copy_training, encoder, inputs),
         ) as work:
             here.told(True)
             yield Job(work.folder, inputs, resume, work, freshness)

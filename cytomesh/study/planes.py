@@ -49,7 +49,7 @@ class SectionPlane:
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise TransformError("to_world", found=str(matrix.tolist()), expected="3 x 3 finite numbers")
         lengths = np.linalg.norm(matrix[:, :2], axis=0)
-        area = float(np.linalg.norm(np.cross(matrix[:, 0], matrix[:, 1])))
+        area = float(np.linalg.norm(_cross(matrix)))
         if not lengths.all() or area < MIN_SINE * lengths.prod():
             raise TransformError(
                 "to_world",
@@ -91,9 +91,7 @@ class SectionPlane:
     @property
     def normal(self) -> NDArray[np.float64]:
         """Unit normal (3,), its largest component positive: independent of how the image is flipped."""
-        normal = np.cross(self.to_world[:, 0], self.to_world[:, 1])
-        normal /= np.linalg.norm(normal)
-        return normal if normal[np.abs(normal).argmax()] > 0 else -normal
+        return plane_normal(self.to_world)
 
     @property
     def offset_mm(self) -> float:
@@ -105,3 +103,16 @@ class SectionPlane:
         """Length in world space of one (column, row) step, um."""
         column, row = 1000 * np.linalg.norm(self.to_world[:, :2], axis=0)
         return float(column), float(row)
+
+
+def plane_normal(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the unit normal (3,) of a plane given as its 3 x 3 matrix, its largest component positive."""
+    normal = _cross(to_world)
+    normal /= np.linalg.norm(normal)
+    return normal if normal[np.abs(normal).argmax()] > 0 else -normal
+
+
+def _cross(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cross product of the two pixel steps; `np.cross` takes ten times as long for a single one."""
+    a, b = to_world[:, 0], to_world[:, 1]
+    return a[[1, 2, 0]] * b[[2, 0, 1]] - a[[2, 0, 1]] * b[[1, 2, 0]]

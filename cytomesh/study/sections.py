@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_text
 from cytomesh.study.manifest import ContourSettings
-from cytomesh.study.planes import SectionPlane
+from cytomesh.study.planes import SectionPlane, plane_normal
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.tables import named_file, read_cells, table_text
 
@@ -132,7 +132,7 @@ def plane_positions(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (n,) positions along the stack's axis of planes given as (n, 3, 3) matrices, mm."""
     if not len(to_world):
         return np.empty(0)
-    normals = np.array([SectionPlane(matrix).normal for matrix in to_world])
+    normals = np.array([plane_normal(matrix) for matrix in to_world])
     axis = (normals * np.sign(normals @ normals[0])[:, None]).mean(axis=0)
     axis /= np.linalg.norm(axis)
     return to_world[:, :, 2] @ axis
@@ -153,8 +153,9 @@ def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
 def _tilts(sections: list[Section]) -> NDArray[np.float64]:
     """Return (n,) angles in degrees of the planes to the one of them that is most parallel to all."""
     normals = np.array([section.plane.normal for section in sections])
-    cosines = np.abs(normals @ normals.T).clip(0, 1)
-    return np.degrees(np.arccos(cosines[cosines.sum(axis=1).argmax()]))
+    # the sum of squared cosines to all planes, without the matrix of all pairs
+    parallel = np.einsum("ij,jk,ik->i", normals, normals.T @ normals, normals)
+    return np.degrees(np.arccos(np.abs(normals @ normals[parallel.argmax()]).clip(0, 1)))
 
 
 def _across(path: Path, section: Section, tilt: float) -> StudyError:

@@ -101,6 +101,20 @@ class BrainSplit(Config):
     """Brains for validation, or the share of the training side's nodes kept for it in contiguous blocks."""
 
 
+class ColumnSplit(Config):
+    """Split by a node column, such as blocks or sections of imported graphs; its values are compared as text."""
+
+    kind: Literal["column"]
+    column: str
+    """Column of the nodes."""
+    train: list[str] = Field(min_length=1)
+    """Values of the training side."""
+    test: list[str] = Field(min_length=1)
+    """Values of the test side."""
+    validation: list[str] | float = 0.15
+    """Values for validation, or the share of the training side's nodes kept for it in contiguous blocks."""
+
+
 class LogisticModel(Config):
     """Linear probe: multinomial logistic regression, classes balanced, L2."""
 
@@ -217,7 +231,7 @@ Model = Annotated[
     LogisticModel | LdaModel | KnnModel | PropagationModel | MlpModel | ConvolutionModel | AttentionModel,
     Field(discriminator="kind"),
 ]
-Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit, Field(discriminator="kind")]
+Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit | ColumnSplit, Field(discriminator="kind")]
 
 
 class CrossEntropy(Config):
@@ -322,7 +336,7 @@ class ClassifyConfig(Config):
     model: Model = AttentionModel(kind="gat")
     """`logistic`, `lda`, `knn`, `label_propagation`, `mlp`, `gcn`, `sage`, `gat` or `gatv2`."""
     split: Split = SectionSplit()
-    """`section`, `hemisphere` or `brain`."""
+    """`section`, `hemisphere`, `brain` or `column`."""
     training: TrainingConfig = TrainingConfig()
     """Networks only."""
     areas: AreasConfig = AreasConfig()

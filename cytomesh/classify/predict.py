@@ -268,9 +268,10 @@ def _write(
     areas = area_table(graph, area, table["confidence"])
     write_table(folder / f"{graph.name}_areas.parquet", areas)
     write_json(folder / f"{graph.name}_borders.json", _border_record(borders(graph.mesh, area), graph))
-    if settings.outlines:
+    sections = np.unique(graph.section[graph.has_image])
+    if settings.outlines and sections.size:
         lookup = open_lookup(run, graph.name)
-        for section in np.unique(graph.section[graph.section >= 0]).tolist():
+        for section in sections.tolist():
             outlines = section_outlines(lookup, section, area, settings.outline_step_mm)
             write_outlines(folder / "outlines" / f"{graph.name}_section-{section:04d}.geojson", outlines, graph.labels)
     return {

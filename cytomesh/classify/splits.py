@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import BrainSplit, HemisphereSplit, SectionSplit
+from cytomesh.classify.config import BrainSplit, ColumnSplit, HemisphereSplit, SectionSplit
 from cytomesh.classify.context import Mask, nearest_source
 from cytomesh.core.errors import SplitError
 from cytomesh.core.random import generator
@@ -16,6 +16,8 @@ from cytomesh.graph.storage import CortexGraph
 
 NONE, TRAIN, VALIDATION = "", "train", "validation"
 BLOCKS_PER_GRAPH = 40
+MAX_BESIDE = 0.5
+"""Test nodes that may have a training node as neighbour, a share."""
 KEPT_SHARE = 1 / 3
 """Every area keeps at least this share of its nodes on the training side when blocks go to validation."""
 
@@ -50,7 +52,7 @@ class NodeSplit:
 def make_split(
     graphs: Sequence[CortexGraph],
     labels: Sequence[NDArray[np.int32]],
-    settings: SectionSplit | HemisphereSplit | BrainSplit,
+    settings: SectionSplit | HemisphereSplit | BrainSplit | ColumnSplit,
     seed: int,
 ) -> NodeSplit:
     """Assign every labelled node to a side.
@@ -62,17 +64,12 @@ def make_split(
     """
     if isinstance(settings, SectionSplit):
         split = _by_section(graphs, labels)
-    elif isinstance(settings, HemisphereSplit):
-        _disjoint("hemisphere", settings.train, settings.test)
-        split = _by_group(
-            graphs, labels, [g.hemisphere for g in graphs], settings.train, settings.test, settings.validation, seed
-        )
     else:
-        others = settings.validation if isinstance(settings.validation, list) else []
-        _disjoint("brain", settings.train, settings.test, others)
-        split = _by_group(
-            graphs, labels, [g.brain for g in graphs], settings.train, settings.test, settings.validation, seed
-        )
+        named = settings.validation if isinstance(settings.validation, list) else []
+        _disjoint(settings.kind, settings.train, settings.test, named)
+        split = _by_group(graphs, labels, [_groups(graph, settings) for graph in graphs], settings, seed)
+    if isinstance(settings, ColumnSplit):
+        _not_scattered(graphs, split, settings.column)
     _not_empty(split)
     return split
 
@@ -106,35 +103,59 @@ def _one_role_a_section(graphs: Sequence[CortexGraph]) -> None:
                 )
 
 
+def _groups(graph: CortexGraph, settings: HemisphereSplit | BrainSplit | ColumnSplit) -> NDArray[np.str_]:
+    """Return what each node is sorted by."""
+    if isinstance(settings, HemisphereSplit):
+        return np.full(graph.n_nodes, graph.hemisphere)
+    if isinstance(settings, BrainSplit):
+        return np.full(graph.n_nodes, graph.brain)
+    if settings.column not in graph.nodes:
+        known = ", ".join(name for name in graph.nodes.columns if name != "pmap")
+        raise SplitError(graph.name, found=f"no column '{settings.column}'", expected=f"one of {known}")
+    return np.asarray(graph.nodes[settings.column]).astype(str)
+
+
 def _by_group(
     graphs: Sequence[CortexGraph],
     labels: Sequence[NDArray[np.int32]],
-    groups: Sequence[str],
-    train: Sequence[str],
-    test: Sequence[str],
-    validation: Sequence[str] | float,
+    groups: Sequence[NDArray[np.str_]],
+    settings: HemisphereSplit | BrainSplit | ColumnSplit,
     seed: int,
 ) -> NodeSplit:
-    named = [*train, *test, *(validation if not isinstance(validation, float | int) else ())]
-    unknown = sorted(set(named) - set(groups))
-    if unknown:
-        raise SplitError(
-            "split", found=f"unknown: {', '.join(unknown)}", expected=f"among {', '.join(sorted(set(groups)))}"
-        )
-    side_of = {**dict.fromkeys(train, TRAIN), **dict.fromkeys(test, "test")}
-    if not isinstance(validation, float | int):
+    validation = settings.validation
+    side_of: dict[str, str] = {**dict.fromkeys(settings.train, TRAIN), **dict.fromkeys(settings.test, "test")}
+    if isinstance(validation, list):
         side_of |= dict.fromkeys(validation, VALIDATION)
-    sides = [
-        np.where(values > 0, side_of.get(group, NONE), NONE).astype("<U10")
-        for values, group in zip(labels, groups, strict=True)
-    ]
+    known = sorted({str(name) for of_graph in groups for name in np.unique(of_graph)})
+    unknown = sorted(set(side_of) - set(known))
+    if unknown:
+        raise SplitError("split", found=f"unknown: {', '.join(unknown)}", expected=f"among {', '.join(known)}")
+    sides = []
+    for values, of_graph in zip(labels, groups, strict=True):
+        names, position = np.unique(of_graph, return_inverse=True)
+        side = np.array([side_of.get(str(name), NONE) for name in names], "<U10")[position]
+        sides.append(np.where(values > 0, side, NONE))
     notes: tuple[str, ...] = ()
-    if isinstance(validation, float | int) and validation > 0:
-        for i, (graph, values) in enumerate(zip(graphs, labels, strict=True)):
-            if side_of.get(groups[i]) == TRAIN:
-                sides[i][_blocks(graph, values, float(validation), seed)] = VALIDATION
+    if isinstance(validation, float) and validation > 0:
+        for graph, values, side in zip(graphs, labels, sides, strict=True):
+            train = np.where(side == TRAIN, values, 0)
+            side[_blocks(graph, train, validation, seed)] = VALIDATION
         notes = ("validation nodes are contiguous blocks beside training nodes: their score is optimistic",)
     return NodeSplit(sides, notes)
+
+
+def _not_scattered(graphs: Sequence[CortexGraph], split: NodeSplit, column: str) -> None:
+    """Refuse test nodes strewn among training nodes: neighbours are alike, whatever a model has learnt."""
+    beside = [
+        graph.adjacency @ train.astype(float) > 0 for graph, train in zip(graphs, split.masks(TRAIN), strict=True)
+    ]
+    tests = split.masks("test")
+    n_tests = sum(int(test.sum()) for test in tests)
+    n_beside = sum(int((test & near).sum()) for test, near in zip(tests, beside, strict=True))
+    if n_beside > MAX_BESIDE * n_tests:
+        found = f"{n_beside} of {n_tests} test nodes with a training node as neighbour"
+        hint = "split by what lies apart: hemispheres, brains, sections or large blocks"
+        raise SplitError("split", f"column '{column}'", found=found, expected="sides that lie apart", hint=hint)
 
 
 def _blocks(graph: CortexGraph, labels: NDArray[np.int32], share: float, seed: int) -> Mask:

@@ -15,6 +15,7 @@ from cytomesh.cli import (
     demo,
     embed,
     finetune,
+    graph,
     parcellate,
     phantom,
     pretrain,
@@ -53,6 +54,7 @@ def cytomesh(
 # Order of the help page. Modules that hold several commands are groups; the others are commands themselves.
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
+app.add_typer(graph.app, name="graph")
 for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, status, demo):
     app.add_typer(_module.app)
 

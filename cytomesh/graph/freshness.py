@@ -13,7 +13,7 @@ from cytomesh.core.progress import log
 from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again, read_record, said
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
+from cytomesh.graph.provenance import IMAGES, OWN, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
 from cytomesh.graph.storage import load_graph
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study, open_study
@@ -80,8 +80,9 @@ class Freshness:
         raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
 
     def _look(self, product: str, record: Record) -> list[str]:
+        imported = record.inputs.of_kinds(OWN)
         if product.startswith("graphs/"):
-            return self._look_at_graph(product, record)
+            return self._look_at_import(product, record) if imported.files else self._look_at_graph(product, record)
         now = self._look_at_files(record.inputs)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
@@ -130,6 +131,16 @@ class Freshness:
             now = graph_inputs(self.run, study, brain, hemisphere, settings, self.digests)
         except CytomeshError as error:
             return [str(error)]
+        return record.inputs.changed_data(now) + damage(self.run / product, record)
+
+    def _look_at_import(self, product: str, record: Record) -> list[str]:
+        now = look_again(record.inputs, self.run, None, self.digests)
+        # an import is a copy: the files that it was made from need not be here any more
+        files = {
+            name: then if now.files[name][1] == "absent" else now.files[name]
+            for name, then in record.inputs.files.items()
+        }
+        now = Inputs(now.settings, now.values, files, now.products)
         return record.inputs.changed_data(now) + damage(self.run / product, record)
 
     def _part(self, product: str, part: str, then: str) -> tuple[str, str, str]:

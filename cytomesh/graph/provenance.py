@@ -13,7 +13,7 @@ from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.storage import CortexGraph, graph_folder
+from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
 from cytomesh.study.headers import read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
@@ -28,10 +28,13 @@ MEASURES = "measures"
 ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
+FURTHER = "further columns"
 IMAGES = ("image", "um/px")
 TEMPLATE = "template"
-PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE)
+OWN = "imported file"
+PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
+KNOWN_COLUMNS = {*NODE_UNITS, "section", "section_role", "is_linked", "link_reason", "annotation", "pmap"}
 
 
 def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str, str]:
@@ -42,6 +45,7 @@ def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str
         return digest(*(_comparable(columns[name]) for name in names if name in columns))
 
     labels = graph.labels
+    further = sorted(columns.keys() - KNOWN_COLUMNS)
     return {
         SURFACE: digest(graph.mesh.vertices, graph.mesh.faces),
         LINKS: of("section", "column_px", "row_px", "angle_deg", "is_linked"),
@@ -51,6 +55,7 @@ def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str
         ANNOTATION: digest(of("annotation", "section_role"), graph.brain_role, labels.indices, labels.names),
         MAPS: "none" if graph.pmap is None else digest(graph.pmap.data, graph.pmap.indices, graph.pmap.indptr),
         SPHERE: digests.digest(graph_folder(run, graph.name) / "sphere.surf.gii"),
+        **({FURTHER: digest(further, of(*further))} if further else {}),
     }
 
 
@@ -59,7 +64,8 @@ def parts_read(run: Path, graphs: Iterable[CortexGraph], parts: Sequence[str], d
     products: dict[str, tuple[str, str, str]] = {}
     for graph in graphs:
         found = graph_parts(run, graph, digests)
-        products |= {f"{part}: {graph.name}": (f"graphs/{graph.name}", part, found[part]) for part in parts}
+        here = (part for part in parts if part in found)
+        products |= {f"{part}: {graph.name}": (f"graphs/{graph.name}", part, found[part]) for part in here}
     return Inputs(products=products)
 
 

@@ -113,8 +113,13 @@ class CortexGraph:
 
     @property
     def is_linked(self) -> NDArray[np.bool_]:
-        """Whether a node has an image link, (n,) bool."""
+        """Whether a node has an image link (an imported one: features), (n,) bool."""
         return np.asarray(self.nodes["is_linked"], bool)
+
+    @property
+    def has_image(self) -> NDArray[np.bool_]:
+        """Whether a node has a place in an image, (n,) bool; imported ones have none."""
+        return (self.section >= 0) & np.isfinite(self.nodes["column_px"])
 
     @property
     def section(self) -> NDArray[np.int32]:

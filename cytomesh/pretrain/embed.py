@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cytomesh.core.digests import FileDigests, content_digest, file_digests
+from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device, world
 from cytomesh.core.errors import FeatureError, QualityError
 from cytomesh.core.files import clear_partial, remove, write_array
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
-from cytomesh.core.provenance import RECORD, Inputs, Record, flat_settings, made_now, read_record, said, write_record
-from cytomesh.core.run import NO_RECORD, check_name, lock, read_study_path
-from cytomesh.graph.freshness import Freshness, record_path
-from cytomesh.graph.storage import CortexGraph, load_graphs, save_features
+from cytomesh.core.provenance import Inputs, flat_settings, said
+from cytomesh.core.run import check_name, lock, read_study_path
+from cytomesh.graph.feature_record import feature_changes, keep_features
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads, encode_patches
@@ -92,7 +93,7 @@ def embed_run(
                 freshness = Freshness(run, digests)
                 for some in inputs.values():
                     freshness.check(some, allow_stale=allow_stale)
-                _plan(run / "features" / name, inputs, digests, resume=resume)
+                _plan(run, name, inputs, digests, resume=resume)
         here.barrier()  # all ranks do what the main one has planned
         shards = _planned(run / "features" / name)
         todo = [graph for graph in graphs if graph.name in shards]
@@ -141,13 +142,14 @@ def embed_inputs(
     return own.merge(images_of(run, study, [graph], digests))
 
 
-def _plan(folder: Path, inputs: Mapping[str, Inputs], digests: FileDigests, *, resume: bool) -> None:
+def _plan(run: Path, name: str, inputs: Mapping[str, Inputs], digests: FileDigests, *, resume: bool) -> None:
     """Make a folder for the sections of each graph that is to be embedded; remove those of other settings or data."""
+    folder = run / "features" / name
     folder.mkdir(parents=True, exist_ok=True)
     clear_partial(folder)
     wanted = []
     for graph, now in inputs.items():
-        reasons = _changes(folder / f"{graph}.npy", now, digests) if resume else ["--no-resume"]
+        reasons = feature_changes(run, name, graph, now, digests) if resume else ["--no-resume"]
         if reasons:
             wanted.append(folder / f"{SECTIONS}{graph}-{now.key}")
             if (folder / f"{graph}.npy").is_file():
@@ -162,17 +164,6 @@ def _plan(folder: Path, inputs: Mapping[str, Inputs], digests: FileDigests, *, r
 def _planned(folder: Path) -> dict[str, Path]:
     """Return the folder of the sections of each graph that is to be embedded."""
     return {path.name.removeprefix(SECTIONS).rpartition("-")[0]: path for path in folder.glob(f"{SECTIONS}*")}
-
-
-def _changes(path: Path, inputs: Inputs, digests: FileDigests) -> list[str]:
-    """Say why the features that are there are not those wanted; nothing if they are."""
-    record = read_record(path.with_name(f"{path.stem}.{RECORD}"))
-    if not path.is_file() or not path.with_suffix(".json").is_file():
-        return ["no features"]
-    if record is None:
-        return [NO_RECORD]
-    changes = record.inputs.changes(inputs)
-    return changes if digests.digest(path) == record.outputs.get("features") else [*changes, f"{path.name} changed"]
 
 
 def embed_sections(
@@ -255,10 +246,5 @@ def _assemble(
     facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px}
     if not np.isfinite(features[graph.is_linked]).all():
         raise QualityError(graph.name, found="linked nodes without features")
-    product = f"features/{name}/{graph.name}"
-    record_path(run, product).unlink(missing_ok=True)  # a kill from here on leaves features that nothing vouches for
-    save_features(run, name, graph, features, facts)
-    outputs = {"features": content_digest(run / f"{product}.npy")}
-    record = Record("features", f"{name}/{graph.name}", inputs, outputs, made=made_now(settings.seed))
-    write_record(record_path(run, product), record)
+    keep_features(run, name, graph, features, facts, inputs, settings.seed)
     remove(shards)

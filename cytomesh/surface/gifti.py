@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
 # NIfTI's numbers of spaces.
 UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
+# What a packed file may become: a million vertices take 50 MB.
+MAX_BYTES = 2_000_000_000
 # A centre nearer to the origin than this moves nothing.
 CENTRE_MM = 0.01
 _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
@@ -153,7 +156,12 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
 
 def _is_area(label: GiftiLabel) -> bool:
     transparent = label.alpha is not None and label.alpha == 0
-    return not transparent and (label.label or "").strip("?[]- ").lower().replace("_", " ") not in NO_AREA
+    return not transparent and not is_no_area(label.label or "")
+
+
+def is_no_area(name: str) -> bool:
+    """Whether a label's name says that it is none ("???", "unknown", "Medial_wall")."""
+    return name.strip("?[]- ").lower().replace("_", " ") in NO_AREA
 
 
 def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str) -> None:
@@ -173,11 +181,11 @@ def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str)
 
 
 def read_scalars(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the named maps of a `.func.gii` or `.shape.gii`."""
-    image = _load(path)
-    return {
-        array.meta.get("Name", f"map {i}"): np.asarray(array.data, np.float32) for i, array in enumerate(image.darrays)
-    }
+    """Read the named maps of a `.func.gii` or `.shape.gii`; those without a name, or of one name, are numbered."""
+    arrays = _load(path).darrays
+    names = [array.meta.get("Name", "") for array in arrays]
+    unique = [name if name and names.count(name) == 1 else f"{name or 'map'} {i}" for i, name in enumerate(names)]
+    return {name: np.asarray(array.data, np.float32) for name, array in zip(unique, arrays, strict=True)}
 
 
 def _structure(hemisphere: str) -> GiftiMetaData:
@@ -194,6 +202,8 @@ def _load(path: Path) -> GiftiImage:
         raw = path.read_bytes()
     except FileNotFoundError as cause:
         raise MissingStageError(path, found="no such file") from cause
+    if raw.startswith(b"\x1f\x8b"):  # .gii.gz, as nilearn and TemplateFlow pack them
+        raw = _unpacked(path, raw)
     # nibabel follows external file names anywhere on the disk and expands XML entities without bound.
     if b"<!ENTITY" in raw or re.search(rb'ExternalFileName\s*=\s*"[^"]', raw):
         hint = "write it again with base64-encoded data (wb_command -gifti-convert GZIP_BASE64_BINARY)"
@@ -204,3 +214,15 @@ def _load(path: Path) -> GiftiImage:
         return GiftiImage.from_bytes(raw)
     except Exception as cause:  # expat, zlib and nibabel raise many kinds; all mean a damaged file
         raise SurfaceError(path, found=f"a damaged GIFTI file ({cause})", hint="write or download it again") from cause
+
+
+def _unpacked(path: Path, raw: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        data = stream.decompress(raw, MAX_BYTES)
+    except zlib.error as cause:
+        raise SurfaceError(path, found=f"a damaged gzip file ({cause})", hint="write or download it again") from cause
+    if not stream.eof:
+        found = f"a gzip file that is cut off, or of more than {MAX_BYTES / 1e9:g} GB"
+        raise SurfaceError(path, found=found, expected="a packed GIFTI file", hint="write or download it again")
+    return data

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cytomesh.classify.config import BrainSplit, HemisphereSplit, SectionSplit
+from cytomesh.classify.config import BrainSplit, ColumnSplit, HemisphereSplit, SectionSplit
 from cytomesh.classify.splits import make_split
 from cytomesh.core.errors import SplitError
 
@@ -85,3 +85,25 @@ def test_brain_split(brains):
 def test_hemispheres_on_two_sides(brains):
     with pytest.raises(SplitError, match="hemisphere L on two sides"):
         make_split(brains, labels_of(brains), HemisphereSplit(kind="hemisphere", train=["L"], test=["L"]), 0)
+
+
+def test_column_split(brains, synthetic):
+    graphs = [synthetic.change(graph, block=np.digitize(graph.positions[:, 0], [-20, 20])) for graph in brains]
+    settings = ColumnSplit(kind="column", column="block", train=["0"], validation=["1"], test=["2"])
+    split = make_split(graphs, labels_of(graphs), settings, 0)
+    for graph, side in zip(graphs, split.sides, strict=True):
+        labelled = graph.annotation > 0
+        names = np.array(["train", "validation", "test"])[np.asarray(graph.nodes["block"])]
+        assert side[labelled].tolist() == names[labelled].tolist() and set(side[~labelled]) <= {""}
+
+
+def test_a_column_must_be_there_and_keep_sides_apart(brains, synthetic):
+    settings = ColumnSplit(kind="column", column="block", train=["0"], test=["1"])
+    with pytest.raises(SplitError, match="no column 'block'"):
+        make_split(brains, labels_of(brains), settings, 0)
+    chance = np.random.default_rng(0)
+    graphs = [synthetic.change(graph, block=chance.integers(0, 2, graph.n_nodes)) for graph in brains]
+    with pytest.raises(SplitError, match="column 'block': found .* training node as neighbour"):
+        make_split(graphs, labels_of(graphs), settings, 0)
+    with pytest.raises(SplitError, match="unknown: 3"):
+        make_split(graphs, labels_of(graphs), settings.model_copy(update={"train": ["3"]}), 0)

@@ -1,0 +1,82 @@
+"""Surfaces as other programs write them: GIFTI, FreeSurfer geometry, PLY."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import nibabel.freesurfer as freesurfer
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.surface.gifti import read_surface
+from cytomesh.surface.mesh import Mesh
+
+# FreeSurfer's surface RAS is the RAS of a volume whose voxels run left, down and forward, whatever the volume's own
+# axes: columns are the steps along its three voxel axes (tkregister).
+TKREGISTER = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+FREESURFER_MAGIC = (b"\xff\xff\xfe", b"\xff\xff\xff")
+
+
+def read_any_surface(path: Path, *, is_sphere: bool = False) -> Mesh:
+    """Read a surface; vertex order is kept, and coordinates are scanner RAS, mm.
+
+    Parameters
+    ----------
+    path : Path
+        `.gii` (`.gii.gz`), PLY, or FreeSurfer geometry (`lh.pial`), which is told by its first bytes.
+    is_sphere : bool
+        A sphere has no place in the scanner: its coordinates are taken as they are.
+
+    Raises
+    ------
+    SurfaceError
+        If the file is none of these, or damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(3)
+    except OSError as cause:
+        raise SurfaceError(
+            path, found=f"a file that cannot be read ({cause.strerror})", hint="check the path"
+        ) from cause
+    if path.name.endswith((".gii", ".gii.gz")):
+        return read_surface(path)
+    if start in FREESURFER_MAGIC:
+        return _read_freesurfer(path, is_sphere)
+    if start == b"ply":
+        return _read_ply(path)
+    expected = "GIFTI (.surf.gii), FreeSurfer geometry (lh.pial) or PLY"
+    raise SurfaceError(path, found="no surface that is known", expected=expected, hint="convert it (mris_convert)")
+
+
+def _read_freesurfer(path: Path, is_sphere: bool) -> Mesh:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files without a volume, which is checked below
+            vertices, faces, facts = freesurfer.read_geometry(path, read_metadata=True)
+    except Exception as cause:  # NumPy and nibabel raise many kinds; all mean a damaged file
+        raise SurfaceError(path, found=f"damaged FreeSurfer geometry ({cause})", hint="copy it again") from cause
+    vertices = np.asarray(vertices, np.float64)
+    has_volume = str(facts.get("valid", "")).startswith("1")
+    return Mesh(vertices if is_sphere or not has_volume else _scanner(vertices, facts), faces.astype(np.int64))
+
+
+def _scanner(vertices: NDArray[np.float64], facts: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Bring surface RAS into scanner RAS: the volume's own directions and centre (c_ras) in place of tkregister's."""
+    axes = np.column_stack([facts[name] for name in ("xras", "yras", "zras")])
+    return vertices @ (axes @ np.linalg.inv(TKREGISTER)).T + np.asarray(facts["cras"], np.float64)
+
+
+def _read_ply(path: Path) -> Mesh:
+    try:
+        shape = trimesh.load_mesh(path, file_type="ply", process=False)
+        return Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces, np.int64))
+    except SurfaceError:
+        raise
+    except Exception as cause:  # trimesh raises many kinds; all mean a damaged file, or points without triangles
+        raise SurfaceError(
+            path, found=f"a PLY file that is no triangle mesh ({cause})", hint="export it again"
+        ) from cause

@@ -1,0 +1,184 @@
+"""Surfaces and values from other programs become graphs on which every later stage works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from cytomesh.core.config import read_yaml, validate
+from cytomesh.core.digests import FileDigests
+from cytomesh.core.errors import CytomeshError, GraphError, StudyError
+from cytomesh.core.files import read_json
+from cytomesh.core.labels import LabelTable
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.import_config import OwnSurfaces
+from cytomesh.graph.imports import import_graphs
+from cytomesh.graph.storage import load_features, load_graph, load_graphs
+from cytomesh.surface.annot import write_annot
+from cytomesh.surface.gifti import write_labels, write_scalars, write_surface
+from cytomesh.surface.mesh import Mesh
+from tests.conftest import sphere_mesh
+
+TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
+NAMES = ("A", "B", "C", "D")
+N_WALL = 20
+
+
+def write_side(folder: Path, side: str, *, order: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, object]:
+    """Quadrants as areas, two features that tell them, a medial wall; areas numbered in `order`."""
+    mesh = sphere_mesh(3)
+    x = mesh.vertices[:, 0]
+    area = 2 * (mesh.vertices[:, 1] > 0) + (mesh.vertices[:, 2] > 0)
+    cortex = np.ones(mesh.n_vertices)
+    cortex[np.argsort(x)[:N_WALL]] = 0
+    rng = np.random.default_rng(ord(side))
+    maps = {"myelin": area % 2 + 0.3 * rng.normal(size=len(x)), "cells": area // 2 + 0.3 * rng.normal(size=len(x))}
+    maps["cells"][5] = np.nan
+    table = LabelTable.from_names([f"{side}_{NAMES[i]}" for i in order])
+    labels = np.array([order.index(i) + 1 for i in area], np.int32)
+    for kind, radius in (("pial", 51.0), ("white", 49.0)):
+        write_surface(folder / f"{side}.{kind}.surf.gii", Mesh(mesh.vertices * radius / 50, mesh.faces), side, kind)
+    write_surface(folder / f"{side}.sphere.surf.gii", mesh, side, "sphere")
+    write_scalars(folder / f"{side}.maps.func.gii", maps, side)
+    write_scalars(folder / f"{side}.cortex.shape.gii", {"cortex": cortex}, side)
+    (write_labels if side == "L" else lambda path, *rest: write_annot(path, *rest[:2]))(
+        folder / f"{side}.areas{'.label.gii' if side == 'L' else '.annot'}", labels, table, side
+    )
+    blocks = np.digitize(x, np.quantile(x, [0.4, 0.6])).astype(str)
+    pq.write_table(pa.table({"block": blocks, "myelin_map": maps["myelin"]}), folder / f"{side}.parquet")
+    own = {kind: f"{side}.{kind}.surf.gii" for kind in ("pial", "white", "sphere")}
+    own |= {"labels": f"{side}.areas{'.label.gii' if side == 'L' else '.annot'}", "cortex": f"{side}.cortex.shape.gii"}
+    return {
+        "brain": "B1",
+        "hemisphere": side,
+        **own,
+        "features": [f"{side}.maps.func.gii"],
+        "columns": f"{side}.parquet",
+    }
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    (tmp_path / "own").mkdir()
+    sides = [write_side(tmp_path / "own", "L"), write_side(tmp_path / "own", "R", order=(2, 0, 3, 1))]
+    path = tmp_path / "own" / "surfaces.yaml"
+    path.write_text(yaml.safe_dump({"name": "test", "hemispheres": sides}))
+    return path
+
+
+def change(manifest: Path, **keys: object) -> None:
+    data = yaml.safe_load(manifest.read_text())
+    data["hemispheres"][0] |= keys
+    manifest.write_text(yaml.safe_dump(data))
+
+
+def test_what_is_imported(manifest, tmp_path):
+    summary = import_graphs(manifest, tmp_path / "run")
+    left, right = load_graphs(tmp_path / "run")
+    assert summary["B1_hemi-L"] == {
+        "n_nodes": 642, "n_with_features": 642 - N_WALL - 1, "n_features": 2, "n_labelled": 642 - N_WALL,
+    }  # fmt: skip
+    np.testing.assert_allclose(left.positions, sphere_mesh(3).vertices, atol=1e-4)
+    np.testing.assert_allclose(left.nodes["thickness_mm"], 2.0, atol=1e-4)
+    # areas of one name are one area on both sides, however the files number them
+    area = 2 * (left.positions[:, 1] > 0) + (left.positions[:, 2] > 0)
+    for graph in (left, right):
+        assert set(graph.labels.names) == set(NAMES)
+        inside = graph.annotation > 0
+        assert inside.sum() == 642 - N_WALL
+        found = [graph.labels.name(label) for label in graph.annotation[inside].tolist()]
+        assert found == [NAMES[i] for i in area[inside].tolist()]
+    features = load_features(tmp_path / "run", "maps", left)
+    assert features.shape == (642, 2) and np.isnan(features[~left.is_linked]).all()
+    assert not left.is_linked[5] and (left.nodes["link_reason"][5] == "no features")
+
+
+def test_later_stages_work(manifest, tmp_path, cytomesh):
+    run = tmp_path / "run"
+    assert cytomesh("graph", "import", manifest, "--out", run)[0] == 0
+    words = ("--set", "model={kind: logistic}", "--set", "split={kind: hemisphere}", "--set", "null.spins=2")
+    code, _, errors = cytomesh("classify", "--out", run, "--name", "sides", *words)
+    assert code == 0, errors
+    assert read_json(run / "classify" / "sides" / "metrics.json")["splits"]["test"]["mean"]["macro_f1"] > 0.8
+    split = "split={kind: column, column: block, train: ['0'], test: ['2'], validation: ['1']}"
+    code, _, errors = cytomesh("classify", "--out", run, "--name", "blocks", *words[:2], "--set", split)
+    assert code == 0, errors
+    assert cytomesh("parcellate", "--out", run, "--set", "n_parcels=6")[0] == 0
+    assert cytomesh("classify-predict", "--out", run, "--name", "new", "--model", run / "classify" / "sides")[0] == 0
+    assert cytomesh("report", "--out", run)[0] == 0
+    code, out, _ = cytomesh("status", "--out", run)
+    assert code == 0 and "stale" not in out
+
+
+def test_a_split_among_neighbours_is_refused(manifest, tmp_path, cytomesh):
+    run = tmp_path / "run"
+    side = manifest.parent / "L.parquet"
+    chance = np.random.default_rng(0).integers(0, 2, 642).astype(str)
+    for name in ("L", "R"):
+        pq.write_table(pa.table({"block": chance}), side.with_name(f"{name}.parquet"))
+    import_graphs(manifest, run)
+    split = "split={kind: column, column: block, train: ['0'], test: ['1'], validation: 0}"
+    code, _, errors = cytomesh("classify", "--out", run, "--set", "model={kind: logistic}", "--set", split)
+    assert code == 1 and "training node as neighbour" in errors
+    code, _, errors = cytomesh("classify", "--out", run, "--set", split.replace("block,", "other,"))
+    assert code == 1 and "no column 'other'" in errors and "block" in errors
+
+
+def test_again_only_what_changed(manifest, tmp_path):
+    run = tmp_path / "run"
+    import_graphs(manifest, run)
+    paths = [*(run / "graphs").rglob("qc.json"), *(run / "features").rglob("*.npy")]
+    before = {path: path.stat().st_mtime_ns for path in paths}
+    import_graphs(manifest, run)
+    assert {path: path.stat().st_mtime_ns for path in paths} == before
+    values = sphere_mesh(3).vertices[:, 0]
+    write_scalars(manifest.parent / "L.maps.func.gii", {"x": values}, "L")
+    reasons = Freshness(run, FileDigests()).reasons("graphs/B1_hemi-L")
+    assert reasons == ["imported file of features 1 changed"]
+    import_graphs(manifest, run)
+    changed = {
+        path.parent.name if path.name == "qc.json" else path.stem
+        for path in paths
+        if path.stat().st_mtime_ns != before[path]
+    }
+    assert changed == {"B1_hemi-L"}
+    assert load_features(run, "maps", load_graph(run / "graphs" / "B1_hemi-L")).shape[1] == 1
+    # an import is a copy
+    for path in manifest.parent.iterdir():
+        path.unlink()
+    assert Freshness(run, FileDigests()).reasons("features/maps/B1_hemi-L") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"sphere": "coarse.surf.gii"}, "162 vertices"),
+        ({"white": "turned.surf.gii"}, "join other vertices"),
+        ({"features": ["L.parquet"]}, "numbers"),
+        ({"features": []}, "features"),
+        ({"columns": "clash.csv"}, "x_mm"),
+        ({"features": ["absent.npy"]}, "absent.npy"),
+        ({"pial": None}, "midthickness is missing"),
+        ({"hemisphere": "R"}, "B1_hemi-R"),
+        ({"brain": "../x"}, "brain"),
+        ({"feature": ["L.maps.func.gii"]}, "feature"),
+    ],
+)
+def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
+    folder, mesh = manifest.parent, sphere_mesh(3)
+    write_surface(folder / "coarse.surf.gii", sphere_mesh(2), "L", "sphere")
+    write_surface(folder / "turned.surf.gii", Mesh(mesh.vertices, mesh.faces[:, [1, 2, 0]]), "L", "white")
+    (folder / "clash.csv").write_text("x_mm\n" + "1\n" * 642)
+    change(manifest, **keys)
+    with pytest.raises((StudyError, GraphError, CytomeshError), match=words):
+        import_graphs(manifest, tmp_path / "run")
+
+
+def test_the_template_is_valid():
+    own = validate(OwnSurfaces, read_yaml(TEMPLATE, StudyError), str(TEMPLATE), StudyError)
+    assert own.hemispheres[0].name == "sub-01_hemi-L"

@@ -1,0 +1,85 @@
+"""Surfaces of other programs: the same vertices in the same order, in scanner RAS, or a clear error."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import nibabel.freesurfer as freesurfer
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.surface.any_surface import read_any_surface
+from cytomesh.surface.formats import write_freesurfer, write_ply
+from cytomesh.surface.gifti import write_surface
+from tests.conftest import sphere_mesh
+
+
+@pytest.mark.parametrize("name", ["L.pial.surf.gii", "L.pial.surf.gii.gz", "lh.pial", "pial.ply"])
+def test_vertices_and_order_are_kept(tmp_path, name):
+    mesh = sphere_mesh(2)
+    path = tmp_path / name
+    if name.startswith("L."):
+        write_surface(tmp_path / "L.pial.surf.gii", mesh, "L", "pial")
+        if name.endswith(".gz"):
+            path.write_bytes(gzip.compress((tmp_path / "L.pial.surf.gii").read_bytes()))
+    elif name == "lh.pial":
+        write_freesurfer(path, mesh)
+    else:
+        write_ply(path, mesh)
+    found = read_any_surface(path)
+    np.testing.assert_allclose(found.vertices, mesh.vertices, atol=1e-4)
+    np.testing.assert_array_equal(found.faces, mesh.faces)
+
+
+def write_volume_surface(path: Path, vertices, faces, axes, centre):
+    volume = {
+        "head": np.array([2, 0, 20], np.int32),
+        "valid": "1  # volume info valid",
+        "filename": "orig.mgz",
+        "volume": np.array([256, 256, 256]),
+        "voxelsize": np.ones(3),
+        **dict(zip(("xras", "yras", "zras"), np.asarray(axes, float), strict=True)),
+        "cras": np.asarray(centre, float),
+    }
+    freesurfer.write_geometry(path, vertices.astype(np.float32), faces, volume_info=volume)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [[(-1, 0, 0), (0, 0, -1), (0, 1, 0)], [(-1, 0, 0), (0, 0.2, -0.98), (0, 0.98, 0.2)]],
+    ids=["plain", "turned"],
+)
+def test_freesurfer_coordinates_become_scanner_coordinates(tmp_path, axes):
+    # against voxels: FreeSurfer's Torig and the volume's own affine, as mri_info prints them
+    mesh, centre = sphere_mesh(1), np.array([5.0, -17.0, 19.0])
+    write_volume_surface(tmp_path / "lh.white", mesh.vertices, mesh.faces, axes, centre)
+    torig = np.array([[-1, 0, 0, 128], [0, 0, 1, -128], [0, -1, 0, 128], [0, 0, 0, 1.0]])
+    affine = np.eye(4)
+    affine[:3, :3] = np.transpose(axes)
+    affine[:3, 3] = centre - affine[:3, :3] @ [128, 128, 128]
+    homogeneous = np.column_stack([mesh.vertices, np.ones(mesh.n_vertices)])
+    expected = (affine @ np.linalg.inv(torig) @ homogeneous.T).T[:, :3]
+    np.testing.assert_allclose(read_any_surface(tmp_path / "lh.white").vertices, expected, atol=1e-3)
+    np.testing.assert_allclose(
+        read_any_surface(tmp_path / "lh.white", is_sphere=True).vertices, mesh.vertices, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("lh.pial", b"\xff\xff\xfe" + b"created", "damaged FreeSurfer geometry"),
+        ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 9999999999\nend_header\n", "PLY"),
+        ("a.obj", b"v 0 0 0", "no surface that is known"),
+        ("a.surf.gii.gz", gzip.compress(b"<GIFTI")[:-9], "gzip"),
+    ],
+)
+def test_others_are_named(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SurfaceError, match=words) as caught:
+        read_any_surface(tmp_path / name)
+    assert name in str(caught.value)
+    with pytest.raises(SurfaceError, match="absent"):
+        read_any_surface(tmp_path / "absent.surf.gii.x")

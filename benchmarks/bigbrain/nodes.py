@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from benchmarks.common import Options, parser
-from cytomesh.core.files import write_json
+from cytomesh.core.files import write_json, write_text
 from cytomesh.core.labels import LabelTable, distinct_colours
-from cytomesh.core.tables import Table
-from cytomesh.graph.measures import mean_curvature
-from cytomesh.graph.storage import CortexGraph, save_features, save_graph
+from cytomesh.graph.imports import import_graphs
+from cytomesh.surface.gifti import SurfaceKind, write_labels, write_surface
 from cytomesh.surface.mesh import Mesh
 
 MIN_NODES = 20
@@ -34,7 +35,7 @@ def load_nodes(bigbrain: Path, hemisphere: str, mesh: str) -> dict[str, NDArray[
         return {name: data[name] for name in data.files}
 
 
-def surfaces(data: dict[str, NDArray[Any]]) -> dict[str, Mesh]:
+def surfaces(data: dict[str, NDArray[Any]]) -> dict[SurfaceKind, Mesh]:
     """Return pial, white and midsurface; the 10k data holds the last two."""
     faces = data["faces"].astype(np.int64)
     white = data["white"].astype(np.float64)
@@ -71,46 +72,35 @@ def features(data: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     return standard.astype(np.float32)
 
 
-def write_hemisphere(
-    bigbrain: Path, hemisphere: str, mesh: str, key: str, table: LabelTable, run: Path
-) -> dict[str, int]:
-    """Write one graph and its features; returns its numbers."""
+def write_files(
+    bigbrain: Path, hemisphere: str, mesh: str, key: str, table: LabelTable, folder: Path
+) -> dict[str, Any]:
+    """Write what `cytomesh graph import` reads of a hemisphere; returns its entry in the manifest."""
     data = load_nodes(bigbrain, hemisphere, mesh)
     meshes = surfaces(data)
-    middle = meshes["midthickness"]
+    meshes["sphere"] = Mesh(data["sphere"].astype(np.float64), data["faces"].astype(np.int64))
     valid = data["valid"].astype(bool)
     labels = _labels(data, key)
-    annotation = np.where(valid & np.isin(labels, table.indices), labels, 0).astype(np.int32)
-    n = middle.n_vertices
-    unknown = np.full(n, np.nan)
-    columns: dict[str, Any] = {
-        **dict(zip(("x_mm", "y_mm", "z_mm"), middle.vertices.T, strict=True)),
-        **dict(zip(("ref_x_mm", "ref_y_mm", "ref_z_mm"), middle.vertices.T, strict=True)),
-        "section": np.full(n, -1, np.int32),
-        **dict.fromkeys(("column_px", "row_px", "angle_deg", "obliqueness_deg", "distance_mm"), unknown),
-        "is_linked": valid,
-        "link_reason": np.where(valid, "", "not valid cortex"),
-        "section_role": np.full(n, "none"),
-        "annotation": annotation,
-        "thickness_mm": np.linalg.norm(meshes["pial"].vertices - meshes["white"].vertices, axis=1),
-        "curvature_per_mm": mean_curvature(middle),
-        "area_mm2": middle.vertex_areas,
-    }
-    graph = CortexGraph("bigbrain", hemisphere, "train", middle, Table(columns, metadata={"study": "bigbrain"}), table)
-    sphere = Mesh(data["sphere"].astype(np.float64), middle.faces)
-    qc = {"source": f"bigbrain_{hemisphere}_{mesh}.npz", "labels": key, "n_nodes": n, "n_valid": int(valid.sum())}
-    save_graph(run, graph, {"pial": meshes["pial"], "white": meshes["white"], "sphere": sphere}, qc)
-    save_features(run, FEATURES, graph, features(data), {"source": "18-point intensity profile, six layer thicknesses"})
-    return {"n_nodes": n, "n_valid": int(valid.sum()), "n_labelled": int((annotation > 0).sum())}
+    files = {kind: f"{hemisphere}.{kind}.surf.gii" for kind in meshes}
+    for kind, surface in meshes.items():
+        write_surface(folder / files[kind], surface, hemisphere, kind)
+    files |= {name: f"{hemisphere}.{end}" for name, end in (("labels", "label.gii"), ("cortex", "cortex.npy"))}
+    annotation = np.where(valid & np.isin(labels, table.indices), labels, 0)
+    write_labels(folder / files["labels"], annotation, table, hemisphere)
+    np.save(folder / files["cortex"], valid.astype(np.int8))
+    np.save(folder / f"{hemisphere}.{FEATURES}.npy", features(data))
+    return {"brain": "bigbrain", "hemisphere": hemisphere, **files, "features": [f"{hemisphere}.{FEATURES}.npy"]}
 
 
 def write_run(bigbrain: Path, mesh: str, key: str, run: Path) -> dict[str, Any]:
-    """Write both hemispheres; returns their numbers."""
+    """Import both hemispheres; returns their numbers."""
     table = label_table(bigbrain, key)
-    graphs = {
-        f"bigbrain_hemi-{hemisphere}": write_hemisphere(bigbrain, hemisphere, mesh, key, table, run)
-        for hemisphere in ("L", "R")
-    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        entries = [write_files(bigbrain, hemisphere, mesh, key, table, folder) for hemisphere in ("L", "R")]
+        manifest = {"name": "bigbrain", "features": FEATURES, "hemispheres": entries}
+        write_text(folder / "surfaces.yaml", yaml.safe_dump(manifest))
+        graphs = import_graphs(folder / "surfaces.yaml", run)
     return {"mesh": mesh, "labels": key, "n_areas": len(table), "graphs": graphs}
 
 

@@ -38,6 +38,20 @@ class PatchBatch:
     area: Tensor
     probability: Tensor
 
+    @classmethod
+    def of(cls, n: int, device: torch.device, **known: Tensor) -> PatchBatch:
+        """Make a batch of what is known of n patches; else each is a node of its own, of no section, brain or area."""
+        floats = next((values for values in known.values() if values.is_floating_point()), torch.zeros(0))
+        nowhere = torch.zeros(n, 3, dtype=floats.dtype, device=device)
+        none = torch.zeros(n, dtype=torch.int64, device=device)
+        rest = {
+            "node": torch.arange(n, device=device),
+            "position": nowhere,
+            "normal": nowhere,
+            "probability": nowhere[:, :0],
+        }
+        return cls(**{item.name: known.get(item.name, rest.get(item.name, none)) for item in fields(cls)})
+
     def __len__(self) -> int:
         return len(self.node)
 

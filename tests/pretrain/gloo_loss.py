@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import world
 from cytomesh.pretrain.loss import Outputs, batch_loss
+from cytomesh.pretrain.objectives.base import Objective
 from cytomesh.pretrain.objectives.supervised import Supervised
 
 
@@ -37,4 +39,10 @@ def main(folder: Path, n: int) -> None:
                     results[f"{case}/loss"] = value.mean[term.name].numpy()
                     results[f"{case}/anchors"] = value.n_anchors[term.name].numpy()
                     results[f"{case}/gradient"] = encoder.weight.grad.numpy().copy()
+                    if isinstance(term.objective, Objective):
+                        encoder.zero_grad(set_to_none=True)
+                        mine = batch[rows[here.rank]]
+                        places = {item.name: getattr(mine, item.name) for item in fields(mine)}
+                        term.objective(model(x[rows[here.rank]]), temperature=term.temperature, **places).backward()
+                        results[f"{case}/called"] = encoder.weight.grad.numpy().copy()
         np.savez(folder / f"rank-{here.rank}.npz", **results)

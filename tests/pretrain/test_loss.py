@@ -27,12 +27,33 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_loss_and_gradient_do_not_depend_on_ranks(gloo, alone, tmp_path, size):
     gloo(gloo_loss.main, size, tmp_path, N_PATCHES)
-    assert len(alone) == 12 * len(all_terms())
+    assert len(alone) == 12 * len(all_terms()) + 4 * len(contrastive_terms())
     for rank in range(size):
         results = np.load(tmp_path / f"rank-{rank}.npz")
         for key, expected in alone.items():
             tolerance = 1e-10 if "float64" in key else 1e-6
             np.testing.assert_allclose(results[key], expected, rtol=tolerance, atol=tolerance, err_msg=key)
+
+
+def test_an_objective_called_in_any_loop_has_the_same_gradient(alone):
+    called = {key.removesuffix("/called"): value for key, value in alone.items() if key.endswith("/called")}
+    assert len(called) == 4 * len(contrastive_terms())
+    for case, gradient in called.items():
+        tolerance = 1e-10 if "float64" in case else 1e-5
+        np.testing.assert_allclose(gradient, alone[f"{case}/gradient"], rtol=tolerance, atol=tolerance, err_msg=case)
+
+
+def test_three_lines_in_a_loop_of_your_own():
+    position = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [40, 0, 0], [40.5, 0, 0]])
+    near = torch.tensor([[1.0, 0], [2.0, 0], [0, 3.0], [0, 1.0]], requires_grad=True)
+    criterion = SpatialNCE(sigma_mm=1.0)
+    loss = criterion(near, position=position)
+    loss.backward()
+    assert near.grad is not None and torch.isfinite(near.grad).all()
+    mixed = near.detach()[[0, 2, 1, 3]]
+    assert criterion(mixed, position=position).item() > loss.item() + 5
+    # without partners there is nothing to learn
+    assert criterion(near, position=1000 * position).item() == 0.0
 
 
 @pytest.mark.parametrize("term", contrastive_terms(), ids=lambda term: term.name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
+from cytomesh.pretrain.objectives.base import Objective
 
 
-class ProbabilityGuided:
+class ProbabilityGuided(Objective):
     """Contrastive objective that pulls patches together by their area probabilities.
 
     w_ij = <p_i, p_j>, p_i the area probabilities at patch i, from the atlas; see `weighted_info_nce` for the loss. A

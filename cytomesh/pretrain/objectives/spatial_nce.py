@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.pretrain.distance import Distance
+from cytomesh.pretrain.distance import Distance, Euclidean
+from cytomesh.pretrain.objectives.base import Objective
 
 Kernel = Literal["gaussian", "exponential", "radius", "inverse"]
 
 
-class SpatialNCE:
+class SpatialNCE(Objective):
     """Contrastive objective that pulls patches together by their distance in the cortex.
 
     w_ij = k(d_ij) within the reach, 0 beyond, times `same_section_weight` for pairs from one section and
@@ -27,11 +28,11 @@ class SpatialNCE:
         Width of the kernel: gaussian exp(-d^2 / 2 sigma^2), exponential exp(-d / sigma), inverse 1 / (1 + d / sigma),
         radius 1 up to sigma.
     kernel : {"gaussian", "exponential", "radius", "inverse"}
-    distance : Distance
-        Euclidean in reference space, or geodesic on the reference midsurface.
-    reach_mm : float
-        Distance beyond which nothing attracts. Weights are normalised by anchor: without an end, a patch
-        with no close partner would be pulled with full strength to far ones.
+    distance : Distance, optional
+        Euclidean in reference space (the default), or geodesic on the reference midsurface.
+    reach_mm : float, optional
+        Distance beyond which nothing attracts; by default 3 sigma. Weights are normalised by anchor: without an end,
+        a patch with no close partner would be pulled with full strength to far ones.
     same_section_weight, same_brain_weight : float
         Factors, 0 to 1.
     """
@@ -41,15 +42,16 @@ class SpatialNCE:
         sigma_mm: float,
         kernel: Kernel = "gaussian",
         *,
-        distance: Distance,
-        reach_mm: float,
+        distance: Distance | None = None,
+        reach_mm: float | None = None,
         same_section_weight: float = 1.0,
         same_brain_weight: float = 1.0,
     ) -> None:
-        self.distance = distance
+        super().__init__()
+        self.distance = distance or Euclidean()
         self.sigma_mm = sigma_mm
         self.kernel = kernel
-        self.reach_mm = reach_mm
+        self.reach_mm = 3.0 * sigma_mm if reach_mm is None else reach_mm
         self.same_section_weight = same_section_weight
         self.same_brain_weight = same_brain_weight
 

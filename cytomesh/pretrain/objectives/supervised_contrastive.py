@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
+from cytomesh.pretrain.objectives.base import Objective
 
 
-class SupervisedContrastive:
+class SupervisedContrastive(Objective):
     """Contrastive objective that pulls patches of one annotated area together (Khosla et al., 2020, L_out).
 
     w_ij = 1 if both are annotated with the same area, or are views of one patch, 0 otherwise; see

@@ -1,23 +1,92 @@
-"""Map the cerebral cortex from microscopy."""
+"""Map the cerebral cortex from microscopy.
+
+The program works on run directories; these functions and classes work on arrays and small values. Each is imported
+when it is first asked for: `import cytomesh` takes a few milliseconds.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cytomesh.graph.storage import load_features, load_graphs
+    from cytomesh.core.errors import CytomeshError
+    from cytomesh.core.labels import LabelTable
+    from cytomesh.graph.imports import import_graphs
+    from cytomesh.graph.links import Ribbon, link_positions
+    from cytomesh.graph.lookup import open_lookup
+    from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+    from cytomesh.imaging.patches import read_patches
+    from cytomesh.imaging.pyramid import open_image
     from cytomesh.pretrain.export import load_encoder
+    from cytomesh.pretrain.info_nce import weighted_info_nce
+    from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
+    from cytomesh.pretrain.objectives.simclr import SimCLR
+    from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
+    from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
+    from cytomesh.study.contours import read_contours
+    from cytomesh.study.planes import SectionPlane
     from cytomesh.study.study import open_study
+    from cytomesh.surface.any_surface import read_any_surface
+    from cytomesh.surface.mesh import Mesh
+    from cytomesh.surface.reconstruct import reconstruct
+    from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 __version__ = "0.1.0"
-__all__ = ["load_encoder", "load_features", "load_graphs", "open_study"]
 
 _HOMES = {
-    "load_encoder": "cytomesh.pretrain.export",
-    "load_features": "cytomesh.graph.storage",
-    "load_graphs": "cytomesh.graph.storage",
-    "open_study": "cytomesh.study.study",
+    "CortexGraph": "graph.storage",
+    "CytomeshError": "core.errors",
+    "LabelTable": "core.labels",
+    "Mesh": "surface.mesh",
+    "ProbabilityGuided": "pretrain.objectives.probability_guided",
+    "Ribbon": "graph.links",
+    "SectionPlane": "study.planes",
+    "SimCLR": "pretrain.objectives.simclr",
+    "SpatialNCE": "pretrain.objectives.spatial_nce",
+    "SupervisedContrastive": "pretrain.objectives.supervised_contrastive",
+    "import_graphs": "graph.imports",
+    "link_positions": "graph.links",
+    "load_encoder": "pretrain.export",
+    "load_features": "graph.storage",
+    "load_graphs": "graph.storage",
+    "open_image": "imaging.pyramid",
+    "open_lookup": "graph.lookup",
+    "open_study": "study.study",
+    "read_any_surface": "surface.any_surface",
+    "read_contours": "study.contours",
+    "read_patches": "imaging.patches",
+    "read_vertex_data": "surface.vertex_data",
+    "read_vertex_labels": "surface.vertex_data",
+    "reconstruct": "surface.reconstruct",
+    "weighted_info_nce": "pretrain.info_nce",
 }
+__all__ = [
+    "CortexGraph",
+    "CytomeshError",
+    "LabelTable",
+    "Mesh",
+    "ProbabilityGuided",
+    "Ribbon",
+    "SectionPlane",
+    "SimCLR",
+    "SpatialNCE",
+    "SupervisedContrastive",
+    "import_graphs",
+    "link_positions",
+    "load_encoder",
+    "load_features",
+    "load_graphs",
+    "open_image",
+    "open_lookup",
+    "open_study",
+    "read_any_surface",
+    "read_contours",
+    "read_patches",
+    "read_vertex_data",
+    "read_vertex_labels",
+    "reconstruct",
+    "weighted_info_nce",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,5 +94,9 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"cytomesh.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'cytomesh' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

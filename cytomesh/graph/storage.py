@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,11 +18,18 @@ from cytomesh.core.formats import FORMATS, check_format
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
+from cytomesh.graph import convert
 from cytomesh.study.atlas import read_labels as read_label_table
 from cytomesh.study.atlas import write_labels as write_label_table
 from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry, write_ply, write_spec
 from cytomesh.surface.gifti import SurfaceKind, read_surface, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+    from nilearn.surface import SurfaceImage
+    from torch_geometric.data import Data
 
 NODE_UNITS = {
     "x_mm": "mm",
@@ -152,6 +159,22 @@ class CortexGraph:
         """Identity of the mesh and its image links; features carry it, so that they never meet another graph."""
         links = [np.asarray(self.nodes[name]) for name in ("section", "column_px", "row_px", "angle_deg")]
         return digest(self.mesh.vertices.astype(np.float32), self.mesh.faces, *links)
+
+    def to_pyg(self, features: NDArray[Any] | None = None) -> Data:
+        """Return PyTorch Geometric's `Data`, see `cytomesh.graph.convert`."""
+        return convert.to_pyg(self, features)
+
+    def to_networkx(self) -> nx.Graph:
+        """Return networkx's `Graph`, see `cytomesh.graph.convert`."""
+        return convert.to_networkx(self)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a node as pandas' `DataFrame`, see `cytomesh.graph.convert`."""
+        return convert.to_dataframe(self)
+
+    def to_surface_image(self, values: NDArray[Any]) -> SurfaceImage:
+        """Return (n,) or (n, k) values of nodes as nilearn's `SurfaceImage`, see `cytomesh.graph.convert`."""
+        return convert.to_surface_image(self, values)
 
 
 def graph_folder(run: Path, name: str) -> Path:

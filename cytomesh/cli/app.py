@@ -23,7 +23,7 @@ from cytomesh.cli import (
     status,
     study,
 )
-from cytomesh.core.errors import CytomeshError
+from cytomesh.core.errors import CytomeshError, StorageError
 from cytomesh.core.progress import set_quiet
 
 
@@ -71,4 +71,13 @@ def main(arguments: list[str] | None = None) -> None:
         if "--debug" in anywhere:
             raise
         typer.echo(f"cytomesh: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:  # what no stage has named: a folder that cannot be made, a log that cannot be written
+        from cytomesh.core.files import storage_fault  # NumPy: not for --help
+
+        fault = storage_fault(error)
+        if fault is None or "--debug" in anywhere:
+            raise
+        named = StorageError(error.filename or "disk", found=fault[0], hint=fault[1])
+        typer.echo(f"cytomesh: {named}", err=True)
         sys.exit(1)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from cytomesh.core.errors import ConfigError
+from cytomesh.core.parallel import available_cpus
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,7 @@ def world(device: Device = "auto", threads: int | None = None) -> Iterator[World
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     place = find_device(device, local_rank)
-    n_threads = threads or max(1, len(os.sched_getaffinity(0)) // local_size)
+    n_threads = threads or max(1, available_cpus() // local_size)
     has_cuda = place.type == "cuda"
     current = torch.cuda.device(place) if has_cuda else nullcontext()
     with _intra_op_threads(n_threads), current, _process_group(rank, size, "nccl" if has_cuda else "gloo") as ranks:

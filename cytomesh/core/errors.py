@@ -120,5 +120,11 @@ class MissingStageError(CytomeshError, FileNotFoundError):
     __str__ = CytomeshError.__str__
 
 
+class StorageError(CytomeshError, OSError):
+    """A disk or folder does not take what is to be written."""
+
+    __str__ = CytomeshError.__str__
+
+
 class StaleError(CytomeshError, RuntimeError):
     """A product was made from what has changed since."""

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.errors import CytomeshError, StorageError
+
 PARTIAL, OLD = ".partial-", ".old-"
+FREE = "make room on the disk, or choose another --out, and call the same command again: what is finished is kept"
+RIGHTS = "give yourself the right to write there, or choose another --out"
+FAULTS = {
+    errno.ENOSPC: FREE,
+    errno.EDQUOT: FREE,
+    errno.EFBIG: FREE,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EROFS: RIGHTS,
+    errno.ENOTDIR: "choose an --out that is not below a file",
+    errno.ENAMETOOLONG: "choose a shorter --out or --name",
+    errno.EIO: "check the disk, or choose another --out, and call the same command again",
+}
+"""What a place can have against being written to, and the way out."""
+FULL_WORDS = ("No space left on device", " requested and ")
+NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF}
+"""What shares (CIFS, VirtualBox, FUSE) answer that cannot sync a folder; some cannot sync files either."""
 
 
 @contextmanager
@@ -23,11 +43,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Works for files and for directories (an OME-Zarr image is a directory). Suffixes are kept, since several
     writers choose the format by them. On any exception the temporary is removed and `path` stays as it was.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, may not be written to, or fails.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-    remove(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(temporary)
         yield temporary
         _sync(temporary)
         if path.is_dir() and not path.is_symlink():
@@ -35,8 +60,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
         else:
             temporary.replace(path)
             _sync(path.parent)
+    except Exception as error:
+        if fault := storage_fault(error):
+            raise StorageError(path, found=f"{fault[0]}, while writing", hint=fault[1]) from error
+        raise
     finally:
-        remove(temporary)
+        with suppress(OSError):  # where nothing can be written, there is nothing to remove
+            remove(temporary)
+
+
+def storage_fault(error: BaseException) -> tuple[str, str] | None:
+    """Say what is wrong with the place that an error came from, and the way out; None if it is about something else.
+
+    NumPy and the writers of Rust libraries say it in words only.
+    """
+    if isinstance(error, CytomeshError):
+        return None
+    number = getattr(error, "errno", None)
+    text = str(error)
+    if number is None and any(words in text for words in FULL_WORDS):
+        number = errno.ENOSPC
+    if number not in FAULTS:
+        return None
+    return os.strerror(number).lower(), FAULTS[number]
 
 
 def replace_folder(new: Path, folder: Path) -> None:
@@ -143,8 +189,16 @@ def _is_alive(process: int) -> bool:
 def _sync(path: Path) -> None:
     targets = [path, *path.rglob("*")] if path.is_dir() and path.name.startswith(PARTIAL) else [path]
     for target in targets:
-        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            descriptor = os.open(target, os.O_RDONLY)
+        except OSError as error:
+            if error.errno in NO_SYNC:
+                continue
+            raise
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
         finally:
             os.close(descriptor)

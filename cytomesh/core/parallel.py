@@ -17,7 +17,9 @@ R = TypeVar("R")
 
 def available_cpus() -> int:
     """Return the number of processors this process may use (affinity, not the machine's total)."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
 
 
 def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from pydantic import BaseModel
 
 from cytomesh.core.config import write_config
@@ -39,6 +40,8 @@ from cytomesh.core.provenance import (
 )
 
 UNFINISHED = "unfinished.json"
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
+"""What file systems answer that know no locks."""
 NAME = re.compile(r"\w[\w.+=,@-]*")
 NAME_BYTES = 100
 NO_RECORD = "made by an earlier version, which did not record from what"
@@ -71,9 +74,8 @@ def lock(run: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """
     path = run / ".locks" / f"{what.replace('/', '%2F')}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(path)
     try:
-        held.acquire(timeout=-1 if wait else 0)
+        held = _take(path, timeout=-1 if wait else 0)
     except Timeout as cause:
         hint = "wait for it, or choose another --name or --out"
         raise CytomeshError(run / what, found="another cytomesh process is writing here", hint=hint) from cause
@@ -82,6 +84,23 @@ def lock(run: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def _take(path: Path, timeout: float) -> BaseFileLock:
+    """Take a lock of the system, or a file that stands for it where the file system knows none (some NFS).
+
+    Such a file outlives a process that is killed: one of this machine is noticed, one of another has to be removed.
+    """
+    try:
+        held: BaseFileLock = FileLock(path)
+        held.acquire(timeout=timeout)
+    except OSError as cause:
+        if isinstance(cause, Timeout) or cause.errno not in NO_LOCKS:
+            raise
+        held = SoftFileLock(path.with_suffix(".soft"))
+        log(f"no locks on this file system: {held.lock_file} stands for one; remove it if no cytomesh runs here")
+        held.acquire(timeout=timeout)
+    return held
 
 
 class Product:

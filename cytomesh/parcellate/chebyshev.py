@@ -7,7 +7,6 @@ A factorisation for shift-invert fills in more than linearly with the mesh, and 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +18,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.errors import QualityError
+from cytomesh.core.parallel import available_cpus
 from cytomesh.core.random import generator
 from cytomesh.surface.compiled import kernel
 
@@ -114,7 +114,7 @@ def _filter(operator: sp.csr_matrix, vectors: NDArray[np.float64], cut: float) -
         return block
 
     # each block is computed alike whichever thread takes it
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with ThreadPoolExecutor(min(available_cpus(), 8)) as pool:
         blocks = list(pool.map(one_block, range(0, vectors.shape[1], BLOCK)))
     return np.concatenate(blocks, axis=1).astype(np.float64)
 

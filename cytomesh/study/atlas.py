@@ -18,7 +18,7 @@ from cytomesh.core.files import atomic_path, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.manifest import AtlasConfig
 from cytomesh.study.nifti import Nifti, open_nifti
-from cytomesh.study.tables import read_dicts, table_text
+from cytomesh.study.tables import read_cells, read_dicts, table_text
 
 COLUMNS = ("index", "name", "r", "g", "b", "a")
 # Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
@@ -27,7 +27,7 @@ BLOCK_BYTES = 1 << 28
 
 
 def read_labels(path: Path) -> LabelTable:
-    """Read a label table (TSV: index, name, r, g, b, a; colours 0-255).
+    """Read a label table (TSV: index, name, r, g, b, a; colours 0-255); it may be empty.
 
     Raises
     ------
@@ -35,12 +35,12 @@ def read_labels(path: Path) -> LabelTable:
         If the file is missing, a column is missing, or an index or name is wrong or listed twice.
     """
     try:
-        rows = read_dicts(path)
+        header, rows = next(iter(read_cells(path)), []), read_dicts(path)
     except FileNotFoundError as cause:
         raise AtlasError(path, found="no such label table", hint="correct atlas.labels in the manifest") from cause
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise AtlasError(path, found=f"a table that cannot be read ({cause})", expected="UTF-8 TSV") from cause
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise AtlasError(
             path, "line 1", found=f"no column {', '.join(missing)}", expected=f"columns {', '.join(COLUMNS)}"
@@ -60,7 +60,7 @@ def read_labels(path: Path) -> LabelTable:
                 path, f"line {line}", found=f"colour or name out of range: {row}", expected="a name and 0-255"
             )
     try:
-        return LabelTable(tuple(indices), tuple(row["name"] for row in rows), np.array(colours))
+        return LabelTable(tuple(indices), tuple(row["name"] for row in rows), np.reshape(colours, (-1, 4)))
     except AtlasError as cause:
         raise AtlasError(path, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
 

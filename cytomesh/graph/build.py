@@ -9,6 +9,7 @@ from typing import Any
 
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import file_digests
+from cytomesh.core.errors import SurfaceError
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track
@@ -148,7 +149,12 @@ def _write(task: _Task, folder: Path) -> float:
     if task.settings.alignment.enabled:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)
     contours = plane_contours(inputs, task.hemisphere)
-    surfaces = reconstruct(contours, task.settings.surface)
+    try:
+        surfaces = reconstruct(contours, task.settings.surface)
+    except SurfaceError as problem:  # which hemisphere's
+        place = ": ".join(part for part in (problem.source, problem.place) if part)
+        facts = {"found": problem.found, "expected": problem.expected, "hint": problem.hint}
+        raise SurfaceError(task.name, place, **facts) from problem
     bridged, cut = bridged_sections(inputs, surfaces.report), cut_sections(inputs, task.hemisphere)
     for line in reconstruction_notes(bridged, cut, surfaces.report):
         log(f"{task.name}: {line}")

@@ -156,7 +156,10 @@ class Product:
         if reasons := self.changes(inputs):
             log(f"{self.place}: {what}: {said(reasons)}")
             if self.record and self.record.inputs.changed_settings(inputs):
-                log(f"{self.place}: to keep it, stop this and add --config {self.settings_path}, or use another --out")
+                other = "--out" if self.place.startswith("graphs/") else "--name"  # graphs are named by the study
+                log(
+                    f"{self.place}: to keep it, stop this and add --config {self.settings_path}, or use another {other}"
+                )
 
     @contextmanager
     def open(self) -> Iterator[Product]:

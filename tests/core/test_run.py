@@ -61,7 +61,8 @@ def test_a_result_that_is_to_be_replaced_is_announced_with_the_way_to_keep_it(tm
     result.announce(inputs(a=3), "trained again")
     again, keep = capsys.readouterr().err.splitlines()
     assert again == "classify/gat: trained again: a 1 -> 3"
-    assert keep.startswith(f"classify/gat: to keep it, stop this and add --config {result.folder / 'config.yaml'},")
+    settings = result.folder / "config.yaml"
+    assert keep == f"classify/gat: to keep it, stop this and add --config {settings}, or use another --name"
     # no settings would keep what is out of date
     result.announce(inputs(image="y"), "trained again")
     assert capsys.readouterr().err == "classify/gat: trained again: image of s1 changed\n"

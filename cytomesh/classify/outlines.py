@@ -13,9 +13,11 @@ from shapely.geometry import MultiPolygon, Polygon
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.lookup import CortexLookup
 from cytomesh.study.contour_formats.geojson import write_geojson
+from cytomesh.surface.distance import signed_distance
 
 REACH_MM = 5.0
 """Cortex is looked for this far around the pixels of linked nodes: more than it is thick."""
+MARGIN = 2.0
 
 
 def section_outlines(
@@ -42,11 +44,38 @@ def section_outlines(
     columns, rows = (np.arange(a, b + step, step) for a, b in zip(low, high, strict=True))
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     near, _ = cKDTree(seen).query(grid, distance_upper_bound=reach)
-    candidates = np.flatnonzero(np.isfinite(near))
+    candidates = np.flatnonzero(np.isfinite(near) & _is_cortex(lookup, section, low, step, (len(columns), len(rows))))
     node = lookup.places(section, grid[candidates]).nodes(lookup.ribbon)
     image = np.zeros(len(grid), np.int32)
     image[candidates] = np.where(node >= 0, labels[node], 0)
     return _polygons(image.reshape(len(rows), len(columns)), low, step)
+
+
+def _is_cortex(
+    lookup: CortexLookup, section: int, low: NDArray[np.float64], step: float, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return which samples lie between the boundaries that the section cuts, or `MARGIN` samples off.
+
+    To find that a sample has no place in the cortex takes ten times as long as to find its place.
+
+    Parameters
+    ----------
+    low : (2,) float64
+        (column, row) of the first sample, px.
+    step : float
+        Distance of samples, px.
+    shape : (int, int)
+        Number of columns and rows of samples.
+
+    Returns
+    -------
+    (n_rows * n_columns,) bool
+        Row by row.
+    """
+    within_pial, within_white = (
+        signed_distance(((ends - low) / step).reshape(-1, 4), *shape) for ends in lookup.boundaries(section)
+    )
+    return np.asarray(((within_pial > -MARGIN) & (within_white < MARGIN)).T.ravel())
 
 
 def write_outlines(path: Path, outlines: dict[int, MultiPolygon], table: LabelTable) -> None:

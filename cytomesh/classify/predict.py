@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
 from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.formats import check_format
+from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.run import product
@@ -67,7 +69,8 @@ def predict_run(
     trained = trained_settings(model, record)
     graphs = load_graphs(run)
     check_inputs(run, graphs, model, record["inputs"], len(trained.inputs.hops))
-    check_areas(graphs, model, record["classes"])
+    named = [graph if len(graph.labels) else replace(graph, labels=model_labels(record)) for graph in graphs]
+    check_areas(named, model, record["classes"])
     result = product(run, "classify", name)
     if (result.folder / "model.json").is_file() or any(result.folder.glob("fold-*")):
         hint = "choose another --name: predictions would take its place"
@@ -78,7 +81,7 @@ def predict_run(
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "predicted again")
             with result.writing(inputs, settings, trained.seed, resume=resume) as work:
-                summary = _predict(run, model, record, trained, settings, graphs, work.folder)
+                summary = _predict(run, model, record, trained, settings, named, work.folder)
                 write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
                 work.finish()
     return dict(read_json(result.folder / "prediction.json")["graphs"])
@@ -180,6 +183,13 @@ def check_inputs(
         raise CheckpointError(
             model, "inputs", found="; ".join(wrong), expected=f"those of training: {names}", hint=hint
         )
+
+
+def model_labels(record: Mapping[str, Any]) -> LabelTable:
+    """Return the label table of the areas that a model knows, for studies without one."""
+    classes = record["classes"]
+    labels, names = ([entry[key] for entry in classes] for key in ("label", "area"))
+    return LabelTable(tuple(labels), tuple(names), distinct_colours(len(classes)))
 
 
 def check_areas(graphs: Sequence[CortexGraph], model: Path, classes: Sequence[Mapping[str, Any]]) -> None:

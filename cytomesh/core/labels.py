@@ -100,7 +100,9 @@ class LabelTable:
                 source,
                 found=f"labels outside the label table: {unknown[:5]}",
                 expected=f"0 or one of the {len(self)} labels of the table",
-                hint="add them to the study's label table or correct the annotation",
+                hint="add them to the study's label table or correct the annotation"
+                if len(self)
+                else "name the areas in a label table, atlas.labels of the manifest, or write n/a for annotations",
             )
 
     def rows(self) -> Iterable[tuple[int, str, NDArray[np.float64]]]:

@@ -134,6 +134,12 @@ class Product:
         return read_record(self.folder / RECORD)
 
     @property
+    def settings_path(self) -> Path:
+        """The settings that the finished product was made with; a tuned encoder's own are those of its pretraining."""
+        tuning = self.folder / "tuning"
+        return (tuning if tuning.is_dir() else self.folder) / "config.yaml"
+
+    @property
     def work_folder(self) -> Path:
         """Where the product grows until it is finished."""
         return self._beside if self.is_finished else self.folder
@@ -162,9 +168,17 @@ class Product:
         return self.is_finished and not self.changes(inputs)
 
     def announce(self, inputs: Inputs, what: str) -> None:
-        """Log why a finished product is made again ("trained again: schedule.steps 300 -> 160")."""
+        """Log why a finished product is made again ("trained again: schedule.steps 300 -> 160").
+
+        Where settings differ, with the way to keep what is there: it stays until its successor is finished.
+        """
         if reasons := self.changes(inputs):
             log(f"{self.place}: {what}: {said(reasons)}")
+            if self.record and self.record.inputs.changed_settings(inputs):
+                other = "--out" if self.place.startswith("graphs/") else "--name"  # graphs are named by the study
+                log(
+                    f"{self.place}: to keep it, stop this and add --config {self.settings_path}, or use another {other}"
+                )
 
     @contextmanager
     def open(self) -> Iterator[Product]:

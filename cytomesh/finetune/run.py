@@ -28,7 +28,7 @@ from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
 from cytomesh.pretrain.job import refuse_others
-from cytomesh.pretrain.patches import PatchSource, build_bank, count_channels, images_of, open_patches
+from cytomesh.pretrain.patches import PatchSource, build_bank, images_of, open_patches, say_conversion
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import Study, open_study
 
@@ -74,7 +74,7 @@ def finetune_run(
     Raises
     ------
     ConfigError
-        If the name is that of an encoder of other settings, or the encoder does not fit the images.
+        If the name is that of an encoder of other settings.
     SplitError, TrainingError, CheckpointError, MissingStageError, StaleError
     """
     start = encoder_folder(run, encoder)
@@ -150,11 +150,8 @@ def _patches(
 ) -> PatchSource:
     """Open the patches of the pooled graphs' linked nodes, extracted before or now."""
     pool = build_pool(study, pooled, ROLES)
-    n_channels = count_channels(pool)
-    if encoder.config.in_chans != n_channels:
-        found = f"an encoder of {encoder.config.in_chans} channel(s)"
-        raise ConfigError("--encoder", found=found, expected=f"{n_channels}, as the study's images have")
-    build_bank(run, pool, pretrained.patches, data, n_channels, name, freshness, resume=resume)
+    say_conversion(name, pool.sections, encoder.config.in_chans or 1)
+    build_bank(run, pool, pretrained.patches, data, name, freshness, resume=resume)
     return open_patches(run, pool, pretrained.patches, data)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import file_digests
+from cytomesh.core.errors import SurfaceError
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track
@@ -31,7 +32,7 @@ from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.provenance import graph_inputs
 from cytomesh.graph.qc import check_links, check_surfaces, link_facts, reconstruction_notes, surface_facts
 from cytomesh.graph.qc_page import quality_page
-from cytomesh.graph.stereology import bridged_sections, contour_estimates, section_facts
+from cytomesh.graph.stereology import bridged_sections, contour_estimates, cut_sections, section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
@@ -142,14 +143,20 @@ def _write(task: _Task, folder: Path) -> float:
     start = time.perf_counter()
     study = open_study(task.manifest)
     brain = study.brain(task.brain)
-    inputs = read_inputs(brain.sections, task.workers, skip_bad=task.settings.on_bad_section == "skip")
+    skip_bad = task.settings.on_bad_section == "skip"
+    inputs = read_inputs(brain.sections, task.hemisphere, task.workers, skip_bad)
     alignment = None
     if task.settings.alignment.enabled:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)
     contours = plane_contours(inputs, task.hemisphere)
-    surfaces = reconstruct(contours, task.settings.surface)
-    bridged = bridged_sections(inputs, surfaces.report)
-    for line in reconstruction_notes(bridged, surfaces.report):
+    try:
+        surfaces = reconstruct(contours, task.settings.surface)
+    except SurfaceError as problem:  # which hemisphere's
+        place = ": ".join(part for part in (problem.source, problem.place) if part)
+        facts = {"found": problem.found, "expected": problem.expected, "hint": problem.hint}
+        raise SurfaceError(task.name, place, **facts) from problem
+    bridged, cut = bridged_sections(inputs, surfaces.report), cut_sections(inputs, task.hemisphere)
+    for line in reconstruction_notes(bridged, cut, surfaces.report):
         log(f"{task.name}: {line}")
     ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
     nodes = ribbon.midthickness.vertices
@@ -174,6 +181,7 @@ def _write(task: _Task, folder: Path) -> float:
         "report": surfaces.report,
         "links": {"max_distance_mm": max_distance_mm, "max_reach_mm": max_reach_mm, **link_facts(links, n_reachable)},
         "bridged": bridged,
+        "cut": cut,
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},

@@ -74,6 +74,6 @@ class BuildGraphConfig(Config):
     binary PLY."""
     on_bad_section: Literal["stop", "skip"] = "stop"
     """What to do with a section whose contours or image cannot be used: stop with its error, or leave it out and
-    list it in qc.json."""
+    list it in qc.json; where only the rings of one hemisphere are at fault, the other one keeps the section."""
     seed: Seed = 0
     """Random seed; recorded with the output (nothing in this stage is random)."""

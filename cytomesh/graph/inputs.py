@@ -16,7 +16,7 @@ from cytomesh.core.parallel import map_ordered
 from cytomesh.graph.curves import stacking_axis
 from cytomesh.graph.links import LinkSection
 from cytomesh.graph.nearest import nearest_planes
-from cytomesh.study.contours import SectionContours, read_contours
+from cytomesh.study.contours import HEMISPHERES, SectionContours, read_contours
 from cytomesh.study.headers import read_header
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, positions
@@ -36,11 +36,11 @@ class SectionInput:
     ----------
     section : Section
     contours : SectionContours or None
-        None for a section without contours.
+        None for a section without contours; only of hemispheres that are right.
     shape : (int, int) or None
         Height and width of the image, px; None for a section without image.
     problem : CytomeshError or None
-        Why the section is left out.
+        Why the section is left out of this hemisphere.
     plane : SectionPlane
         Where the section lies, its in-plane displacement and correction included.
     """
@@ -51,9 +51,16 @@ class SectionInput:
     shape: tuple[int, int] | None = None
     problem: CytomeshError | None = None
 
+    @property
+    def drawn(self) -> SectionContours | None:
+        """What the surfaces are built from: the contours, unless the section is left out."""
+        return None if self.problem else self.contours
 
-def read_inputs(sections: Sequence[Section], workers: int, skip_bad: bool) -> list[SectionInput]:
-    """Read contours and image sizes of all sections, in order.
+
+def read_inputs(sections: Sequence[Section], hemisphere: str, workers: int, skip_bad: bool) -> list[SectionInput]:
+    """Read contours and image sizes of all sections, in order, for one hemisphere.
+
+    With `skip_bad`, a section in which the rings of the other hemisphere are at fault serves this one.
 
     Raises
     ------
@@ -61,7 +68,8 @@ def read_inputs(sections: Sequence[Section], workers: int, skip_bad: bool) -> li
         For the first bad section, unless `skip_bad`.
     """
     n_workers = min(workers, max(1, len(sections) // SECTIONS_PER_WORKER))
-    return list(map_ordered(partial(_read, skip_bad=skip_bad), sections, n_workers))
+    read = partial(_read, hemisphere=hemisphere, skip_bad=skip_bad)
+    return list(map_ordered(read, sections, n_workers))
 
 
 def plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> list[PlaneContours]:
@@ -71,9 +79,9 @@ def plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> list[Plan
 
 def _plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> Iterator[PlaneContours]:
     for item in inputs:
-        if item.contours is not None:
+        if item.drawn is not None:
             # a drawn section without this hemisphere says that the hemisphere ends before it
-            rings = item.contours.get(hemisphere)
+            rings = item.drawn.get(hemisphere)
             pial, white = (rings.pial, rings.white) if rings else (MultiPolygon(), MultiPolygon())
             plane = item.plane
             yield PlaneContours(plane.to_world, straightened(pial, plane), straightened(white, plane))
@@ -135,15 +143,39 @@ def count_reachable(sections: Sequence[LinkSection], world: NDArray[np.float64],
     return int((distances[:, 0] <= max_distance_mm).sum())
 
 
-def _read(section: Section, skip_bad: bool) -> SectionInput:
+def _read(section: Section, hemisphere: str, skip_bad: bool) -> SectionInput:
     if section.status == "missing":
         return SectionInput(section, section.plane)
     try:
         plane = warped_plane(section)
-        contours = read_contours(section) if section.contours else None
         shape = read_header(section.image).shape if section.image else None
-    except (ContourError, ImageError, TransformError) as problem:
+        contours = read_contours(section) if section.contours else None
+    except (ImageError, TransformError) as problem:
         if not skip_bad:
             raise
         return SectionInput(section, section.plane, problem=problem)
+    except ContourError:
+        if not skip_bad:
+            raise
+        contours, faults = _read_each(section)
+        return SectionInput(section, plane, contours, shape, faults.get(hemisphere))
     return SectionInput(section, plane, contours, shape)
+
+
+def _read_each(section: Section) -> tuple[SectionContours | None, dict[str, CytomeshError]]:
+    """Read each hemisphere's contours for itself: those that are right, and what is wrong with the others.
+
+    All tasks of a brain get the same, so that alignment moves its hemispheres together.
+    """
+    found: list[SectionContours] = []
+    faults: dict[str, CytomeshError] = {}
+    for side in HEMISPHERES:
+        try:
+            found.append(read_contours(section, side))
+        except ContourError as problem:
+            faults[side] = problem
+    if not found:
+        return None, faults
+    right = {side: rings for contours in found for side, rings in contours.items()}
+    cut_mm2 = {side: area for contours in found for side, area in contours.cut_mm2.items()}
+    return SectionContours(right, found[0].exclude, cut_mm2), faults

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import GraphError
 from cytomesh.core.files import read_json
 from cytomesh.core.run import read_study_path
+from cytomesh.graph.curves import PlaneCutter, stacking_axis
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.locate import CortexLocator, CorticalPlaces
 from cytomesh.graph.storage import CortexGraph, graph_folder, load_graph, load_surface
@@ -51,6 +52,11 @@ class CortexLookup:
     def _locator(self) -> CortexLocator:
         return CortexLocator(self.ribbon)
 
+    @cached_property
+    def _cutters(self) -> tuple[PlaneCutter, PlaneCutter]:
+        axis = stacking_axis(list(self.planes.values()))
+        return PlaneCutter(self.ribbon.pial, axis), PlaneCutter(self.ribbon.white, axis)
+
     def pixels(self, nodes: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return where nodes are seen: (n,) section index, -1 without link, and (n, 2) (column, row), NaN without."""
         rows = np.asarray(nodes, np.int64)
@@ -64,10 +70,25 @@ class CortexLookup:
         GraphError
             If the graph has no such section.
         """
+        return self._locator.pixels(self._plane(section), np.asarray(pixels, np.float64))
+
+    def boundaries(self, section: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the line segments in which a section cuts pial and white, each (m, 2, 2), ends as (column, row).
+
+        Raises
+        ------
+        GraphError
+            If the graph has no such section.
+        """
+        plane = self._plane(section)
+        pial, white = (cutter.cut(plane).points for cutter in self._cutters)
+        return plane.pixels(pial.reshape(-1, 3)).reshape(-1, 2, 2), plane.pixels(white.reshape(-1, 3)).reshape(-1, 2, 2)
+
+    def _plane(self, section: int) -> SectionPlane:
         if section not in self.planes:
             known = f"{min(self.planes)} to {max(self.planes)}" if self.planes else "none"
             raise GraphError(self.graph.name, found=f"section {section}", expected=f"one of its sections ({known})")
-        return self._locator.pixels(self.planes[section], np.asarray(pixels, np.float64))
+        return self.planes[section]
 
 
 def open_lookup(run: Path, name: str) -> CortexLookup:

@@ -32,13 +32,15 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
     }
 
 
-def reconstruction_notes(bridged: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[str]:
+def reconstruction_notes(
+    bridged: Sequence[Mapping[str, Any]], cut: Sequence[Mapping[str, Any]], report: Mapping[str, Any]
+) -> list[str]:
     """Say in words what the surfaces have that the contours have not: boundaries bridged, topology changed, and where.
 
     Parameters
     ----------
-    bridged : sequence of dict
-        Of `bridged_sections`.
+    bridged, cut : sequence of dict
+        Of `bridged_sections` and `cut_sections`.
     report : dict
         Of the reconstruction.
     """
@@ -47,6 +49,13 @@ def reconstruction_notes(bridged: Sequence[Mapping[str, Any]], report: Mapping[s
         " interpolated as over a missing section"
         for item in bridged
     ]
+    if cut:
+        most = max(cut, key=lambda item: item["white_mm2"])
+        notes.append(
+            f"white matter outside the pial boundary cut in {len(cut)} section{'s' * (len(cut) > 1)},"
+            f" {sum(item['white_mm2'] for item in cut):.2f} mm2, most in section {most['section']}:"
+            f" {most['white_mm2']:.2f} mm2"
+        )
     for kind in ("pial", "white"):
         facts = report[kind]
         if facts["euler_number_before"] != 2:

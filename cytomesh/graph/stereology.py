@@ -16,6 +16,9 @@ from cytomesh.study.sections import plane_positions
 from cytomesh.surface.alignment import Alignment
 from cytomesh.surface.stack import PlaneContours
 
+# Less is what rounding of coordinates leaves.
+SMALLEST_CUT_MM2 = 1e-3
+
 
 def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, float]]:
     """Estimate volume and area within the pial and the white boundary from the contours alone.
@@ -68,7 +71,7 @@ def section_facts(
         None if sections were left as declared.
     """
     positions = plane_positions(np.stack([item.plane.to_world for item in inputs]))
-    used = iter(range(sum(item.contours is not None for item in inputs)))
+    used = iter(range(sum(item.drawn is not None for item in inputs)))
     records = []
     for n, item in enumerate(inputs):
         record: dict[str, Any] = {
@@ -77,7 +80,7 @@ def section_facts(
             "status": "left out" if item.problem else item.section.status,
             "n_linked": int((links.section == item.section.index).sum()),
         }
-        if item.contours is not None:
+        if item.drawn is not None:
             k = next(used)
             for name in ("pial", "white"):
                 distance = report[name]["contour_distance_mm"]
@@ -95,12 +98,18 @@ def section_facts(
 
 def bridged_sections(inputs: Sequence[SectionInput], report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return {"section", "boundaries"} of each section over which boundaries that it lacks were interpolated."""
-    used = [item.section.index for item in inputs if item.contours is not None]
+    used = [item.section.index for item in inputs if item.drawn is not None]
     lacking: dict[int, list[str]] = {}
     for name in ("pial", "white"):
         for k in report[name]["bridged"]:
             lacking.setdefault(k, []).append(name)
     return [{"section": used[k], "boundaries": names} for k, names in sorted(lacking.items())]
+
+
+def cut_sections(inputs: Sequence[SectionInput], hemisphere: str) -> list[dict[str, Any]]:
+    """Return {"section", "white_mm2"} of each section in which white matter outside the pial boundary was cut."""
+    cuts = [(item.section.index, item.drawn.cut_mm2.get(hemisphere, 0.0)) for item in inputs if item.drawn is not None]
+    return [{"section": index, "white_mm2": area} for index, area in cuts if area > SMALLEST_CUT_MM2]
 
 
 def _length(region: shapely.MultiPolygon, to_world: NDArray[np.float64]) -> float:

@@ -174,13 +174,14 @@ def _place(graph: CortexGraph, features: NodeFeatures, border: NDArray[np.int64]
     positions = features.positions[border]
     middle = int(np.argmin(np.linalg.norm(positions - positions.mean(axis=0), axis=1)))
     nodes = features.nodes[border]
-    linked = nodes[graph.is_linked[nodes] & (graph.section[nodes] >= 0)]
-    _, first = np.unique(graph.section[linked], return_index=True)
-    columns = [np.asarray(graph.nodes[name]) for name in ("column_px", "row_px")]
+    pixels = graph.nodes.stack(["column_px", "row_px"])[nodes]
+    # own node tables may name sections and no pixels
+    is_seen = graph.is_linked[nodes] & (graph.section[nodes] >= 0) & np.isfinite(pixels).all(axis=1)
+    sections, first = np.unique(graph.section[nodes[is_seen]], return_index=True)
     places = [
-        {"section": int(graph.section[node]), "column_px": float(columns[0][node]), "row_px": float(columns[1][node])}
-        for node in linked[first][:MAX_PLACES]
-    ]
+        {"section": int(section), "column_px": float(column), "row_px": float(row)}
+        for section, (column, row) in zip(sections, pixels[is_seen][first], strict=True)
+    ][:MAX_PLACES]
     return {
         "node": int(nodes[middle]),
         **dict(zip(("x_mm", "y_mm", "z_mm"), positions[middle].tolist(), strict=True)),

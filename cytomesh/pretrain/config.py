@@ -20,7 +20,8 @@ class EncoderConfig(Config):
     name: str = "test_resnet"
     """Name of the timm model (`timm.list_models()`), CNN or ViT."""
     in_chans: Literal[1, 3] | None = None
-    """Channels of the images; taken from the study unless given."""
+    """Channels that the network takes, those of the study's images unless given. Grey images are repeated over three
+    channels (for weights trained on photographs), of RGB images a grey network sees the luminance."""
     patch_size: Size | None = None
     """Side of a ViT's tokens, pixels; the model's own unless given."""
     drop_path_rate: float = Field(default=0.0, ge=0, lt=1)

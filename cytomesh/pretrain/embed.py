@@ -29,7 +29,7 @@ from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
-from cytomesh.pretrain.patches import OpenImages, check_channels, images_of
+from cytomesh.pretrain.patches import OpenImages, images_of, say_conversion
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study, open_study
 
@@ -71,8 +71,6 @@ def embed_run(
     ------
     FeatureError
         If a feature is not finite, naming section and node.
-    ImageError
-        If images are grey and the encoder takes RGB, or the other way round.
     StaleError
         If the encoder or a graph is stale, unless that is allowed.
     """
@@ -103,7 +101,8 @@ def embed_run(
             for part in graph_sections(study, graph)
         ]
         mine = [piece for piece in pieces[here.rank :: here.size] if not piece.path.is_file()]
-        check_channels((piece.part for piece in mine), encoder.config.in_chans or 1)
+        if here.is_main:
+            say_conversion(name, (piece.part for piece in pieces), encoder.config.in_chans or 1)
         n_cpus = max(1, available_cpus() // here.size)
         with closing(embed_sections([piece.part for piece in mine], encoder, settings, n_cpus)) as features:
             done = (_embed_piece(piece, features) for piece in mine)

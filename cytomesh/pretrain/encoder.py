@@ -62,7 +62,8 @@ class PatchEncoder(nn.Module):
         return {**network, **patches, "mean": self.normalisation.mean, "std": self.normalisation.std}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return features, (n, dim), of normalised images, (n, c, s, s)."""
+        """Return features, (n, dim), of normalised images, (n, c, s, s); grey or RGB, whatever the network takes."""
+        images = in_channels(images, self.config.in_chans or 1)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(images)
@@ -73,6 +74,22 @@ class PatchEncoder(nn.Module):
         """Return float32 features, (n, dim), of uint8 patches, (n, c, s, s), as `cytomesh embed` does."""
         device = next(self.parameters()).device
         return self(self.normalise(patches.to(device))).float()
+
+
+# Weights of red, green and blue in the luminance (ITU-R BT.601), as in Pillow's and torchvision's grey images.
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def in_channels(images: Tensor, n_channels: int) -> Tensor:
+    """Return images (n, c, s, s) with the channels of a network: grey is repeated, of colours the luminance is taken.
+
+    The same before and after normalisation, which is one for all channels.
+    """
+    if images.shape[1] == n_channels:
+        return images
+    if images.shape[1] == 1:
+        return images.expand(-1, n_channels, -1, -1)
+    return (images * images.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 class StridedModel(nn.Module):

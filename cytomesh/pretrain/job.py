@@ -171,7 +171,7 @@ def _refuse(encoder: Product, state: str, before: Inputs | None, inputs: Inputs,
         and int(inputs.settings[STEPS]) >= fewest_steps
     )
     if changed and not is_longer:
-        kept = encoder.folder / ("tuning/config.yaml" if (encoder.folder / "tuning").is_dir() else "config.yaml")
+        kept = encoder.settings_path
         hint = f"to keep or continue it, add --config {kept}; else use another --name, or --overwrite to replace it"
         found = f"{state} with other settings (its -> asked for): {'; '.join(changed)}"
         raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import ImageError, StudyError
+from cytomesh.core.errors import StudyError
 from cytomesh.core.files import atomic_path, clear_partial, digest
 from cytomesh.core.parallel import available_cpus
-from cytomesh.core.progress import track
+from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, Record, write_record
 from cytomesh.core.run import lock
 from cytomesh.graph.freshness import Freshness, record_path
@@ -134,7 +134,6 @@ def build_bank(
     pool: PatchPool,
     config: PatchConfig,
     data: Inputs,
-    n_channels: int,
     encoder: str,
     freshness: Freshness,
     *,
@@ -149,7 +148,7 @@ def build_bank(
     bank_id = _bank(config, data)
     path = run / f"{bank_id}.npy"
     side = config.size_px + 2 * config.border_px
-    shape = (len(pool), n_channels, side, side)
+    shape = (len(pool), count_channels(pool.sections), side, side)
     with lock(run, "patches", wait=True):
         if path.parent.is_dir():
             clear_partial(path.parent)
@@ -186,8 +185,8 @@ def _bank(config: PatchConfig, data: Inputs) -> str:
     return f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, size)}"
 
 
-def count_channels(pool: PatchPool) -> int:
-    """Return the number of channels that all sections of the pool share.
+def count_channels(parts: Iterable[SectionPatches]) -> int:
+    """Return the number of channels that the images of some sections share.
 
     Raises
     ------
@@ -195,7 +194,7 @@ def count_channels(pool: PatchPool) -> int:
         If grey and colour images are mixed.
     """
     channels: dict[int, Path] = {}
-    for part in pool.sections:
+    for part in parts:
         channels.setdefault(read_header(part.image).n_channels, part.image)
     if len(channels) > 1:
         (first, one), (second, other) = list(channels.items())[:2]
@@ -209,18 +208,8 @@ def crop(images: Tensor, border_px: int) -> Tensor:
     return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
 
 
-def check_channels(parts: Iterable[SectionPatches], n_channels: int) -> None:
-    """Check that the images of some sections have the channels that an encoder was made for.
-
-    Raises
-    ------
-    ImageError
-        Naming the first image that has others.
-    """
-    for part in parts:
-        found = read_header(part.image).n_channels
-        if found != n_channels:
-            names = {1: "grey", 3: "RGB"}
-            hint = f"use an encoder of {names[found]} images, or convert the images to {names[n_channels]}"
-            expected = f"{n_channels} ({names[n_channels]}), as the encoder takes"
-            raise ImageError(part.image, found=f"{found} channel(s) ({names[found]})", expected=expected, hint=hint)
+def say_conversion(name: str, parts: Iterable[SectionPatches], n_channels: int) -> None:
+    """Log that images are brought into the channels that an encoder takes (see `encoder.in_channels`), if they are."""
+    if any(read_header(part.image).n_channels != n_channels for part in parts):
+        how = "grey images are repeated over" if n_channels == 3 else "RGB images are seen as their luminance in"
+        log(f"{name}: {how} the {n_channels} channel{'s' * (n_channels > 1)} that the encoder takes")

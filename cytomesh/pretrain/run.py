@@ -21,7 +21,7 @@ from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
-from cytomesh.pretrain.patches import build_bank, count_channels, open_patches
+from cytomesh.pretrain.patches import build_bank, count_channels, open_patches, say_conversion
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
@@ -107,8 +107,8 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     is_done = True
     if settings.schedule.steps:
         if job.freshness:
-            n_channels = settings.encoder.in_chans or 1
-            build_bank(run, pool, settings.patches, job.inputs, n_channels, name, job.freshness, resume=job.resume)
+            say_conversion(name, pool.sections, settings.encoder.in_chans or 1)
+            build_bank(run, pool, settings.patches, job.inputs, name, job.freshness, resume=job.resume)
         here.barrier()
         sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
         source = open_patches(run, pool, settings.patches, job.inputs)
@@ -139,10 +139,7 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
 
 def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
     """Fill in the channels of the study's images, and check what only the data can tell."""
-    n_channels = count_channels(pool)
-    wanted = settings.encoder.in_chans
-    if wanted is not None and wanted != n_channels:
-        raise ConfigError("encoder.in_chans", found=str(wanted), expected=f"{n_channels}, as the study's images have")
+    n_channels = count_channels(pool.sections)
     if settings.objectives.probability_guided and not pool.probability.nnz:
         hint = "give the study an atlas with probability maps and build the graph again"
         raise ConfigError("objectives.probability_guided", found="no probability map at any node", hint=hint)
@@ -156,7 +153,7 @@ def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
         if is_wanted and not pool.annotation.any():
             hint = "annotate sections of role train in a brain of role train"
             raise ConfigError(place, found="no annotated node to learn from", hint=hint)
-    encoder = settings.encoder.model_copy(update={"in_chans": n_channels})
+    encoder = settings.encoder.model_copy(update={"in_chans": settings.encoder.in_chans or n_channels})
     return settings.model_copy(update={"encoder": encoder})
 
 

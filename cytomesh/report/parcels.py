@@ -142,11 +142,16 @@ def _mark(entry: Mapping[str, Any]) -> Mark:
         f"contrast {entry['contrast']:.2f}, geometry alone {entry['null_mean']:.2f} ({entry['effect_sd']:+.1f} SD)",
         f"at {_place(entry)}",
     ]
-    return Mark(entry["node"], (*lines, *(f"look at {_pixel(place)}" for place in entry["places"][:1])))
+    return Mark(entry["node"], (*lines, *(f"look at {place}" for place in _pixels(entry)[:1])))
 
 
-def _pixel(place: Mapping[str, Any]) -> str:
-    return f"section {place['section']}: {place['column_px']:.0f}, {place['row_px']:.0f} px"
+def _pixels(entry: Mapping[str, Any]) -> list[str]:
+    """Return where to look, in words; earlier versions listed places without pixels, too."""
+    return [
+        f"section {place['section']}: {place['column_px']:.0f}, {place['row_px']:.0f} px"
+        for place in entry["places"]
+        if place["column_px"] is not None
+    ]
 
 
 def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]) -> Part:
@@ -223,7 +228,7 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
                 number_cell(entry["effect_sd"], "+.1f"),
                 number_cell(entry["p"], ".2g"),
                 _place(entry),
-                "; ".join(_pixel(place) for place in entry["places"][:3]),
+                "; ".join(_pixels(entry)[:3]),
             ]
             for entry in entries
         ]

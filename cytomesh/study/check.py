@@ -126,18 +126,30 @@ def check_study(path: Path) -> CheckReport:
             if not surface.is_file():
                 problems.append(StudyError(path, f"space.template.{side}.{kind}", found=f"no such file: {surface}"))
     headers: list[ImageHeader] = []
+    areas = None if manifest.atlas is None else labels
     brains = []
     for settings in manifest.brains:
         attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         sections, found = parse_sections(folder / settings.sections, settings.id, manifest.contours)
         problems += found
         contours = [
-            _check_section(section, labels, headers, problems)
+            _check_section(section, areas, headers, problems)
             for section in track(sections, f"Check {settings.id}", unit="sections")
         ]
         problems += [problem for _, problem in check_stack(sections, contours).problems]
         problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
         problems += check_neighbours(folder / settings.sections, sections, contours)
+        n_annotated = sum(section.annotation is not None for section in sections)
+        if manifest.atlas is None and n_annotated:
+            problems.append(
+                StudyError(
+                    path,
+                    "atlas",
+                    found=f"annotations of {n_annotated} sections of {settings.id}, and nothing that names their areas",
+                    expected="a label table",
+                    hint="give atlas: {labels: labels.tsv, space: ...} in the manifest, or write n/a for annotations",
+                )
+            )
         brains.append(_summary(settings, sections))
     problems += _check_channels(headers)
     return CheckReport(

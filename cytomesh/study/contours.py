@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -28,6 +28,7 @@ from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import Section
 
 CLASSES: tuple[str, ...] = get_args(ContourClass)
+HEMISPHERES = ("L", "R")
 # The class of `cytomesh contours extract`: known, and not a boundary of cortex.
 TISSUE = "tissue"
 
@@ -50,10 +51,20 @@ class HemisphereContours:
 
 @dataclass(frozen=True, slots=True)
 class SectionContours(Mapping[str, HemisphereContours]):
-    """Contours of one section by hemisphere ("L", "R"); `exclude` is tissue not to be used."""
+    """Contours of one section by hemisphere ("L", "R").
+
+    Parameters
+    ----------
+    hemispheres : dict of {"L", "R"} to HemisphereContours
+    exclude : shapely MultiPolygon
+        Tissue not to be used.
+    cut_mm2 : dict of {"L", "R"} to float
+        White matter outside the pial boundary that was cut (`contours.repair`).
+    """
 
     hemispheres: dict[str, HemisphereContours]
     exclude: MultiPolygon = field(default_factory=MultiPolygon)
+    cut_mm2: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, hemisphere: str) -> HemisphereContours:
         return self.hemispheres[hemisphere]
@@ -65,8 +76,8 @@ class SectionContours(Mapping[str, HemisphereContours]):
         return len(self.hemispheres)
 
 
-def read_contours(section: Section) -> SectionContours:
-    """Read and check a section's contours.
+def read_contours(section: Section, hemispheres: Collection[str] = HEMISPHERES) -> SectionContours:
+    """Read and check a section's contours; rings of other hemispheres than these are not looked at.
 
     Raises
     ------
@@ -74,13 +85,15 @@ def read_contours(section: Section) -> SectionContours:
         If the file is missing or malformed, a class is unknown, a ring crosses itself or lies outside the image,
         or white matter lies outside the pial boundary; every problem of the file is named.
     """
-    contours, problems = parse_contours(section)
+    contours, problems = parse_contours(section, hemispheres)
     raise_problems(problems)
     return contours
 
 
-def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshError]]:
-    """Read a section's contours; return what can be used and every problem found."""
+def parse_contours(
+    section: Section, hemispheres: Collection[str] = HEMISPHERES
+) -> tuple[SectionContours, list[CytomeshError]]:
+    """Read a section's contours of some hemispheres; return what can be used and every problem found."""
     problems: list[CytomeshError] = []
     path = section.contours
     if path is None:
@@ -89,7 +102,7 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         ]
     known = frozenset(CLASSES) | frozenset(section.contour_settings.classes) | {TISSUE}
     features = attempt(problems, lambda: read_features(section, known))
-    polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES}
+    polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES if name == "exclude" or name[-1] in hemispheres}
     mender = Mender(path)
     used = [
         feature
@@ -104,8 +117,9 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         return SectionContours({}), problems
     problems += nested
     merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
-    hemispheres = {}
-    for side in ("L", "R"):
+    found: dict[str, HemisphereContours] = {}
+    cut_mm2: dict[str, float] = {}
+    for side in hemispheres:
         pial, white = merged[f"pial_{side}"], merged[f"white_{side}"]
         if pial.is_empty and white.is_empty:
             continue
@@ -113,9 +127,12 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         if outside is not None:
             problems.append(outside)
         elif section.contour_settings.repair:
-            white = _multi(white.intersection(pial))
-        hemispheres[side] = HemisphereContours(_shift(pial, -CORNER), _shift(white, -CORNER))
-    return SectionContours(hemispheres, _shift(merged["exclude"], -CORNER)), problems
+            inside = _multi(white.intersection(pial))
+            column, row = section.plane.um_per_px
+            cut_mm2[side] = (white.area - inside.area) * column * row / 1e6
+            white = inside
+        found[side] = HemisphereContours(_shift(pial, -CORNER), _shift(white, -CORNER))
+    return SectionContours(found, _shift(merged["exclude"], -CORNER), cut_mm2), problems
 
 
 def write_contours(path: Path, contours: SectionContours) -> None:
@@ -136,7 +153,7 @@ def _add_feature(
 ) -> bool:
     """Add the feature's polygons, counted from the corner, to those of its class; complain to `problems`.
 
-    Returns whether the feature counts: its class is known and not to be ignored.
+    Returns whether the feature counts: its class is among those of `polygons`.
     """
     place = feature.place
     known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
@@ -145,7 +162,7 @@ def _add_feature(
         problems.append(_unknown_class(path, feature, list(known)))
         return False
     name = known[written]
-    if name == "ignore":
+    if name not in polygons:  # to be ignored, or of another hemisphere
         return False
     if feature.fault:
         expected = "a closed ring (Polygon or MultiPolygon)"
@@ -218,7 +235,7 @@ def _several_planes(path: Path, features: list[ContourFeature]) -> list[Cytomesh
 def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
     """Find rings within another ring of their class: merged, the hole that is probably meant would vanish."""
     problems: list[CytomeshError] = []
-    for name in (name for name in CLASSES if len(polygons[name]) > 1):
+    for name in (name for name in polygons if len(polygons[name]) > 1):
         inner = rings_within(polygons[name], path)
         # what is excluded may be excluded twice
         for i in inner if name != "exclude" else ():

@@ -75,7 +75,8 @@ class ContourSettings(Config):
     )
     """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry."""
     repair: bool = False
-    """Mend self-crossing rings, and cut what little white matter lies outside the pial boundary (see below)."""
+    """Mend self-crossing rings, and cut what little white matter lies outside the pial boundary (see below); how much
+    of which section is in qc.json."""
     max_white_outside: float = Field(default=0.02, ge=0, lt=1)
     """Share of the white matter's area that may lie outside the pial contour (hand-drawn lines cross a little);
     more is refused in any case."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cytomesh.core.errors import StudyError
+from cytomesh.core.errors import AtlasError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.atlas import Atlas, load_atlas, read_labels
 from cytomesh.study.manifest import (
@@ -138,7 +138,12 @@ def load_labels(manifest: Manifest, path: Path) -> LabelTable:
     """Read the study's label table; an empty one without an atlas."""
     if manifest.atlas is None:
         return LabelTable((), (), np.empty((0, 4)))
-    return read_labels(path.parent / manifest.atlas.labels)
+    table = path.parent / manifest.atlas.labels
+    labels = read_labels(table)
+    if not len(labels):
+        hint = "list the areas, or leave out atlas in the manifest: a study may do without areas"
+        raise AtlasError(table, found="no area", expected="one row an area", hint=hint)
+    return labels
 
 
 def load_brain(settings: BrainConfig, contours: ContourSettings, folder: Path) -> Brain:

@@ -110,7 +110,10 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
             "contours", found=f"pial contours in {n_used} of {len(contours)} sections", expected="at least 3 sections"
         )
     if all(plane.white.is_empty for plane in contours):
-        raise SurfaceError("contours", found="no white contour in any section", expected="pial and white contours")
+        hint = "draw the grey/white boundary, or give the name it is drawn under in contours.classes of the manifest"
+        raise SurfaceError(
+            "contours", found="no white contour in any section", expected="pial and white contours", hint=hint
+        )
     to_world = np.stack([plane.to_world for plane in contours])
     axes = stack_axes(to_world)
     origins, normals = to_world[:, :, 2] @ axes, plane_normals(to_world) @ axes

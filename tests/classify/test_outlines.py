@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from cytomesh.classify import outlines
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.lookup import CortexLookup
@@ -33,23 +34,41 @@ def lookup():
 
 
 def test_half_rings_where_the_areas_are(lookup):
-    outlines = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.5)
-    assert set(outlines) == {1, 2}
+    found = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.5)
+    assert set(found) == {1, 2}
     half_ring = np.pi * (41.5**2 - 38.5**2) / 2 / UM**2
-    for label, polygons in outlines.items():
+    for label, polygons in found.items():
         assert polygons.area == pytest.approx(half_ring, rel=0.06)
         column, row = polygons.centroid.coords[0]
         assert (column * UM - 50 > 20) == (label == 1)
         assert abs(50 - row * UM) < 1
-    assert outlines[1].intersection(outlines[2]).area < 0.01 * half_ring
+    assert found[1].intersection(found[2]).area < 0.01 * half_ring
 
 
 def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest(lookup, tmp_path):
     labels = np.where(lookup.graph.annotation == 2, 0, 1).astype(np.int32)
-    outlines = section_outlines(lookup, 7, labels, step_mm=1.0)
-    assert set(outlines) == {1}
-    write_outlines(tmp_path / "section.geojson", outlines, lookup.graph.labels)
+    found = section_outlines(lookup, 7, labels, step_mm=1.0)
+    assert set(found) == {1}
+    write_outlines(tmp_path / "section.geojson", found, lookup.graph.labels)
     written = json.loads((tmp_path / "section.geojson").read_text())
     assert {f["properties"]["classification"]["name"] for f in written["features"]} == {"area 1"}
     corner = np.array(written["features"][0]["geometry"]["coordinates"][0]).min(axis=0)
-    assert corner == pytest.approx(np.array(outlines[1].bounds[:2]) + 0.5)  # QuPath counts from the pixel's corner
+    assert corner == pytest.approx(np.array(found[1].bounds[:2]) + 0.5)  # QuPath counts from the pixel's corner
+
+
+def test_samples_outside_the_cortex_are_not_looked_up_and_nothing_else_changes(lookup, monkeypatch):
+    looked_up = []
+    places = CortexLookup.places
+
+    def count(self, section, pixels):
+        looked_up.append(len(pixels))
+        return places(self, section, pixels)
+
+    monkeypatch.setattr(CortexLookup, "places", count)
+    few = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.4)
+    monkeypatch.setattr(outlines, "MARGIN", np.inf)
+    everything = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.4)
+    assert few.keys() == everything.keys()
+    assert all(few[label].equals_exact(everything[label], 0) for label in few)
+    # a ring of 3 mm and its margin, of one of 10 mm
+    assert looked_up[0] < 0.5 * looked_up[1]

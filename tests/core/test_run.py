@@ -55,6 +55,19 @@ def test_why_it_is_not_current(tmp_path):
     assert result.changes(inputs()) == [NO_RECORD]
 
 
+def test_a_result_that_is_to_be_replaced_is_announced_with_the_way_to_keep_it(tmp_path, capsys):
+    result = product(tmp_path, "classify", "gat")
+    make(result, inputs())
+    result.announce(inputs(a=3), "trained again")
+    again, keep = capsys.readouterr().err.splitlines()
+    assert again == "classify/gat: trained again: a 1 -> 3"
+    settings = result.folder / "config.yaml"
+    assert keep == f"classify/gat: to keep it, stop this and add --config {settings}, or use another --name"
+    # no settings would keep what is out of date
+    result.announce(inputs(image="y"), "trained again")
+    assert capsys.readouterr().err == "classify/gat: trained again: image of s1 changed\n"
+
+
 def test_a_result_stays_until_its_successor_is_finished(tmp_path):
     result = product(tmp_path, "classify", "gat")
     make(result, inputs(), "old")

@@ -19,6 +19,7 @@ from cytomesh.core.tables import Table
 from cytomesh.finetune.run import finetune_run, open_pretrained
 from cytomesh.graph.storage import load_features, load_graphs, save_graph
 from cytomesh.pretrain.checkpoints import list_checkpoints
+from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from tests.pretrain.pretrain_study import write_run
 
@@ -132,11 +133,15 @@ def test_perceptron_tunes_without_the_graph(run, settings):
     assert finetune_run(run, "flat", "start", flat)["model"] == "mlp"
 
 
-def test_encoders_that_cannot_be_used(run, settings, tmp_path):
+def test_encoders_that_cannot_be_used(run, settings):
     with pytest.raises(ConfigError, match="choose another --name"):
         finetune_run(run, "start", "start", settings())
     with pytest.raises(MissingStageError, match="choose one of: start"):
         finetune_run(run, "tuned", "nothing", settings())
+
+
+def test_colour_images_are_seen_by_a_grey_encoder(run, settings, tmp_path, capsys):
     colour = write_run(tmp_path / "colour", n_channels=3)
-    with pytest.raises(ConfigError, match=r"1 channel.*expected 3"):
-        finetune_run(colour, "tuned", str(run / "encoders" / "start"), settings())
+    summary = finetune_run(colour, "tuned", str(run / "encoders" / "start"), settings("schedule.rounds=1"))
+    assert summary["rounds"] == 1 and "luminance" in capsys.readouterr().err
+    assert load_encoder(colour / "encoders" / "tuned").config.in_chans == 1

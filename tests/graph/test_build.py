@@ -245,6 +245,32 @@ def test_a_forgotten_ring_is_bridged_and_said(make_study, tmp_path, capsys, boun
     assert said in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
 
 
+def test_white_matter_that_is_nowhere_is_named_with_the_hemisphere_and_a_way_out(make_study, tmp_path, cytomesh):
+    manifest = make_study()
+    for index in range(1, 19):
+        redraw(manifest, index, lambda pial, _: (pial, shapely.MultiPolygon()))
+    code, _, err = cytomesh("build-graph", manifest, "--out", tmp_path / "run")
+    assert code == 1
+    assert "cytomesh: B01_hemi-L: contours: found no white contour in any section, expected pial and white" in err
+    assert "contours.classes" in err.splitlines()[-1]
+
+
+def test_a_sliver_of_white_matter_is_cut_and_said(make_study, tmp_path, capsys):
+    """0.25 mm2 outside pial, as where surfaces cross at the medial wall; and the section stays in use."""
+    manifest = make_study()
+    sliver = shapely.box(280, 150, 285, 155)
+    redraw(manifest, 10, lambda pial, white: (pial, multi(white | sliver)))
+    with pytest.raises(ContourError, match=r"if it is a sliver, set contours\.repair: true"):
+        build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+    manifest.write_text(manifest.read_text() + "contours: {repair: true}\n")
+    build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+    qc = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())
+    assert qc["cut"] == [{"section": 10, "white_mm2": pytest.approx(0.25)}] and qc["skipped_sections"] == []
+    said = "white matter outside the pial boundary cut in 1 section, 0.25 mm2, most in section 10"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
+
+
 def test_a_discarded_piece_fails_the_stage(make_study, tmp_path):
     """A second body beside the first, as when the other hemisphere's rings are named as this one's."""
     manifest = make_study()

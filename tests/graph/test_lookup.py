@@ -62,3 +62,14 @@ def test_nodes_to_pixels_and_back(run):
 def test_an_unknown_section_is_named(run):
     with pytest.raises(GraphError, match="found section 99"):
         open_lookup(run, NAME).places(99, np.zeros((1, 2)))
+
+
+def test_boundaries_are_where_depth_begins_and_ends(run):
+    lookup = open_lookup(run, NAME)
+    index = int(np.median(lookup.graph.section[lookup.graph.is_linked]))
+    for ends, depth in zip(lookup.boundaries(index), (0.0, 1.0), strict=True):
+        places = lookup.places(index, ends.reshape(-1, 2))
+        assert len(ends) > 20 and places.is_inside.mean() > 0.9
+        assert places.depth[places.is_inside] == pytest.approx(depth, abs=0.05)
+    with pytest.raises(GraphError, match="section 99"):
+        lookup.boundaries(99)

@@ -49,6 +49,14 @@ def test_the_planted_border_is_the_candidate(merged) -> None:
     assert [place["section"] for place in best["places"]] == [0]
 
 
+def test_nodes_without_pixels_are_no_places_to_look_at(merged) -> None:
+    graph, found, truth, tilings, _ = merged
+    nowhere = dict.fromkeys(("column_px", "row_px"), np.full(graph.n_nodes, np.nan))
+    own = replace(graph, nodes=Table({**graph.nodes.columns, **nowhere}))
+    (candidate,) = candidate_subdivisions(own, found, truth, tilings)
+    assert candidate["places"] == []
+
+
 def test_contrast_is_the_distance_of_the_means_near_the_border(merged) -> None:
     _, found, truth, _, pair = merged
     area = np.full(len(truth), 1, np.int32)

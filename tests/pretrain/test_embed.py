@@ -6,23 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from PIL import Image
 from pretrain_study import write_run
 from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import FeatureError, ImageError, MissingStageError
+from cytomesh.core.errors import FeatureError, MissingStageError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_features, load_graphs
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_image, write_ome_zarr
 from cytomesh.pretrain import embed, encode
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import load_encoder
-from cytomesh.pretrain.pool import graph_sections
+from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 
 TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
@@ -155,11 +159,47 @@ def test_unknown_encoder_names_those_there_are(run):
         embed.embed_run(run, "three", SETTINGS)
 
 
-def test_grey_images_are_refused_by_an_encoder_of_colours(run, tmp_path):
-    colours = write_run(tmp_path, n_channels=3)
-    overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
-    pretrain_run(colours, "rgb", load_config(PretrainConfig, TINY, overrides))
-    message = r"\.png: found 1 channel\(s\) \(grey\), expected 3 \(RGB\), as the encoder takes.*Way out"
-    with pytest.raises(ImageError, match=message):
-        embed.embed_run(run, str(colours / "encoders" / "rgb"), SETTINGS)
-    assert not list((run / "features" / "rgb").glob("*.npy"))
+@pytest.mark.parametrize(("n_channels", "in_chans", "said"), [(1, 3, "grey images are repeated"), (3, 1, "luminance")])
+def test_images_are_brought_into_the_channels_of_the_encoder(tmp_path, cytomesh, n_channels, in_chans, said):
+    """Through the command line: as an encoder sees images that somebody has converted with Pillow."""
+    run = write_run(tmp_path, n_channels=n_channels)
+    options = ["--set", f"encoder.in_chans={in_chans}", "--set", "schedule.steps=2", "--set", "schedule.warmup_steps=1"]
+    code, _, err = cytomesh("pretrain", "--out", run, "--name", "other", "--config", TINY, *options)
+    assert code == 0 and said in err
+    code, _, err = cytomesh("embed", "--out", run, "--encoder", "other")
+    assert code == 0 and f"other: {'grey' if in_chans == 3 else 'RGB'} images are" in err
+    encoder, graph = load_encoder(run / "encoders" / "other"), load_graphs(run)[0]
+    assert encoder.config.in_chans == in_chans
+    node = np.flatnonzero(graph.is_linked)[11]
+    image = run.parent / "study" / graph.brain / f"{graph.section[node]}.png"
+    Image.open(image).convert("RGB" if in_chans == 3 else "L").save(tmp_path / "converted.png")
+    pixel = graph.nodes.stack(["column_px", "row_px"])[[node]]
+    with open_image(tmp_path / "converted.png") as opened:
+        patch = read_patches(opened, 500.0, pixel, graph.nodes["angle_deg"][[node]], 32, 125.0)
+    assert patch.shape[1] == in_chans
+    expected = encoder.embed(torch.from_numpy(patch))[0].numpy()
+    # luminance is rounded to whole levels by Pillow, and not here
+    np.testing.assert_allclose(load_features(run, "other", graph)[node], expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("suffix", [".tif", "-tiles.tif", "-flat.zarr", ".zarr"])
+def test_the_same_pixels_give_the_same_features_in_every_format(run, tmp_path, suffix):
+    """To the bit: from PNG, plain and tiled TIFF, OME-Zarr without and with levels; finer than the patches."""
+    encoder = load_encoder(run / "encoders" / "one")
+    side = 700
+    array = np.random.default_rng(3).integers(0, 256, (side, side), np.uint8)
+    png, other = tmp_path / "a.png", tmp_path / f"a{suffix}"
+    Image.fromarray(array).save(png)
+    if suffix.endswith(".zarr"):
+        write_ome_zarr(other, array, 30.0, n_levels=1 if suffix == "-flat.zarr" else None)
+    else:
+        tifffile.imwrite(other, array, tile=(64, 64) if suffix == "-tiles.tif" else None)
+    rng = np.random.default_rng(4)
+    pixels, angles = rng.uniform(0, side, (20, 2)), rng.uniform(0, 360, 20)
+    section = Section("B01", 1, None, 30.0, SectionPlane(np.array([[0.03, 0, 0], [0, 0, 0], [0, -0.03, 0]])))
+    features = []
+    for path in (png, other):
+        part = SectionPatches(section, path, pixels, angles, np.arange(20))
+        (found,) = embed.embed_sections([part], encoder, SETTINGS, 1)
+        features.append(found)
+    np.testing.assert_array_equal(*features)

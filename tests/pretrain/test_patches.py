@@ -46,7 +46,7 @@ def images(run):
 def test_bank_and_sections_give_the_same_patches(run, pool):
     data, freshness = images(run)
     assert isinstance(open_patches(run, pool, CONFIG, data), SectionReader)
-    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
+    build_bank(run, pool, CONFIG, data, "vit", freshness)
     bank = open_patches(run, pool, CONFIG, data)
     assert isinstance(bank, PatchBank)
     rows = np.random.default_rng(0).integers(0, len(pool), 50)
@@ -54,9 +54,9 @@ def test_bank_and_sections_give_the_same_patches(run, pool):
     assert found.shape == (50, 1, 16, 16)
     assert np.array_equal(found, SectionReader(pool, CONFIG).read(rows))
     changed = (run / "patches").stat().st_mtime_ns
-    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
+    build_bank(run, pool, CONFIG, data, "vit", freshness)
     assert (run / "patches").stat().st_mtime_ns == changed
-    build_bank(run, pool, CONFIG, data, 1, "vit", freshness, resume=False)
+    build_bank(run, pool, CONFIG, data, "vit", freshness, resume=False)
     assert (run / "patches").stat().st_mtime_ns != changed
 
 
@@ -64,13 +64,13 @@ def test_a_bank_of_other_images_is_removed(tmp_path):
     run = write_run(tmp_path)
     pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
     data, freshness = images(run)
-    build_bank(run, pool, CONFIG, data, 1, "vit", freshness)
+    build_bank(run, pool, CONFIG, data, "vit", freshness)
     image = pool.sections[0].image
     Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
     (run / "patches" / ".partial-1-x.npy").touch()
     now, freshness = images(run)
     assert isinstance(open_patches(run, pool, CONFIG, now), SectionReader)
-    build_bank(run, pool, CONFIG, now, 1, "vit", freshness)
+    build_bank(run, pool, CONFIG, now, "vit", freshness)
     bank = open_patches(run, pool, CONFIG, now)
     rows = np.arange(len(pool))
     assert np.array_equal(bank.read(rows), SectionReader(pool, CONFIG).read(rows))
@@ -95,17 +95,17 @@ def test_a_row_is_the_patch_of_its_node(run, pool):
 def test_bank_too_large_is_not_built(run, pool):
     config = CONFIG.model_copy(update={"size_px": 20, "bank_gib": 1e-6})
     data, freshness = images(run)
-    build_bank(run, pool, config, data, 1, "vit", freshness)
+    build_bank(run, pool, config, data, "vit", freshness)
     assert isinstance(open_patches(run, pool, config, data), SectionReader)
 
 
 def test_grey_and_colour_mixed_is_an_error(tmp_path):
     run = write_run(tmp_path)
     pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train",))
-    assert count_channels(pool) == 1
+    assert count_channels(pool.sections) == 1
     Image.new("RGB", (96, 96)).save(pool.sections[1].image)
     with pytest.raises(StudyError, match="channel"):
-        count_channels(pool)
+        count_channels(pool.sections)
 
 
 def test_an_image_is_opened_once_and_those_used_last_stay_open(tmp_path, monkeypatch):

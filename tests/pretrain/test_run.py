@@ -290,9 +290,7 @@ def test_nothing_within_reach_is_an_error(run):
         pretrain_run(run, "lonely", settings("objectives.spatial_nce.reach_mm=1e-6"))
 
 
-def test_wrong_channels_and_missing_graphs(run, tmp_path):
-    with pytest.raises(ConfigError, match="in_chans"):
-        pretrain_run(run, "colour", settings("encoder.in_chans=3"))
+def test_missing_graphs(tmp_path):
     with pytest.raises(MissingStageError, match="build-graph"):
         pretrain_run(tmp_path, "nothing", settings())
 

@@ -4,13 +4,20 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json, write_json
+from cytomesh.core.tables import Table
+from cytomesh.graph.storage import load_features, load_graphs, save_features, save_graph
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.run import parcellate_run
 from cytomesh.report.parcels import parcel_page
+from cytomesh.report.run import report_run
 
 GRAPH = "B01_hemi-L"
 
@@ -105,3 +112,29 @@ def test_cards_of_an_earlier_version(folder: Path, tmp_path: Path) -> None:
 def test_unfinished_parcellation(run: Path) -> None:
     with pytest.raises(MissingStageError, match="parcellate"):
         parcel_page(run, "nothing")
+
+
+def test_graphs_without_pixels(run: Path, tmp_path) -> None:
+    """Own surfaces and features: nodes that name a section, and no place in its image."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.copytree(run.parent / "study", tmp_path / "study")
+    for graph in load_graphs(copy):
+        nowhere = dict.fromkeys(("column_px", "row_px", "angle_deg"), np.full(graph.n_nodes, np.nan))
+        features = np.array(load_features(copy, "cnn", graph))
+        own = replace(graph, nodes=Table({**graph.nodes.columns, **nowhere}, metadata=graph.nodes.metadata))
+        surfaces = {"pial": graph.mesh, "white": graph.mesh}
+        save_graph(copy, own, surfaces, read_json(copy / "graphs" / graph.name / "qc.json"))
+        save_features(copy, "cnn", own, features, {"size_px": 16, "um_per_px": 250.0})
+    settings = {"n_parcels": 8, "n_gradients": 2, "evaluation": {"spins": 2, "tilings": 2, "baselines": []}}
+    parcellate_run(copy, "own", ParcellateConfig.model_validate(settings))
+    entries = read_json(copy / "parcellate" / "own" / f"{GRAPH}_subdivisions.json")
+    assert entries and not any(entry["places"] for entry in entries)
+    page = parcel_page(copy, "own").read_text(encoding="utf-8")
+    assert "Candidate subdivisions" in page and "look at section" not in page
+    # files of an earlier version
+    without = {"section": 3, "column_px": None, "row_px": None}
+    changed = [{**entry, "p": 0.01, "places": [without]} for entry in entries]
+    write_json(copy / "parcellate" / "own" / f"{GRAPH}_subdivisions.json", changed)
+    assert "look at section" not in parcel_page(copy, "own").read_text(encoding="utf-8")
+    report_run(copy)

@@ -105,6 +105,9 @@ def test_label_tables_round_trip(tmp_path):
     read = read_labels(tmp_path / "labels.tsv")
     assert read.names == LABELS.names and read.indices == LABELS.indices
     np.testing.assert_allclose(read.colours, LABELS.colours, atol=0.5 / 255)
+    empty = LabelTable((), (), np.empty((0, 4)))  # of a graph, in a study without areas
+    write_labels(tmp_path / "empty.tsv", empty)
+    assert len(read_labels(tmp_path / "empty.tsv")) == 0
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ def test_a_study_needs_no_atlas(study_folder):
     assert study.atlas is None and len(study.labels) == 0
 
 
+def test_an_atlas_without_areas_is_refused(study_folder):
+    (study_folder.folder / "atlas" / "labels.tsv").write_text("index\tname\tr\tg\tb\ta\n")
+    with pytest.raises(AtlasError, match=r"labels\.tsv: found no area.*leave out atlas"):
+        open_study(study_folder.manifest)
+
+
 def test_a_relative_path_works_from_anywhere(study_folder, monkeypatch):
     monkeypatch.chdir(study_folder.folder)
     study = open_study(study_folder.manifest.relative_to(study_folder.folder))

@@ -42,9 +42,11 @@ def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str
         return digest(*(_comparable(columns[name]) for name in names if name in columns))
 
     labels = graph.labels
+    # tables without the column are those of graphs that are cortex throughout
+    cortex = () if graph.is_cortex.all() else ("is_cortex",)
     return {
         SURFACE: digest(graph.mesh.vertices, graph.mesh.faces),
-        LINKS: of("section", "column_px", "row_px", "angle_deg", "is_linked"),
+        LINKS: of("section", "column_px", "row_px", "angle_deg", "is_linked", *cortex),
         REFERENCE: of("ref_x_mm", "ref_y_mm", "ref_z_mm"),
         AREAS: of("area_mm2"),
         MEASURES: of("thickness_mm", "curvature_per_mm", "sulcal_depth_mm", "obliqueness_deg", "distance_mm"),

@@ -14,26 +14,35 @@ from cytomesh.graph.links import ImageLinks
 from cytomesh.study.neighbours import undrawn_between
 from cytomesh.study.sections import plane_positions
 from cytomesh.surface.alignment import Alignment
-from cytomesh.surface.stack import PlaneContours
+from cytomesh.surface.ends import extended
+from cytomesh.surface.stack import Ends, PlaneContours
 
 
-def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, float]]:
+def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, False)) -> dict[str, dict[str, float]]:
     """Estimate volume and area within the pial and the white boundary from the contours alone.
 
     Volume by Cavalieri's principle, the sum of areas times the true gaps between planes (Gundersen and Jensen, Journal
     of Microscopy 147, 1987); area by Buffon's, 4 / pi times boundary length times gap, which is exact for surfaces
     that face all directions equally (Baddeley et al., Journal of Microscopy 142, 1986). A section stands for half the
     gap on either side; the outermost sections with a boundary for as much outward as inward. A section without a
-    boundary between sections with it says nothing of it, and is left out.
+    boundary between sections with it says nothing of it, and is left out. Where the stack is cut, the surfaces go on a
+    little beyond it and have a flat face: so do the estimates.
+
+    Parameters
+    ----------
+    is_cut : (bool, bool)
+        See `reconstruct`.
 
     Returns
     -------
     dict
         {"pial": {"volume_mm3", "area_mm2"}, "white": {...}}.
     """
+    contours = extended(contours, is_cut)
     matrices = np.stack([plane.to_world for plane in contours])
     heights = plane_positions(matrices)
     order = np.argsort(heights, kind="stable")
+    faces = range(len(contours) - sum(is_cut), len(contours))
     pixel_mm2 = np.linalg.norm(np.cross(matrices[:, :, 0], matrices[:, :, 1]), axis=1)
     result = {}
     for name in ("pial", "white"):
@@ -48,7 +57,7 @@ def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, 
         lengths = np.array([_length(region, plane.to_world) for region, plane in zip(regions, contours, strict=True)])
         result[name] = {
             "volume_mm3": float(areas @ share),
-            "area_mm2": float(4.0 / np.pi * lengths @ share),
+            "area_mm2": float(4.0 / np.pi * lengths @ share + sum(areas[k] for k in faces)),
         }
     return result
 

@@ -17,12 +17,13 @@ from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity
 
 from cytomesh.core.errors import ContourError, CytomeshError
+from cytomesh.study.contour_cuts import CUT, lines_apart
 from cytomesh.study.contour_formats.features import CORNER, ContourFeature
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.nesting import rings_within
 from cytomesh.study.contour_formats.registry import read_features
 from cytomesh.study.contour_repair import Mender
-from cytomesh.study.contour_rings import check_sizes, ring_fault
+from cytomesh.study.contour_rings import check_sizes, clipped, ring_fault
 from cytomesh.study.manifest import ContourClass, ContourSettings
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import Section
@@ -50,10 +51,20 @@ class HemisphereContours:
 
 @dataclass(frozen=True, slots=True)
 class SectionContours(Mapping[str, HemisphereContours]):
-    """Contours of one section by hemisphere ("L", "R"); `exclude` is tissue not to be used."""
+    """Contours of one section by hemisphere ("L", "R").
+
+    Parameters
+    ----------
+    hemispheres : dict of str to HemisphereContours
+    exclude : shapely MultiPolygon
+        Tissue not to be used.
+    cut : shapely MultiPolygon
+        Stretches of pial rings within it, of either hemisphere, are no cortex: the tissue was cut or torn there.
+    """
 
     hemispheres: dict[str, HemisphereContours]
     exclude: MultiPolygon = field(default_factory=MultiPolygon)
+    cut: MultiPolygon = field(default_factory=MultiPolygon)
 
     def __getitem__(self, hemisphere: str) -> HemisphereContours:
         return self.hemispheres[hemisphere]
@@ -91,12 +102,10 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
     features = attempt(problems, lambda: read_features(section, known))
     polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES}
     mender = Mender(path)
-    used = [
-        feature
-        for feature in features or []
-        if _add_feature(path, feature, section.contour_settings, polygons, mender, problems)
-    ]
+    used = [feature for feature in features or [] if _add_feature(path, feature, section, polygons, mender, problems)]
     problems += _several_planes(path, used)
+    if section.contour_settings.repair:
+        polygons = clipped(section, polygons)
     problems += check_sizes(section, polygons)
     nested = attempt(problems, lambda: _nested(path, polygons))
     if nested is None:
@@ -115,12 +124,13 @@ def parse_contours(section: Section) -> tuple[SectionContours, list[CytomeshErro
         elif section.contour_settings.repair:
             white = _multi(white.intersection(pial))
         hemispheres[side] = HemisphereContours(_shift(pial, -CORNER), _shift(white, -CORNER))
-    return SectionContours(hemispheres, _shift(merged["exclude"], -CORNER)), problems
+    exclude, cut = (_shift(merged[name], -CORNER) for name in ("exclude", "cut"))
+    return SectionContours(hemispheres, exclude, cut), problems
 
 
 def write_contours(path: Path, contours: SectionContours) -> None:
     """Write contours as QuPath GeoJSON, one annotation a polygon, whole or not at all."""
-    named = {"exclude": contours.exclude}
+    named = {"exclude": contours.exclude, "cut": contours.cut}
     for side, hemisphere in contours.items():
         named |= {f"pial_{side}": hemisphere.pial, f"white_{side}": hemisphere.white}
     write_geojson(path, named)
@@ -129,7 +139,7 @@ def write_contours(path: Path, contours: SectionContours) -> None:
 def _add_feature(
     path: Path,
     feature: ContourFeature,
-    settings: ContourSettings,
+    section: Section,
     polygons: dict[str, list[Polygon]],
     mender: Mender,
     problems: list[CytomeshError],
@@ -138,7 +148,7 @@ def _add_feature(
 
     Returns whether the feature counts: its class is known and not to be ignored.
     """
-    place = feature.place
+    place, settings = feature.place, section.contour_settings
     known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
     written = next((name for name in feature.names if name in known), None)
     if written is None:
@@ -147,8 +157,11 @@ def _add_feature(
     name = known[written]
     if name == "ignore":
         return False
+    if name == CUT:
+        feature, strips = lines_apart(feature, section.um_per_px)
+        polygons[name].extend(strips)
     if feature.fault:
-        expected = "a closed ring (Polygon or MultiPolygon)"
+        expected = "a line or a closed ring" if name == CUT else "a closed ring (Polygon or MultiPolygon)"
         hint = "draw it as a closed ring, delete it, or give it a class that contours.classes maps to ignore"
         problems.append(ContourError(path, place, found=feature.fault, expected=expected, hint=hint))
         return True
@@ -220,8 +233,8 @@ def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshErro
     problems: list[CytomeshError] = []
     for name in (name for name in CLASSES if len(polygons[name]) > 1):
         inner = rings_within(polygons[name], path)
-        # what is excluded may be excluded twice
-        for i in inner if name != "exclude" else ():
+        # what is excluded, or a cut, may be so twice
+        for i in inner if name not in ("exclude", CUT) else ():
             at = polygons[name][i].representative_point()
             found = f"ring around ({at.x:.1f}, {at.y:.1f}) px within another ring of the same class"
             hint = "make it a hole of the outer one (in QuPath, subtract it), or delete it if it is a copy"

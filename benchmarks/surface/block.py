@@ -39,7 +39,7 @@ from cytomesh.surface.reconstruct import reconstruct
 from cytomesh.surface.stack import Ends, PlaneContours
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-UNCHECKED = [
+UNCHECKED = ["checks.min_linked=0"] + [
     f"checks.{key}=null" for key in ("max_changed_share", "max_discarded_share", "max_volume_error", "max_area_error")
 ]
 AS_TISSUE = ["cuts.ends=false", "cuts.image_border=false", *UNCHECKED]

@@ -16,8 +16,8 @@ from cytomesh.surface.stack import Ends, Grid, Stack
 
 N_KEPT = 4
 """Planes in memory at a time: a plane, its neighbours, and the one after."""
-OUTSIDE = np.float32(-1e-3)
-"""Most that the field may be in the grid's outermost layer, mm."""
+OUTSIDE = np.float32(-1.0)
+"""Field in the grid's outermost layer where a body reaches it, mm."""
 
 
 def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
@@ -54,8 +54,9 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
     _fill_between(volume, *_arrays([*window, window[-1]]), False, True)
     for axis in range(3):
         # a body that ends abruptly may flare beyond the margin; what follows needs background all around
-        border = np.moveaxis(volume, axis, 0)
-        border[[0, -1]] = np.minimum(border[[0, -1]], OUTSIDE)
+        layers = np.moveaxis(volume, axis, 0)
+        for border in (layers[0], layers[-1]):
+            border[border > 0] = OUTSIDE
     return volume
 
 

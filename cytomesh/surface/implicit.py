@@ -16,8 +16,6 @@ from cytomesh.surface.stack import Ends, Grid, Stack
 
 N_KEPT = 4
 """Planes in memory at a time: a plane, its neighbours, and the one after."""
-OUTSIDE = np.float32(-1.0)
-"""Field in the grid's outermost layer where a body reaches it, mm."""
 
 
 def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
@@ -52,11 +50,6 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
             _fill_between(volume, *_arrays(window), False, False)
             del window[0]
     _fill_between(volume, *_arrays([*window, window[-1]]), False, True)
-    for axis in range(3):
-        # a body that ends abruptly may flare beyond the margin; what follows needs background all around
-        layers = np.moveaxis(volume, axis, 0)
-        for border in (layers[0], layers[-1]):
-            border[border > 0] = OUTSIDE
     return volume
 
 

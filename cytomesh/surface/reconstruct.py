@@ -14,7 +14,7 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.progress import log
 from cytomesh.surface.config import SurfaceConfig
 from cytomesh.surface.contour_fit import fit_to_contours
-from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
+from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, inside, make_consistent
 from cytomesh.surface.ends import extended
 from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.fit import chord_shift
@@ -95,13 +95,13 @@ def reconstruct(
         "grid": list(stack.grid.shape),
     }
     with clock("topology"):
-        before = white > 0
+        before = inside(white)
         is_white = grow_white(white, settings.repair_mm)
         report["white"] = _bridged(stack, stack.white) | describe_correction(before, white, is_white, stack.grid)
         make_consistent(white, is_white)
         for layers in slabs(pial.shape):
             np.maximum(pial[layers], white[layers] + np.float32(settings.min_thickness_mm), out=pial[layers])
-        before = pial > 0
+        before = inside(pial)
         is_pial = grow_pial(pial, white, is_white, resolution.voxel_mm)
         report["pial"] = _bridged(stack, stack.pial) | describe_correction(before, pial, is_pial, stack.grid)
         make_consistent(pial, is_pial)

@@ -61,9 +61,3 @@ def test_a_block_is_rebuilt_between_its_cuts_without_a_flare(nested_spheres):
     kept = np.abs(built.midthickness.vertices[:, 2] - 5) < 3.0
     kept &= np.abs(built.pial.vertices[:, 2] - 5) < 3.0
     assert np.abs(built.thickness_mm[kept] - 2.0).max() < 0.25
-
-
-def test_a_body_that_ends_abruptly_and_is_not_said_to_be_cut_is_built_all_the_same(nested_spheres):
-    heights = np.arange(-3, 3.1, 0.2)
-    built = reconstruct(nested_spheres(10, 8, heights), SurfaceConfig(voxel_mm=0.25, edge_length_mm=1.5))
-    assert built.pial.euler_number == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,13 @@ from cytomesh.surface.cifti import write_cifti_labels
 from cytomesh.surface.formats import FREESURFER_SIDE
 from cytomesh.surface.gifti import write_labels, write_scalars
 
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
 
 def prediction_table(
     graph: CortexGraph, probabilities: NDArray[np.float32], classes: NDArray[np.int32], sides: NDArray[np.str_]
 ) -> Table:
-    """Best and second choice of each node.
+    """Best and second choice of each node; none, with confidence 0, where a node is no cortex.
 
     Parameters
     ----------
@@ -31,11 +34,15 @@ def prediction_table(
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     rows = np.arange(len(order))
+
+    def in_cortex(values: NDArray[ScalarT]) -> NDArray[ScalarT]:
+        return np.where(graph.is_cortex, values, values.dtype.type(0))
+
     columns = {
-        "area": classes[order[:, 0]],
-        "confidence": probabilities[rows, order[:, 0]],
-        "second_area": classes[order[:, 1]],
-        "second_confidence": probabilities[rows, order[:, 1]],
+        "area": in_cortex(classes[order[:, 0]]),
+        "confidence": in_cortex(probabilities[rows, order[:, 0]]),
+        "second_area": in_cortex(classes[order[:, 1]]),
+        "second_confidence": in_cortex(probabilities[rows, order[:, 1]]),
         "annotation": graph.annotation,
         "side": sides,
         "is_linked": graph.is_linked,

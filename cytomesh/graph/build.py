@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import SurfaceError
@@ -18,6 +21,7 @@ from cytomesh.core.run import Product, lock, product, product_folders, write_stu
 from cytomesh.core.tables import Table
 from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
 from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.cuts import find_ends, outside_cortex
 from cytomesh.graph.inputs import (
     align_inputs,
     count_reachable,
@@ -30,9 +34,17 @@ from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.provenance import graph_inputs
-from cytomesh.graph.qc import check_links, check_surfaces, link_facts, reconstruction_notes, surface_facts
+from cytomesh.graph.qc import (
+    check_cortex,
+    check_links,
+    check_surfaces,
+    cortex_facts,
+    link_facts,
+    reconstruction_notes,
+    surface_facts,
+)
 from cytomesh.graph.qc_page import quality_page
-from cytomesh.graph.stereology import bridged_sections, contour_estimates, cut_sections, section_facts
+from cytomesh.graph.stereology import bridged_sections, contour_estimates, section_facts, trimmed_sections
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
@@ -120,9 +132,10 @@ def _summary(qc: dict[str, Any], is_new: bool) -> dict[str, Any]:
     surfaces, links = qc["surfaces"], qc["links"]
     return {
         "n_nodes": surfaces["midthickness"]["n_vertices"],
+        "n_outside_cortex": qc["cortex"]["n_outside"],
         "n_linked": links["n_linked"],
         "euler_number": surfaces["midthickness"]["euler_number"],
-        "pial_area_mm2": surfaces["pial"]["area_mm2"],
+        "pial_area_mm2": qc["cortex"]["area_mm2"]["pial"],
         "thickness_mm": surfaces["thickness_mm"]["median"],
         "n_skipped_sections": len(qc["skipped_sections"]),
         "n_bridged_sections": len(qc["bridged"]),
@@ -149,39 +162,50 @@ def _write(task: _Task, folder: Path) -> float:
     if task.settings.alignment.enabled:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)
     contours = plane_contours(inputs, task.hemisphere)
+    is_cut = find_ends(contours, task.settings.cuts)
     try:
-        surfaces = reconstruct(contours, task.settings.surface)
+        surfaces = reconstruct(contours, task.settings.surface, is_cut)
     except SurfaceError as problem:  # which hemisphere's
         place = ": ".join(part for part in (problem.source, problem.place) if part)
-        facts = {"found": problem.found, "expected": problem.expected, "hint": problem.hint}
-        raise SurfaceError(task.name, place, **facts) from problem
-    bridged, cut = bridged_sections(inputs, surfaces.report), cut_sections(inputs, task.hemisphere)
-    for line in reconstruction_notes(bridged, cut, surfaces.report):
-        log(f"{task.name}: {line}")
+        found = {"found": problem.found, "expected": problem.expected, "hint": problem.hint}
+        raise SurfaceError(task.name, place, **found) from problem
+    bridged, trimmed = bridged_sections(inputs, surfaces.report), trimmed_sections(inputs, task.hemisphere)
     ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
     nodes = ribbon.midthickness.vertices
-    facts = surface_facts(ribbon, surfaces.thickness_mm)
+    outside = outside_cortex(inputs, task.hemisphere, contours, surfaces, is_cut, task.settings.cuts)
+    is_cortex = outside == ""
+    cortex = cortex_facts(outside, ribbon, is_cut)
+    for line in reconstruction_notes(bridged, trimmed, surfaces.report, cortex):
+        log(f"{task.name}: {line}")
+    check_cortex(task.name, cortex)
+    facts = surface_facts(ribbon, surfaces.thickness_mm[is_cortex])
     check_surfaces(task.name, facts, task.settings.checks)
 
     sections = link_sections(inputs)
     max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
     max_reach_mm = task.settings.links.max_reach_mm or 2.0 * max_distance_mm
     links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, surfaces.midthickness.vertex_normals)
-    n_reachable = count_reachable(sections, nodes, max_distance_mm)
+    links = links.without(outside)
+    n_reachable = count_reachable(sections, nodes[is_cortex], max_distance_mm)
     check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
 
-    graph = _graph(study, brain, task.hemisphere, surfaces, links)
+    graph = _graph(study, brain, task.hemisphere, surfaces, links, is_cortex)
     seconds = time.perf_counter() - start
     qc = {
         "name": task.name,
         "seconds": seconds,
         "surfaces": facts,
-        "contour_estimates": contour_estimates(contours),
+        "cortex": cortex,
+        "contour_estimates": contour_estimates(contours, is_cut),
         "sections": section_facts(inputs, surfaces.report, links, alignment),
         "report": surfaces.report,
-        "links": {"max_distance_mm": max_distance_mm, "max_reach_mm": max_reach_mm, **link_facts(links, n_reachable)},
+        "links": {
+            "max_distance_mm": max_distance_mm,
+            "max_reach_mm": max_reach_mm,
+            **link_facts(links, n_reachable, cortex["n_nodes"]),
+        },
         "bridged": bridged,
-        "cut": cut,
+        "trimmed": trimmed,
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},
@@ -195,7 +219,14 @@ def _write(task: _Task, folder: Path) -> float:
     return seconds
 
 
-def _graph(study: Study, brain: Brain, hemisphere: str, surfaces: CorticalSurfaces, links: ImageLinks) -> CortexGraph:
+def _graph(
+    study: Study,
+    brain: Brain,
+    hemisphere: str,
+    surfaces: CorticalSurfaces,
+    links: ImageLinks,
+    is_cortex: NDArray[np.bool_],
+) -> CortexGraph:
     mesh = surfaces.midthickness
     reference = brain.to_reference.apply(mesh.vertices)
     columns: dict[str, Any] = {
@@ -207,11 +238,12 @@ def _graph(study: Study, brain: Brain, hemisphere: str, surfaces: CorticalSurfac
         "angle_deg": links.angle_deg,
         "obliqueness_deg": links.obliqueness_deg,
         "distance_mm": links.distance_mm,
+        "is_cortex": is_cortex,
         "is_linked": links.is_linked,
         "link_reason": links.reason,
         "section_role": section_roles(brain.sections, links),
         "annotation": transfer_annotation(brain.sections, links, study.labels),
-        "thickness_mm": surfaces.thickness_mm,
+        "thickness_mm": np.where(is_cortex, surfaces.thickness_mm, np.nan),
         "curvature_per_mm": mean_curvature(mesh),
         "sulcal_depth_mm": sulcal_depth(surfaces.pial),
         "area_mm2": mesh.vertex_areas,

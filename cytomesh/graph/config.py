@@ -20,6 +20,16 @@ class LinkConfig(Config):
     """Largest distance of a node to its link point, mm; null: twice max_distance_mm."""
 
 
+class CutConfig(Config):
+    """Where the tissue ends by a cut and not by cortex; stretches of rings are also named by the class `cut`."""
+
+    ends: bool | None = None
+    """Whether the first and the last section are cuts: true for a block, false for a hemisphere from pole to pole;
+    null finds out for each end (a large section that neighbours hardly differ from is a cut)."""
+    image_border: bool = True
+    """Whether stretches of pial rings along the border of their image are cuts."""
+
+
 class CheckConfig(Config):
     """Conditions under which build-graph fails."""
 
@@ -65,6 +75,8 @@ class BuildGraphConfig(Config):
     """Reconstruction of the surfaces."""
     alignment: AlignmentConfig = AlignmentConfig()
     """Misalignment between neighbouring sections."""
+    cuts: CutConfig = CutConfig()
+    """Ends of the stack and stretches of rings that are no cortex."""
     links: LinkConfig = LinkConfig()
     """Image links."""
     checks: CheckConfig = CheckConfig()

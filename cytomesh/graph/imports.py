@@ -170,6 +170,7 @@ def vertex_graph(own: OwnHemisphere, data: VertexData, table: LabelTable, source
         **dict(zip(("ref_x_mm", "ref_y_mm", "ref_z_mm"), mesh.vertices.T, strict=True)),
         "section": np.full(n, -1, np.int32),
         **dict.fromkeys(("column_px", "row_px", "angle_deg", "obliqueness_deg", "distance_mm"), unknown),
+        "is_cortex": data.is_cortex,
         "is_linked": has_features,
         "link_reason": np.where(data.is_cortex, np.where(has_features, "", "no features"), "not cortex"),
         "section_role": np.full(n, "none"),

@@ -177,5 +177,5 @@ def _read_each(section: Section) -> tuple[SectionContours | None, dict[str, Cyto
     if not found:
         return None, faults
     right = {side: rings for contours in found for side, rings in contours.items()}
-    cut_mm2 = {side: area for contours in found for side, area in contours.cut_mm2.items()}
-    return SectionContours(right, found[0].exclude, cut_mm2), faults
+    trimmed_mm2 = {side: area for contours in found for side, area in contours.trimmed_mm2.items()}
+    return SectionContours(right, found[0].exclude, found[0].cut, trimmed_mm2), faults

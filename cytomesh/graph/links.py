@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import shapely
@@ -107,6 +107,16 @@ class ImageLinks:
     def is_linked(self) -> NDArray[np.bool_]:
         """Whether a position has a link, (n,) bool."""
         return self.section >= 0
+
+    def without(self, reason: NDArray[np.str_]) -> ImageLinks:
+        """Return the links but for positions with a reason against one, (n,) str."""
+        if not (reason != "").any():
+            return self
+        kept = ImageLinks.empty(reason)
+        good = reason == ""
+        for field in fields(self):
+            getattr(kept, field.name)[good] = getattr(self, field.name)[good]
+        return kept
 
 
 def link_positions(

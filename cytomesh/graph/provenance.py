@@ -34,7 +34,7 @@ TEMPLATE = "template"
 OWN = "imported file"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
-KNOWN_COLUMNS = {*NODE_UNITS, "section", "section_role", "is_linked", "link_reason", "annotation", "pmap"}
+KNOWN_COLUMNS = {*NODE_UNITS, "is_cortex", "section", "section_role", "is_linked", "link_reason", "annotation", "pmap"}
 
 
 def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str, str]:
@@ -46,9 +46,11 @@ def graph_parts(run: Path, graph: CortexGraph, digests: FileDigests) -> dict[str
 
     labels = graph.labels
     further = sorted(columns.keys() - KNOWN_COLUMNS)
+    # tables without the column are those of graphs that are cortex throughout
+    cortex = () if graph.is_cortex.all() else ("is_cortex",)
     return {
         SURFACE: digest(graph.mesh.vertices, graph.mesh.faces),
-        LINKS: of("section", "column_px", "row_px", "angle_deg", "is_linked"),
+        LINKS: of("section", "column_px", "row_px", "angle_deg", "is_linked", *cortex),
         REFERENCE: of("ref_x_mm", "ref_y_mm", "ref_z_mm"),
         AREAS: of("area_mm2"),
         MEASURES: of("thickness_mm", "curvature_per_mm", "sulcal_depth_mm", "obliqueness_deg", "distance_mm"),

@@ -14,13 +14,45 @@ from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.quality import self_intersections
+from cytomesh.surface.stack import Ends
 
 N_PLACES_SAID = 3
 THICKNESS_EDGES_MM = np.arange(0.0, 6.01, 0.25)
 
 
+def cortex_facts(reason: NDArray[np.str_], ribbon: Ribbon, is_cut: Ends) -> dict[str, Any]:
+    """Return how many nodes are cortex, why others are not, and the area of cortex on the three surfaces.
+
+    Parameters
+    ----------
+    reason : (n,) str
+        Of `outside_cortex`.
+    """
+    is_cortex = reason == ""
+    return {
+        "cut_ends": list(is_cut),
+        "n_nodes": int(is_cortex.sum()),
+        "n_outside": int((~is_cortex).sum()),
+        "share_outside": float((~is_cortex).mean()),
+        "reasons": dict(sorted(Counter(reason[~is_cortex].tolist()).items())),
+        "area_mm2": {
+            kind: _area_within(getattr(ribbon, kind), is_cortex) for kind in ("pial", "midthickness", "white")
+        },
+    }
+
+
+def _area_within(mesh: Mesh, is_inside: NDArray[np.bool_]) -> float:
+    return mesh.area_mm2 if is_inside.all() else float(mesh.vertex_areas[is_inside].sum())
+
+
 def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str, Any]:
-    """Return topology and size of the three surfaces, and the distribution of cortical thickness."""
+    """Return topology and size of the three surfaces, and the distribution of cortical thickness.
+
+    Parameters
+    ----------
+    thickness_mm : (n,) float64
+        Of the nodes that are cortex.
+    """
     counts, _ = np.histogram(thickness_mm, THICKNESS_EDGES_MM)
     return {
         **{kind: _mesh_facts(getattr(ribbon, kind)) for kind in ("pial", "midthickness", "white")},
@@ -33,27 +65,32 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
 
 
 def reconstruction_notes(
-    bridged: Sequence[Mapping[str, Any]], cut: Sequence[Mapping[str, Any]], report: Mapping[str, Any]
+    bridged: Sequence[Mapping[str, Any]],
+    trimmed: Sequence[Mapping[str, Any]],
+    report: Mapping[str, Any],
+    cortex: Mapping[str, Any],
 ) -> list[str]:
-    """Say in words what the surfaces have that the contours have not: boundaries bridged, topology changed, and where.
+    """Say in words what the surfaces have that the contours have not: boundaries bridged, topology changed, cut faces.
 
     Parameters
     ----------
-    bridged, cut : sequence of dict
-        Of `bridged_sections` and `cut_sections`.
+    bridged, trimmed : sequence of dict
+        Of `bridged_sections` and `trimmed_sections`.
     report : dict
         Of the reconstruction.
+    cortex : dict
+        Of `cortex_facts`.
     """
     notes = [
         f"section {item['section']}: no {' and no '.join(item['boundaries'])} ring,"
         " interpolated as over a missing section"
         for item in bridged
     ]
-    if cut:
-        most = max(cut, key=lambda item: item["white_mm2"])
+    if trimmed:
+        most = max(trimmed, key=lambda item: item["white_mm2"])
         notes.append(
-            f"white matter outside the pial boundary cut in {len(cut)} section{'s' * (len(cut) > 1)},"
-            f" {sum(item['white_mm2'] for item in cut):.2f} mm2, most in section {most['section']}:"
+            f"white matter outside the pial boundary taken away in {len(trimmed)} section{'s' * (len(trimmed) > 1)},"
+            f" {sum(item['white_mm2'] for item in trimmed):.2f} mm2, most in section {most['section']}:"
             f" {most['white_mm2']:.2f} mm2"
         )
     for kind in ("pial", "white"):
@@ -71,23 +108,38 @@ def reconstruction_notes(
                 f"{kind}: {facts['n_discarded']} separate piece{'s' * (facts['n_discarded'] > 1)} discarded,"
                 f" {facts['discarded_mm3']:,.1f} mm3, the largest {facts['largest_discarded_mm3']:,.1f} mm3"
             )
+    if cortex["n_outside"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in cortex["reasons"].items())
+        notes.append(
+            f"{100 * cortex['share_outside']:.0f} % of the nodes are no cortex ({reasons}): no image links, areas or"
+            " thickness (is_cortex; see cuts in the settings)"
+        )
     return notes
 
 
-def link_facts(links: ImageLinks, n_reachable: int) -> dict[str, Any]:
+def check_cortex(name: str, cortex: Mapping[str, Any]) -> None:
+    """Raise QualityError unless some node is cortex."""
+    if not cortex["n_nodes"]:
+        hint = "look at the polygons and lines of class cut, or set cuts.image_border: false"
+        raise QualityError(name, found="no node in cortex", expected="pial rings that are not cuts", hint=hint)
+
+
+def link_facts(links: ImageLinks, n_reachable: int, n_cortex: int) -> dict[str, Any]:
     """Return how many nodes are linked, why others are not, and how far and how obliquely.
 
     Parameters
     ----------
     n_reachable : int
-        Number of nodes within tolerance of the plane of a section with an image.
+        Number of nodes of the cortex within tolerance of the plane of a section with an image.
+    n_cortex : int
+        Number of nodes that are cortex.
     """
     linked = links.is_linked
     per_section = Counter(links.section[linked].tolist())
     return {
         "n_linked": int(linked.sum()),
         "n_reachable": n_reachable,
-        "share_linked": float(linked.mean()),
+        "share_linked": float(linked.sum() / n_cortex),
         "share_linked_of_reachable": float(linked.sum() / n_reachable) if n_reachable else None,
         "reasons": dict(sorted(Counter(links.reason[~linked].tolist()).items())),
         "nodes_per_section": {str(index): count for index, count in sorted(per_section.items())},

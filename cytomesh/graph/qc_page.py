@@ -55,7 +55,7 @@ def quality_page(qc: Mapping[str, Any]) -> str:
     moved = [item for item in sections if "shift_mm" in item]
     if moved:
         parts += ["<h2>Correction of each section</h2>", *_corrections(moved)]
-    notes = reconstruction_notes(qc["bridged"], qc["cut"], qc["report"])
+    notes = reconstruction_notes(qc["bridged"], qc["trimmed"], qc["report"], qc["cortex"])
     if notes:
         parts += ["<h2>What the surfaces have and the contours have not</h2>", _list(notes)]
     if left_out:

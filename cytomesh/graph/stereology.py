@@ -14,29 +14,38 @@ from cytomesh.graph.links import ImageLinks
 from cytomesh.study.neighbours import undrawn_between
 from cytomesh.study.sections import plane_positions
 from cytomesh.surface.alignment import Alignment
-from cytomesh.surface.stack import PlaneContours
+from cytomesh.surface.ends import extended
+from cytomesh.surface.stack import Ends, PlaneContours
 
 # Less is what rounding of coordinates leaves.
-SMALLEST_CUT_MM2 = 1e-3
+SMALLEST_TRIM_MM2 = 1e-3
 
 
-def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, float]]:
+def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, False)) -> dict[str, dict[str, float]]:
     """Estimate volume and area within the pial and the white boundary from the contours alone.
 
     Volume by Cavalieri's principle, the sum of areas times the true gaps between planes (Gundersen and Jensen, Journal
     of Microscopy 147, 1987); area by Buffon's, 4 / pi times boundary length times gap, which is exact for surfaces
     that face all directions equally (Baddeley et al., Journal of Microscopy 142, 1986). A section stands for half the
     gap on either side; the outermost sections with a boundary for as much outward as inward. A section without a
-    boundary between sections with it says nothing of it, and is left out.
+    boundary between sections with it says nothing of it, and is left out. Where the stack is cut, the surfaces go on a
+    little beyond it and have a flat face: so do the estimates.
+
+    Parameters
+    ----------
+    is_cut : (bool, bool)
+        See `reconstruct`.
 
     Returns
     -------
     dict
         {"pial": {"volume_mm3", "area_mm2"}, "white": {...}}.
     """
+    contours = extended(contours, is_cut)
     matrices = np.stack([plane.to_world for plane in contours])
     heights = plane_positions(matrices)
     order = np.argsort(heights, kind="stable")
+    faces = range(len(contours) - sum(is_cut), len(contours))
     pixel_mm2 = np.linalg.norm(np.cross(matrices[:, :, 0], matrices[:, :, 1]), axis=1)
     result = {}
     for name in ("pial", "white"):
@@ -51,7 +60,7 @@ def contour_estimates(contours: Sequence[PlaneContours]) -> dict[str, dict[str, 
         lengths = np.array([_length(region, plane.to_world) for region, plane in zip(regions, contours, strict=True)])
         result[name] = {
             "volume_mm3": float(areas @ share),
-            "area_mm2": float(4.0 / np.pi * lengths @ share),
+            "area_mm2": float(4.0 / np.pi * lengths @ share + sum(areas[k] for k in faces)),
         }
     return result
 
@@ -106,10 +115,11 @@ def bridged_sections(inputs: Sequence[SectionInput], report: Mapping[str, Any]) 
     return [{"section": used[k], "boundaries": names} for k, names in sorted(lacking.items())]
 
 
-def cut_sections(inputs: Sequence[SectionInput], hemisphere: str) -> list[dict[str, Any]]:
-    """Return {"section", "white_mm2"} of each section in which white matter outside the pial boundary was cut."""
-    cuts = [(item.section.index, item.drawn.cut_mm2.get(hemisphere, 0.0)) for item in inputs if item.drawn is not None]
-    return [{"section": index, "white_mm2": area} for index, area in cuts if area > SMALLEST_CUT_MM2]
+def trimmed_sections(inputs: Sequence[SectionInput], hemisphere: str) -> list[dict[str, Any]]:
+    """Return {"section", "white_mm2"} of each section whose white matter outside the pial boundary was taken away."""
+    drawn = [(item.section.index, item.drawn) for item in inputs if item.drawn is not None]
+    areas = [(index, contours.trimmed_mm2.get(hemisphere, 0.0)) for index, contours in drawn]
+    return [{"section": index, "white_mm2": area} for index, area in areas if area > SMALLEST_TRIM_MM2]
 
 
 def _length(region: shapely.MultiPolygon, to_world: NDArray[np.float64]) -> float:

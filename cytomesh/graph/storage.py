@@ -129,6 +129,13 @@ class CortexGraph:
         return (self.section >= 0) & np.isfinite(self.nodes["column_px"])
 
     @property
+    def is_cortex(self) -> NDArray[np.bool_]:
+        """Whether a node is cortex and not a face at which the tissue was cut, (n,) bool; others are never linked."""
+        if "is_cortex" not in self.nodes:  # of a table without the column: every node was taken for cortex
+            return np.ones(self.n_nodes, bool)
+        return np.asarray(self.nodes["is_cortex"], bool)
+
+    @property
     def section(self) -> NDArray[np.int32]:
         """Index of the linked section, (n,) int32, -1 where there is none."""
         return np.asarray(self.nodes["section"], np.int32)
@@ -212,7 +219,8 @@ def write_graph(
     write_label_table(folder / "labels.tsv", graph.labels)
     write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere)
     written.append(folder / "annotation.label.gii")
-    measures = {column: np.asarray(graph.nodes[column]) for column in MEASURES if column in graph.nodes.columns}
+    # 0 is "no data" in these programs; NaN would break their palettes
+    measures = {column: np.nan_to_num(graph.nodes[column]) for column in MEASURES if column in graph.nodes.columns}
     for column, values in measures.items():
         written.append(folder / f"{MEASURES[column][0]}.shape.gii")
         write_scalars(written[-1], {f"{graph.name} {column}": values}, graph.hemisphere)

@@ -111,7 +111,8 @@ def select_nodes(
     standardised[linked] = np.clip(raw, -settings.clip_sd, settings.clip_sd)
     is_imputed = impute(standardised, graph.adjacency, settings.impute_hops)
 
-    nodes = large_islands(graph.adjacency, np.isfinite(standardised[:, 0]), min_nodes, graph.name)
+    is_known = np.isfinite(standardised[:, 0]) & graph.is_cortex
+    nodes = large_islands(graph.adjacency, is_known, min_nodes, graph.name)
     adjacency = sp.csr_matrix(graph.adjacency[nodes][:, nodes])
     kept, weights = standardised[nodes], link_weights(graph, settings)
     some = NodeFeatures(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import shapely
+from shapely.geometry import MultiPolygon
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
@@ -35,6 +36,7 @@ LEGEND = (
     ("white", "white, left"),
     ("white R", "white, right"),
     ("exclude", "excluded"),
+    ("cut", "cut"),
 )
 
 
@@ -105,8 +107,7 @@ def _text(problem: CytomeshError) -> str:
 
 
 def _picture(section: Section, contours: SectionContours | None) -> Html:
-    rings = [] if contours is None else [r for h in contours.values() for r in (h.pial, h.white)] + [contours.exclude]
-    rings = [region for region in rings if not region.is_empty]
+    rings = [region for _, region in _regions(contours) if not region.is_empty]
     image = Html("")
     if section.image is not None:
         with open_image(section.image) as pyramid:
@@ -141,14 +142,20 @@ def _picture(section: Section, contours: SectionContours | None) -> Html:
 
 
 def _lines(contours: SectionContours | None, tolerance_px: float) -> Html:
-    if contours is None:
-        return Html("")
-    lines = [("exclude", contours.exclude)]
-    for side, rings in contours.items():
-        lines += [(f"white {side}", rings.white), (f"pial {side}", rings.pial)]
-    paths = [(class_, ring_path(region, tolerance_px)) for class_, region in lines if not region.is_empty]
+    regions = _regions(contours)
+    paths = [(class_, ring_path(region, tolerance_px)) for class_, region in regions if not region.is_empty]
     halos = [tag("path", d=data, class_="halo") for _, data in paths]
     return join([*halos, *(tag("path", d=data, class_=class_) for class_, data in paths)])
+
+
+def _regions(contours: SectionContours | None) -> list[tuple[str, MultiPolygon]]:
+    """Return everything that is drawn in a section, by class, the lowest first."""
+    if contours is None:
+        return []
+    regions = [("exclude", contours.exclude), ("cut", contours.cut)]
+    for side, rings in contours.items():
+        regions += [(f"white {side}", rings.white), (f"pial {side}", rings.pial)]
+    return regions
 
 
 def _page(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> str:
@@ -193,7 +200,7 @@ def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]])
 def _bar() -> Html:
     keys = []
     for class_, name in LEGEND:
-        data = "M2 2H42V14H2Z" if class_ == "exclude" else "M2 8H42"
+        data = "M2 2H42V14H2Z" if class_ in ("exclude", "cut") else "M2 8H42"
         line = join([tag("path", d=data, class_="halo"), tag("path", d=data, class_=class_)])
         keys.append(tag("span", tag("svg", line, viewBox="0 0 44 16", aria_hidden="true"), name, class_="key"))
     box = tag("label", tag("input", type="checkbox", id="only"), " only sections with problems")

@@ -48,8 +48,8 @@ def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
         for role in ("train", "transfer", "unseen")
         if role in brains.values()
     ]
-    linked = np.concatenate([graph.is_linked for graph in graphs])
-    annotated = np.concatenate([graph.annotation > 0 for graph in graphs])
+    linked = np.concatenate([graph.is_linked[graph.is_cortex] for graph in graphs])
+    annotated = np.concatenate([graph.annotation[graph.is_cortex] > 0 for graph in graphs])
     areas = np.unique(np.concatenate([graph.annotation for graph in graphs]))
     cards = [
         (str(len(brains)), f"{'brain' if len(brains) == 1 else 'brains'} ({', '.join(roles)})"),

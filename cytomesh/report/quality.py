@@ -36,16 +36,17 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
         middle, pial, white = (surfaces.get(kind, {}) for kind in ("midthickness", "pial", "white"))
         eulers = [facts.get("euler_number") for facts in (pial, middle, white)]
         is_sphere = all(euler == 2 for euler in eulers)
-        thickness = surfaces.get("thickness_mm", {})
+        thickness, cortex = surfaces.get("thickness_mm", {}), records[graph.name].get("cortex", {})
         rows.append(
             [
                 graph.name,
                 graph.brain_role,
                 number(graph.n_nodes, ",d"),
+                number(100 * float((~graph.is_cortex).mean()), ".1f"),
                 number(middle.get("edge_mm", {}).get("median"), ".2f"),
                 Cell(" / ".join("?" if euler is None else str(euler) for euler in eulers), None),
                 verdict(is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))),
-                number(_scaled(pial.get("area_mm2"), 100), ".0f"),
+                number(_scaled(cortex.get("area_mm2", {}).get("pial", pial.get("area_mm2")), 100), ".0f"),
                 number(_scaled(pial.get("volume_mm3"), 1000), ".0f"),
                 number(thickness.get("median"), ".2f"),
                 Cell(
@@ -58,6 +59,7 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
         Column("graph", is_number=False),
         Column("brain role", is_number=False),
         Column("nodes"),
+        Column("no cortex", "%"),
         Column("edge", "mm"),
         Column("Euler number, pial / mid / white"),
         Column("closed sphere"),
@@ -66,7 +68,7 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
         Column("thickness, median", "mm"),
         Column("thickness, 5 to 95 %", "mm"),
     ]
-    caption = "Surfaces. A closed sphere has Euler number 2: no handles, no holes."
+    caption = "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
     return table(columns, rows, caption=caption, sortable=True)
 
 
@@ -81,7 +83,7 @@ def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any
             [
                 graph.name,
                 number(int(graph.is_linked.sum()), ",d"),
-                number(100 * float(graph.is_linked.mean()), ".1f"),
+                number(100 * float(graph.is_linked[graph.is_cortex].mean()), ".1f"),
                 number(None if reachable is None else 100 * reachable, ".1f"),
                 number(distance.get("median"), ".3f"),
                 number(distance.get("p95"), ".3f"),
@@ -94,7 +96,7 @@ def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any
     columns = [
         Column("graph", is_number=False),
         Column("linked nodes"),
-        Column("share of nodes", "%"),
+        Column("share of cortex", "%"),
         Column("share of nodes near a section", "%"),
         Column("distance to plane, median", "mm"),
         Column("95 %", "mm"),

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 
 from cytomesh.core.errors import ContourError, CytomeshError
+from cytomesh.study.contour_cuts import CUT
 from cytomesh.study.headers import read_header
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 
 # Rings may touch the border of the image, and a stroke may go over it by a pixel.
 BORDER_PX = 1.0
+# Under repair, this much more is clipped: a brush that ran over the border, not another image.
+CLIP_PX, CLIP_SHARE = 10.0, 0.01
 LARGEST_PX = 1e9
 # The largest brains, of sperm whales, are not half as wide.
 LARGEST_MM = 600.0
@@ -35,10 +38,32 @@ def ring_fault(ring: NDArray[np.float64], may_close: bool) -> str:
     return ""
 
 
+def clipped(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> dict[str, list[Polygon]]:
+    """Clip polygons (counted from the corner) that go a little beyond the image to it; leave others as they are."""
+    image = section.image
+    header = None if image is None else attempt([], lambda: read_header(image))
+    if header is None:
+        return {name: list(parts) for name, parts in polygons.items()}
+    height, width = header.shape
+    frame = shapely.box(0, 0, width, height)
+    margin = max(CLIP_PX, CLIP_SHARE * max(width, height))
+    near = shapely.box(-margin, -margin, width + margin, height + margin)
+    shapely.prepare([frame, near])
+
+    def clip(part: Polygon) -> list[Polygon]:
+        if frame.contains_properly(part) or not near.contains(part):
+            return [part]
+        pieces = shapely.get_parts(shapely.intersection(part, frame))
+        return [piece for piece in pieces if isinstance(piece, Polygon)]
+
+    return {name: [piece for part in parts for piece in clip(part)] for name, parts in polygons.items()}
+
+
 def check_sizes(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> list[CytomeshError]:
     """Find rings beyond the image's border (counted from the corner), or larger than any brain."""
     path = section.contours
-    parts = [(name, part) for name, group in polygons.items() for part in group]
+    # what is a cut may reach beyond the image: the tissue does
+    parts = [(name, part) for name, group in polygons.items() if name != CUT for part in group]
     if path is None or not parts:
         return []
     image = section.image

@@ -17,12 +17,13 @@ from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity
 
 from cytomesh.core.errors import ContourError, CytomeshError
+from cytomesh.study.contour_cuts import CUT, lines_apart
 from cytomesh.study.contour_formats.features import CORNER, ContourFeature
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.nesting import rings_within
 from cytomesh.study.contour_formats.registry import read_features
 from cytomesh.study.contour_repair import Mender
-from cytomesh.study.contour_rings import check_sizes, ring_fault
+from cytomesh.study.contour_rings import check_sizes, clipped, ring_fault
 from cytomesh.study.manifest import ContourClass, ContourSettings
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import Section
@@ -58,13 +59,16 @@ class SectionContours(Mapping[str, HemisphereContours]):
     hemispheres : dict of {"L", "R"} to HemisphereContours
     exclude : shapely MultiPolygon
         Tissue not to be used.
-    cut_mm2 : dict of {"L", "R"} to float
-        White matter outside the pial boundary that was cut (`contours.repair`).
+    cut : shapely MultiPolygon
+        Stretches of pial rings within it, of either hemisphere, are no cortex: the tissue was cut or torn there.
+    trimmed_mm2 : dict of {"L", "R"} to float
+        White matter outside the pial boundary that was taken away (`contours.repair`).
     """
 
     hemispheres: dict[str, HemisphereContours]
     exclude: MultiPolygon = field(default_factory=MultiPolygon)
-    cut_mm2: dict[str, float] = field(default_factory=dict)
+    cut: MultiPolygon = field(default_factory=MultiPolygon)
+    trimmed_mm2: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, hemisphere: str) -> HemisphereContours:
         return self.hemispheres[hemisphere]
@@ -102,14 +106,14 @@ def parse_contours(
         ]
     known = frozenset(CLASSES) | frozenset(section.contour_settings.classes) | {TISSUE}
     features = attempt(problems, lambda: read_features(section, known))
-    polygons: dict[str, list[Polygon]] = {name: [] for name in CLASSES if name == "exclude" or name[-1] in hemispheres}
+    polygons: dict[str, list[Polygon]] = {
+        name: [] for name in CLASSES if name in ("exclude", CUT) or name[-1] in hemispheres
+    }
     mender = Mender(path)
-    used = [
-        feature
-        for feature in features or []
-        if _add_feature(path, feature, section.contour_settings, polygons, mender, problems)
-    ]
+    used = [feature for feature in features or [] if _add_feature(path, feature, section, polygons, mender, problems)]
     problems += _several_planes(path, used)
+    if section.contour_settings.repair:
+        polygons = clipped(section, polygons)
     problems += check_sizes(section, polygons)
     nested = attempt(problems, lambda: _nested(path, polygons))
     if nested is None:
@@ -118,7 +122,7 @@ def parse_contours(
     problems += nested
     merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
     found: dict[str, HemisphereContours] = {}
-    cut_mm2: dict[str, float] = {}
+    trimmed_mm2: dict[str, float] = {}
     for side in hemispheres:
         pial, white = merged[f"pial_{side}"], merged[f"white_{side}"]
         if pial.is_empty and white.is_empty:
@@ -129,15 +133,16 @@ def parse_contours(
         elif section.contour_settings.repair:
             inside = _multi(white.intersection(pial))
             column, row = section.plane.um_per_px
-            cut_mm2[side] = (white.area - inside.area) * column * row / 1e6
+            trimmed_mm2[side] = (white.area - inside.area) * column * row / 1e6
             white = inside
         found[side] = HemisphereContours(_shift(pial, -CORNER), _shift(white, -CORNER))
-    return SectionContours(found, _shift(merged["exclude"], -CORNER), cut_mm2), problems
+    exclude, cut = (_shift(merged[name], -CORNER) for name in ("exclude", CUT))
+    return SectionContours(found, exclude, cut, trimmed_mm2), problems
 
 
 def write_contours(path: Path, contours: SectionContours) -> None:
     """Write contours as QuPath GeoJSON, one annotation a polygon, whole or not at all."""
-    named = {"exclude": contours.exclude}
+    named = {"exclude": contours.exclude, "cut": contours.cut}
     for side, hemisphere in contours.items():
         named |= {f"pial_{side}": hemisphere.pial, f"white_{side}": hemisphere.white}
     write_geojson(path, named)
@@ -146,7 +151,7 @@ def write_contours(path: Path, contours: SectionContours) -> None:
 def _add_feature(
     path: Path,
     feature: ContourFeature,
-    settings: ContourSettings,
+    section: Section,
     polygons: dict[str, list[Polygon]],
     mender: Mender,
     problems: list[CytomeshError],
@@ -155,7 +160,7 @@ def _add_feature(
 
     Returns whether the feature counts: its class is among those of `polygons`.
     """
-    place = feature.place
+    place, settings = feature.place, section.contour_settings
     known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
     written = next((name for name in feature.names if name in known), None)
     if written is None:
@@ -164,8 +169,11 @@ def _add_feature(
     name = known[written]
     if name not in polygons:  # to be ignored, or of another hemisphere
         return False
+    if name == CUT:
+        feature, strips = lines_apart(feature, section.um_per_px)
+        polygons[name].extend(strips)
     if feature.fault:
-        expected = "a closed ring (Polygon or MultiPolygon)"
+        expected = "a line or a closed ring" if name == CUT else "a closed ring (Polygon or MultiPolygon)"
         hint = "draw it as a closed ring, delete it, or give it a class that contours.classes maps to ignore"
         problems.append(ContourError(path, place, found=feature.fault, expected=expected, hint=hint))
         return True
@@ -237,8 +245,8 @@ def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshErro
     problems: list[CytomeshError] = []
     for name in (name for name in polygons if len(polygons[name]) > 1):
         inner = rings_within(polygons[name], path)
-        # what is excluded may be excluded twice
-        for i in inner if name != "exclude" else ():
+        # what is excluded, or a cut, may be so twice
+        for i in inner if name not in ("exclude", CUT) else ():
             at = polygons[name][i].representative_point()
             found = f"ring around ({at.x:.1f}, {at.y:.1f}) px within another ring of the same class"
             hint = "make it a hole of the outer one (in QuPath, subtract it), or delete it if it is a copy"

@@ -15,7 +15,7 @@ from cytomesh.core.files import write_text
 
 Hemisphere = Literal["L", "R"]
 BrainRole = Literal["train", "transfer", "unseen"]
-ContourClass = Literal["pial_L", "white_L", "pial_R", "white_R", "exclude"]
+ContourClass = Literal["pial_L", "white_L", "pial_R", "white_R", "exclude", "cut"]
 ContourLabels = dict[ContourClass | Literal["ignore"], list[int]]
 
 FieldConvention = Literal["ras", "itk", "spm"]
@@ -75,8 +75,8 @@ class ContourSettings(Config):
     )
     """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry."""
     repair: bool = False
-    """Mend self-crossing rings, and cut what little white matter lies outside the pial boundary (see below); how much
-    of which section is in qc.json."""
+    """Mend self-crossing rings, clip those up to ten pixels or 1 % of the image beyond its border, and cut what little
+    white matter lies outside the pial boundary (see below); how much of which section is in qc.json."""
     max_white_outside: float = Field(default=0.02, ge=0, lt=1)
     """Share of the white matter's area that may lie outside the pial contour (hand-drawn lines cross a little);
     more is refused in any case."""

@@ -10,11 +10,12 @@ from cytomesh.core.config import Config
 class SurfaceConfig(Config):
     """How section contours become cortical surfaces."""
 
-    voxel_mm: float = Field(default=0.5, gt=0)
-    """Edge length of the cubic voxels of the implicit volume, mm. Banks of a sulcus closer than this stay separate."""
+    voxel_mm: float | None = Field(default=0.5, gt=0)
+    """Edge length of the cubic voxels of the implicit volume, mm. Banks of a sulcus closer than this stay separate.
+    null: chosen from section spacing, pixel size and extent, and printed (see `cytomesh.surface.resolution`)."""
 
-    edge_length_mm: float = Field(default=1.0, gt=0)
-    """Mean edge length of the final triangles on the midsurface, mm."""
+    edge_length_mm: float | None = Field(default=1.0, gt=0)
+    """Mean edge length of the final triangles on the midsurface, mm; null: two voxels."""
 
     repair_mm: float = Field(default=1.0, ge=0)
     """Up to this far outside a contour, thin gaps may be bridged to mend a perforated or broken sheet, mm."""

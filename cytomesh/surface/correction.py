@@ -59,6 +59,17 @@ def grow_pial(
     return state
 
 
+def inside(field: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where a field is positive, but for the grid's outermost layer.
+
+    A body that ends abruptly flares, maybe as far as that; no object grows into it.
+    """
+    result = field > 0
+    for axis in range(3):
+        np.moveaxis(result, axis, 0)[[0, -1]] = False
+    return result
+
+
 def make_consistent(field: NDArray[np.float32], state: NDArray[np.uint8]) -> None:
     """Give a field the sign that the corrected object has, with the least change."""
     for layers in slabs(field.shape):

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cytomesh.surface.compiled import kernel
 from cytomesh.surface.distance import signed_distance
-from cytomesh.surface.stack import Grid, Stack
+from cytomesh.surface.stack import Ends, Grid, Stack
 
 N_KEPT = 4
 """Planes in memory at a time: a plane, its neighbours, and the one after."""
@@ -23,8 +23,9 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
 
     Cubic Hermite interpolation along the stacking axis, at unequal spacing, with the slopes of the parabola through
     three neighbouring planes: what a field that is smooth over three sections needs to come out without stair-steps.
-    Beyond the outermost planes the field falls off so that the surface closes half a spacing outside. Only a few
-    planes are in memory at a time, whatever their number. A plane without this boundary between planes with it is left
+    Beyond the outermost planes the field falls off so that the surface closes half a spacing outside: as a pole, or as
+    a flat face with straight walls where the stack ends by a cut. Only a few planes are in memory at a time, whatever
+    their number. A plane without this boundary between planes with it is left
     out, like a missing section: the boundary is interpolated over it.
 
     Parameters
@@ -41,7 +42,7 @@ def fill_volume(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> NDArra
     window: list[tuple[NDArray[np.float64], NDArray[np.float32]]] = []
     is_known = ~stack.is_bridged(segments)
     known = [lines for lines, is_used in zip(segments, is_known, strict=True) if is_used]
-    for entry in _closed(stack.heights[is_known], _Planes(stack.grid, known)):
+    for entry in _closed(stack.heights[is_known], _Planes(stack.grid, known), stack.is_cut):
         window.append(entry)
         if len(window) == 3:  # below the first section there is no further plane to take a slope from
             _fill_between(volume, *_arrays([window[0], *window]), True, False)
@@ -59,17 +60,29 @@ def _arrays(
     return np.stack(heights), np.stack(fields)
 
 
-def _closed(heights: NDArray[np.float64], planes: _Planes) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
+def _closed(
+    heights: NDArray[np.float64], planes: _Planes, is_cut: Ends
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
     """Yield height and field of all planes, and of one more at each end in which the body has ended."""
     last = len(heights) - 1
     for k in range(last + 1):
         field = planes.field(k)
-        beyond = field - np.float32(2 * max(float(field.max()), 1e-3))
         if k == 0:
-            yield 2 * heights[0] - heights[1], beyond
+            yield 2 * heights[0] - heights[1], _beyond(field, is_cut[0])
         yield heights[k], field
         if k == last:
-            yield 2 * heights[last] - heights[last - 1], beyond
+            yield 2 * heights[last] - heights[last - 1], _beyond(field, is_cut[1])
+
+
+def _beyond(field: NDArray[np.float32], is_cut: bool) -> NDArray[np.float32]:
+    """Return the field one spacing outside: all of a cut face ends half-way there, of a pole only its deepest point.
+
+    The slope at the outermost plane comes from it, too: where a face of 15 mm in-radius fell off like a pole, the
+    volume would flare by 2 mm before it ends.
+    """
+    if is_cut:
+        return np.asarray(-np.abs(field))
+    return np.asarray(field - np.float32(2 * max(float(field.max()), 1e-3)))
 
 
 @dataclass(frozen=True, slots=True)

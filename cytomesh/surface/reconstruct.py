@@ -14,7 +14,8 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.progress import log
 from cytomesh.surface.config import SurfaceConfig
 from cytomesh.surface.contour_fit import fit_to_contours
-from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, make_consistent
+from cytomesh.surface.correction import describe_correction, grow_middle, grow_pial, grow_white, inside, make_consistent
+from cytomesh.surface.ends import extended
 from cytomesh.surface.extract import marching_tetrahedra
 from cytomesh.surface.fit import chord_shift
 from cytomesh.surface.implicit import fill_volume
@@ -22,8 +23,9 @@ from cytomesh.surface.laplace import solve_depth
 from cytomesh.surface.mesh import Mesh, unit
 from cytomesh.surface.quality import contour_distances
 from cytomesh.surface.resample import resample
+from cytomesh.surface.resolution import Resolution, choose_resolution
 from cytomesh.surface.separate import draw_apart, untangle
-from cytomesh.surface.stack import PlaneContours, Stack, stack_contours
+from cytomesh.surface.stack import Ends, PlaneContours, Stack, stack_contours
 from cytomesh.surface.topology import slabs
 from cytomesh.surface.tracing import trace
 
@@ -53,7 +55,9 @@ class CorticalSurfaces:
     report: dict[str, Any]
 
 
-def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> CorticalSurfaces:
+def reconstruct(
+    contours: Sequence[PlaneContours], settings: SurfaceConfig, is_cut: Ends = (False, False)
+) -> CorticalSurfaces:
     """Build the cortical surfaces of one hemisphere from its section contours.
 
     In-plane signed distances are interpolated between the true plane positions; a genus-0 white object is grown from
@@ -69,6 +73,9 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         that is empty between sections that show it is not known there, and interpolated as over a missing section.
     settings : SurfaceConfig
         Resolution.
+    is_cut : (bool, bool)
+        Ends at which sections stop and the tissue does not (see `ends.cut_ends`): there the surfaces go on straight
+        for a thickness of the cortex, and are cut off flat.
 
     Raises
     ------
@@ -76,23 +83,26 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
         Too few contours, coinciding planes, or a surface that is not a closed sphere.
     """
     clock = _Clock()
-    stack = stack_contours(contours, settings.voxel_mm)
+    resolution = choose_resolution(contours, settings)
+    stack = stack_contours(extended(contours, is_cut), resolution.voxel_mm, is_cut)
     with clock("volume"):
         white, pial = (fill_volume(stack, lines) for lines in (stack.white, stack.pial))
     report: dict[str, Any] = {
         "n_sections": len(contours),
-        "voxel_mm": settings.voxel_mm,
+        "voxel_mm": resolution.voxel_mm,
+        "edge_length_mm": resolution.edge_length_mm,
+        "is_cut": list(is_cut),
         "grid": list(stack.grid.shape),
     }
     with clock("topology"):
-        before = white > 0
+        before = inside(white)
         is_white = grow_white(white, settings.repair_mm)
         report["white"] = _bridged(stack, stack.white) | describe_correction(before, white, is_white, stack.grid)
         make_consistent(white, is_white)
         for layers in slabs(pial.shape):
             np.maximum(pial[layers], white[layers] + np.float32(settings.min_thickness_mm), out=pial[layers])
-        before = pial > 0
-        is_pial = grow_pial(pial, white, is_white, settings.voxel_mm)
+        before = inside(pial)
+        is_pial = grow_pial(pial, white, is_white, resolution.voxel_mm)
         report["pial"] = _bridged(stack, stack.pial) | describe_correction(before, pial, is_pial, stack.grid)
         make_consistent(pial, is_pial)
         del before, is_white, is_pial
@@ -104,13 +114,13 @@ def reconstruct(contours: Sequence[PlaneContours], settings: SurfaceConfig) -> C
             "residual": depth.residual,
         }
     with clock("midsurface"):
-        stride = _stride(white, pial, depth.values, settings)
+        stride = _stride(white, pial, depth.values, resolution)
         coarse = np.ascontiguousarray(depth.values[::stride, ::stride, ::stride])
-        field, is_inner, report["n_places_off_middle"] = grow_middle(coarse, stride * settings.voxel_mm)
+        field, is_inner, report["n_places_off_middle"] = grow_middle(coarse, stride * resolution.voxel_mm)
         vertices, faces = marching_tetrahedra(field, is_inner)
         del coarse, is_inner
     with clock("resampling"):
-        edge_length = settings.edge_length_mm / (stride * settings.voxel_mm)
+        edge_length = resolution.edge_length_mm / (stride * resolution.voxel_mm)
         vertices, faces = resample(vertices, faces, field, 0.0, edge_length)
         middle = untangle(Mesh(vertices * stride, faces))
         del field
@@ -141,7 +151,7 @@ def _bridged(stack: Stack, segments: Sequence[NDArray[np.float64]]) -> dict[str,
 
 
 def _stride(
-    white: NDArray[np.float32], pial: NDArray[np.float32], depth: NDArray[np.float32], settings: SurfaceConfig
+    white: NDArray[np.float32], pial: NDArray[np.float32], depth: NDArray[np.float32], resolution: Resolution
 ) -> int:
     """Every how many voxels the midsurface is looked for: it is far from touching itself, and only a start.
 
@@ -152,7 +162,7 @@ def _stride(
     if not is_middle.any():
         return 1
     thickness = float(np.median(pial[few][is_middle] - white[few][is_middle]))
-    return max(1, int(min(settings.edge_length_mm, MIDDLE_SHARE * thickness) / settings.voxel_mm))
+    return max(1, int(min(resolution.edge_length_mm, MIDDLE_SHARE * thickness) / resolution.voxel_mm))
 
 
 def _field_lines(
@@ -164,7 +174,7 @@ def _field_lines(
     report: dict[str, Any],
 ) -> CorticalSurfaces:
     """Follow the field to both boundaries, then draw these onto the contours."""
-    grid, least = stack.grid, 0.5 * settings.min_thickness_mm / settings.voxel_mm
+    grid, least = stack.grid, 0.5 * settings.min_thickness_mm / stack.grid.voxel_mm
     longest = LONGEST_LINE_MM / grid.voxel_mm
     lines, length, unfinished = [], [], {}
     sides = (("pial", 0.0, stack.pial), ("white", 1.0, stack.white))

@@ -18,6 +18,9 @@ MAX_TILT_DEG = 30
 # 32 GiB of float32: beyond any machine that the later stages, at ten times this, would run on.
 MAX_VOXELS = 2.0**33
 
+Ends = tuple[bool, bool]
+"""Something about the lower and the upper end of a stack, along the third of its axes (`stack_axes`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlaneContours:
@@ -80,6 +83,8 @@ class Stack:
         Position of each plane in the sequence that was given.
     pial, white : list of (n_segments, 4) float64
         Boundary segments (i0, j0, i1, j1) of each plane, the inside on their left.
+    is_cut : (bool, bool)
+        Whether the stack ends by a cut at its first and at its last plane, and not because the cortex does.
     """
 
     grid: Grid
@@ -87,13 +92,14 @@ class Stack:
     order: NDArray[np.int64]
     pial: list[NDArray[np.float64]]
     white: list[NDArray[np.float64]]
+    is_cut: Ends = (False, False)
 
     def is_bridged(self, segments: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Return (n_planes,) in which planes one of the boundaries is not known: undrawn, but drawn on both sides."""
         return undrawn_between(np.array([len(lines) > 0 for lines in segments]))
 
 
-def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
+def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float, is_cut: Ends = (False, False)) -> Stack:
     """Order the planes and lay a grid around all contours.
 
     Planes may be tilted against each other as long as they do not cross inside the contours' bounding box: each grid
@@ -163,6 +169,7 @@ def stack_contours(contours: Sequence[PlaneContours], voxel_mm: float) -> Stack:
         order,
         [(rings["pial"][k] - shift) / voxel_mm for k in order],
         [(rings["white"][k] - shift) / voxel_mm for k in order],
+        is_cut,
     )
 
 

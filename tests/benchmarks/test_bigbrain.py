@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cytomesh.graph.inputs import plane_contours, read_inputs
 from cytomesh.graph.storage import load_features, load_graphs, load_surface
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
+from cytomesh.surface.ends import cut_ends
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,14 @@ def test_the_contours_become_a_study_that_opens(study):
     with_image = [section for section in brain.sections if section.image]
     assert len(with_image) == 1 and with_image[0].plane.offset_mm == pytest.approx(4.05)
     assert json.loads((study / "facts.json").read_text())["y_mm"] == 4.05
+
+
+def test_the_hemispheres_end_by_poles_and_a_block_of_them_by_cuts(study):
+    inputs = read_inputs(open_study(study / "study.yaml").brain("bigbrain").sections, 1, skip_bad=False)
+    for side in ("L", "R"):
+        contours = plane_contours(inputs, side)
+        assert cut_ends(contours) == (False, False)
+        assert cut_ends(contours[60:90]) == (True, True)
 
 
 def test_rings_in_pixels_keep_their_area_and_holes(study):

@@ -45,3 +45,16 @@ def test_formats_of_other_programs(synthetic, tmp_path):
         zip(graph.labels.indices, graph.labels.names, strict=True)
     )
     assert vertices.nvertices == {"CIFTI_STRUCTURE_CORTEX_LEFT": graph.n_nodes}
+
+
+def test_nodes_that_are_no_cortex_get_no_area(synthetic):
+    graph = synthetic.graph(subdivisions=1)
+    is_cortex = np.arange(graph.n_nodes) >= 7
+    columns = {**graph.nodes.columns, "is_cortex": is_cortex}
+    cut = replace(graph, nodes=replace(graph.nodes, columns=columns))
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), graph.n_nodes).astype(np.float32)
+    arguments = (probabilities, np.array([2, 3, 6], np.int32), np.full(graph.n_nodes, ""))
+    whole, table = prediction_table(graph, *arguments), prediction_table(cut, *arguments)
+    for name in ("area", "confidence", "second_area", "second_confidence"):
+        assert not table[name][:7].any() and table[name].dtype == whole[name].dtype
+        np.testing.assert_array_equal(table[name][7:], whole[name][7:])

@@ -265,8 +265,8 @@ def test_a_sliver_of_white_matter_is_cut_and_said(make_study, tmp_path, capsys):
     manifest.write_text(manifest.read_text() + "contours: {repair: true}\n")
     build_graphs(manifest, tmp_path / "run", settings(), workers=1)
     qc = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())
-    assert qc["cut"] == [{"section": 10, "white_mm2": pytest.approx(0.25)}] and qc["skipped_sections"] == []
-    said = "white matter outside the pial boundary cut in 1 section, 0.25 mm2, most in section 10"
+    assert qc["trimmed"] == [{"section": 10, "white_mm2": pytest.approx(0.25)}] and qc["skipped_sections"] == []
+    said = "white matter outside the pial boundary taken away in 1 section, 0.25 mm2, most in section 10"
     assert said in capsys.readouterr().err
     assert said in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
 

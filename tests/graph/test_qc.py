@@ -65,11 +65,11 @@ def linked(shapes):
 def test_good_links_pass_and_are_counted(linked):
     nodes, sections, links = linked
     check_links("B_hemi-L", links, nodes, sections, len(nodes), 1.0, 0.8)
-    facts = link_facts(links, len(nodes))
+    facts = link_facts(links, len(nodes), len(nodes))
     assert facts["n_linked"] == links.is_linked.sum() == sum(facts["nodes_per_section"].values())
     assert sum(facts["reasons"].values()) + facts["n_linked"] == len(nodes)
     assert facts["distance_mm"]["max"] <= 0.5 + 1e-9
-    assert link_facts(links, 0)["share_linked_of_reachable"] is None
+    assert link_facts(links, 0, len(nodes))["share_linked_of_reachable"] is None
 
 
 def test_a_link_outside_its_image_fails(linked):

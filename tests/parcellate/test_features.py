@@ -56,6 +56,17 @@ def test_unlinked_nodes_are_imputed_near_and_masked_far(make_planted) -> None:
     assert filled.is_imputed.sum() == len(ring)
 
 
+def test_nodes_that_are_no_cortex_are_not_filled_in(make_planted) -> None:
+    graph, features = make_planted()
+    everywhere = prepare_features(graph, features, PreparationConfig(impute_hops=1), 4, "test")
+    imputed = everywhere.nodes[everywhere.is_imputed]
+    is_cortex = np.ones(graph.n_nodes, bool)
+    is_cortex[imputed[:3]] = False
+    cut = replace(graph, nodes=replace(graph.nodes, columns={**graph.nodes.columns, "is_cortex": is_cortex}))
+    kept = prepare_features(cut, features, PreparationConfig(impute_hops=1), 4, "test")
+    np.testing.assert_array_equal(kept.nodes, np.setdiff1d(everywhere.nodes, imputed[:3]))
+
+
 def test_whitening_undoes_any_linear_mix_of_features(make_planted) -> None:
     graph, _ = make_planted()
     rng = np.random.default_rng(2)

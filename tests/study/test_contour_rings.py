@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
@@ -5,6 +7,7 @@ from shapely.geometry import MultiPolygon, box
 from cytomesh.core.errors import ContourError
 from cytomesh.study.contour_rings import check_sizes, ring_fault
 from cytomesh.study.contours import HemisphereContours, SectionContours, read_contours, write_contours
+from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
 
@@ -56,3 +59,18 @@ def test_another_pyramid_level_is_not_taken_for_micrometres(study_folder, tmp_pa
     section = Section("B01", 1, study_folder.image(1), 100.0, PLANE, contours=tmp_path / "c.geojson")
     problems = check_sizes(section, {"pial_L": [box(10, 10, 140, 100)], "white_L": [box(20, 20, 60, 40)]})
     assert [problem.place for problem in problems] == ["'pial_L'"] and "another pyramid level" in problems[0].hint
+
+
+@pytest.mark.parametrize(("over", "is_clipped"), [(4.0, True), (12.0, False)])
+def test_rings_a_few_pixels_outside_the_image_are_clipped_under_repair(study_folder, tmp_path, over, is_clipped):
+    path = write(tmp_path / "c.geojson", box(-over, 10, 40, 60 + over))
+    section = Section("B01", 1, study_folder.image(1), 100.0, PLANE, contours=path)
+    with pytest.raises(ContourError, match="rings within the image"):
+        read_contours(section)
+    repaired = replace(section, contour_settings=ContourSettings(repair=True))
+    if is_clipped:
+        # the image is 80 x 60 px; pixel centres are at integers
+        assert read_contours(repaired)["L"].pial.equals(box(-0.5, 10, 40, 59.5))
+    else:
+        with pytest.raises(ContourError, match="rings within the image"):
+            read_contours(repaired)

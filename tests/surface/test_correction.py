@@ -10,6 +10,7 @@ from cytomesh.surface.correction import (
     grow_middle,
     grow_pial,
     grow_white,
+    inside,
     make_consistent,
 )
 from cytomesh.surface.extract import marching_tetrahedra
@@ -35,6 +36,16 @@ def test_a_perforated_plate_is_mended_and_an_island_is_dropped():
     assert report["n_discarded"] == 1
     assert report["discarded_mm3"] == report["largest_discarded_mm3"] == report["voxels_cut"]
     assert min(np.linalg.norm(place) for place in report["places_mm"]) < 2
+
+
+def test_a_body_that_reaches_the_border_of_the_grid_is_described_all_the_same():
+    field = (5.0 - np.hypot(x, y)).astype(np.float32)  # a column from the bottom of the grid to its top
+    before = inside(field)
+    assert np.array_equal(before[..., 1:-1], field[..., 1:-1] > 0) and not before[..., [0, -1]].any()
+    state = grow_white(field, 0.0)
+    grid = Grid(np.eye(3), np.zeros(3), 1.0, field.shape)
+    report = describe_correction(before, field, np.zeros_like(state), grid)
+    assert report["voxels_cut"] == report["voxels_before"] == before.sum() and report["n_discarded"] == 1
 
 
 @pytest.mark.parametrize("seed", range(5))

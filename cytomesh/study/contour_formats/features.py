@@ -39,7 +39,8 @@ class ContourFeature:
         Rings of each polygon, outer one first, then holes, as closed or open as they are in the file; full-resolution
         pixels counted from the corner of pixel (0, 0).
     fault : str
-        What makes it unusable ("a LineString"); "" if nothing does.
+        What makes it unusable as a ring ("a LineString"); "" if nothing does. Lines have one, and their points as
+        `polygons`: the class `cut` takes them.
     plane : str
         Plane of the stack that it was drawn on ("z = 3, t = 0"), in formats for stacks; "" where it belongs to all.
     """

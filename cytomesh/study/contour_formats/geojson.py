@@ -22,6 +22,9 @@ from cytomesh.study.contour_formats.features import (
     too_many_features,
 )
 
+RINGS = ("Polygon", "MultiPolygon")
+LINES = ("LineString", "MultiLineString")
+
 
 def geojson_features(path: Path, document: Any) -> list[ContourFeature]:
     """Return the features of a QuPath GeoJSON export: a FeatureCollection, a bare list of features, or one feature.
@@ -87,10 +90,12 @@ def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
     place = f"{place} ('{names[0]}')" if names else place
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
+    if not isinstance(geometry, dict) or kind not in (*RINGS, *LINES):
         return ContourFeature(place, names, fault=f"a {kind or 'feature without geometry'}")
     try:
         coordinates = geometry["coordinates"]
+        if kind in LINES:
+            coordinates = [[coordinates]] if kind == "LineString" else [[line] for line in coordinates]
         polygons = tuple(
             tuple(map(_ring, polygon)) for polygon in ([coordinates] if kind == "Polygon" else coordinates)
         )
@@ -99,7 +104,7 @@ def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
         return ContourFeature(place, names, fault=f"a ring that cannot be read ({cause})")
     if not polygons or not all(polygons):
         return ContourFeature(place, names, fault=f"a {kind} without a ring")
-    return ContourFeature(place, names, polygons, plane=plane)
+    return ContourFeature(place, names, polygons, f"a {kind}" if kind in LINES else "", plane)
 
 
 def _class_names(classification: Any) -> tuple[str, ...]:

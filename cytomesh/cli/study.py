@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cytomesh.cli.options import AsJson, StudyPath
+from cytomesh.cli.options import AsJson, StudyPath, Workers
+from cytomesh.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from cytomesh.study.check import CheckReport
@@ -16,13 +17,24 @@ app = typer.Typer(no_args_is_help=True, help="Check a study, or describe a BIDS 
 
 
 @app.command("check")
-def check(study: StudyPath, as_json: AsJson = False) -> None:
+def check(
+    study: StudyPath,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no pixels: tables, contours and headers only.")] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Decode every pixel of every image.")] = False,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> None:
     """Print what a study consists of and every problem, each with file and field; exits with 1 if there is one."""
     import json
 
+    from cytomesh.core.parallel import available_cpus
+    from cytomesh.imaging.ring_fit import check_rings
     from cytomesh.study.check import check_study
 
-    report = check_study(study)
+    if quick and thorough:
+        raise ConfigError("--quick", found="--thorough, too", expected="one of them", hint="leave one out")
+    depth: Literal["quick", "usual", "thorough"] = "quick" if quick else "thorough" if thorough else "usual"
+    report = check_study(study, depth, check_rings, workers or available_cpus())
     typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))
     if report.problems:
         raise typer.Exit(1)

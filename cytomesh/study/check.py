@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from cytomesh.core.config import describe, read_yaml
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
 from cytomesh.study.annotation import AnnotationImage, read_annotation
 from cytomesh.study.atlas import load_atlas
@@ -22,8 +24,8 @@ from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
-from cytomesh.study.neighbours import check_neighbours
-from cytomesh.study.pixels import check_pixels
+from cytomesh.study.neighbours import check_neighbours, check_sides
+from cytomesh.study.pixels import check_pixels, decode_all
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
@@ -34,6 +36,10 @@ from cytomesh.study.warps import warped_plane
 # Annotations may hold the other hemisphere, too, without contours: about half of the labelled pixels.
 MAX_OUTSIDE = 0.6
 SAMPLED_PIXELS = 20000
+# Fewer are checked before processes have started.
+FEW_SECTIONS = 100
+Depth = Literal["quick", "usual", "thorough"]
+Look = Callable[[Section, SectionContours], list[CytomeshError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +113,19 @@ class CheckReport:
         }
 
 
-def check_study(path: Path) -> CheckReport:
+def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1) -> CheckReport:
     """Read everything a manifest refers to and report all problems; never raises for them.
 
-    Images are not decoded as a whole: their headers are read, and the places where a file that was cut off ends.
+    Parameters
+    ----------
+    path : Path
+        The manifest.
+    depth : {"quick", "usual", "thorough"}
+        Of images: headers only; the places, too, where a file that was cut off ends; or every pixel.
+    look : callable, optional
+        Compares a section's image with its contours, such as `cytomesh.imaging.ring_fit.check_rings`; not if quick.
+    workers : int
+        Processes.
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
@@ -132,12 +147,16 @@ def check_study(path: Path) -> CheckReport:
         attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         sections, found = parse_sections(folder / settings.sections, settings.id, manifest.contours)
         problems += found
-        contours = [
-            _check_section(section, areas, headers, problems)
-            for section in track(sections, f"Check {settings.id}", unit="sections")
-        ]
+        check = partial(_check_section, labels=areas, depth=depth, look=look)
+        looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
+        contours = []
+        for header, drawn, faults in track(looked, f"Check {settings.id}", len(sections), "sections"):
+            headers += [header] if header else []
+            contours.append(drawn)
+            problems += faults
         problems += [problem for _, problem in check_stack(sections, contours).problems]
         problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
+        problems += check_sides(folder / settings.sections, sections, contours)
         problems += check_neighbours(folder / settings.sections, sections, contours)
         n_annotated = sum(section.annotation is not None for section in sections)
         if manifest.atlas is None and n_annotated:
@@ -176,15 +195,21 @@ def _check_atlas(manifest: Manifest, labels: LabelTable | None, path: Path, prob
 
 
 def _check_section(
-    section: Section, labels: LabelTable | None, headers: list[ImageHeader], problems: list[CytomeshError]
-) -> SectionContours | None:
-    """Add what is wrong with one section's files to `problems`; return its contours if they are right."""
+    section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None
+) -> tuple[ImageHeader | None, SectionContours | None, list[CytomeshError]]:
+    """Return the header of one section's image, its contours if they are right, and what is wrong with its files."""
+    problems: list[CytomeshError] = []
     image = section.image
+    header: ImageHeader | None = None
+    is_whole = False
     if image is not None:
         header = attempt(problems, lambda: read_header(image))
         if header is not None:
-            headers.append(header)
-            attempt(problems, lambda: check_pixels(header))
+            before = len(problems)
+            check = {"quick": None, "usual": check_pixels, "thorough": decode_all}[depth]
+            if check is not None:
+                attempt(problems, lambda: check(header))
+            is_whole = len(problems) == before
             stated = header.um_per_px
             if stated and abs(stated / section.um_per_px - 1) > PIXEL_SIZE_TOLERANCE:
                 found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
@@ -196,6 +221,8 @@ def _check_section(
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
+    if look is not None and depth != "quick" and is_whole and contours is not None:
+        problems += look(section, contours)
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)
@@ -204,7 +231,7 @@ def _check_section(
             problems += _check_place(section, annotation, contours)
         # An image that cannot be read has been reported already.
         problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
-    return contours
+    return header, contours, problems
 
 
 def _check_place(section: Section, annotation: AnnotationImage, contours: SectionContours) -> list[CytomeshError]:

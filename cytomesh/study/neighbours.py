@@ -30,6 +30,10 @@ MAX_GAP = 2.5
 REGULAR_SHARE, REGULAR_WIDTH = 0.8, 0.25
 
 
+# Centres nearer to each other along x say nothing about sides (sagittal sections).
+LEAST_APART_MM = 0.5
+
+
 def undrawn_between(is_drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which sections of a stack lack a boundary that sections before and after them have.
 
@@ -83,6 +87,27 @@ def check_neighbours(
         problems += _forgotten(stacks)
         problems += [problem for stack in stacks.values() for problem in _jumps(stack)]
     return problems
+
+
+def check_sides(
+    table: Path, sections: Sequence[Section], contours: Sequence[SectionContours | None]
+) -> list[CytomeshError]:
+    """Find a brain whose left is right of its right: world coordinates are RAS, x grows to the right; never raises."""
+    steps = []
+    for section, drawn in zip(sections, contours, strict=True):
+        pial = [drawn[side].pial for side in ("L", "R") if side in drawn] if drawn else []
+        if len(pial) < 2 or any(region.is_empty for region in pial):
+            continue
+        centres = section.plane.world(np.array([[region.centroid.x, region.centroid.y] for region in pial]))
+        if abs(centres[1, 0] - centres[0, 0]) > LEAST_APART_MM:
+            steps.append(float(centres[1, 0] - centres[0, 0]))
+    n_wrong = sum(step < 0 for step in steps)
+    if n_wrong <= len(steps) / 2:  # single ones are found by comparison with their neighbours
+        return []
+    apart = f"{-np.median(steps):.1f} mm"
+    found = f"the left hemisphere right of the right one, by {apart}, in {n_wrong} of {len(steps)} sections"
+    hint = "exchange pial_L and pial_R, white_L and white_R (contours.classes can), or turn the sign of x in to_world"
+    return [StudyError(table, "contours", found=found, expected="x to grow from left to right (RAS)", hint=hint)]
 
 
 @dataclass(frozen=True, slots=True)

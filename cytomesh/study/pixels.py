@@ -17,6 +17,7 @@ from cytomesh.study.headers import ImageHeader, open_plain
 
 HINT = "copy or export the image again"
 WHITE = 255
+BAND_ROWS = 512
 
 
 def read_plain(header: ImageHeader) -> NDArray[np.uint8]:
@@ -147,6 +148,33 @@ def check_pixels(header: ImageHeader) -> None:
         raise
     except Exception as cause:  # codecs raise what they like on damaged input
         found = f"an image that is damaged or cut off ({type(cause).__name__}: {cause})"
+        raise ImageError(header.path, found=found, hint=HINT) from cause
+
+
+def decode_all(header: ImageHeader) -> None:
+    """Decode every stored pixel of an image, a band of rows at a time.
+
+    Raises
+    ------
+    ImageError
+        If something is missing or cannot be decoded.
+    """
+    check_pixels(header)
+    try:
+        if header.kind == "plain":
+            read_plain(header)
+            return
+        levels = StoredLevels(header)
+        try:
+            for index, level in enumerate(header.levels):
+                for top in range(0, level.shape[0], BAND_ROWS):
+                    levels.read(index, slice(top, min(top + BAND_ROWS, level.shape[0])), slice(0, level.shape[1]))
+        finally:
+            levels.close()
+    except ImageError:
+        raise
+    except Exception as cause:  # codecs raise what they like on damaged input
+        found = f"an image that is damaged ({type(cause).__name__}: {cause})"
         raise ImageError(header.path, found=found, hint=HINT) from cause
 
 

@@ -16,9 +16,9 @@ LABELS = LabelTable.from_names(["V1", "V2", "M1"])
 def maps(tmp_path):
     """Random probabilities on an oblique 2 mm grid: (path, values, affine)."""
     rng = np.random.default_rng(3)
-    values = rng.uniform(0, 1, (8, 9, 10, 3)).astype(np.float32)
+    values = rng.uniform(0, 0.5, (8, 9, 10, 3)).astype(np.float32)
     values[..., 2] = 0
-    values[2:4, 2:4, 2:4, 2] = 0.5
+    values[2:4, 2:4, 2:4, 2] = 0.25
     affine = np.array([[2.0, 0.1, 0, -8], [-0.1, 2.0, 0, -9], [0, 0, 2.0, -10], [0, 0, 0, 1]])
     write_probability_maps(tmp_path / "pmaps.nii.gz", values, affine)
     return tmp_path / "pmaps.nii.gz", values, nib.load(tmp_path / "pmaps.nii.gz").affine
@@ -152,3 +152,14 @@ def test_rows_of_the_label_table_come_in_any_order(maps, tmp_path):
     for label, name in ((2, "V1"), (5, "V2"), (7, "M1")):
         column = read.columns(np.array([label]))[0]
         np.testing.assert_array_equal(other[:, column].toarray(), one[:, LABELS.names.index(name)].toarray())
+
+
+def test_probabilities_that_add_up_to_more_than_one_are_named(tmp_path):
+    labels = LabelTable.from_names(["A", "B"])
+    values = np.full((4, 4, 4, 2), 0.5, np.float32)
+    write_probability_maps(tmp_path / "maps.nii.gz", values, np.eye(4))
+    Atlas(labels, tmp_path / "maps.nii.gz", "own").check()
+    values[:2] = 0.9
+    write_probability_maps(tmp_path / "maps.nii.gz", values, np.eye(4))
+    with pytest.raises(AtlasError, match=r"32 voxels \(50%\) where probabilities add up, to 1.80"):
+        Atlas(labels, tmp_path / "maps.nii.gz", "own").check()

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 from shapely.geometry import MultiPolygon, box
@@ -176,3 +177,31 @@ def test_no_white_matter_anywhere(study_folder):
     assert [problem.source for problem in check_study(study_folder.manifest).problems] == [
         str(study_folder.contours(1))
     ]
+
+
+def test_quick_reads_no_pixels_and_thorough_all(study_folder):
+    """Damage in the middle of a tiled image is beyond what the usual check decodes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+    path = study_folder.image(1).with_suffix(".tif")
+    tifffile.imwrite(path, pixels, tile=(16, 16), compression="zlib", photometric="minisblack")
+    study_folder.change_table(study_folder.image(1).name, path.name)
+    with tifffile.TiffFile(path) as tiff:
+        start, size = tiff.pages[0].dataoffsets[3], tiff.pages[0].databytecounts[3]
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+    assert check_study(study_folder.manifest).problems == ()
+    (problem,) = check_study(study_folder.manifest, "thorough").problems
+    assert problem.source == str(path) and "damaged" in problem.found
+    # the end of the file is gone: quick looks at headers alone
+    last = study_folder.image(2)
+    last.write_bytes(last.read_bytes()[:-20])
+    assert check_study(study_folder.manifest, "quick").problems == ()
+    assert [problem.source for problem in check_study(study_folder.manifest).problems] == [str(last)]
+
+
+def test_processes_find_what_one_finds(study_folder, monkeypatch):
+    monkeypatch.setattr("cytomesh.study.check.FEW_SECTIONS", 0)
+    study_folder.image(1).unlink()
+    alone, several = (places(check_study(study_folder.manifest, workers=n)) for n in (1, 2))
+    assert alone == several and len(alone) == 1

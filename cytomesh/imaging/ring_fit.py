@@ -1,0 +1,126 @@
+"""Whether a section's pial rings lie on the edge of the tissue in its image, or would scaled, flipped or moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.signal import fftconvolve
+
+from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.tissue import TissueConfig, tissue_mask
+from cytomesh.study.contours import SectionContours
+from cytomesh.study.sections import Section
+
+THUMBNAIL_PX = 512
+# A ring lies on an edge that is nearer than this share of the image's longer side.
+TOLERANCE = 0.02
+# Rings of which this share lies on edges are as they should be: sulci and the medial wall are not edges everywhere.
+GOOD = 0.4
+# Others are at fault if they would lie on edges at least so much, and so much more, elsewhere.
+CLEAR, GAIN = 0.75, 0.35
+SCALES = (0.25, 0.5, 2.0, 4.0)
+# Of the image: where all or nothing seems to be tissue, nothing can be said.
+LEAST_TISSUE, MOST_TISSUE = 0.005, 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    what: str
+    share: float
+    hint: str
+
+
+def check_rings(section: Section, contours: SectionContours) -> list[CytomeshError]:
+    """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
+
+    Parameters
+    ----------
+    section : Section
+        With an image.
+    contours : SectionContours
+        In its pixels.
+    """
+    rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
+    if section.image is None or not rings:
+        return []
+    with open_image(section.image) as image:
+        index = next(
+            (i for i, level in enumerate(image.levels) if max(level.shape) <= THUMBNAIL_PX), len(image.levels) - 1
+        )
+        level = image.levels[index]
+        pixels = image.read(index, 0, level.shape[0], 0, level.shape[1]).astype(np.float32)
+    mask = tissue_mask(pixels, TissueConfig(opening_px=1))
+    if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
+        return []
+    scale, offset = np.array(level.scale[::-1]), np.array(level.offset[::-1])
+    points = np.concatenate([_points(ring, float(scale.max())) for ring in rings])
+    points = (points - offset) / scale  # (n, 2) columns and rows of the thumbnail
+    near = _near_edges(mask)
+    share = _share(near, points)
+    if share >= GOOD:
+        return []
+    best = max(_others(near, points, offset, scale), key=lambda fit: fit.share)
+    if best.share < CLEAR or best.share < share + GAIN:
+        return []
+    found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
+    return [ImageError(section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint)]
+
+
+def _others(
+    near: NDArray[np.float32], points: NDArray[np.float64], offset: NDArray[np.float64], scale: NDArray[np.float64]
+) -> Iterator[_Fit]:
+    """Yield how rings would fit scaled, flipped and moved."""
+    height, width = near.shape
+    corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
+    for factor in SCALES:
+        there = (points - corner) * factor + corner
+        hint = "contours were drawn on a downsampled image or another pyramid level: export them at full resolution"
+        yield _Fit(f"{factor:g} times as large", _share(near, there), hint)
+    size = np.array([width - 1, height - 1])
+    for what, signs in (("mirrored", (-1, 1)), ("upside down", (1, -1)), ("turned by 180 degrees", (-1, -1))):
+        there = np.where(np.array(signs) < 0, size - points, points)
+        yield _Fit(what, _share(near, there), "turn the contours or the image: one of them was flipped")
+    shift = _best_shift(near, points)
+    if np.abs(shift).max() > 3 * _tolerance(near.shape):
+        dx, dy = shift * scale
+        hint = "contours belong to another crop or another section"
+        yield _Fit(f"moved by {dx:.0f} columns and {dy:.0f} rows", _share(near, points + shift), hint)
+
+
+def _points(ring: shapely.LinearRing, step: float) -> NDArray[np.float64]:
+    """Return points along a ring, one a pixel of the thumbnail."""
+    n = max(8, int(ring.length / step))
+    return shapely.get_coordinates(shapely.line_interpolate_point(ring, np.linspace(0, 1, n, False), normalized=True))
+
+
+def _tolerance(shape: tuple[int, ...]) -> float:
+    return max(2.0, TOLERANCE * max(shape))
+
+
+def _near_edges(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return 1 where an edge of the tissue is near, the image's border not being one."""
+    edge = mask & ~binary_erosion(mask, border_value=1)
+    return (distance_transform_edt(~edge) <= _tolerance(mask.shape)).astype(np.float32)
+
+
+def _share(near: NDArray[np.float32], points: NDArray[np.float64]) -> float:
+    at = np.rint(points).astype(np.int64)
+    inside = ((at >= 0) & (at < near.shape[::-1])).all(axis=1)
+    return float(near[at[inside, 1], at[inside, 0]].sum() / len(points))
+
+
+def _best_shift(near: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the (columns, rows) by which most of the points come to lie near an edge."""
+    at = np.rint(points).astype(np.int64)
+    low = at.min(axis=0)
+    drawn = np.zeros(tuple((at.max(axis=0) - low + 1)[::-1]), np.float32)
+    np.add.at(drawn, tuple((at - low).T[::-1]), 1)
+    match = fftconvolve(near, drawn[::-1, ::-1])
+    row, column = np.unravel_index(int(match.argmax()), match.shape)
+    return np.array([column - drawn.shape[1] + 1, row - drawn.shape[0] + 1]) - low

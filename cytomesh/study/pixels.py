@@ -163,18 +163,21 @@ def decode_all(header: ImageHeader) -> None:
     try:
         if header.kind == "plain":
             read_plain(header)
-            return
-        levels = StoredLevels(header)
-        try:
+        elif header.kind == "tiff":
+            # not through Zarr, which goes on reading other tiles after one has failed and its file is closed
+            with tifffile.TiffFile(header.path) as tiff:
+                for page in (page for level in tiff.series[0].levels for page in level.pages):
+                    for _ in page.segments(maxworkers=1):
+                        pass
+        else:
+            levels = StoredLevels(header)
             for index, level in enumerate(header.levels):
                 for top in range(0, level.shape[0], BAND_ROWS):
                     levels.read(index, slice(top, min(top + BAND_ROWS, level.shape[0])), slice(0, level.shape[1]))
-        finally:
-            levels.close()
     except ImageError:
         raise
     except Exception as cause:  # codecs raise what they like on damaged input
-        found = f"an image that is damaged ({type(cause).__name__}: {cause})"
+        found = f"pixels that cannot be decoded ({type(cause).__name__}: {cause})"
         raise ImageError(header.path, found=found, hint=HINT) from cause
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from xml.parsers.expat import ExpatError
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.reading import reading, regular_size
+from cytomesh.surface.gifti_guard import MAX_BYTES, refuse_bombs
 from cytomesh.surface.mesh import Mesh
 
 Hemisphere = Literal["L", "R"]
@@ -73,7 +75,8 @@ def read_surface(path: Path) -> Mesh:
     if len(points) != 1 or len(triangles) != 1:
         found = f"{len(points)} point sets and {len(triangles)} triangle lists"
         raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
-    return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
+    with reading(path, SurfaceError, found="no surface", hint="write or download it again"):
+        return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
 
 
 def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]:
@@ -190,17 +193,12 @@ def _save(path: Path, image: GiftiImage) -> None:
 
 
 def _load(path: Path) -> GiftiImage:
-    try:
+    if not path.exists() and not path.is_symlink():
+        raise MissingStageError(path, found="no such file")
+    with reading(
+        path, SurfaceError, found="a damaged GIFTI file", hint="write or download it again", also=(ExpatError,)
+    ):
+        regular_size(path, MAX_BYTES)
         raw = path.read_bytes()
-    except FileNotFoundError as cause:
-        raise MissingStageError(path, found="no such file") from cause
-    # nibabel follows external file names anywhere on the disk and expands XML entities without bound.
-    if b"<!ENTITY" in raw or re.search(rb'ExternalFileName\s*=\s*"[^"]', raw):
-        hint = "write it again with base64-encoded data (wb_command -gifti-convert GZIP_BASE64_BINARY)"
-        raise SurfaceError(
-            path, found="external data or XML entities", expected="a self-contained GIFTI file", hint=hint
-        )
-    try:
+        refuse_bombs(path, raw)
         return GiftiImage.from_bytes(raw)
-    except Exception as cause:  # expat, zlib and nibabel raise many kinds; all mean a damaged file
-        raise SurfaceError(path, found=f"a damaged GIFTI file ({cause})", hint="write or download it again") from cause

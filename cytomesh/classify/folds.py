@@ -17,10 +17,12 @@ from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json, write_json, write_text
 from cytomesh.core.progress import log
 from cytomesh.core.random import generator
+from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, check_name
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
+NAMED = ("side", "annotation", "area")
 SCORES = ("macro_f1", "balanced_accuracy", "accuracy", "top3")
 
 
@@ -79,7 +81,10 @@ def folds_run(
         place = f"{name}/fold-{number}"
         own = settings.model_copy(update={"split": split})
         classify_product(Product(run, f"classify/{place}"), own, resume=resume, allow_stale=allow_stale)
-        scores = read_json(run / "classify" / place / "metrics.json")["splits"]["test"]
+        path = run / "classify" / place / "metrics.json"
+        record = read_json(path)
+        with reading(path):
+            scores = record["splits"]["test"]
         means = {score: scores["mean"][score] for score in SCORES}
         records.append({"fold": number, "brains": test, "n_nodes": scores["n_nodes"], **means})
         pooled += [_named(run, place, graph) for graph in graphs if graph.brain in test]
@@ -128,6 +133,6 @@ def table(records: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
 
 def _named(run: Path, place: str, graph: CortexGraph) -> NDArray[np.int32]:
     """Return the true and the predicted area, (2, n), of a graph's test nodes that the fold was scored on."""
-    named = read_table(run / "classify" / place / "predictions" / f"{graph.name}.parquet")
+    named = read_table(run / "classify" / place / "predictions" / f"{graph.name}.parquet", needs=NAMED)
     is_tested = np.asarray(named["side"]) == "test"
-    return np.stack([np.asarray(named[column], np.int32)[is_tested] for column in ("annotation", "area")])
+    return np.stack([np.asarray(named[column], np.int32)[is_tested] for column in NAMED[1:]])

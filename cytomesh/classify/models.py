@@ -20,6 +20,7 @@ from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.reading import reading, refuse_no_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +58,11 @@ def load_classifier(classifier: Classifier, path: Path) -> None:
     """
     state = load_state(path)
     hint = "take back what was changed in model.json, or train again"
-    try:
-        classifier.load(state)
-    except KeyError as cause:
-        raise CheckpointError(path, found=f"no array {cause}", expected="all of this model", hint=hint) from cause
+    with reading(path, CheckpointError, found="arrays of another shape", expected="all of this model", hint=hint):
+        try:
+            classifier.load(state)
+        except KeyError as cause:
+            raise CheckpointError(path, found=f"no array {cause}", expected="all of this model", hint=hint) from cause
     unused = sorted(state.keys() - classifier.state().keys())
     if unused:
         found = f"arrays that this model does not have: {', '.join(unused)}"
@@ -81,8 +83,11 @@ def load_state(path: Path) -> dict[str, NDArray[np.float32]]:
     CheckpointError
         If the file is truncated or no safetensors file.
     """
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError) as cause:
-        hint = "remove it, or run again with --no-resume"
-        raise CheckpointError(path, found=f"an unreadable file ({cause})", expected="safetensors", hint=hint) from cause
+    hint = "remove it, or run again with --no-resume"
+    with reading(path, CheckpointError, expected="safetensors", hint=hint, also=(SafetensorError,)):
+        refuse_no_safetensors(path)
+        state = dict(load_file(path))
+        wrong = [name for name, values in state.items() if not np.isfinite(values).all()]
+        if wrong:
+            raise ValueError(f"values of {', '.join(wrong)} that are not finite")
+        return state

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.borders import Border, borders
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
@@ -23,14 +24,15 @@ from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
 from cytomesh.classify.stored import join
-from cytomesh.core.config import validate_stored
+from cytomesh.core.config import validate, validate_stored
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
 from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.formats import check_format
-from cytomesh.core.labels import LabelTable, distinct_colours
+from cytomesh.core.labels import MAX_LABEL, LabelTable, distinct_colours
 from cytomesh.core.progress import track
-from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings, place, read_record
+from cytomesh.core.reading import reading, way_back
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
@@ -38,6 +40,7 @@ from cytomesh.graph.lookup import open_lookup
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
+FileName = Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$", max_length=100)]
 USED = ("inputs", "model", "surroundings", "proportions", "calibration", "seed")
 """Sections of the settings that a trained classifier is used with; others say how it was trained and scored."""
 
@@ -84,7 +87,10 @@ def predict_run(
                 summary = _predict(run, model, record, trained, settings, named, work.folder)
                 write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
                 work.finish()
-    return dict(read_json(result.folder / "prediction.json")["graphs"])
+    path = result.folder / "prediction.json"
+    record = read_json(path)
+    with reading(path, hint="run again with --no-resume"):
+        return dict(record["graphs"])
 
 
 def _predict(
@@ -140,12 +146,46 @@ def read_model(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
         raise MissingStageError(path, found="no trained classifier", hint=hint)
-    try:
-        record = dict(read_json(path))
-    except (ValueError, TypeError) as cause:
-        raise CheckpointError(path, found=f"a damaged file ({cause})", expected="JSON", hint="copy it again") from cause
-    check_format(path, "classifier", record.get("format"))
-    return record
+    record = read_json(path, CheckpointError)
+    with reading(path, CheckpointError, found="no record of a classifier"):
+        check_format(path, "classifier", record.get("format"))
+        record = validate(_Record, record, str(path), CheckpointError).model_dump()
+    _refuse_damage(folder, record)
+    return dict(record)
+
+
+class _Class(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    label: Annotated[int, Field(gt=0, le=MAX_LABEL)]
+    area: str
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    width: Annotated[int, Field(gt=0, lt=2**31)]
+
+
+class _Record(BaseModel):
+    """What `model.json` has to hold (see `run.model_record`)."""
+
+    model_config = ConfigDict(extra="allow")
+    settings: dict[str, Any]
+    inputs: list[_Input]
+    classes: Annotated[list[_Class], Field(min_length=1)]
+    distance_quantiles: list[FiniteFloat]
+    weights: Annotated[list[FileName], Field(min_length=1)]
+    scaling: FileName | None
+
+
+def _refuse_damage(folder: Path, record: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if a file of a classifier is not as it was written, where that is recorded beside it."""
+    written = read_record(folder / RECORD)
+    files = {"model.json", *record["weights"], record["scaling"]}
+    changed = [line for line in damage(folder, written) if line.split()[0] in files] if written else []
+    if changed:
+        found = f"files that are not as they were written: {', '.join(changed)}"
+        raise CheckpointError(folder / changed[0].split()[0], found=found, hint=way_back(folder / "model.json"))
 
 
 def trained_settings(folder: Path, record: Mapping[str, Any]) -> ClassifyConfig:

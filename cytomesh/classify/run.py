@@ -34,6 +34,7 @@ from cytomesh.core.formats import FORMATS
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.provenance import flat_settings
+from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
@@ -99,7 +100,10 @@ def classify_product(
                     remove(work.folder / "inputs")
                     work.finish({CLASSIFIER: classifier_digest(work.folder)})
         ranks.barrier()  # the result is in its place
-    return summarise(read_json(result.folder / "metrics.json"))
+    path = result.folder / "metrics.json"
+    metrics = read_json(path)
+    with reading(path):
+        return summarise(metrics)
 
 
 def classify_inputs(

@@ -15,7 +15,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from cytomesh.classify.context import Floats, Mask
-from cytomesh.core.files import atomic_path
+from cytomesh.core.files import atomic_path, open_npy
+from cytomesh.core.reading import reading
 
 CHUNK_VALUES = 2**26
 """Numbers that are worked on at once."""
@@ -197,7 +198,8 @@ def keep(scratch: Path | None, name: str, shape: tuple[int, int], fill: Callable
             written.flush()
     if dist.is_initialized():
         dist.barrier()
-    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    with reading(path):
+        return np.asanyarray(open_npy(path))
 
 
 def _single(values: NDArray[Any]) -> Floats:

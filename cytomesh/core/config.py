@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytomesh.core.errors import ConfigError, CytomeshError
 from cytomesh.core.progress import log
+from cytomesh.core.reading import regular_size
 from cytomesh.core.yaml_loader import load_yaml
 
 # The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
@@ -56,6 +57,8 @@ def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequen
             hint = "put text in quotes: KEY='\"text\"'"
             raise ConfigError("--set", override, found=found, expected="KEY.SUBKEY=VALUE", hint=hint) from cause
         _assign(data, key.split("."), value, override)
+    if path and overrides:
+        source = f"{path} with --set {' '.join(overrides)}"[:500]
     return validate(kind, data, source, ConfigError)
 
 
@@ -80,7 +83,7 @@ def read_yaml(path: Path, error: type[CytomeshError]) -> dict[str, Any]:
         Of the kind `error`, with the line: what `load_yaml` refuses, and files larger than `MAX_BYTES`.
     """
     try:
-        size = path.stat().st_size
+        size = regular_size(path)
         if size > MAX_BYTES:
             found = f"a file of {size / 1e6:,.0f} MB"
             raise error(

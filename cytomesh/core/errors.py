@@ -106,6 +106,10 @@ class FormatError(CytomeshError, ValueError):
     """A stored file is of a version that this program does not know."""
 
 
+class DamagedError(CytomeshError, ValueError):
+    """A file of a run is truncated, damaged, or was written by another program."""
+
+
 class TrainingError(CytomeshError, RuntimeError):
     """Training diverged or cannot go on."""
 

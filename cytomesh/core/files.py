@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, StorageError
+from cytomesh.core.errors import CytomeshError, DamagedError, MissingStageError, StorageError
+from cytomesh.core.reading import reading, regular_size, way_back
 
 PARTIAL, OLD = ".partial-", ".old-"
 FREE = "make room on the disk, or choose another --out, and call the same command again: what is finished is kept"
@@ -35,6 +36,7 @@ FAULTS = {
 FULL_WORDS = ("No space left on device", " requested and ")
 NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF}
 """What shares (CIFS, VirtualBox, FUSE) answer that cannot sync a folder; some cannot sync files either."""
+MAX_JSON_BYTES = 2**29
 
 
 @contextmanager
@@ -137,15 +139,43 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(_plain(data), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, error: type[CytomeshError] = DamagedError) -> Any:
+    """Read a JSON file of a run.
+
+    Raises
+    ------
+    MissingStageError
+        If there is no such file.
+    CytomeshError
+        Of the kind `error`: if it is none, larger than `MAX_JSON_BYTES`, or no JSON.
+    """
+    if not path.exists() and not path.is_symlink():
+        raise MissingStageError(path, found="no such file", hint=way_back(path))
+    with reading(path, error, expected="JSON"):
+        regular_size(path, MAX_JSON_BYTES)
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as `.npy`, never with pickle."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Map a `.npy` file, never with pickle.
+
+    Raises
+    ------
+    OSError, ValueError, EOFError, OverflowError
+        If it is no such file, damaged, or shorter than it says.
+    """
+    with path.open("rb") as stream:
+        if stream.read(6) != b"\x93NUMPY":
+            raise ValueError("no array (.npy)")
+        if stream.read(2)[:1] != b"\x01":  # headers of several gigabytes
+            raise ValueError("a version of .npy that is never written")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def digest(*parts: Any) -> str:

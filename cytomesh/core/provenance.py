@@ -19,11 +19,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cytomesh.core.digests import FileDigests
+from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.files import digest, read_json, write_json
 
 RECORD = "provenance.json"
 FORMAT = 1
+SMALL_BYTES = 2**20
+"""Files up to this size are known by their content: reading them takes a millisecond."""
 SHOWN = 3
 """Changed things of one kind that are named before the rest is counted."""
 PACKAGES = (
@@ -132,6 +134,8 @@ class Record:
     made : dict
         Seed, versions, command, time: what is needed to run the same again.
     seconds : float
+    contents : dict of str to str
+        Digest of each of these files that is small: of what somebody edits, or a disk spoils, the size may stay.
     """
 
     stage: str
@@ -141,6 +145,7 @@ class Record:
     files: Mapping[str, int] = field(default_factory=dict)
     made: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -158,13 +163,17 @@ def read_record(path: Path) -> Record | None:
         inputs = Inputs(
             dict(found["settings"]),
             dict(found["values"]),
-            {name: (place, content) for name, (place, content) in found["files"].items()},
-            {name: (product, part, content) for name, (product, part, content) in found["products"].items()},
+            {name: (str(place), str(content)) for name, (place, content) in found["files"].items()},
+            {
+                name: (str(product), str(part), str(content))
+                for name, (product, part, content) in found["products"].items()
+            },
         )
-        known = {"format", "key", "stage", "name", "inputs", "outputs", "files", "seconds"}
+        known = {"format", "key", "stage", "name", "inputs", "outputs", "files", "contents", "seconds"}
         made = {name: value for name, value in data.items() if name not in known}
-        outputs, files = dict(data["outputs"]), dict(data["files"])
-        return Record(data["stage"], data["name"], inputs, outputs, files, made, float(data["seconds"]))
+        outputs, files, contents = (dict(data.get(name, {})) for name in ("outputs", "files", "contents"))
+        facts = inputs, outputs, files, made, float(data["seconds"]), contents
+        return Record(str(data["stage"]), str(data["name"]), *facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -176,10 +185,20 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return {name.as_posix(): path.stat().st_size for path, name in names.items() if not free & set(name.parts)}
 
 
+def file_contents(folder: Path, names: Mapping[str, int]) -> dict[str, str]:
+    """Return the digest of each file of a product that has at most `SMALL_BYTES`."""
+    return {name: content_digest(folder / name) for name, size in names.items() if size <= SMALL_BYTES}
+
+
 def damage(folder: Path, record: Record) -> list[str]:
     """Say which files of a product are no longer as they were written."""
     now = file_sizes(folder)
-    return [f"{name} {'changed' if name in now else 'gone'}" for name, n in record.files.items() if now.get(name) != n]
+    same = {name: size for name, size in record.files.items() if now.get(name) == size}
+    contents = file_contents(folder, {name: size for name, size in same.items() if name in record.contents})
+    changed = {name for name in same if contents.get(name) != record.contents.get(name)}
+    return [
+        f"{name} {'changed' if name in now else 'gone'}" for name in record.files if name not in same or name in changed
+    ]
 
 
 def flat_settings(settings: BaseModel, exclude: Iterable[str] = ()) -> dict[str, Any]:

@@ -32,12 +32,14 @@ from cytomesh.core.provenance import (
     Inputs,
     Record,
     damage,
+    file_contents,
     file_sizes,
     made_now,
     read_record,
     said,
     write_record,
 )
+from cytomesh.core.reading import reading
 
 UNFINISHED = "unfinished.json"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
@@ -261,7 +263,9 @@ class Work:
     def finish(self, outputs: Mapping[str, str] | None = None) -> None:
         """Declare the product whole; `outputs` are the digests of the parts that later stages read."""
         seconds = round(time.perf_counter() - self._began, 3)
-        record = replace(self.record, outputs=dict(outputs or {}), files=file_sizes(self.folder), seconds=seconds)
+        files = file_sizes(self.folder)
+        contents = file_contents(self.folder, files)
+        record = replace(self.record, outputs=dict(outputs or {}), files=files, contents=contents, seconds=seconds)
         write_record(self.folder / RECORD, record)
         (self.folder / UNFINISHED).unlink()
         self.is_finished = True
@@ -292,14 +296,14 @@ def read_study_path(run: Path) -> Path:
         If build-graph has not run here, or the study has moved.
     """
     record = run / "study.json"
-    if not record.is_file():
-        raise MissingStageError(
-            record, found="no study", hint=f"run 'cytomesh build-graph STUDY.yaml --out {run}' first"
-        )
+    hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}': what is built is kept"
+    if not record.exists() and not record.is_symlink():
+        raise MissingStageError(record, found="no study", hint=hint)
     facts = read_json(record)
-    known = Path(facts["manifest"])
-    for manifest in (run.resolve() / facts.get("from_run", known), known):
-        if manifest.is_file():
-            return Path(os.path.abspath(manifest))  # noqa: PTH100
+    with reading(record, expected="where the manifest is", hint=hint):
+        known = Path(facts["manifest"])
+        for manifest in (run.resolve() / facts.get("from_run", known), known):
+            if manifest.is_file():
+                return Path(os.path.abspath(manifest))  # noqa: PTH100
     hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' with its new place: nothing is built again"
     raise MissingStageError(record, "manifest", found=f"{known}, which does not exist", hint=hint)

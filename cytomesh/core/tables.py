@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.formats import FORMATS, Format, check_format
+from cytomesh.core.reading import reading, way_back
 
 VERSION = "cytomesh_format"
 """Key of the schema metadata that holds the version of the format."""
@@ -76,11 +77,12 @@ def write_table(path: Path, table: Table, kind: Format = "table") -> None:
             add(name, pa.array(np.asarray(column)), unit)
     schema = pa.schema(fields, metadata=metadata)
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
+        whole = pa.Table.from_arrays(arrays, schema=schema)
+        pq.write_table(whole, temporary, compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: Path, kind: Format = "table") -> Table:
-    """Read a Parquet file written by `write_table` (or any flat one).
+def read_table(path: Path, kind: Format = "table", needs: Sequence[str] = ()) -> Table:
+    """Read a Parquet file written by `write_table` (or any flat one); `needs` are columns that have to be there.
 
     Raises
     ------
@@ -88,10 +90,20 @@ def read_table(path: Path, kind: Format = "table") -> Table:
         If there is no such file.
     FormatError
         If its format is newer than this program knows.
+    DamagedError
+        If it is truncated, damaged, or no table.
     """
-    if not path.is_file():
-        raise MissingStageError(path, found="no such table", hint="run the stage that writes it first")
-    data = pq.read_table(path)
+    if not path.exists() and not path.is_symlink():
+        raise MissingStageError(path, found="no such table", hint=way_back(path))
+    with reading(path, expected="a table (Parquet)"):
+        table = _read(path, kind)
+        if missing := [name for name in needs if name not in table]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        return table
+
+
+def _read(path: Path, kind: Format) -> Table:
+    data = pq.read_table(path, page_checksum_verification=True)
     metadata = {key.decode(): value.decode() for key, value in (data.schema.metadata or {}).items()}
     metadata.pop("ARROW:schema", None)
     check_format(path, kind, metadata.pop(VERSION, None))
@@ -119,4 +131,6 @@ def _sparse(data: pa.Table, name: str, width: int) -> sp.csr_matrix:
     lengths = index.value_lengths().to_numpy(zero_copy_only=False)
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     parts = value.flatten().to_numpy(), index.flatten().to_numpy(), indptr
-    return sp.csr_matrix(parts, shape=(len(data), width))
+    matrix = sp.csr_matrix(parts, shape=(len(data), width))
+    matrix.check_format(full_check=True)  # no index beyond the width
+    return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,8 +48,9 @@ class Freshness:
             if record is not None:
                 self._reasons[product] = self._look(product, record)
             else:
-                is_damaged = record_path(self.run, product).is_file()
-                self._reasons[product] = ["its record cannot be read"] if is_damaged else []
+                path = record_path(self.run, product)
+                reason = f"its record, {path.name}, cannot be read"
+                self._reasons[product] = [reason] if os.path.lexists(path) else []
         return self._reasons[product]
 
     def record(self, product: str) -> Record | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
 from cytomesh.core.files import read_json
+from cytomesh.core.reading import reading
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.curves import PlaneCutter, stacking_axis
 from cytomesh.graph.links import Ribbon
@@ -102,9 +103,11 @@ def open_lookup(run: Path, name: str) -> CortexLookup:
     graph = load_graph(graph_folder(run, name))
     ribbon = Ribbon(load_surface(run, name, "pial"), graph.mesh, load_surface(run, name, "white"))
     brain = open_study(read_study_path(run)).brain(graph.brain)
-    records = read_json(graph_folder(run, name) / "qc.json")["sections"]
-    corrected = {record["section"]: record["to_world"] for record in records if "to_world" in record}
-    planes = {section.index: _plane(section, corrected.get(section.index)) for section in brain.sections}
+    path = graph_folder(run, name) / "qc.json"
+    record = read_json(path)
+    with reading(path):
+        corrected = {item["section"]: item["to_world"] for item in record["sections"] if "to_world" in item}
+        planes = {section.index: _plane(section, corrected.get(section.index)) for section in brain.sections}
     return CortexLookup(graph, ribbon, planes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +14,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
-from cytomesh.core.files import atomic_path, digest, read_json, write_array, write_json
+from cytomesh.core.files import atomic_path, digest, open_npy, read_json, write_array, write_json
 from cytomesh.core.formats import FORMATS, check_format
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.reading import reading, way_back
 from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph import convert
@@ -51,6 +53,15 @@ NODE_UNITS = {
 FACTS = ("brain", "hemisphere", "brain_role")
 """What the metadata of a node table says of the whole graph."""
 PLACE = ("x_mm", "y_mm", "z_mm")
+LINK = ("column_px", "row_px", "angle_deg")
+COLUMNS = {
+    **dict.fromkeys((*PLACE, *LINK, "ref_x_mm", "ref_y_mm", "ref_z_mm", "area_mm2", "thickness_mm"), "f"),
+    **dict.fromkeys(("section", "annotation"), "i"),
+    "is_linked": "b",
+    "section_role": "U",
+}
+"""What every stage reads of a node table, and of which kind it is."""
+MAX_COORDINATE = 1e9
 # Meshes are stored as float32: about 1e-5 mm.
 SAME_PLACE_MM = 0.01
 MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name
@@ -264,15 +275,18 @@ def load_graph(folder: Path) -> CortexGraph:
     """
     if not (folder / "qc.json").is_file():
         hint = "run 'cytomesh build-graph' first, with --resume if it was interrupted"
-        raise MissingStageError(folder, found="no finished graph", hint=hint)
-    nodes = read_table(folder / "nodes.parquet", "graph")
-    _check_facts(folder / "nodes.parquet", nodes)
+        raise MissingStageError(folder, found="no finished graph (no qc.json)", hint=hint)
+    path = folder / "nodes.parquet"
+    nodes = read_table(path, "graph")
     mesh = read_surface(folder / "midthickness.surf.gii")
     labels = read_label_table(folder / "labels.tsv")
-    brain, hemisphere, brain_role = (nodes.metadata[fact] for fact in FACTS)
-    graph = CortexGraph(brain, hemisphere, brain_role, mesh, nodes, labels)
-    _check_rows(folder / "nodes.parquet", graph)
-    return graph
+    with reading(path, GraphError, found="a damaged node table"):
+        _check_facts(path, nodes)
+        _check_columns(path, nodes)
+        brain, hemisphere, brain_role = (nodes.metadata[fact] for fact in FACTS)
+        graph = CortexGraph(brain, hemisphere, brain_role, mesh, nodes, labels)
+        _check_rows(path, graph)
+        return graph
 
 
 def _check_facts(path: Path, nodes: Table) -> None:
@@ -285,10 +299,34 @@ def _check_facts(path: Path, nodes: Table) -> None:
         raise GraphError(path, found=found, expected="a node table of cytomesh", hint=hint)
 
 
+def _check_columns(path: Path, nodes: Table) -> None:
+    """Raise GraphError unless all columns that every stage reads are there, of their kind and within its range."""
+    wrong = []
+    for name, kind in COLUMNS.items():
+        if name not in nodes:
+            wrong.append(f"no {name}")
+            continue
+        values = np.asarray(nodes[name])
+        if values.ndim != 1 or (values.dtype.kind not in {"b": "b", "i": "iu", "f": "iuf", "U": "OU"}[kind]):
+            wrong.append(f"{name} of type {values.dtype}")
+        elif kind == "U" and not all(isinstance(value, str) for value in values.tolist()):
+            wrong.append(f"{name} without a word")
+        elif kind == "i" and values.size and not -1 <= int(values.min()) <= int(values.max()) < 2**31:
+            wrong.append(f"{name} from {values.min()} to {values.max()}")
+    if wrong:
+        raise GraphError(path, found="; ".join(wrong[:5]), expected="the columns of a graph", hint=way_back(path))
+    links = nodes.stack(LINK)[np.asarray(nodes["is_linked"])]
+    links = links[~np.isnan(links).all(axis=1)]  # imported nodes have no place in an image
+    for name, values in zip(LINK, links.T, strict=True):
+        if not (np.abs(values) < MAX_COORDINATE).all():  # NaN, too
+            raise GraphError(path, name, found="NaN or huge values at linked nodes", hint=way_back(path))
+
+
 def _check_rows(path: Path, graph: CortexGraph) -> None:
     """Raise GraphError unless row i is vertex i: the table says where each node lies, and so does the mesh."""
-    if not all(name in graph.nodes for name in PLACE):
-        raise GraphError(path, found=f"no columns {', '.join(PLACE)}", hint="build the graph again")
+    places = graph.reference
+    if not (np.abs(places) < MAX_COORDINATE).all():
+        raise GraphError(path, found="reference positions that are not finite, or huge", hint=way_back(path))
     away = np.linalg.norm(graph.nodes.stack(PLACE) - graph.positions, axis=1)
     wrong = ~(away <= SAME_PLACE_MM)  # NaN, too
     if wrong.any():
@@ -328,7 +366,7 @@ def save_features(
         Anything else to record beside them (um/px, patch size, ...).
     """
     source = f"{encoder}: {graph.name}"
-    check_features(features, graph, source)
+    checked = check_features(features, graph, source)
     path = run / "features" / encoder / f"{graph.name}.npy"
     write_array(path, np.ascontiguousarray(features))
     record = {
@@ -339,6 +377,7 @@ def save_features(
         "n_nodes": graph.n_nodes,
         "n_linked": int(graph.is_linked.sum()),
         "graph_digest": graph.digest,
+        "digest": checked,
         **facts,
     }
     write_json(path.with_suffix(".json"), record)
@@ -352,7 +391,8 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
     MissingStageError
         If the encoder has not been applied to this graph.
     FeatureError
-        If they belong to another graph, or are not finite at a linked node.
+        If they belong to another graph or encoder, are damaged or not as they were written, or are not finite at a
+        linked node.
     FormatError
         If they are of a newer format than this program knows.
     """
@@ -363,27 +403,47 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
             f"run 'cytomesh embed --out {run} --encoder {encoder}', or choose one of: {', '.join(known) or 'none yet'}"
         )
         raise MissingStageError(path, found="no features", hint=hint)
-    record = read_json(path.with_suffix(".json"))
-    check_format(path.with_suffix(".json"), "features", record.get("format"))
-    if record["graph_digest"] != graph.digest:
+    record = read_json(path.with_suffix(".json"), FeatureError)
+    with reading(path.with_suffix(".json"), FeatureError):
+        check_format(path.with_suffix(".json"), "features", record.get("format"))
+        of_graph, of_encoder, written = record["graph_digest"], record["encoder"], record.get("digest")
+    if of_graph != graph.digest:
         hint = "run 'cytomesh embed' again; the graph was rebuilt or the file copied from another run"
         raise FeatureError(path, found="features of another graph", expected=f"those of {graph.name}", hint=hint)
-    features = np.load(path, mmap_mode="r", allow_pickle=False)
-    check_features(features, graph, str(path))
+    if of_encoder != encoder:
+        found = f"features of encoder {of_encoder!r:.60} in the folder of '{encoder}'"
+        raise FeatureError(path, found=found, expected="those of one encoder", hint=way_back(path))
+    with reading(path, FeatureError, expected="an array (.npy)"):
+        features = open_npy(path)
+        found = check_features(features, graph, str(path))
+    if written is not None and found != written:
+        hint = way_back(path)
+        raise FeatureError(path, found="features that are not as they were written", hint=hint)
     return features
 
 
-def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> None:
-    """Raise FeatureError unless there is one row a node, finite at linked nodes, and not the same everywhere."""
+def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> str:
+    """Raise FeatureError unless there is one row a node, finite at linked nodes, and not the same everywhere.
+
+    Returns
+    -------
+    str
+        Digest of the features of linked nodes.
+    """
+    if features.dtype.kind not in "iuf":
+        raise FeatureError(source, found=f"values of type {features.dtype}", expected="numbers")
     if features.ndim != 2 or len(features) != graph.n_nodes:
         raise FeatureError(source, found=f"shape {features.shape}", expected=f"({graph.n_nodes}, d)")
     linked = np.flatnonzero(graph.is_linked)
     single = np.promote_types(features.dtype, np.float32)  # NumPy is several times slower on half precision
     lowest = np.full(features.shape[1], np.inf)
     highest = np.full(features.shape[1], -np.inf)
+    sha = hashlib.sha256(f"{features.dtype.name}{features.shape}".encode())
     for start in range(0, len(linked), 16384):  # features may be larger than memory
         rows = linked[start : start + 16384]
-        block = features[rows].astype(single, copy=False)
+        stored = features[rows]
+        sha.update(np.ascontiguousarray(stored).data)
+        block = stored.astype(single, copy=False)
         bad = ~np.isfinite(block).all(axis=1)
         if bad.any():
             node = int(rows[np.argmax(bad)])
@@ -395,3 +455,4 @@ def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> N
     if len(linked) > 1 and not (highest > lowest).any():
         hint = "the encoder has collapsed: train again with a lower learning rate or higher temperature"
         raise FeatureError(source, found="the same features at every node", expected="features that differ", hint=hint)
+    return sha.hexdigest()[:16]

@@ -16,6 +16,7 @@ from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings
+from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.freshness import Freshness
@@ -75,7 +76,8 @@ def parcellate_run(
                 _parcellate(run, work.folder, encoder, graphs, groups, settings)
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
-    return {graph: summary(graph, found, metrics["brains"]) for graph, found in metrics["graphs"].items()}
+    with reading(result.folder / "metrics.json"):
+        return {graph: summary(graph, found, metrics["brains"]) for graph, found in metrics["graphs"].items()}
 
 
 def parcellate_inputs(
@@ -107,7 +109,7 @@ def _parcellate(
 ) -> None:
     for group, inputs in track(groups, "parcellate", unit="groups"):
         markers = [folder / f"{graph.name}.json" for graph in group]
-        if all(marker.is_file() and read_json(marker)["key"] == inputs.key for marker in markers):
+        if all(marker.is_file() and read_json(marker).get("key") == inputs.key for marker in markers):
             continue
         for marker in markers:
             marker.unlink(missing_ok=True)
@@ -117,7 +119,7 @@ def _parcellate(
     results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
     brains = brain_scores(
         graphs,
-        {graph.name: read_table(folder / f"{graph.name}.parquet")["parcel"] for graph in graphs},
+        {graph.name: read_table(folder / f"{graph.name}.parquet", needs=("parcel",))["parcel"] for graph in graphs},
         {graph.name: read_table(nulls_file(folder, graph)) for graph in graphs},
         settings.joint.radius_mm,
     )

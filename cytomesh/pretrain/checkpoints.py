@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from cytomesh.core.errors import CheckpointError, FormatError
+from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.formats import FORMATS, check_format
+from cytomesh.core.reading import reading
 
 BEST = "best.pt"
 
@@ -47,7 +51,7 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write `step-<n>.pt` and remove all but the last `keep` checkpoints."""
-    path = folder / f"step-{checkpoint.step:08d}.pt"
+    path = path_of(folder, checkpoint.step)
     content = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     with atomic_path(path) as temporary:
         torch.save({"format": FORMATS["checkpoint"], **content}, temporary)
@@ -74,15 +78,12 @@ def load_best(folder: Path, key: str) -> dict[str, Any]:
     """
     path = folder / BEST
     hint = "start again with --no-resume"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        check_format(path, "checkpoint", content.get("format"))
+    with reading(path, CheckpointError, found="no weights", hint=hint):
+        content = _load(path)
         weights: dict[str, Any] = content["weights"]
-    except FormatError:
-        raise
-    except Exception as cause:  # see load_checkpoint
-        raise CheckpointError(path, found=f"no weights ({type(cause).__name__})", hint=hint) from cause
-    if content["key"] != key:
+        _check_weights(weights)
+        is_same = content["key"] == key
+    if not is_same:
         raise CheckpointError(path, found="weights of other settings", hint=hint)
     return weights
 
@@ -97,27 +98,53 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
+def path_of(folder: Path, step: int) -> Path:
+    """Return the file of the checkpoint after so many steps."""
+    return folder / f"step-{step:08d}.pt"
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint to CPU tensors; nothing but tensors, numbers, strings and containers is ever unpickled.
 
     Raises
     ------
     CheckpointError
-        If the file is truncated or not a checkpoint.
+        If the file is truncated, not a checkpoint, not of the step in its name, or if its weights are not finite.
     FormatError
         If it is of a newer format than this program knows.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        check_format(path, "checkpoint", content.pop("format", None))
-        return Checkpoint(**content)
-    except FormatError:
-        raise
-    except Exception as cause:  # torch raises RuntimeError, EOFError, UnpicklingError, ... on damaged files
-        before = [other for other in list_checkpoints(path.parent) if other < path]
-        back = f"to go on from {before[-1].name}, delete this file" if before else "start again with --no-resume"
-        found = f"a truncated or damaged checkpoint ({type(cause).__name__}: {' '.join(str(cause).split())[:120]})"
-        raise CheckpointError(path, found=found, hint=back) from cause
+    before = [other for other in list_checkpoints(path.parent) if other < path]
+    back = f"to go on from {before[-1].name}, delete this file" if before else "start again with --no-resume"
+    with reading(path, CheckpointError, found="a truncated or damaged checkpoint", hint=back):
+        content = _load(path)
+        content.pop("format", None)
+        checkpoint = Checkpoint(**content)
+        _check_weights(checkpoint.model)
+        if type(checkpoint.step) is not int or path != path_of(path.parent, checkpoint.step):
+            raise ValueError(f"step {checkpoint.step!r:.40} in a file of this name")
+        if not all(isinstance(part, dict) for part in (checkpoint.optimizer, checkpoint.scaler, checkpoint.average)):
+            raise TypeError("states that are no dictionaries")
+        if not all(math.isfinite(value) for value in checkpoint.score.values()):
+            raise ValueError(f"score {checkpoint.score}")
+        return checkpoint
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Unpickle a file whose checksums are right: torch does not compare them."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is damaged")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    check_format(path, "checkpoint", content.get("format"))
+    return content
+
+
+def _check_weights(weights: dict[str, Any]) -> None:
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is no tensor")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def load_last(folder: Path, key: str) -> Checkpoint | None:

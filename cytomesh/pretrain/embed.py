@@ -16,10 +16,11 @@ from torch import Tensor
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device, world
 from cytomesh.core.errors import FeatureError, QualityError
-from cytomesh.core.files import clear_partial, remove, write_array
+from cytomesh.core.files import clear_partial, open_npy, remove, write_array
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, flat_settings, said
+from cytomesh.core.reading import reading
 from cytomesh.core.run import check_name, lock, read_study_path
 from cytomesh.graph.feature_record import feature_changes, keep_features
 from cytomesh.graph.freshness import Freshness
@@ -241,7 +242,8 @@ def _assemble(
     section = graph.section
     for index in np.unique(section[graph.is_linked]):
         rows = np.flatnonzero(graph.is_linked & (section == index))
-        features[rows] = np.load(shards / f"{index}.npy", allow_pickle=False)
+        with reading(shards / f"{index}.npy", FeatureError):
+            features[rows] = open_npy(shards / f"{index}.npy")
     facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px}
     if not np.isfinite(features[graph.is_linked]).all():
         raise QualityError(graph.name, found="linked nodes without features")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,11 +18,12 @@ from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import atomic_path, digest, write_text
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.random import isolated_seed
+from cytomesh.core.reading import reading, refuse_no_safetensors
 from cytomesh.core.run import NAME, check_name
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
-from cytomesh.pretrain.record import KEY, read_record, write_record
+from cytomesh.pretrain.record import KEY, digest_of, read_record, write_record
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_PART, INPUT_PART = "weights", "network and patches"
@@ -47,7 +50,8 @@ def save_encoder(
     write_text(folder / "README.md", model_card(name, encoder, settings, facts))
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.backbone.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        metadata = {"format": "pt", "timm": settings.encoder.name, KEY: write_record(settings)}
+        record = write_record(settings, tensors_digest(state))
+        metadata = {"format": "pt", "timm": settings.encoder.name, KEY: record}
         save_file(state, temporary, metadata=metadata)
 
 
@@ -74,19 +78,30 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         known = sorted(item.parent.name for item in folder.parent.glob(f"[!.]*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no trained encoder", hint=hint)
-    try:
+    hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
+    with reading(path, CheckpointError, found="weights that cannot be read", hint=hint, also=(SafetensorError,)):
+        refuse_no_safetensors(path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (SafetensorError, OSError) as cause:
-        found = f"weights that cannot be read ({' '.join(str(cause).split())[:200]})"
-        hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
-        raise CheckpointError(path, found=found, expected="safetensors", hint=hint) from cause
     with isolated_seed(0, "init"):  # weights that are drawn and replaced at once
         encoder = build_encoder(read_record(path, metadata))
     check_tensors(path, encoder.backbone, state)
+    written = digest_of(metadata)
+    if written is not None and written != tensors_digest(state):
+        raise CheckpointError(path, found="weights that are not as they were written", hint=hint)
     encoder.backbone.load_state_dict(state)
     return encoder.eval()
+
+
+def tensors_digest(state: Mapping[str, Tensor]) -> str:
+    """Digest names, types, shapes and values of tensors."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].contiguous()
+        sha.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()[:16]
 
 
 def encoder_parts(folder: Path) -> dict[str, str]:

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
-from cytomesh.core.files import atomic_path, clear_partial, digest
+from cytomesh.core.files import atomic_path, clear_partial, digest, open_npy
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, Record, write_record
+from cytomesh.core.reading import reading
 from cytomesh.core.run import lock
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS, images_read, parts_read
@@ -45,7 +46,10 @@ class PatchBank:
     """Patches extracted once into a memory-mapped `.npy`, one row a patch of the pool."""
 
     def __init__(self, path: Path) -> None:
-        self.patches = np.load(path, mmap_mode="r", allow_pickle=False)
+        with reading(path, expected="patches (.npy)"):
+            self.patches = open_npy(path)
+            if self.patches.ndim != 4 or self.patches.dtype != np.uint8:
+                raise ValueError(f"an array of {self.patches.shape} {self.patches.dtype}")
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return some patches, (n, c, s, s) uint8."""

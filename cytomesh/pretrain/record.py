@@ -32,9 +32,16 @@ def pick_record(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {"encoder": encoder} | {group: {name: settings[group][name] for name in INPUT[group]} for group in INPUT}
 
 
-def write_record(settings: PretrainConfig) -> str:
-    """Return the record as JSON text, with its version."""
-    return json.dumps({"format": FORMATS["encoder"], **pick_record(settings.model_dump(mode="json"))})
+def write_record(settings: PretrainConfig, digest: str) -> str:
+    """Return the record as JSON text, with its version and the digest of the weights it belongs to."""
+    facts = {"format": FORMATS["encoder"], "digest": digest}
+    return json.dumps({**facts, **pick_record(settings.model_dump(mode="json"))})
+
+
+def digest_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the digest of the weights that a record belongs to; None if it was written before there was one."""
+    digest = json.loads(metadata[KEY]).get("digest") if KEY in metadata else None
+    return None if digest is None else str(digest)
 
 
 def read_record(weights: Path, metadata: Mapping[str, str]) -> PretrainConfig:

@@ -9,13 +9,14 @@ from typing import Any
 from torch import nn
 
 from cytomesh.core.distributed import World, world
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import CheckpointError, ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
+from cytomesh.core.reading import reading
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
-from cytomesh.pretrain.checkpoints import load_last
+from cytomesh.pretrain.checkpoints import load_last, path_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
@@ -116,7 +117,9 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         checkpoint = load_last(job.folder / "checkpoints", job.key)
         here.barrier()  # all ranks have read before the main one writes
         if checkpoint:
-            trainer.restore(checkpoint)
+            path, hint = path_of(job.folder / "checkpoints", checkpoint.step), "start again with --no-resume"
+            with reading(path, CheckpointError, hint=hint):
+                trainer.restore(checkpoint)
             log(f"{name}: going on from step {checkpoint.step}")
         is_done = trainer.train()
         if is_done:

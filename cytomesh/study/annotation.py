@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
-from cytomesh.study.headers import PLAIN_SUFFIXES, TIFF_SUFFIXES, open_plain, read_header
+from cytomesh.core.reading import regular_size
+from cytomesh.study.headers import (
+    MAX_DECODED_PX,
+    PLAIN_SUFFIXES,
+    TIFF_SUFFIXES,
+    open_plain,
+    read_header,
+)
 from cytomesh.study.nifti import Nifti, open_nifti
+from cytomesh.study.pixels import check_sums
 from cytomesh.study.sections import Section
+from cytomesh.study.tiff_tags import refuse_cut_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +96,19 @@ def read_label_image(path: Path) -> NDArray[Any]:
         If it is missing, unreadable, not one plane of whole numbers, or turned or mirrored by its NIfTI header.
     """
     missing, hint = "no such annotation", "correct the path in the section table, or write n/a"
-    if not path.is_file():
-        raise ImageError(path, found=missing, hint=hint)
+    try:
+        regular_size(path)
+    except OSError as cause:
+        found = missing if isinstance(cause, FileNotFoundError) else f"an annotation that cannot be read ({cause})"
+        raise ImageError(path, found=found, hint=hint) from cause
     name = path.name.lower()
     try:
         if name.endswith(PLAIN_SUFFIXES[:1]):
+            check_sums(path)
             with open_plain(path) as image:
                 array: NDArray[Any] = np.asarray(image)
         elif name.endswith(TIFF_SUFFIXES):
-            array = tifffile.imread(path)
+            array = _read_tiff(path)
         elif name.endswith((".nii", ".nii.gz")):
             array = _read_nifti(open_nifti(path, ImageError, missing=missing, hint=hint, needs_place=False))
         else:
@@ -113,6 +127,15 @@ def read_label_image(path: Path) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise ImageError(path, found=f"labels of type {array.dtype}", expected="whole numbers")
     return array
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        if math.prod(series.shape) > MAX_DECODED_PX:
+            raise ImageError(path, found=f"shape {series.shape}", expected=f"at most {MAX_DECODED_PX:,} px")
+        refuse_cut_off(path, tiff, [series.keyframe])
+        return np.asarray(series.asarray())
 
 
 def _read_nifti(volume: Nifti) -> NDArray[Any]:

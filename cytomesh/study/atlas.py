@@ -54,7 +54,7 @@ def read_labels(path: Path) -> LabelTable:
         try:
             indices.append(int(row["index"]))
             colours.append([int(row[channel]) / 255 for channel in COLUMNS[2:]])
-        except (TypeError, ValueError) as cause:
+        except (TypeError, ValueError, OverflowError) as cause:
             raise AtlasError(
                 path, f"line {line}", found=str(cause), expected="whole numbers in index, r, g, b, a"
             ) from cause

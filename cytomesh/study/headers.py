@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.study.tiff_tags import refuse_meaning, refuse_orientation, section_series, tiff_pixel_size
+from cytomesh.core.reading import regular_size
+from cytomesh.study.tiff_tags import refuse_cut_off, refuse_meaning, refuse_orientation, section_series, tiff_pixel_size
 from cytomesh.study.units import micrometres, square_um
 
 # Channels of what Pillow tells apart; palettes become RGB, and transparent pixels white.
@@ -28,6 +29,11 @@ HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG or JPEG, 
 EXIF_ORIENTATION = 0x0112
 # What is decoded at once - a whole PNG or JPEG, a tile of a TIFF, a chunk of a Zarr - may have so many pixels.
 MAX_DECODED_PX = 2**31
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Deflate makes data at most 1,032 times smaller; a JPEG has a bit or more for each 8 x 8 px.
+DEFLATE_RATIO = 1032
+JPEG_PX_PER_BYTE = 512
+MAX_JSON_BYTES = 2**24
 _opening = threading.Lock()
 
 
@@ -156,7 +162,24 @@ def open_plain(path: Path) -> Iterator[Image.Image]:
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:
+        _refuse_unlikely(path, image)
         yield image
+
+
+def _refuse_unlikely(path: Path, image: Image.Image) -> None:
+    """Raise ImageError if a PNG or JPEG says that it is larger than can be in it, or than memory is to be asked for."""
+    width, height = image.size
+    _refuse_size(path, (height, width), height * width, "save it as a tiled TIFF or OME-Zarr")
+    size = path.stat().st_size
+    if image.format == "PNG":
+        with path.open("rb") as stream:
+            depth, colour = stream.read(26)[24:26]
+        needed = height * (1 + width * depth * PNG_CHANNELS.get(colour, 1) // 8) // DEFLATE_RATIO
+    else:
+        needed = height * width // JPEG_PX_PER_BYTE
+    if needed > size:
+        found = f"{width} x {height} px in {size:,} bytes"
+        raise ImageError(path, found=found, expected="a whole image", hint="copy or export the image again")
 
 
 def _plain_header(path: Path) -> ImageHeader:
@@ -170,7 +193,6 @@ def _plain_header(path: Path) -> ImageHeader:
         exif = image.getexif() if image.format == "JPEG" or "exif" in image.info else {}
         refuse_orientation(path, exif.get(EXIF_ORIENTATION))
         n_channels = PLAIN_CHANNELS[image.mode]
-    _refuse_size(path, (height, width), height * width, "save it as a tiled TIFF or OME-Zarr")
     return ImageHeader(
         path, "plain", "yx" if n_channels == 1 else "yxs", n_channels, (ImageLevel("0", (height, width)),)
     )
@@ -195,6 +217,7 @@ def _tiff_header(path: Path) -> ImageHeader:
         refuse_dtype(path, series.dtype)
         axes = series.axes.lower()
         refuse_meaning(path, series.keyframe)
+        refuse_cut_off(path, tiff, [level.keyframe for level in series.levels])
         _check_axes(path, axes, series.shape)
         for level in series.levels:
             _refuse_size(path, level.shape, math.prod(level.keyframe.chunks), "save it in tiles, or as OME-Zarr")
@@ -302,4 +325,5 @@ def _channels(axes: str, shape: tuple[int, ...]) -> int:
 
 
 def _json(path: Path) -> Any:
+    regular_size(path, MAX_JSON_BYTES)
     return json.loads(path.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
@@ -20,8 +21,20 @@ ContourLabels = dict[ContourClass | Literal["ignore"], list[int]]
 
 FieldConvention = Literal["ras", "itk", "spm"]
 
+MAX_CONDITION = 1e8
 Row = Annotated[list[float], Field(min_length=4, max_length=4)]
-Affine = Annotated[list[Row], Field(min_length=4, max_length=4)]
+
+
+def _invertible(rows: list[Row]) -> list[Row]:
+    if rows[3] != [0, 0, 0, 1]:
+        raise ValueError(f"the last row is {rows[3]}, not 0, 0, 0, 1: give rows, not columns")
+    condition = np.linalg.cond(np.array(rows)[:3, :3])
+    if not condition < MAX_CONDITION:
+        raise ValueError(f"a singular matrix (condition number {condition:.3g})")
+    return rows
+
+
+Affine = Annotated[list[Row], Field(min_length=4, max_length=4), AfterValidator(_invertible)]
 IDENTITY: list[list[float]] = [[float(i == j) for j in range(4)] for i in range(4)]
 
 

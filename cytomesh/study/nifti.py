@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
+from cytomesh.core.reading import regular_size
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 # Deflate makes data at most 1,032 times smaller: what would be larger cannot be in the file.
@@ -20,6 +23,11 @@ GZIP_RATIO = 1032
 # sform and qform are 32-bit numbers; beyond this share of a voxel, at any corner, they are different places.
 SAME_PLACE_VOXELS = 0.5
 MAX_CONDITION = 1e8
+# What is read at once: 2 GiB of single precision.
+MAX_VALUES = 2**29
+CHUNK = 2**22
+# Some programs write a little beyond the last voxel.
+MAX_REST = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,10 @@ class Nifti:
 
     def read(self, dtype: DTypeLike | None = None, part: Any = ...) -> NDArray[Any]:
         """Return the values, or a part of them (an index), scaled as the header says; `dtype` None: as stored."""
+        wanted = math.prod(self.shape) if part is ... else 0
+        if wanted > MAX_VALUES:
+            expected = f"at most {MAX_VALUES:,} values, which are read at once"
+            raise self.error(self.path, found=f"shape {self.shape}", expected=expected, hint="crop or resample it")
         try:
             return np.asarray(self.image.dataobj[part], dtype)
         except Exception as cause:  # gzip, zlib and nibabel raise many kinds; all mean a damaged file
@@ -85,6 +97,7 @@ def open_nifti(
         orientation is absent, singular or said in two ways.
     """
     try:
+        regular_size(path)
         image = nib.load(path, keep_file_open=False)
     except FileNotFoundError as cause:
         raise error(path, found=missing, hint=hint) from cause
@@ -123,6 +136,28 @@ def _check_values(path: Path, error: type[CytomeshError], image: Any) -> None:
     if ratio is not None and n_bytes > ratio * values.stat().st_size:
         found = f"shape {shape}, {n_bytes:,} bytes, in a file of {values.stat().st_size:,} bytes"
         raise error(path, found=found, expected="a whole file", hint="write or download it again")
+    if values.suffix.lower() == ".gz":
+        _check_packed(path, error, values, int(image.dataobj.offset) + n_bytes)
+
+
+def _check_packed(path: Path, error: type[CytomeshError], packed: Path, n_bytes: int) -> None:
+    """Compare the checksum of a packed file, which is at its end: nibabel reads no further than the last voxel.
+
+    Nothing is kept of what is unpacked, so that a bomb costs the time of the size that it declares.
+    """
+    left = n_bytes
+    try:
+        with gzip.open(packed) as stream:
+            while block := stream.read(min(CHUNK, max(left, 0) + CHUNK)):
+                left -= len(block)
+                if left < -MAX_REST:
+                    break
+    except (OSError, EOFError, zlib.error) as cause:
+        found = f"a packed file that is damaged or cut off ({cause})"
+        raise error(path, found=found, hint="write or download it again") from cause
+    if not -MAX_REST <= left <= 0:
+        found = f"{n_bytes - left:,} bytes or more, unpacked"
+        raise error(path, found=found, expected=f"the {n_bytes:,} of its header", hint="write or download it again")
 
 
 def _check_place(path: Path, error: type[CytomeshError], image: Any) -> None:

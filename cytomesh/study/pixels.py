@@ -14,6 +14,7 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.study.headers import ImageHeader, open_plain
+from cytomesh.study.tiff_tags import refuse_cut_off
 
 HINT = "copy or export the image again"
 WHITE = 255
@@ -26,6 +27,7 @@ def read_plain(header: ImageHeader) -> NDArray[np.uint8]:
     The background of a patch beyond its image is the same (`imaging.patches.read_patches`).
     """
     mode = "L" if header.n_channels == 1 else "RGB"
+    check_sums(header.path)
     with open_plain(header.path) as image:
         if image.has_transparency_data:
             with_alpha = image.convert("RGBA")
@@ -33,6 +35,13 @@ def read_plain(header: ImageHeader) -> NDArray[np.uint8]:
             image = Image.composite(with_alpha.convert(mode), white, with_alpha.getchannel("A"))
         array = np.array(image.convert(mode))
     return array.reshape(*array.shape[:2], header.n_channels)
+
+
+def check_sums(path: Path) -> None:
+    """Compare the checksums of a PNG, which decoders leave alone: damaged pixels would be taken. A JPEG has none."""
+    with open_plain(path) as image:
+        if image.format == "PNG":
+            image.verify()
 
 
 class StoredLevels:
@@ -182,22 +191,14 @@ def decode_all(header: ImageHeader) -> None:
 
 
 def _check_plain(path: Path) -> None:
+    check_sums(path)
     with open_plain(path) as image:
-        if image.format == "PNG":
-            image.verify()
-        else:
+        if image.format == "JPEG":
             image.draft(image.mode, (1, 1))
             image.load()
 
 
 def _check_tiff(path: Path) -> None:
-    """Raise ImageError if a tile of any page, or a page itself, lies beyond the end of the file."""
-    size = path.stat().st_size
+    """Raise ImageError if a tile or tag of any page, or a page itself, lies beyond the end of the file."""
     with tifffile.TiffFile(path) as tiff:
-        ends = [size]
-        for level in tiff.series[0].levels:
-            for page in level.pages:
-                ends += [start + n for start, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-                ends += getattr(page, "subifds", None) or ()
-    if max(ends) > size:
-        raise ImageError(path, found=f"a file cut off after {size} bytes", expected=f"{max(ends)} bytes", hint=HINT)
+        refuse_cut_off(path, tiff, [page for level in tiff.series[0].levels for page in level.pages])

@@ -7,6 +7,11 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from cytomesh.core.reading import regular_size
+
+# A row of the section table takes some hundred bytes.
+MAX_BYTES = 2**27
+
 
 def read_cells(path: Path) -> list[list[str]]:
     """Return the cells of each line of a UTF-8 table; an empty line has none.
@@ -19,6 +24,7 @@ def read_cells(path: Path) -> list[list[str]]:
     OSError, UnicodeDecodeError, csv.Error
         If the file cannot be read.
     """
+    regular_size(path, MAX_BYTES)
     with path.open(encoding="utf-8-sig") as stream:
         return [next(csv.reader([line.rstrip("\n")], delimiter="\t"), []) for line in stream]
 

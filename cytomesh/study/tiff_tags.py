@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import tifffile
 from cytomesh.core.errors import ImageError
 from cytomesh.study.units import micrometres, square_um
 
+# Bytes of a value by its type: TIFF 6.0, section 2; 13: IFD; 16 to 18: BigTIFF.
+TAG_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+MAX_TAGS = 4096
 # Programs that know no pixel size state the resolution of a screen or printer, in dots an inch, or 1 px/mm (libvips).
 DEFAULT_DPI = (72.0, 96.0, 150.0, 300.0)
 COARSEST_UM = 990.0
@@ -130,3 +135,40 @@ def _both(column_um: float | None, row_um: float | None) -> tuple[float, float] 
     if column_um is None:
         return None
     return column_um, column_um if row_um is None else row_um
+
+
+def refuse_cut_off(path: Path, tiff: tifffile.TiffFile, pages: Iterable[Any]) -> None:
+    """Raise ImageError if tiles, tags or further pages lie beyond the end of the file.
+
+    tifffile logs a tag that is not there and goes on without it: an OME-TIFF that lost its end would have lost its
+    pixel size.
+    """
+    size = path.stat().st_size
+    end = size
+    hint = "copy or export the image again"
+    for page in pages:
+        n_tiles = math.prod(page.chunked)
+        if isinstance(page, tifffile.TiffPage) and len(page.dataoffsets) < n_tiles:
+            found = f"{len(page.dataoffsets)} tiles or strips in the file"
+            raise ImageError(path, found=found, expected=f"the {n_tiles} of its size", hint=hint)
+        for starts, counts in ((page.dataoffsets, page.databytecounts), (getattr(page, "subifds", None) or (), None)):
+            lengths = counts or (1,) * len(starts)
+            end = max(end, *(start + n for start, n in zip(starts, lengths, strict=True)), 0)
+        if isinstance(page, tifffile.TiffPage) and not tiff.is_ndpi:  # its offsets have further bits elsewhere
+            end = max(end, *_tag_ends(tiff, page), 0)
+    if end > size:
+        raise ImageError(path, found=f"a file cut off after {size} bytes", expected=f"{end} bytes", hint=hint)
+
+
+def _tag_ends(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[int]:
+    """Yield where the values of a page's tags end that stand elsewhere in the file (TIFF 6.0, section 2)."""
+    facts, stream = tiff.tiff, tiff.filehandle
+    stream.seek(page.offset)
+    (n,) = struct.unpack(facts.tagnoformat, stream.read(facts.tagnosize))
+    entries = stream.read(min(n, MAX_TAGS) * facts.tagsize)
+    order, word = facts.byteorder, "I" if facts.offsetsize == 4 else "Q"
+    for start in range(0, len(entries) - facts.tagsize + 1, facts.tagsize):
+        _, kind, count, offset = struct.unpack_from(f"{order}HH{word}{word}", entries, start)
+        n_bytes = count * TAG_BYTES.get(kind, 0)
+        if n_bytes > facts.offsetsize:
+            yield offset + n_bytes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
+import math
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from cytomesh.core.errors import TransformError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.reading import DAMAGE, regular_size
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
 from cytomesh.study.transforms import open_field
@@ -21,6 +22,8 @@ MAX_ITERATIONS = 100
 TOLERANCE_PX = 1e-4
 # Fields whose displacement changes by this much a pixel come close to folding, and cannot be inverted.
 MAX_STRETCH = 0.9
+ARRAYS = ("displacement_px", "origin_px", "step_px")
+MAX_BYTES = 2**31
 MISSING = "correct the column displacement of the section table, or write n/a"
 
 
@@ -136,17 +139,31 @@ def read_warp(path: Path, um_per_px: float) -> InPlaneWarp:
 
 def _read_npz(path: Path) -> InPlaneWarp:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return InPlaneWarp(arrays["displacement_px"], arrays["origin_px"], arrays["step_px"])
+        regular_size(path)
+        with zipfile.ZipFile(path) as archive:
+            return InPlaneWarp(*(_array(archive, name) for name in ARRAYS))
     except TransformError as cause:
         raise TransformError(path, cause.place, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
     except FileNotFoundError as cause:
         raise TransformError(path, found="no such file", hint=MISSING) from cause
     except KeyError as cause:
-        expected = "arrays displacement_px, origin_px and step_px"
-        raise TransformError(path, found=f"no array {cause}", expected=expected) from cause
-    except (BadZipFile, zlib.error, OSError, ValueError, EOFError) as cause:
+        raise TransformError(path, found=f"no array: {cause}", expected=f"arrays {', '.join(ARRAYS)}") from cause
+    except DAMAGE as cause:
         raise TransformError(path, found=f"a field that cannot be read ({cause})", expected="NIfTI or .npz") from cause
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[np.float64]:
+    """Read an array of numbers whose size is as large as the archive says, before memory is asked for."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    with archive.open(f"{name}.npy") as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{name} is no array (.npy)")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "iuf" or min(shape, default=0) < 0 or stream.tell() + n_bytes != size or size > MAX_BYTES:
+            raise ValueError(f"{name} of {shape} {dtype} in {size:,} bytes")
+    with archive.open(f"{name}.npy") as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), np.float64)
 
 
 def write_warp(path: Path, warp: InPlaneWarp) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from xml.parsers.expat import ExpatError
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.reading import reading, regular_size
+from cytomesh.surface.gifti_guard import MAX_BYTES, refuse_bombs
 from cytomesh.surface.mesh import Mesh
 
 Hemisphere = Literal["L", "R"]
@@ -27,8 +29,6 @@ STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
 # NIfTI's numbers of spaces.
 UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
-# What a packed file may become: a million vertices take 50 MB.
-MAX_BYTES = 2_000_000_000
 # A centre nearer to the origin than this moves nothing.
 CENTRE_MM = 0.01
 _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
@@ -76,7 +76,8 @@ def read_surface(path: Path) -> Mesh:
     if len(points) != 1 or len(triangles) != 1:
         found = f"{len(points)} point sets and {len(triangles)} triangle lists"
         raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
-    return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
+    with reading(path, SurfaceError, found="no surface", hint="write or download it again"):
+        return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
 
 
 def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]:
@@ -198,22 +199,17 @@ def _save(path: Path, image: GiftiImage) -> None:
 
 
 def _load(path: Path) -> GiftiImage:
-    try:
+    if not path.exists() and not path.is_symlink():
+        raise MissingStageError(path, found="no such file")
+    with reading(
+        path, SurfaceError, found="a damaged GIFTI file", hint="write or download it again", also=(ExpatError,)
+    ):
+        regular_size(path, MAX_BYTES)
         raw = path.read_bytes()
-    except FileNotFoundError as cause:
-        raise MissingStageError(path, found="no such file") from cause
-    if raw.startswith(b"\x1f\x8b"):  # .gii.gz, as nilearn and TemplateFlow pack them
-        raw = _unpacked(path, raw)
-    # nibabel follows external file names anywhere on the disk and expands XML entities without bound.
-    if b"<!ENTITY" in raw or re.search(rb'ExternalFileName\s*=\s*"[^"]', raw):
-        hint = "write it again with base64-encoded data (wb_command -gifti-convert GZIP_BASE64_BINARY)"
-        raise SurfaceError(
-            path, found="external data or XML entities", expected="a self-contained GIFTI file", hint=hint
-        )
-    try:
+        if raw.startswith(b"\x1f\x8b"):  # .gii.gz, as nilearn and TemplateFlow pack them
+            raw = _unpacked(path, raw)
+        refuse_bombs(path, raw)
         return GiftiImage.from_bytes(raw)
-    except Exception as cause:  # expat, zlib and nibabel raise many kinds; all mean a damaged file
-        raise SurfaceError(path, found=f"a damaged GIFTI file ({cause})", hint="write or download it again") from cause
 
 
 def _unpacked(path: Path, raw: bytes) -> bytes:

@@ -88,5 +88,5 @@ def test_truncated_weights(tmp_path):
     path = tmp_path / "model.safetensors"
     save_state(path, {"a": np.ones(100, np.float32)})
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(CheckpointError, match="unreadable"):
+    with pytest.raises(CheckpointError, match="found a file that cannot be read"):
         load_state(path)

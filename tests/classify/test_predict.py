@@ -11,6 +11,7 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.progress import set_quiet
 from cytomesh.core.tables import read_table
+from cytomesh.graph.storage import save_features
 from cytomesh.surface.gifti import read_labels
 
 PLAIN = PredictConfig(outlines=False)
@@ -68,8 +69,9 @@ def test_the_same_as_in_training(model, section_run, tmp_path):
 
 
 def copy_model(model, folder, change):
-    """Copy a classifier and change its record."""
+    """Copy a classifier and change its record, as another program would have written it."""
     shutil.copytree(model, folder)
+    (folder / "provenance.json").unlink()
     record = json.loads((folder / "model.json").read_text())
     change(record)
     (folder / "model.json").write_text(json.dumps(record))
@@ -117,7 +119,7 @@ def test_records_that_do_not_fit_the_weights(model, new_brain, tmp_path, change,
 def test_a_damaged_record(model, new_brain, tmp_path):
     damaged = copy_model(model, tmp_path / "other", lambda record: None)
     (damaged / "model.json").write_text((model / "model.json").read_text()[:500])
-    with pytest.raises(CheckpointError, match=r"model\.json: found a damaged file"):
+    with pytest.raises(CheckpointError, match=r"model\.json: found a file that cannot be read"):
         predict_run(new_brain[0], damaged, "p", PLAIN)
 
 
@@ -126,7 +128,7 @@ def test_it_says_what_it_does_not_know(model, new_brain):
     values = np.load(run / "features" / "cnn" / "N01_hemi-L.npy")
     strange = truth.positions[:, 0] > 25
     values[strange & truth.is_linked] *= 40  # another stain
-    np.save(run / "features" / "cnn" / "N01_hemi-L.npy", values)
+    save_features(run, "cnn", truth, values, {})
     predict_run(run, model, "p", PredictConfig(outlines=False, max_distance_quantile=0.999))
     table = read_table(run / "classify" / "p" / "predictions" / "N01_hemi-L.parquet")
     assert not table["is_known"][strange & truth.is_linked].any()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ContourError
+from cytomesh.core.reading import regular_size
 
 # QuPath, ImageJ and SVG count from the corner of pixel (0, 0), cytomesh from its centre.
 CORNER = 0.5
@@ -61,7 +62,7 @@ def read_bytes(path: Path) -> bytes:
         If it is missing, unreadable, damaged, or larger (unpacked).
     """
     try:
-        size = path.stat().st_size
+        size = regular_size(path)
         if size > MAX_BYTES:
             raise _too_large(path, f"a file of {size / 2**20:.0f} MiB")
         data = path.read_bytes()

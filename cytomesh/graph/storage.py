@@ -55,7 +55,7 @@ FACTS = ("brain", "hemisphere", "brain_role")
 PLACE = ("x_mm", "y_mm", "z_mm")
 LINK = ("column_px", "row_px", "angle_deg")
 COLUMNS = {
-    **dict.fromkeys((*PLACE, *LINK, "ref_x_mm", "ref_y_mm", "ref_z_mm", "area_mm2", "thickness_mm"), "f"),
+    **dict.fromkeys((*PLACE, *LINK, "ref_x_mm", "ref_y_mm", "ref_z_mm"), "f"),
     **dict.fromkeys(("section", "annotation"), "i"),
     "is_linked": "b",
     "section_role": "U",

@@ -90,3 +90,10 @@ def test_truncated_weights(tmp_path):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(CheckpointError, match="found a file that cannot be read"):
         load_state(path)
+
+
+def test_weights_that_are_not_finite(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_state(path, {"a": np.array([1, np.nan], np.float32)})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: .*values of a that are not finite"):
+        load_state(path)

@@ -165,3 +165,13 @@ def test_other_areas_are_named(model, synthetic, tmp_path):
 def test_no_model(section_run, tmp_path):
     with pytest.raises(MissingStageError, match="no trained classifier"):
         predict_run(section_run, tmp_path, "p", PLAIN)
+
+
+@pytest.mark.parametrize("name", ["model.json", "scaling.safetensors", "seed-0.safetensors"])
+def test_a_classifier_that_is_not_as_it_was_written_is_refused(model, new_brain, tmp_path, name):
+    shutil.copytree(model, tmp_path / "other")
+    content = bytearray((tmp_path / "other" / name).read_bytes())
+    content[len(content) // 2 if name == "model.json" else -20] ^= 1  # a digit of a quantile, a weight
+    (tmp_path / "other" / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"other/{name}: found (files that are not as they were|a file that)"):
+        predict_run(new_brain[0], tmp_path / "other", "p", PLAIN)

@@ -191,3 +191,18 @@ def test_proportions_of_the_training_side(hemisphere_run):
         shares[name] = np.abs(np.bincount(named[right.is_linked], minlength=7) / right.is_linked.sum() - truth).max()
     assert shares["in-proportion"] <= shares["as-found"]
     assert shares["in-proportion"] < 0.03
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions/*.parquet"])
+def test_a_broken_result_does_not_count_as_finished(run, name):
+    """Also where its size has stayed."""
+    chosen = settings("linear")
+    found = classify_run(run, "linear", chosen)
+    path = next((run / "classify" / "linear").glob(name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + bytes(4) + whole[54:])
+    again = classify_run(run, "linear", chosen)
+    assert path.read_bytes()[50:54] == whole[50:54]
+    assert {key: value for key, value in again.items() if key != "seconds"} == {
+        key: value for key, value in found.items() if key != "seconds"
+    }

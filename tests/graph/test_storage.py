@@ -114,3 +114,54 @@ def test_rows_in_another_order_are_refused(tmp_path, graph):
     pq.write_table(table.drop_columns(["x_mm"]), path)
     with pytest.raises(GraphError, match="nodes.parquet: found no x_mm"):
         load_graphs(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["zeroed", "others"])
+def test_features_that_are_not_as_they_were_written_are_refused(tmp_path, graph, change):
+    features = features_of(graph)
+    save_features(tmp_path, "cnn", graph, features, {})
+    path = tmp_path / "features" / "cnn" / f"{graph.name}.npy"
+    spoilt = features[:, ::-1].copy()
+    if change == "zeroed":
+        spoilt = features.copy()
+        spoilt[graph.n_nodes // 2 :] = 0
+    np.save(path, spoilt)
+    with pytest.raises(FeatureError, match=r"npy: found features that are not as they were.*embed .*--no-resume"):
+        load_features(tmp_path, "cnn", graph)
+
+
+def test_features_of_another_encoder_are_refused(tmp_path, graph):
+    save_features(tmp_path, "cnn", graph, features_of(graph), {})
+    (tmp_path / "features" / "cnn").rename(tmp_path / "features" / "vit")
+    with pytest.raises(FeatureError, match="features of encoder 'cnn' in the folder of 'vit'"):
+        load_features(tmp_path, "vit", graph)
+
+
+@pytest.mark.parametrize("name", ["B01_hemi-L.npy", "B01_hemi-L.json"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x93NUMPY\x01\x00\x05\x00(((((", b"\x80\x04N."])
+def test_damaged_features_are_one_error(tmp_path, graph, name, content):
+    save_features(tmp_path, "cnn", graph, features_of(graph), {})
+    (tmp_path / "features" / "cnn" / name).write_bytes(content)
+    with pytest.raises(FeatureError, match=rf"{name}: found .*--no-resume"):
+        load_features(tmp_path, "cnn", graph)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("section", [10**12], "section from"),
+        ("is_linked", ["yes"], "is_linked of type object"),
+        ("column_px", [float("nan")], "column_px: found NaN or huge"),
+        ("ref_x_mm", [1e308], "reference positions"),
+        ("section_role", [None], "section_role without a word"),
+    ],
+)
+def test_columns_of_another_kind_are_refused(tmp_path, graph, column, values, message):
+    save_graph(tmp_path, graph, {}, {})
+    path = graph_folder(tmp_path, graph.name) / "nodes.parquet"
+    table = pq.read_table(path)
+    array = pa.array(values * graph.n_nodes, None if values[0] is not None else pa.string())
+    field = table.schema.field(column).with_type(array.type)
+    pq.write_table(table.set_column(table.column_names.index(column), field, array), path)
+    with pytest.raises(GraphError, match=rf"nodes\.parquet.*{message}.*build-graph STUDY"):
+        load_graphs(tmp_path)

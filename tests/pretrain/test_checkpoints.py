@@ -73,3 +73,32 @@ def test_checkpoints_of_a_newer_version_are_not_taken_for_damaged(tmp_path):
     for load in (load_best, load_last):
         with pytest.raises(FormatError, match="checkpoint format 9"):
             load(tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"weight": torch.tensor([1.0, float("nan")])}}, "weight has values that are not finite"),
+        ({"model": {"weight": "x"}}, "weight is no tensor"),
+        ({"step": 10**9}, "step 1000000000 in a file of this name"),
+        ({"score": {"best": float("inf")}}, "score"),
+        ({"optimizer": []}, "states that are no dictionaries"),
+    ],
+)
+def test_states_that_no_training_leaves_are_refused(tmp_path, change, message):
+    path = save_checkpoint(tmp_path, checkpoint(3), keep=2)
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(CheckpointError, match=rf"step-00000003\.pt: .*{message}.*--no-resume"):
+        load_last(tmp_path, "a")
+    save_best(tmp_path, "a", 3, {"weight": torch.tensor([float("inf")])})
+    with pytest.raises(CheckpointError, match=r"best\.pt: found no weights .*not finite"):
+        load_best(tmp_path, "a")
+
+
+def test_a_flipped_bit_of_the_weights_is_found(tmp_path):
+    path = save_checkpoint(tmp_path, checkpoint(3), keep=2)
+    content, weights = path.read_bytes(), torch.full((50,), 3.0).numpy().tobytes()
+    at = content.index(weights) + 80
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(CheckpointError, match=r"step-00000003\.pt: .*is damaged|Bad CRC"):
+        load_last(tmp_path, "a")

@@ -172,3 +172,15 @@ def test_every_tensor_of_the_file_is_used(folder):
     expected = r"fc\.weight, which the network does not have; bn1\.weight of shape \(2,\) instead of \(8,\)"
     with pytest.raises(CheckpointError, match=expected):
         load_encoder(folder)
+
+
+def test_weights_that_are_not_as_they_were_written_are_refused(folder):
+    path = folder / WEIGHTS
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(path)
+    name = max(state, key=lambda name: state[name].numel())
+    state[name] = state[name].flip(0).contiguous()
+    save_file(state, path, metadata)
+    with pytest.raises(CheckpointError, match="weights that are not as they were written"):
+        load_encoder(folder)

@@ -249,3 +249,40 @@ def test_sizes_are_checked_before_anything_is_allocated(tmp_path):
     for name in ("vast.png", "vast.zarr", "vast.tif"):
         with pytest.raises(ImageError, match=rf"{name}: found .*{2**40} px to decode at once, expected 1 to .*Way out"):
             read_header(tmp_path / name)
+
+
+def test_tags_and_tiles_beyond_the_end_of_a_tiff_are_named(tmp_path):
+    """The XML of an OME-TIFF, with its pixel size, often stands at the end."""
+    path = tmp_path / "a.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    tifffile.imwrite(path, pixels, tile=(32, 32), metadata={"axes": "YX", "PhysicalSizeX": 9.0, "PhysicalSizeY": 9.0})
+    assert read_header(path).um_per_px == 9.0
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].tags["ImageWidth"].valueoffset
+    path.write_bytes(content[:offset] + (2**20 + 64).to_bytes(4, "little") + content[offset + 4 :])
+    with pytest.raises(ImageError, match="found 4 tiles or strips in the file, expected the 65540 of its size"):
+        read_header(path)
+    # the tag's value is written behind the pixels where it has grown
+    path.write_bytes(content)
+    tifffile.tiffcomment(path, tifffile.tiffcomment(path) + " " * 300)
+    assert read_header(path).um_per_px == 9.0
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ImageError, match="a file cut off"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_plain_images_that_cannot_be_in_their_file(tmp_path, name):
+    path = tmp_path / name
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    if name == "a.png":
+        content[16:24] = struct.pack(">II", 40_000, 50_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    else:
+        at = content.index(b"\xff\xc0")
+        content[at + 5 : at + 9] = struct.pack(">HH", 40_000, 50_000)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"found \d+ x \d+ px in [\d,]+ bytes, expected a whole image"):
+        read_header(path)

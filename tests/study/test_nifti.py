@@ -131,3 +131,24 @@ def test_missing_and_other_files(tmp_path):
     nib.save(nib.MGHImage(np.zeros((2, 2, 2), np.float32), np.eye(4)), tmp_path / "v.mgz")
     with pytest.raises(AtlasError, match="found MGHImage, expected NIfTI.*mri_convert"):
         opened(tmp_path / "v.mgz")
+
+
+def test_a_changed_byte_of_a_packed_volume_is_found(tmp_path):
+    """Its checksum is behind the last voxel, where nobody reads."""
+    path = tmp_path / "a.nii.gz"
+    values = np.random.default_rng(0).random((12, 12, 12)).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(AtlasError, match=r"a\.nii\.gz: found a packed file that is damaged"):
+        open_nifti(path, AtlasError, missing="no map").read()
+
+
+def test_a_packed_volume_of_another_size_is_refused(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), path)
+    for _ in range(2):
+        path.write_bytes(path.read_bytes() + gzip.compress(bytes(2**26)))
+    with pytest.raises(AtlasError, match=r"a\.nii\.gz: found .* bytes or more, unpacked, expected the 416 of its"):
+        open_nifti(path, AtlasError, missing="no map")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cytomesh.core.errors import AtlasError, StudyError, TransformError
+from cytomesh.core.errors import AtlasError, StudyError
 from cytomesh.study.study import open_study
 
 
@@ -71,7 +71,7 @@ def test_a_relative_path_works_from_anywhere(study_folder, monkeypatch):
                     }
                 ]
             },
-            TransformError,
+            StudyError,
             "singular",
         ),
     ],

@@ -1,3 +1,6 @@
+import struct
+import zipfile
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -115,3 +118,21 @@ def test_damaged_and_foreign_fields_name_the_file(tmp_path):
     nib.save(image, tmp_path / "um.nii")
     with pytest.raises(TransformError, match=r"um\.nii: found unit micron, expected mm"):
         read_warp(tmp_path / "um.nii", UM_PER_PX)
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (10000000, 10000000, 2), }\n", b""),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }\n", bytes(16)),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }\n", bytes(8)),
+    ],
+)
+def test_arrays_that_are_not_what_the_archive_holds(tmp_path, header, body):
+    path = tmp_path / "warp.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body
+        for name in ("displacement_px", "origin_px", "step_px"):
+            archive.writestr(f"{name}.npy", content)
+    with pytest.raises(TransformError, match=r"warp\.npz: found a field that cannot be read \(displacement_px of"):
+        read_warp(path, 100.0)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.core.files import write_json
+from cytomesh.core.parallel import available_cpus
 from cytomesh.core.provenance import made_now
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -175,7 +176,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
-        "n_cpus": len(os.sched_getaffinity(0)),
+        "n_cpus": available_cpus(),
         "python": platform.python_version(),
         "packages": made_now(0)["packages"],
     }

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from cytomesh.classify.context import Floats, Mask
-from cytomesh.core.files import atomic_path, open_npy
+from cytomesh.core.files import atomic_path, new_npy, open_npy
 from cytomesh.core.reading import reading
 
 CHUNK_VALUES = 2**26
@@ -193,7 +193,7 @@ def keep(scratch: Path | None, name: str, shape: tuple[int, int], fill: Callable
     path = scratch / f"{name}.npy"
     if not (dist.is_initialized() and dist.get_rank()) and not path.is_file():
         with atomic_path(path) as temporary:
-            written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            written = new_npy(temporary, shape, np.float32)
             fill(written)
             written.flush()
     if dist.is_initialized():

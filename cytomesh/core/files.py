@@ -33,7 +33,8 @@ FAULTS = {
     errno.EIO: "check the disk, or choose another --out, and call the same command again",
 }
 """What a place can have against being written to, and the way out."""
-FULL_WORDS = ("No space left on device", " requested and ")
+FULL_WORDS = ("No space left on device", " requested and ", "unexpected pos ")
+"""Of the error itself, of NumPy, of torch.save."""
 NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF}
 """What shares (CIFS, VirtualBox, FUSE) answer that cannot sync a folder; some cannot sync files either."""
 MAX_JSON_BYTES = 2**29
@@ -176,6 +177,15 @@ def open_npy(path: Path) -> NDArray[Any]:
         if stream.read(2)[:1] != b"\x01":  # headers of several gigabytes
             raise ValueError("a version of .npy that is never written")
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def new_npy(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap[Any, Any]:
+    """Return a new `.npy`, mapped into memory, whose space on the disk is taken: else the system kills who fills it."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def digest(*parts: Any) -> str:

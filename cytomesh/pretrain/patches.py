@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
-from cytomesh.core.files import atomic_path, clear_partial, digest, open_npy
+from cytomesh.core.files import atomic_path, clear_partial, digest, new_npy, open_npy
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, Record, write_record
@@ -160,7 +160,7 @@ def build_bank(
         if (resume and path.is_file()) or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
             return
         with atomic_path(path) as temporary:
-            bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            bank = new_npy(temporary, shape, np.uint8)
 
             def extract(part: SectionPatches) -> None:
                 with open_image(part.image) as image:

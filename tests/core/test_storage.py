@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cytomesh.core.errors import CytomeshError, StorageError
-from cytomesh.core.files import storage_fault, write_array, write_text
+from cytomesh.core.files import atomic_path, new_npy, storage_fault, write_array, write_text
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.run import lock
+from cytomesh.pretrain.checkpoints import save_best
 
 
 def failing(number):
@@ -24,6 +26,11 @@ def failing(number):
         raise OSError(number, os.strerror(number))
 
     return call
+
+
+def write_mapped(path):
+    with atomic_path(path) as temporary:
+        new_npy(temporary, (100_000,), np.float64)[:] = 1
 
 
 def limit_file_size():
@@ -59,8 +66,12 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(mount):
     for write in (
         lambda: write_array(full_disk / "a.npy", np.zeros(100_000)),
         lambda: write_text(full_disk / "a.txt", "x" * 100_000),
+        lambda: write_mapped(full_disk / "a.npy"),
+        lambda: save_best(full_disk, "key", 1, {"weight": torch.zeros(100_000)}),
     ):
-        with pytest.raises(StorageError, match=r"a\.(npy|txt): found no space left on device, while writing"):
+        with pytest.raises(
+            StorageError, match=r"(a\.npy|a\.txt|best\.pt): found no space left on device, while writing"
+        ):
             write()
     assert [path.name for path in full_disk.iterdir()] == ["kept.txt"]
 

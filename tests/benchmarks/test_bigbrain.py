@@ -40,9 +40,9 @@ def test_the_contours_become_a_study_that_opens(study):
 
 
 def test_the_hemispheres_end_by_poles_and_a_block_of_them_by_cuts(study):
-    inputs = read_inputs(open_study(study / "study.yaml").brain("bigbrain").sections, 1, skip_bad=False)
+    sections = open_study(study / "study.yaml").brain("bigbrain").sections
     for side in ("L", "R"):
-        contours = plane_contours(inputs, side)
+        contours = plane_contours(read_inputs(sections, side, 1, skip_bad=False), side)
         assert cut_ends(contours) == (False, False)
         assert cut_ends(contours[60:90]) == (True, True)
 

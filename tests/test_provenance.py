@@ -17,7 +17,7 @@ from cytomesh.classify.run import NOT_IN_KEY as CLASSIFY_FREE
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import ConfigError, MissingStageError, StaleError
+from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, StaleError
 from cytomesh.core.provenance import flat_settings
 from cytomesh.core.tables import read_table
 from cytomesh.graph.freshness import Freshness
@@ -282,7 +282,7 @@ def test_features_and_weights_that_somebody_changed_are_noticed(copy):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(StaleError, match=r"model\.safetensors is not as it was written"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: found weights that are not as they were written"):
         embed_run(copy.run, "vit", copy.settings()["features"])
 
 
@@ -307,7 +307,7 @@ def test_what_the_run_and_the_study_have_gained_or_lost_is_noticed(copy):
     record = copy.run / GRAPHS[0] / "provenance.json"
     content = record.read_text()
     record.write_text("garbage")
-    with pytest.raises(StaleError, match="its record cannot be read"):
+    with pytest.raises(StaleError, match=r"its record, provenance\.json, cannot be read"):
         classify_run(copy.run, "other", copy.settings()["classify"])
     record.write_text(content)
     shutil.copytree(copy.run / GRAPHS[1], copy.run / "graphs" / "T03_hemi-L")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ MAX_CONDITION = 1e8
 # What is read at once: 2 GiB of single precision.
 MAX_VALUES = 2**29
 CHUNK = 2**22
+GZIP = b"\x1f\x8b"
 # Some programs write a little beyond the last voxel.
 MAX_REST = 2**16
 
@@ -147,17 +148,33 @@ def _check_packed(path: Path, error: type[CytomeshError], packed: Path, n_bytes:
     """
     left = n_bytes
     try:
-        with gzip.open(packed) as stream:
-            while block := stream.read(min(CHUNK, max(left, 0) + CHUNK)):
-                left -= len(block)
-                if left < -MAX_REST:
-                    break
+        for n in _unpacked_sizes(packed):
+            left -= n
+            if left < -MAX_REST:
+                break
     except (OSError, EOFError, zlib.error) as cause:
         found = f"a packed file that is damaged or cut off ({cause})"
         raise error(path, found=found, hint="write or download it again") from cause
     if not -MAX_REST <= left <= 0:
         found = f"{n_bytes - left:,} bytes or more, unpacked"
         raise error(path, found=found, expected=f"the {n_bytes:,} of its header", hint="write or download it again")
+
+
+def _unpacked_sizes(path: Path) -> Iterator[int]:
+    """Unpack a gzip file piece by piece; what stands behind it and is no gzip is left alone, as gzip itself does."""
+    with path.open("rb") as stream:
+        unpacker, packed = zlib.decompressobj(wbits=31), stream.read(CHUNK)
+        while packed:
+            yield len(unpacker.decompress(packed, CHUNK))
+            if unpacker.eof:
+                packed = unpacker.unused_data
+                packed += stream.read(CHUNK) if len(packed) < len(GZIP) else b""
+                if not packed.startswith(GZIP):
+                    return
+                unpacker = zlib.decompressobj(wbits=31)
+            else:
+                packed = unpacker.unconsumed_tail or stream.read(CHUNK)
+        raise EOFError("it ends early")
 
 
 def _check_place(path: Path, error: type[CytomeshError], image: Any) -> None:

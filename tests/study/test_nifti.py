@@ -152,3 +152,11 @@ def test_a_packed_volume_of_another_size_is_refused(tmp_path):
         path.write_bytes(path.read_bytes() + gzip.compress(bytes(2**26)))
     with pytest.raises(AtlasError, match=r"a\.nii\.gz: found .* bytes or more, unpacked, expected the 416 of its"):
         open_nifti(path, AtlasError, missing="no map")
+
+
+def test_what_stands_behind_a_packed_volume_is_left_alone(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 64), np.uint8)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    path.write_bytes(path.read_bytes() + b" ")
+    np.testing.assert_array_equal(open_nifti(path, AtlasError, missing="no map").read(), values)

@@ -26,6 +26,8 @@ MAX_CONDITION = 1e8
 # What is read at once: 2 GiB of single precision.
 MAX_VALUES = 2**29
 CHUNK = 2**22
+# What is packed, in small pieces: each of thousands of members would copy the rest of a large one.
+PACKED = 2**16
 GZIP = b"\x1f\x8b"
 # Some programs write a little beyond the last voxel.
 MAX_REST = 2**16
@@ -163,17 +165,17 @@ def _check_packed(path: Path, error: type[CytomeshError], packed: Path, n_bytes:
 def _unpacked_sizes(path: Path) -> Iterator[int]:
     """Unpack a gzip file piece by piece; what stands behind it and is no gzip is left alone, as gzip itself does."""
     with path.open("rb") as stream:
-        unpacker, packed = zlib.decompressobj(wbits=31), stream.read(CHUNK)
+        unpacker, packed = zlib.decompressobj(wbits=31), stream.read(PACKED)
         while packed:
             yield len(unpacker.decompress(packed, CHUNK))
             if unpacker.eof:
                 packed = unpacker.unused_data
-                packed += stream.read(CHUNK) if len(packed) < len(GZIP) else b""
+                packed += stream.read(PACKED) if len(packed) < len(GZIP) else b""
                 if not packed.startswith(GZIP):
                     return
                 unpacker = zlib.decompressobj(wbits=31)
             else:
-                packed = unpacker.unconsumed_tail or stream.read(CHUNK)
+                packed = unpacker.unconsumed_tail or stream.read(PACKED)
         raise EOFError("it ends early")
 
 

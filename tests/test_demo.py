@@ -13,7 +13,8 @@ import pytest
 
 from cytomesh.core.errors import QualityError
 from cytomesh.demo import MODELS, SPLITS, check_order, summary_table
-from cytomesh.graph.storage import load_features, load_graphs
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graphs
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

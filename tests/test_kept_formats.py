@@ -20,7 +20,8 @@ from cytomesh.core.errors import FormatError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.formats import FORMATS
 from cytomesh.core.tables import read_table
-from cytomesh.graph.storage import load_features, load_graph
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graph
 from cytomesh.pretrain.checkpoints import load_checkpoint
 from cytomesh.pretrain.export import load_encoder
 from tests.data.write_format import CHECKPOINT, ENCODER, GRAPH, read_values, write_format

@@ -27,7 +27,8 @@ from cytomesh.classify.nulls import MIRROR, rotations
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.run import read_study_path, write_study_path
-from cytomesh.graph.storage import graph_folder, load_graphs, load_surface, save_features, save_graph
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import graph_folder, load_graphs, load_surface, save_graph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run

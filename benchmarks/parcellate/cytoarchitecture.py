@@ -22,7 +22,8 @@ from benchmarks.bigbrain.nodes import FEATURES, write_run
 from benchmarks.common import Options, Result, main
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json
-from cytomesh.graph.storage import CortexGraph, load_features, load_graphs, load_surface
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import CortexGraph, load_graphs, load_surface
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.evaluate import scores_over_nulls
 from cytomesh.parcellate.features import NodeFeatures, hop_mean, prepare_features

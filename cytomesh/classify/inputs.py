@@ -16,7 +16,8 @@ from cytomesh.classify.prepare import context_column, fill_in, standardise
 from cytomesh.classify.stored import Column, Inputs, StoredInputs, dense, known_rows, release
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.run import product_folders
-from cytomesh.graph.storage import CortexGraph, load_features
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import CortexGraph
 
 SMOOTH_INPUTS = ("pmap", "coordinates")
 """Inputs without neighbourhood means."""

@@ -18,9 +18,9 @@ from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, place
-from cytomesh.core.run import Product, check_name, lock, product
+from cytomesh.core.run import check_name, lock, product
 from cytomesh.core.tables import Table
-from cytomesh.graph.feature_record import feature_changes, keep_features
+from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
@@ -33,7 +33,6 @@ from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 SIDE_PREFIX = {side: re.compile(f"({side}|{side}H|ctx-{side}H)[_. -]", re.IGNORECASE) for side in ("L", "R")}
 """What programs put before the name of an area to say its side: L_, lh., ctx-lh-."""
-PLAN = "columns of an imported graph"
 FREE_COLUMNS = ("section", "section_role")
 """Columns of every graph that a table of further columns may give."""
 
@@ -206,7 +205,7 @@ def _import(
     resume: bool,
 ) -> dict[str, Any]:
     inputs = _inputs(run, manifest, own, folder, table, digests)
-    result: Product = product(run, "graphs", own.name)
+    result = product(run, "graphs", own.name)
     with result.open():
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "imported again")
@@ -251,6 +250,5 @@ def _without_side(names: Iterable[str], hemisphere: str) -> tuple[str, ...]:
     """Take the prefix of the side off where all names have it."""
     names = tuple(names)
     found = [SIDE_PREFIX[hemisphere].match(name) for name in names]
-    return (
-        tuple(name[match.end() :] for name, match in zip(names, found, strict=True) if match) if all(found) else names
-    )
+    bare = tuple(name[match.end() :] for name, match in zip(names, found, strict=True) if match)
+    return bare if len(bare) == len(names) else names

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import FeatureError, GraphError
-from cytomesh.graph.storage import CortexGraph, check_features
+from cytomesh.graph.features import check_features
+from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.surface.mesh import edge_lengths
 

@@ -19,9 +19,10 @@ from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings
 from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
+from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import MAPS, PARTS, features_read, parts_read
-from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.parcellate.brains import brain_scores
 from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.config import ParcellateConfig

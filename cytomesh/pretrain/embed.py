@@ -22,7 +22,7 @@ from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, flat_settings, said
 from cytomesh.core.reading import reading
 from cytomesh.core.run import check_name, lock, read_study_path
-from cytomesh.graph.feature_record import feature_changes, keep_features
+from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.imaging.patches import read_patches

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cytomesh.graph.features import load_features
 from cytomesh.graph.inputs import plane_contours, read_inputs
-from cytomesh.graph.storage import load_features, load_graphs, load_surface
+from cytomesh.graph.storage import load_graphs, load_surface
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from cytomesh.surface.ends import cut_ends

@@ -11,7 +11,8 @@ import trimesh
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table
-from cytomesh.graph.storage import CortexGraph, save_features, save_graph
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import CortexGraph, save_graph
 from cytomesh.surface.mesh import Mesh
 
 N_AREAS = 6

@@ -11,7 +11,7 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.progress import set_quiet
 from cytomesh.core.tables import read_table
-from cytomesh.graph.storage import save_features
+from cytomesh.graph.features import save_features
 from cytomesh.surface.gifti import read_labels
 
 PLAIN = PredictConfig(outlines=False)

@@ -25,7 +25,8 @@ from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.files import write_array, write_json
 from cytomesh.core.tables import read_table
-from cytomesh.graph.storage import load_features, load_graph
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graph
 from cytomesh.pretrain.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run

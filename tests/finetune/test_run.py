@@ -17,7 +17,8 @@ from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table
 from cytomesh.finetune.run import finetune_run, open_pretrained
-from cytomesh.graph.storage import load_features, load_graphs, save_graph
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.pretrain.checkpoints import list_checkpoints
 from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.monitor import read_metrics

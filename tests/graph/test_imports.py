@@ -15,10 +15,11 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, GraphError, StudyError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
-from cytomesh.graph.storage import load_features, load_graph, load_graphs
+from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh

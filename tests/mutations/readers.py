@@ -189,7 +189,8 @@ def _check(run: Path, inputs: Any) -> None:
 
 
 def features(run: Path) -> Any:
-    from cytomesh.graph.storage import load_features, load_graph
+    from cytomesh.graph.features import load_features
+    from cytomesh.graph.storage import load_graph
 
     found = load_graph(run / "graphs" / GRAPH)
     values = np.array(load_features(run, "small", found))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from cytomesh.core.tables import Table, write_table
-from cytomesh.graph.storage import graph_folder, load_graphs, save_features, save_graph
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import graph_folder, load_graphs, save_graph
 from cytomesh.surface.gifti import write_labels, write_surface
 from cytomesh.surface.mesh import Mesh
 

@@ -12,7 +12,8 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import GraphError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
-from cytomesh.graph.storage import load_graphs, save_features, save_graph
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.parcellate.config import JointConfig, ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import select_nodes, whiten

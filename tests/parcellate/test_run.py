@@ -19,7 +19,8 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table, read_table
-from cytomesh.graph.storage import CortexGraph, load_features, load_graphs, save_features, save_graph
+from cytomesh.graph.features import load_features, save_features
+from cytomesh.graph.storage import CortexGraph, load_graphs, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.run import parcellate_run

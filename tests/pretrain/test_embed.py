@@ -16,7 +16,8 @@ from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import FeatureError, MissingStageError
 from cytomesh.core.run import read_study_path
-from cytomesh.graph.storage import load_features, load_graphs
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image, write_ome_zarr
 from cytomesh.pretrain import embed, encode

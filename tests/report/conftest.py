@@ -17,7 +17,8 @@ from cytomesh.core.files import write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import write_study_path
 from cytomesh.core.tables import Table
-from cytomesh.graph.storage import CortexGraph, save_features, save_graph
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import CortexGraph, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.run import parcellate_run
 from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours

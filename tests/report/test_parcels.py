@@ -13,7 +13,8 @@ import pytest
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.tables import Table
-from cytomesh.graph.storage import load_features, load_graphs, save_features, save_graph
+from cytomesh.graph.features import load_features, save_features
+from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.run import parcellate_run
 from cytomesh.report.parcels import parcel_page

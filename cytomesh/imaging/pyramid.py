@@ -89,6 +89,13 @@ class Pyramid:
                     self._kept[level] = self._window(level, 0, height, 0, width)
         return self._window(level, row0, row1, col0, col1)
 
+    def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
+        """Read the finest level whose longer side is at most so many pixels, or the coarsest there is, as a whole."""
+        fitting = (i for i, level in enumerate(self.levels) if max(level.shape) <= max_px)
+        index = next(fitting, len(self.levels) - 1)
+        level = self.levels[index]
+        return level, self.read(index, 0, level.shape[0], 0, level.shape[1])
+
     def close(self) -> None:
         """Close the file and forget what is kept."""
         if self._stored is not None:

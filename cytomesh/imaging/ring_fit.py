@@ -50,12 +50,8 @@ def check_rings(section: Section, contours: SectionContours) -> list[CytomeshErr
     if section.image is None or not rings:
         return []
     with open_image(section.image) as image:
-        index = next(
-            (i for i, level in enumerate(image.levels) if max(level.shape) <= THUMBNAIL_PX), len(image.levels) - 1
-        )
-        level = image.levels[index]
-        pixels = image.read(index, 0, level.shape[0], 0, level.shape[1]).astype(np.float32)
-    mask = tissue_mask(pixels, TissueConfig(opening_px=1))
+        level, pixels = image.read_small(THUMBNAIL_PX)
+    mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
     if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
         return []
     scale, offset = np.array(level.scale[::-1]), np.array(level.offset[::-1])

@@ -63,11 +63,8 @@ def extract_tissue(pyramid: Pyramid, settings: TissueConfig) -> MultiPolygon:
     ImageError
         If nothing differs from the background.
     """
-    index = next((i for i, level in enumerate(pyramid.levels) if max(level.shape) <= settings.max_px), None)
-    index = len(pyramid.levels) - 1 if index is None else index
-    level = pyramid.levels[index]
-    image = pyramid.read(index, 0, level.shape[0], 0, level.shape[1]).astype(np.float32)
-    mask = tissue_mask(image, settings)
+    level, image = pyramid.read_small(settings.max_px)
+    mask = tissue_mask(image.astype(np.float32), settings)
     if not mask.any():
         raise ImageError(
             pyramid.path, found="no tissue: nothing differs from the background", expected="a stained section"

@@ -36,6 +36,17 @@ class CytomeshError(Exception):
         self.hint = hint
         super().__init__(self.source, place, found, expected, hint)
 
+    def within(
+        self, source: str | os.PathLike[str], kind: type[CytomeshError] | None = None, hint: str = ""
+    ) -> CytomeshError:
+        """Return the error of something larger, maybe of another kind: what was its source becomes part of the place.
+
+        `hint` is the way out if this error knows none.
+        """
+        place = ": ".join(part for part in (self.source, self.place) if part)
+        facts = {"found": self.found, "expected": self.expected, "hint": self.hint or hint}
+        return (kind or type(self))(source, place, **facts)
+
     def __str__(self) -> str:
         message = ": ".join(part for part in (self.source, self.place) if part)
         facts = [f"found {self.found}" if self.found else "", f"expected {self.expected}" if self.expected else ""]

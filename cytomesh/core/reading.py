@@ -100,15 +100,30 @@ def reading(
     except CytomeshError as cause:
         if os.sep in cause.source:
             raise
-        place = ": ".join(part for part in (cause.source, cause.place) if part)
-        way = cause.hint or hint or way_back(path)
-        raise error(path, place, found=cause.found, expected=cause.expected, hint=way) from cause
+        raise cause.within(path, error, hint or way_back(path)) from cause
     except Exception as cause:
         if not isinstance(cause, (*DAMAGE, *also)):
             raise
         text = " ".join(str(cause).split())[:200]
         why = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
         raise error(path, found=f"{found} ({why})", expected=expected, hint=hint or way_back(path)) from cause
+
+
+def gunzip(data: bytes, limit: int) -> bytes:
+    """Unpack what gzip has packed, of at most `limit` bytes.
+
+    Raises
+    ------
+    zlib.error, EOFError, ValueError
+        If it is damaged, ends early, or is larger.
+    """
+    stream = zlib.decompressobj(wbits=31)
+    unpacked = stream.decompress(data, limit + 1)
+    if len(unpacked) > limit:
+        raise ValueError(f"gzip data of more than {limit:,} bytes, unpacked")
+    if not stream.eof:
+        raise EOFError("gzip data that end early")
+    return unpacked
 
 
 def refuse_no_safetensors(path: Path) -> None:

@@ -166,9 +166,7 @@ def _write(task: _Task, folder: Path) -> float:
     try:
         surfaces = reconstruct(contours, task.settings.surface, is_cut)
     except SurfaceError as problem:  # which hemisphere's
-        place = ": ".join(part for part in (problem.source, problem.place) if part)
-        found = {"found": problem.found, "expected": problem.expected, "hint": problem.hint}
-        raise SurfaceError(task.name, place, **found) from problem
+        raise problem.within(task.name) from problem
     bridged, trimmed = bridged_sections(inputs, surfaces.report), trimmed_sections(inputs, task.hemisphere)
     ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
     nodes = ribbon.midthickness.vertices

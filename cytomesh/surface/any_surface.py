@@ -11,6 +11,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
+from cytomesh.core.reading import reading
 from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh
 
@@ -35,13 +36,8 @@ def read_any_surface(path: Path, *, is_sphere: bool = False) -> Mesh:
     SurfaceError
         If the file is none of these, or damaged.
     """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(3)
-    except OSError as cause:
-        raise SurfaceError(
-            path, found=f"a file that cannot be read ({cause.strerror})", hint="check the path"
-        ) from cause
+    with reading(path, SurfaceError, hint="check the path"), path.open("rb") as stream:
+        start = stream.read(3)
     if path.name.endswith((".gii", ".gii.gz")):
         return read_surface(path)
     if start in FREESURFER_MAGIC:
@@ -53,12 +49,12 @@ def read_any_surface(path: Path, *, is_sphere: bool = False) -> Mesh:
 
 
 def _read_freesurfer(path: Path, is_sphere: bool) -> Mesh:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about files without a volume, which is checked below
-            vertices, faces, facts = freesurfer.read_geometry(path, read_metadata=True)
-    except Exception as cause:  # NumPy and nibabel raise many kinds; all mean a damaged file
-        raise SurfaceError(path, found=f"damaged FreeSurfer geometry ({cause})", hint="copy it again") from cause
+    with (
+        reading(path, SurfaceError, found="damaged FreeSurfer geometry", hint="copy it again", also=(Exception,)),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # about files without a volume, which is checked below
+        vertices, faces, facts = freesurfer.read_geometry(path, read_metadata=True)
     vertices = np.asarray(vertices, np.float64)
     has_volume = str(facts.get("valid", "")).startswith("1")
     return Mesh(vertices if is_sphere or not has_volume else _scanner(vertices, facts), faces.astype(np.int64))
@@ -71,12 +67,7 @@ def _scanner(vertices: NDArray[np.float64], facts: dict[str, NDArray[np.float64]
 
 
 def _read_ply(path: Path) -> Mesh:
-    try:
+    found = "a PLY file that is no triangle mesh"  # damaged, or points without triangles
+    with reading(path, SurfaceError, found=found, hint="export it again", also=(Exception,)):
         shape = trimesh.load_mesh(path, file_type="ply", process=False)
         return Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces, np.int64))
-    except SurfaceError:
-        raise
-    except Exception as cause:  # trimesh raises many kinds; all mean a damaged file, or points without triangles
-        raise SurfaceError(
-            path, found=f"a PLY file that is no triangle mesh ({cause})", hint="export it again"
-        ) from cause

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.reading import reading, regular_size
+from cytomesh.core.reading import gunzip, reading, regular_size
 from cytomesh.surface.gifti_guard import MAX_BYTES, refuse_bombs
 from cytomesh.surface.mesh import Mesh
 
@@ -207,18 +206,6 @@ def _load(path: Path) -> GiftiImage:
         regular_size(path, MAX_BYTES)
         raw = path.read_bytes()
         if raw.startswith(b"\x1f\x8b"):  # .gii.gz, as nilearn and TemplateFlow pack them
-            raw = _unpacked(path, raw)
+            raw = gunzip(raw, MAX_BYTES)
         refuse_bombs(path, raw)
         return GiftiImage.from_bytes(raw)
-
-
-def _unpacked(path: Path, raw: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        data = stream.decompress(raw, MAX_BYTES)
-    except zlib.error as cause:
-        raise SurfaceError(path, found=f"a damaged gzip file ({cause})", hint="write or download it again") from cause
-    if not stream.eof:
-        found = f"a gzip file that is cut off, or of more than {MAX_BYTES / 1e9:g} GB"
-        raise SurfaceError(path, found=found, expected="a packed GIFTI file", hint="write or download it again")
-    return data

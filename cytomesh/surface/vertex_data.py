@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,9 @@ from nibabel.cifti2 import Cifti2Image
 from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis, ScalarAxis
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, SurfaceError
+from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.reading import gunzip, reading
 from cytomesh.surface.gifti import STRUCTURES, is_no_area, read_labels, read_scalars
 
 Maps = dict[str, NDArray[Any]]
@@ -28,6 +28,8 @@ T = TypeVar("T")
 KNOWN_MAPS = (
     ".shape.gii, .func.gii, .dscalar.nii, .npy, .npz, .parquet, .csv, .tsv, FreeSurfer's .mgh, .mgz or lh.thickness"
 )
+MAX_BYTES = 2**30
+"""What a packed file may become."""
 KNOWN_LABELS = ".label.gii, .annot or .dlabel.nii"
 
 
@@ -78,15 +80,12 @@ def read_vertex_labels(path: Path, n_vertices: int, hemisphere: str) -> tuple[ND
 
 
 def _read(path: Path, reader: Callable[[Path], T]) -> T:
-    try:
+    if not path.exists() and not path.is_symlink():
+        raise SurfaceError(path, found="no such file", hint="check the path")
+    # each library has its own errors; all mean that this file is not what it is named
+    found, hint = "a file that cannot be read as its name says", "copy or write it again"
+    with reading(path, SurfaceError, found=found, hint=hint, also=(Exception,)):
         return reader(path)
-    except CytomeshError:
-        raise
-    except FileNotFoundError as cause:
-        raise SurfaceError(path, found="no such file", hint="check the path") from cause
-    except Exception as cause:  # each library has its own errors; all mean that this file is not what it is named
-        found = f"a file that cannot be read as its name says ({cause})"
-        raise SurfaceError(path, found=found, hint="copy or write it again") from cause
 
 
 def _rows_checked(path: Path, maps: Maps, n_vertices: int) -> Maps:
@@ -128,11 +127,11 @@ def _stem(path: Path) -> str:
     return name.rpartition(".")[2]
 
 
-def _columns(path: Path, values: NDArray[Any]) -> Maps:
-    """Name the columns of (n,) or (n, d) values after their file."""
+def _columns(name: str, values: NDArray[Any]) -> Maps:
+    """Name the columns of (n,) or (n, ...) values, with a number where there are several."""
     if values.ndim == 1:
-        return {_stem(path): values}
-    return {f"{_stem(path)} {i + 1}": column for i, column in enumerate(values.reshape(len(values), -1).T)}
+        return {name: values}
+    return {f"{name} {i + 1}": column for i, column in enumerate(values.reshape(len(values), -1).T)}
 
 
 def _gifti(path: Path) -> Maps:
@@ -188,16 +187,14 @@ def _annot(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
 
 
 def _npy(path: Path) -> Maps:
-    return _columns(path, np.load(path, allow_pickle=False))
+    return _columns(_stem(path), np.load(path, allow_pickle=False))
 
 
 def _npz(path: Path) -> Maps:
     maps: Maps = {}
     with np.load(path, allow_pickle=False) as data:
         for name in data.files:
-            values = data[name]
-            flat = values if values.ndim == 1 else values.reshape(len(values), -1)
-            maps |= {name: flat} if flat.ndim == 1 else {f"{name} {i + 1}": c for i, c in enumerate(flat.T)}
+            maps |= _columns(name, data[name])
     return maps
 
 
@@ -217,6 +214,6 @@ def _arrow(table: pa.Table) -> Maps:
 
 def _mgh(path: Path) -> Maps:
     raw = path.read_bytes()
-    image = nib.MGHImage.from_bytes(gzip.decompress(raw) if path.suffix == ".mgz" else raw)
+    image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix == ".mgz" else raw)
     values = np.asarray(image.dataobj)  # (n, 1, 1) or (n, 1, 1, maps)
-    return _columns(path, values.reshape(len(values), -1) if values.ndim > 3 else values.ravel())
+    return _columns(_stem(path), values.reshape(len(values), -1) if values.ndim > 3 else values.ravel())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ContourError
-from cytomesh.core.reading import regular_size
+from cytomesh.core.reading import gunzip, regular_size
 
 # QuPath, ImageJ and SVG count from the corner of pixel (0, 0), cytomesh from its centre.
 CORNER = 0.5
@@ -75,16 +75,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _unpack(path: Path, data: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
     try:
-        unpacked = stream.decompress(data, MAX_BYTES + 1)
+        return gunzip(data, MAX_BYTES)
     except zlib.error as cause:
         raise ContourError(path, found=f"a file that cannot be unpacked ({cause})", hint="copy it again") from cause
-    if len(unpacked) > MAX_BYTES:
-        raise _too_large(path, f"more than {MAX_BYTES / 2**20:.0f} MiB, unpacked")
-    if not stream.eof:
-        raise ContourError(path, found="a packed file that ends early", hint="copy it again")
-    return unpacked
+    except ValueError as cause:
+        raise _too_large(path, f"more than {MAX_BYTES / 2**20:.0f} MiB, unpacked") from cause
+    except EOFError as cause:
+        raise ContourError(path, found="a packed file that ends early", hint="copy it again") from cause
 
 
 def _too_large(path: Path, found: str) -> ContourError:

@@ -10,12 +10,11 @@ from cytomesh.classify.networks import make_network
 from cytomesh.core.config import read_yaml, validate_stored
 from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import CheckpointError, ConfigError
+from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import isolated_seed
-from cytomesh.core.reading import reading
 from cytomesh.core.run import product, read_study_path
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
@@ -24,7 +23,7 @@ from cytomesh.finetune.trainer import Trainer
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
-from cytomesh.pretrain.checkpoints import load_last, path_of
+from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
@@ -115,11 +114,7 @@ def finetune_run(
                 network = make_network(settings.model, tuned.dim, len(nodes.classes))
             model = JointModel(tuned, network).to(here.device)
             trainer = Trainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
-            checkpoint = load_last(tuning / "checkpoints", inputs.key)
-            if checkpoint:
-                path, hint = path_of(tuning / "checkpoints", checkpoint.step), "start again with --no-resume"
-                with reading(path, CheckpointError, hint=hint):
-                    trainer.restore(checkpoint)
+            if go_on(tuning / "checkpoints", inputs.key, trainer.restore):
                 log(f"{name}: going on from round {trainer.round}")
             trainer.train()
             summary = _summary(name, start.name, settings, trainer) | {"seconds": time.perf_counter() - clock}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def step_of(path: Path) -> int:
 def path_of(folder: Path, step: int) -> Path:
     """Return the file of the checkpoint after so many steps."""
     return folder / f"step-{step:08d}.pt"
+
+
+def go_on(folder: Path, key: str, restore: Callable[[Checkpoint], None]) -> Checkpoint | None:
+    """Restore a training from its last checkpoint, if there is one (see `load_last`); return it.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not fit what is trained, too.
+    """
+    checkpoint = load_last(folder, key)
+    if checkpoint:
+        with reading(path_of(folder, checkpoint.step), CheckpointError, hint="start again with --no-resume"):
+            restore(checkpoint)
+    return checkpoint
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.gather import gather_rows
-from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
+from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS
 from cytomesh.pretrain.objectives.base import Objective
 from cytomesh.pretrain.objectives.supervised import Supervised
 
@@ -116,13 +116,11 @@ def batch_loss(
             assert outputs.vectors is not None
             assert others is not None
 
-            def weights(rows: slice, objective: Objective = term.objective) -> Tensor:
-                return objective.weights(mine[rows], everything)
-
-            total, count = weighted_info_nce(
+            total, count = term.objective.total(
                 outputs.vectors,
                 others,
-                weights,
+                mine,
+                everything,
                 temperature=term.temperature,
                 first=first,
                 chunk_elements=chunk_elements,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -156,7 +156,7 @@ def build_bank(
     with lock(run, "patches", wait=True):
         if path.parent.is_dir():
             clear_partial(path.parent)
-            remove_banks(path.parent, freshness, lambda bank, record: bank != path and record.name == encoder)
+            remove_banks(path, encoder, freshness)
         if (resume and path.is_file()) or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
             return
         with atomic_path(path) as temporary:
@@ -174,12 +174,13 @@ def build_bank(
         write_record(record_path(run, bank_id), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
 
 
-def remove_banks(folder: Path, freshness: Freshness, is_old: Callable[[Path, Record], bool]) -> None:
-    """Remove banks that are old or stale, or that nothing vouches for."""
-    for path in folder.glob("*.npy"):
-        bank = f"{folder.name}/{path.stem}"
+def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
+    """Remove an encoder's banks other than the wanted one, and all that are stale or that nothing vouches for."""
+    for path in wanted.parent.glob("*.npy"):
+        bank = f"{wanted.parent.name}/{path.stem}"
         record = freshness.record(bank)
-        if record is None or is_old(path, record) or freshness.reasons(bank):
+        is_old = record is None or (path != wanted and record.name == encoder)
+        if is_old or freshness.reasons(bank):
             path.unlink()
             record_path(freshness.run, bank).unlink(missing_ok=True)
 

@@ -9,14 +9,13 @@ from typing import Any
 from torch import nn
 
 from cytomesh.core.distributed import World, world
-from cytomesh.core.errors import CheckpointError, ConfigError
+from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
-from cytomesh.core.reading import reading
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
-from cytomesh.pretrain.checkpoints import load_last, path_of
+from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
@@ -114,12 +113,9 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
         source = open_patches(run, pool, settings.patches, job.inputs)
         trainer = Trainer(settings, projector, sampler, source, here, job.folder, job.key)
-        checkpoint = load_last(job.folder / "checkpoints", job.key)
+        checkpoint = go_on(job.folder / "checkpoints", job.key, trainer.restore)
         here.barrier()  # all ranks have read before the main one writes
         if checkpoint:
-            path, hint = path_of(job.folder / "checkpoints", checkpoint.step), "start again with --no-resume"
-            with reading(path, CheckpointError, hint=hint):
-                trainer.restore(checkpoint)
             log(f"{name}: going on from step {checkpoint.step}")
         is_done = trainer.train()
         if is_done:

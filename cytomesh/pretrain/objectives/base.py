@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.gather import gather_rows
-from cytomesh.pretrain.info_nce import weighted_info_nce
+from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
 
 
 class Objective(nn.Module):
@@ -25,6 +25,36 @@ class Objective(nn.Module):
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return the (b, n) non-negative weights of the patches of a batch to others."""
         raise NotImplementedError
+
+    def total(
+        self,
+        vectors: Tensor,
+        others: Tensor,
+        batch: PatchBatch,
+        everything: PatchBatch,
+        *,
+        temperature: float,
+        first: int,
+        chunk_elements: int = CHUNK_ELEMENTS,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of a rank's patches and the number of its anchors, see `weighted_info_nce`.
+
+        Parameters
+        ----------
+        vectors, others : (b, d) and (n, d)
+            Unit vectors of this rank and of all.
+        batch, everything : PatchBatch
+            The patches of this rank and of all.
+        first : int
+            Row of this rank's first patch among all.
+        """
+
+        def weights(rows: slice) -> Tensor:
+            return self.weights(batch[rows], everything)
+
+        return weighted_info_nce(
+            vectors, others, weights, temperature=temperature, first=first, chunk_elements=chunk_elements
+        )
 
     def forward(self, vectors: Tensor, *, temperature: float = 0.1, **places: Tensor) -> Tensor:
         """Return the loss of a batch; with several ranks, of the patches of all of them.
@@ -47,18 +77,10 @@ class Objective(nn.Module):
         """
         unit = functional.normalize(vectors, dim=1)
         sizes, rank = _sizes(len(vectors), vectors.device)
-        first, everything = sum(sizes[:rank]), {}
-        for name, values in places.items():
-            everything[name] = gather_rows(values.to(vectors.device).contiguous(), sizes)
-        batch = PatchBatch.of(sum(sizes), vectors.device, **everything)
-        mine = batch[first : first + len(vectors)]
-        total, n_anchors = weighted_info_nce(
-            unit,
-            gather_rows(unit, sizes),
-            lambda rows: self.weights(mine[rows], batch),
-            temperature=temperature,
-            first=first,
-        )
+        known = {name: gather_rows(values.to(vectors.device).contiguous(), sizes) for name, values in places.items()}
+        everything, first = PatchBatch.of(sum(sizes), vectors.device, **known), sum(sizes[:rank])
+        mine, others = everything[first : first + len(vectors)], gather_rows(unit, sizes)
+        total, n_anchors = self.total(unit, others, mine, everything, temperature=temperature, first=first)
         n_all = n_anchors.detach().clone()
         if len(sizes) > 1:
             dist.all_reduce(n_all)

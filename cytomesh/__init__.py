@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cytomesh.core.errors import CytomeshError
     from cytomesh.core.labels import LabelTable
+    from cytomesh.graph.features import load_features
     from cytomesh.graph.imports import import_graphs
     from cytomesh.graph.links import Ribbon, link_positions
     from cytomesh.graph.lookup import open_lookup
-    from cytomesh.graph.storage import CortexGraph, load_features, load_graphs
+    from cytomesh.graph.storage import CortexGraph, load_graphs
     from cytomesh.imaging.patches import read_patches
     from cytomesh.imaging.pyramid import open_image
     from cytomesh.pretrain.export import load_encoder
@@ -47,7 +48,7 @@ _HOMES = {
     "import_graphs": "graph.imports",
     "link_positions": "graph.links",
     "load_encoder": "pretrain.export",
-    "load_features": "graph.storage",
+    "load_features": "graph.features",
     "load_graphs": "graph.storage",
     "open_image": "imaging.pyramid",
     "open_lookup": "graph.lookup",

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.files import digest, read_json, write_json
 
-RECORD = "provenance.json"
+RECORD, UNFINISHED = "provenance.json", "unfinished.json"
 FORMAT = 1
 SMALL_BYTES = 2**20
 """Files up to this size are known by their content: reading them takes a millisecond."""
@@ -181,7 +181,7 @@ def read_record(path: Path) -> Record | None:
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return the size of each file of a product; those that users may edit or remove are not among them."""
     names = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
-    free = {"checkpoints", "tensorboard", "README.md", "config.yaml", "unfinished.json", RECORD}
+    free = {"checkpoints", "tensorboard", "README.md", "config.yaml", UNFINISHED, RECORD}
     return {name.as_posix(): path.stat().st_size for path, name in names.items() if not free & set(name.parts)}
 
 

@@ -29,6 +29,7 @@ from cytomesh.core.files import (
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import (
     RECORD,
+    UNFINISHED,
     Inputs,
     Record,
     damage,
@@ -41,7 +42,6 @@ from cytomesh.core.provenance import (
 )
 from cytomesh.core.reading import reading
 
-UNFINISHED = "unfinished.json"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
 """What file systems answer that know no locks."""
 NAME = re.compile(r"\w[\w.+=,@-]*")

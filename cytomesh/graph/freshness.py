@@ -82,9 +82,9 @@ class Freshness:
         raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
 
     def _look(self, product: str, record: Record) -> list[str]:
-        imported = record.inputs.of_kinds(OWN)
         if product.startswith("graphs/"):
-            return self._look_at_import(product, record) if imported.files else self._look_at_graph(product, record)
+            is_imported = bool(record.inputs.of_kinds(OWN).files)
+            return self._look_at_import(product, record) if is_imported else self._look_at_graph(product, record)
         now = self._look_at_files(record.inputs)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)

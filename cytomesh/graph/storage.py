@@ -1,8 +1,7 @@
-"""Cortical graphs and node features on disk: one folder a hemisphere, see the run directory's layout in the docs."""
+"""Cortical graphs on disk: one folder a hemisphere, see the run directory's layout in the docs."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +12,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import FeatureError, GraphError, MissingStageError
-from cytomesh.core.files import atomic_path, digest, open_npy, read_json, write_array, write_json
-from cytomesh.core.formats import FORMATS, check_format
+from cytomesh.core.errors import GraphError, MissingStageError
+from cytomesh.core.files import atomic_path, digest, write_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import reading, way_back
-from cytomesh.core.run import check_name, product_folders
+from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph import convert
 from cytomesh.study.atlas import read_labels as read_label_table
@@ -175,7 +173,7 @@ class CortexGraph:
     @cached_property
     def digest(self) -> str:
         """Identity of the mesh and its image links; features carry it, so that they never meet another graph."""
-        links = [np.asarray(self.nodes[name]) for name in ("section", "column_px", "row_px", "angle_deg")]
+        links = [np.asarray(self.nodes[name]) for name in ("section", *LINK)]
         return digest(self.mesh.vertices.astype(np.float32), self.mesh.faces, *links)
 
     def to_pyg(self, features: NDArray[Any] | None = None) -> Data:
@@ -351,108 +349,3 @@ def load_graphs(run: Path) -> list[CortexGraph]:
 def load_surface(run: Path, name: str, kind: SurfaceKind) -> Mesh:
     """Read one surface of a graph."""
     return read_surface(graph_folder(run, name) / f"{kind}.surf.gii")
-
-
-def save_features(
-    run: Path, encoder: str, graph: CortexGraph, features: NDArray[Any], facts: Mapping[str, Any]
-) -> None:
-    """Write node features, checked: one row a node, finite where linked, not constant.
-
-    Parameters
-    ----------
-    features : (n, d) float16 or float32
-        NaN rows for nodes without an image link.
-    facts : dict
-        Anything else to record beside them (um/px, patch size, ...).
-    """
-    source = f"{encoder}: {graph.name}"
-    checked = check_features(features, graph, source)
-    path = run / "features" / encoder / f"{graph.name}.npy"
-    write_array(path, np.ascontiguousarray(features))
-    record = {
-        "format": FORMATS["features"],
-        "encoder": encoder,
-        "dim": features.shape[1],
-        "dtype": str(features.dtype),
-        "n_nodes": graph.n_nodes,
-        "n_linked": int(graph.is_linked.sum()),
-        "graph_digest": graph.digest,
-        "digest": checked,
-        **facts,
-    }
-    write_json(path.with_suffix(".json"), record)
-
-
-def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
-    """Return node features, (n, d), memory-mapped read-only.
-
-    Raises
-    ------
-    MissingStageError
-        If the encoder has not been applied to this graph.
-    FeatureError
-        If they belong to another graph or encoder, are damaged or not as they were written, or are not finite at a
-        linked node.
-    FormatError
-        If they are of a newer format than this program knows.
-    """
-    path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"
-    if not path.is_file() or not path.with_suffix(".json").is_file():
-        known = [folder.name for folder in product_folders(run, "features")]
-        hint = (
-            f"run 'cytomesh embed --out {run} --encoder {encoder}', or choose one of: {', '.join(known) or 'none yet'}"
-        )
-        raise MissingStageError(path, found="no features", hint=hint)
-    record = read_json(path.with_suffix(".json"), FeatureError)
-    with reading(path.with_suffix(".json"), FeatureError):
-        check_format(path.with_suffix(".json"), "features", record.get("format"))
-        of_graph, of_encoder, written = record["graph_digest"], record["encoder"], record.get("digest")
-    if of_graph != graph.digest:
-        hint = "run 'cytomesh embed' again; the graph was rebuilt or the file copied from another run"
-        raise FeatureError(path, found="features of another graph", expected=f"those of {graph.name}", hint=hint)
-    if of_encoder != encoder:
-        found = f"features of encoder {of_encoder!r:.60} in the folder of '{encoder}'"
-        raise FeatureError(path, found=found, expected="those of one encoder", hint=way_back(path))
-    with reading(path, FeatureError, expected="an array (.npy)"):
-        features = open_npy(path)
-        found = check_features(features, graph, str(path))
-    if written is not None and found != written:
-        hint = way_back(path)
-        raise FeatureError(path, found="features that are not as they were written", hint=hint)
-    return features
-
-
-def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> str:
-    """Raise FeatureError unless there is one row a node, finite at linked nodes, and not the same everywhere.
-
-    Returns
-    -------
-    str
-        Digest of the features of linked nodes.
-    """
-    if features.dtype.kind not in "iuf":
-        raise FeatureError(source, found=f"values of type {features.dtype}", expected="numbers")
-    if features.ndim != 2 or len(features) != graph.n_nodes:
-        raise FeatureError(source, found=f"shape {features.shape}", expected=f"({graph.n_nodes}, d)")
-    linked = np.flatnonzero(graph.is_linked)
-    single = np.promote_types(features.dtype, np.float32)  # NumPy is several times slower on half precision
-    lowest = np.full(features.shape[1], np.inf)
-    highest = np.full(features.shape[1], -np.inf)
-    sha = hashlib.sha256(f"{features.dtype.name}{features.shape}".encode())
-    for start in range(0, len(linked), 16384):  # features may be larger than memory
-        rows = linked[start : start + 16384]
-        stored = features[rows]
-        sha.update(np.ascontiguousarray(stored).data)
-        block = stored.astype(single, copy=False)
-        bad = ~np.isfinite(block).all(axis=1)
-        if bad.any():
-            node = int(rows[np.argmax(bad)])
-            place = f"node {node} (section {int(graph.section[node])})"
-            found = f"NaN or infinite values at {int(bad.sum())} linked nodes or more"
-            raise FeatureError(source, place, found=found, expected="finite features", hint="embed again")
-        lowest = np.minimum(lowest, block.min(axis=0))
-        highest = np.maximum(highest, block.max(axis=0))
-    if len(linked) > 1 and not (highest > lowest).any():
-        hint = "the encoder has collapsed: train again with a lower learning rate or higher temperature"
-        raise FeatureError(source, found="the same features at every node", expected="features that differ", hint=hint)
-    return sha.hexdigest()[:16]

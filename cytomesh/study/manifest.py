@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from cytomesh.core.config import Config, read_yaml, validate
 from cytomesh.core.errors import StudyError
 from cytomesh.core.files import write_text
+from cytomesh.study.contour_formats.features import composed
 
 Hemisphere = Literal["L", "R"]
 BrainRole = Literal["train", "transfer", "unseen"]
@@ -47,8 +47,8 @@ def _unique(values: tuple[Hemisphere, ...]) -> tuple[Hemisphere, ...]:
 def _composed(
     classes: dict[str, ContourClass | Literal["ignore"]],
 ) -> dict[str, ContourClass | Literal["ignore"]]:
-    # names in contour files are brought into the same form: macOS writes letters and their accents apart
-    return {unicodedata.normalize("NFC", name).strip(): meaning for name, meaning in classes.items()}
+    # as names in contour files are
+    return {composed(name): meaning for name, meaning in classes.items()}
 
 
 class TemplateSurfaces(Config):

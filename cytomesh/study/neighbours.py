@@ -28,8 +28,6 @@ LEAST_AREA = 0.1
 MAX_GAP = 2.5
 # ... in a series of which this share of the gaps is within a quarter of the median.
 REGULAR_SHARE, REGULAR_WIDTH = 0.8, 0.25
-
-
 # Centres nearer to each other along x say nothing about sides (sagittal sections).
 LEAST_APART_MM = 0.5
 

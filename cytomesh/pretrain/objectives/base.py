@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A rule that weighs pairs of patches; the loss is `weighted_info_nce` of these weights.
 
     cytomesh's trainer asks for `weights`. Any other loop calls the objective itself, also under DDP::
@@ -22,9 +24,9 @@ class Objective(nn.Module):
         loss.backward()
     """
 
+    @abstractmethod
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return the (b, n) non-negative weights of the patches of a batch to others."""
-        raise NotImplementedError
 
     def total(
         self,

@@ -26,14 +26,14 @@ import torch
 
 from benchmarks.bigbrain.nodes import write_run
 from benchmarks.common import Options, Result, main
-from cytomesh.classify.arrangement import Arranged
+from cytomesh.classify.arrangement import Arranged, SurroundingsConfig
+from cytomesh.classify.assemble import with_split
 from cytomesh.classify.blocks import fold_masks
-from cytomesh.classify.config import ClassifyConfig, SurroundingsConfig
+from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import make_classifier
-from cytomesh.classify.nodes import with_split
 from cytomesh.classify.splits import NodeSplit
 from cytomesh.core.config import load_config
 from cytomesh.core.random import generator

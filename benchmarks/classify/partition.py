@@ -26,10 +26,12 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from benchmarks.common import Options, Result, main, peak_memory_mb
+from cytomesh.classify.assemble import assemble
 from cytomesh.classify.batches import make_batches
-from cytomesh.classify.config import AttentionModel, ClassifyConfig, TrainingConfig
-from cytomesh.classify.nodes import NodeData, assemble
-from cytomesh.classify.training import NeuralClassifier
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.layers import AttentionModel
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.config import load_config
 from cytomesh.core.files import write_json
 from cytomesh.core.labels import LabelTable

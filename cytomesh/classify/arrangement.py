@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 from scipy.special import softmax
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.config import SurroundingsConfig
 from cytomesh.classify.context import Floats, Mask, neighbour_means
+from cytomesh.classify.inputs_config import ascending
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.proportions import match_proportions
+from cytomesh.core.config import Config
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Compared where the settings leave the weight open."""
@@ -24,7 +26,22 @@ LEAST_RATIO = 0.01
 STATE = ("shares", "log_ratios", "surroundings_weight")
 
 
-class Arranged:
+class SurroundingsConfig(Config):
+    """Which areas lie around which, learnt from the training nodes: see `cytomesh.classify.arrangement`."""
+
+    hops: list[int] = Field(default=[])
+    """Sizes of the discs around a node in which the other areas are looked at; none: each node is named by itself."""
+    weight: float | None = Field(default=None, ge=0)
+    """Of what the areas around say, against the classifier; None: the best of 0, 0.1, 0.3, 1, 3 and 10 by macro-F1 of
+    the validation nodes, 1 without any."""
+
+    @field_validator("hops")
+    @classmethod
+    def _ordered(cls, hops: list[int]) -> list[int]:
+        return ascending(hops, least=1)
+
+
+class Arranged(Classifier):
     """Any classifier, its areas brought in line with those around them and with the areas' proportions.
 
     A conditional random field over the mesh: beside the classifier's log-probability, each node has a pairwise term

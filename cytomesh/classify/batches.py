@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel
 from cytomesh.classify.edges import kept_entries
+from cytomesh.classify.graph_layer import NetworkConfig
+from cytomesh.classify.networks import reach
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.stored import Inputs
 from cytomesh.core.random import generator
@@ -54,23 +55,19 @@ class Batch:
         return torch.from_numpy(inputs[self.nodes]).to(device)
 
 
-def make_batches(
-    model: MlpModel | AttentionModel | ConvolutionModel, data: NodeData, max_nodes: int | None
-) -> list[Batch]:
+def make_batches(model: NetworkConfig, data: NodeData, max_nodes: int | None) -> list[Batch]:
     """Cut the nodes into batches of at most `max_nodes` core nodes; None: all at once.
 
-    The halo has as many hops as the network has layers (one more for GCN, whose weights hold the neighbours'
-    degrees): outputs of core nodes are those of the whole graph.
+    The halo has as many hops as the network sees: outputs of core nodes are those of the whole graph.
     """
-    n = len(data.targets)
-    if isinstance(model, MlpModel):
+    n, halo = len(data.targets), reach(model)
+    if not halo:
         rows = np.arange(n)
         size = max_nodes or max(n, 1)
         pieces = [rows[start : start + size] for start in range(0, n, size)]
         return [Batch(i, piece, len(piece), NO_EDGES) for i, piece in enumerate(pieces)]
     if max_nodes is None or n <= max_nodes:
         return [Batch(0, np.arange(n), n, MeshEdges.from_adjacency(data.adjacency, data.edge_attributes))]
-    halo = model.layers + (1 if model.kind == "gcn" else 0)
     parts = partition(data.positions, data.adjacency, max_nodes, halo)
     return [Batch(i, part.nodes, len(part.core), _edges(data, part)) for i, part in enumerate(parts)]
 

@@ -19,7 +19,7 @@ RANGE = (np.log(0.05), np.log(20.0))
 """Of the temperature's logarithm."""
 
 
-class Calibrated:
+class Calibrated(Classifier):
     """Any classifier, with its logits divided by a temperature (Guo et al. 2017, section 4.2)."""
 
     def __init__(self, model: Classifier) -> None:

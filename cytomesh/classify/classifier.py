@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
+from cytomesh.core.config import Config
+
+if TYPE_CHECKING:
+    import torch
+
+    from cytomesh.classify.training import TrainingConfig
 
 
-class Classifier(Protocol):
-    """What every model can do."""
+class ModelConfig(Config):
+    """Settings of a model; `kind` says of which."""
 
+    kind: str
+    """Name of the model."""
+
+    @property
+    def edge_attributes(self) -> tuple[str, ...]:
+        """What the model sees of mesh edges: see `cytomesh.classify.edges`."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is made for.
+
+    Parameters
+    ----------
+    n_inputs, n_classes : int
+    training : TrainingConfig
+        How networks are trained.
+    device : torch.device
+        Where.
+    """
+
+    n_inputs: int
+    n_classes: int
+    training: TrainingConfig
+    device: torch.device
+
+
+class Classifier(ABC):
+    """What every model can do.
+
+    A model that settings can name has its settings as `Config`, a `ModelConfig` whose `kind` is its name.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    has_chance: ClassVar[bool] = False
+    """Whether fits from different seeds differ."""
+    reads_in_parts: ClassVar[bool] = False
+    """Whether inputs may be larger than memory (`StoredInputs`)."""
+
+    @classmethod
+    def from_settings(cls, settings: Any, task: Task) -> Self:  # noqa: ARG003
+        """Make a model, not yet fitted, from settings of its `Config`."""
+        return cls(settings)  # type: ignore[call-arg]
+
+    @abstractmethod
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Learn from the training nodes; returns the training curve, one record an epoch."""
 
+    @abstractmethod
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
 
+    @abstractmethod
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return the learnt arrays."""
 
+    @abstractmethod
     def load(self, state: dict[str, NDArray[np.float32]]) -> None:
         """Take over learnt arrays."""

@@ -10,14 +10,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_softmax
 
 from cytomesh.classify.context import Floats
 from cytomesh.classify.stored import Inputs, in_chunks
+from cytomesh.core.config import Config
 
 WITHIN_SD = 0.3
 """SD of the variates within classes: classes lie several SD apart, so that all together have an SD near 1."""
+
+
+class DiscriminantConfig(Config):
+    """Shrinkage LDA before and beside a network: see `cytomesh.classify.discriminant`."""
+
+    shrinkage: float = Field(default=0.005, gt=0, le=1)
+    """Of the within-class covariance."""
+    weight: float = Field(default=1.0, ge=0)
+    """Of LDA's log-probabilities beside the network's (product of experts); 0: only its variates are used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import AttentionModel, ClassifyConfig
 from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.stored import Inputs
 from cytomesh.graph.storage import CortexGraph
@@ -16,11 +15,6 @@ from cytomesh.surface.mesh import Mesh, edge_lengths
 
 EDGES_AT_ONCE = 32768
 CLIP_SD = 5.0
-
-
-def edge_names(settings: ClassifyConfig) -> Sequence[str]:
-    """Return the edge attributes that the model asks for."""
-    return settings.model.edges if isinstance(settings.model, AttentionModel) else ()
 
 
 def edge_attributes(

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.areas import area_adjacency, hop_distances
-from cytomesh.classify.config import MORPHOLOGY, KnnModel
 from cytomesh.classify.context import Floats
 from cytomesh.classify.distances import distances_to_areas
 from cytomesh.classify.inputs import mirrored_reference
+from cytomesh.classify.inputs_config import MORPHOLOGY
 from cytomesh.classify.metrics import average, macro_f1, mean_and_sd, reliability, scores, tables
-from cytomesh.classify.neighbours import KnnClassifier
+from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import SplitError
 from cytomesh.core.random import generator

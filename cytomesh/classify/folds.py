@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import BrainSplit, ClassifyConfig
+from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.run import classify_product
+from cytomesh.classify.splits import BrainSplit
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json, write_json, write_text
 from cytomesh.core.progress import log

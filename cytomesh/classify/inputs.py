@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import MORPHOLOGY, InputsConfig
 from cytomesh.classify.context import Floats, Mask
+from cytomesh.classify.inputs_config import MORPHOLOGY, InputsConfig
 from cytomesh.classify.prepare import context_column, fill_in, standardise
 from cytomesh.classify.stored import Column, Inputs, StoredInputs, dense, known_rows, release
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges, attend
 from cytomesh.classify.attention_v2 import attend_v2
 from cytomesh.classify.context import Floats
+from cytomesh.classify.graph_layer import GraphConfig, GraphLayer
 
 
-class Attention(nn.Module):
+class ConvolutionModel(GraphConfig):
+    """Fixed weights on the neighbours: GCN, or GraphSAGE with means."""
+
+    kind: Literal["gcn", "sage"]
+
+
+class AttentionModel(GraphConfig):
+    """Learnt weights on the neighbours: GAT, or GATv2."""
+
+    kind: Literal["gat", "gatv2"]
+    heads: int = Field(default=4, ge=1, le=1000)
+    """Attention heads of each layer; the width is divided between them."""
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the attention weights."""
+    edges: list[Literal["length", "dihedral", "features"]] = Field(default=[])
+    """What GAT's attention sees of a mesh edge: its length, the angle between its two faces, the distance of the inputs
+    at its ends; standardised in each hemisphere."""
+
+    @property
+    def edge_attributes(self) -> tuple[str, ...]:
+        """What attention sees of mesh edges."""
+        return tuple(self.edges)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> AttentionModel:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if len(set(self.edges)) != len(self.edges):
+            raise ValueError("edges: an attribute is listed twice")
+        if self.edges and self.kind == "gatv2":
+            raise ValueError("edges: gatv2 has no edge attributes, gat has")
+        return self
+
+
+class Attention(GraphLayer):
     """One graph attention layer, PyG's `GATConv`, heads side by side.
 
     Parameters
@@ -26,6 +63,8 @@ class Attention(nn.Module):
     n_attributes : int
         Attributes of an edge.
     """
+
+    Config: ClassVar[type[GraphConfig]] = AttentionModel
 
     def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float, n_attributes: int = 0) -> None:
         super().__init__()
@@ -44,6 +83,12 @@ class Attention(nn.Module):
             nn.init.xavier_uniform_(self.lin_edge.weight)
             _glorot(self.att_edge)
 
+    @classmethod
+    def from_settings(cls, settings: AttentionModel) -> Self:
+        """Make a layer with random weights."""
+        width = settings.hidden // settings.heads
+        return cls(settings.hidden, width, settings.heads, settings.attention_dropout, len(settings.edges))
+
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, heads * channels)."""
         x = self.lin(inputs).view(-1, self.heads, self.channels)
@@ -61,7 +106,7 @@ class Attention(nn.Module):
         return nn.functional.linear(rows, (vector.view(self.heads, -1, 1) * weight).sum(1))
 
 
-class AttentionV2(nn.Module):
+class AttentionV2(GraphLayer):
     """One dynamic graph attention layer, PyG's `GATv2Conv`, heads side by side.
 
     Parameters
@@ -72,6 +117,8 @@ class AttentionV2(nn.Module):
     dropout : float
         On the attention weights.
     """
+
+    Config: ClassVar[type[GraphConfig]] = AttentionModel
 
     def __init__(self, n_inputs: int, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -85,6 +132,11 @@ class AttentionV2(nn.Module):
             nn.init.zeros_(linear.bias)
         _glorot(self.att)
 
+    @classmethod
+    def from_settings(cls, settings: AttentionModel) -> Self:
+        """Make a layer with random weights."""
+        return cls(settings.hidden, settings.hidden // settings.heads, settings.heads, settings.attention_dropout)
+
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, heads * channels)."""
         source, target = (linear(inputs).view(-1, self.heads, self.channels) for linear in (self.lin_l, self.lin_r))
@@ -93,14 +145,22 @@ class AttentionV2(nn.Module):
         return out.reshape(-1, self.heads * self.channels) + self.bias
 
 
-class GraphConvolution(nn.Module):
+class GraphConvolution(GraphLayer):
     """GCN, PyG's `GCNConv`: W (D^-1/2 (A + I) D^-1/2) x + b (Kipf and Welling 2017, eq. 2)."""
+
+    Config: ClassVar[type[GraphConfig]] = ConvolutionModel
+    extra_hops = 1  # weights hold the neighbours' degrees
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
         self.lin = nn.Linear(n_inputs, n_outputs, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_outputs))
         nn.init.xavier_uniform_(self.lin.weight)
+
+    @classmethod
+    def from_settings(cls, settings: ConvolutionModel) -> Self:
+        """Make a layer with random weights."""
+        return cls(settings.hidden, settings.hidden)
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, n_outputs)."""
@@ -109,13 +169,20 @@ class GraphConvolution(nn.Module):
         return _weighted_sums(self.lin(inputs), edges, weights) + self.bias
 
 
-class MeanConvolution(nn.Module):
+class MeanConvolution(GraphLayer):
     """GraphSAGE with means, PyG's `SAGEConv`: W_l mean_j x_j + W_r x_i + b over neighbours j (Hamilton et al. 2017)."""
+
+    Config: ClassVar[type[GraphConfig]] = ConvolutionModel
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
         self.lin_l = nn.Linear(n_inputs, n_outputs)
         self.lin_r = nn.Linear(n_inputs, n_outputs, bias=False)
+
+    @classmethod
+    def from_settings(cls, settings: ConvolutionModel) -> Self:
+        """Make a layer with random weights."""
+        return cls(settings.hidden, settings.hidden)
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, n_outputs)."""

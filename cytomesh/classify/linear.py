@@ -3,63 +3,60 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from cytomesh.classify.config import LdaModel, LogisticModel
+from cytomesh.classify.classifier import Classifier, ModelConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import class_moments
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import StoredInputs, map_rows
+from cytomesh.classify.stored import Inputs, StoredInputs, map_rows, take
+
+Plane = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-class LinearClassifier:
-    """Scores are inputs @ weights + bias, whatever the way they were fitted.
+class LogisticModel(ModelConfig):
+    """Linear probe: multinomial logistic regression, classes balanced, L2."""
 
-    Logistic regression minimises the cross-entropy with weights n / (k n_c) on class c. LDA takes the mean of the
-    shrunk class covariances, each class the same weight (Friedman 1989, with the prior 1 / k for every class).
-    """
+    kind: Literal["logistic"]
+    strength: float = Field(default=1.0, gt=0)
+    """Inverse of the L2 penalty (scikit-learn's C)."""
+    iterations: int = Field(default=200, ge=1)
+    """At most this many L-BFGS iterations."""
 
-    def __init__(self, settings: LogisticModel | LdaModel) -> None:
-        self.settings = settings
+
+class LdaModel(ModelConfig):
+    """Linear discriminant analysis with a shrunk covariance and balanced priors."""
+
+    kind: Literal["lda"]
+    shrinkage: float = Field(default=0.05, ge=0, le=1)
+    """0: the empirical covariance within classes; 1: a multiple of the identity."""
+
+
+class LinearClassifier(Classifier):
+    """Scores are inputs @ weights + bias, whatever the way they were fitted."""
+
+    def __init__(self) -> None:
         self.weights = np.zeros((0, 0))
         self.bias = np.zeros(0)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:  # noqa: ARG002
         """Fit on the training nodes; there is no curve and no chance in it."""
-        targets = data.targets[data.is_train]
-        k = data.classes.size
-        if isinstance(self.settings, LdaModel) and isinstance(data.inputs, StoredInputs):
-            stored = data.inputs.take(data.is_train)
-            self.weights, self.bias = lda_in_chunks(stored, targets, k, self.settings.shrinkage)
-            return []
-        inputs = data.inputs[data.is_train].astype(np.float64)
-        if isinstance(self.settings, LdaModel):
-            solver = LinearDiscriminantAnalysis(
-                solver="lsqr", shrinkage=self.settings.shrinkage, priors=np.full(k, 1 / k)
-            )
-            with warnings.catch_warnings():
-                # An area with one node has no covariance of its own; it is named in the notes of metrics.json.
-                warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
-                solver.fit(inputs, targets)
-        else:
-            solver = LogisticRegression(
-                C=self.settings.strength, class_weight="balanced", max_iter=self.settings.iterations, tol=1e-3
-            )
-            with warnings.catch_warnings():
-                # The iteration limit is a setting; the score moves by less than its SD beyond it.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                solver.fit(inputs, targets)
-        weights, bias = solver.coef_.T, solver.intercept_
-        if k == 2:  # scikit-learn keeps one column for two classes
-            weights, bias = np.hstack([0 * weights, weights]), np.concatenate([0 * bias, bias])
-        self.weights, self.bias = weights, bias
+        inputs = take(data.inputs, data.is_train)
+        self.weights, self.bias = self.solve(inputs, data.targets[data.is_train], data.classes.size)
         return []
+
+    @abstractmethod
+    def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
+        """Return weights, (d, k), and bias, (k,), for (n, d) inputs of known classes, each of which occurs."""
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
@@ -74,9 +71,58 @@ class LinearClassifier:
         self.weights, self.bias = state["weights"].astype(np.float64), state["bias"].astype(np.float64)
 
 
-def lda_in_chunks(
-    inputs: StoredInputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+class LogisticClassifier(LinearClassifier):
+    """Multinomial logistic regression: cross-entropy with weights n / (k n_c) on class c, L2."""
+
+    Config: ClassVar[type[ModelConfig]] = LogisticModel
+
+    def __init__(self, settings: LogisticModel) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
+        """Minimise with L-BFGS."""
+        solver = LogisticRegression(
+            C=self.settings.strength, class_weight="balanced", max_iter=self.settings.iterations, tol=1e-3
+        )
+        with warnings.catch_warnings():
+            # The iteration limit is a setting; the score moves by less than its SD beyond it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            solver.fit(inputs[:].astype(np.float64), targets)
+        return _plane(solver, n_classes)
+
+
+class LdaClassifier(LinearClassifier):
+    """LDA with the mean of the shrunk class covariances, each class the same weight and prior (Friedman 1989)."""
+
+    Config: ClassVar[type[ModelConfig]] = LdaModel
+    reads_in_parts = True
+
+    def __init__(self, settings: LdaModel) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
+        """Solve by least squares."""
+        if isinstance(inputs, StoredInputs):
+            return lda_in_chunks(inputs, targets, n_classes, self.settings.shrinkage)
+        priors = np.full(n_classes, 1 / n_classes)
+        solver = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.settings.shrinkage, priors=priors)
+        with warnings.catch_warnings():
+            # An area with one node has no covariance of its own; it is named in the notes of metrics.json.
+            warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+            solver.fit(inputs.astype(np.float64), targets)
+        return _plane(solver, n_classes)
+
+
+def _plane(solver: LogisticRegression | LinearDiscriminantAnalysis, n_classes: int) -> Plane:
+    weights, bias = solver.coef_.T, solver.intercept_
+    if n_classes == 2:  # scikit-learn keeps one column for two classes
+        weights, bias = np.hstack([0 * weights, weights]), np.concatenate([0 * bias, bias])
+    return weights, bias
+
+
+def lda_in_chunks(inputs: StoredInputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float) -> Plane:
     """Return LDA's weights (d, k) and bias (k,) for inputs that do not fit into memory, from their moments."""
     means, within = class_moments(inputs, targets, n_classes, shrinkage)
     weights: NDArray[np.float64] = np.linalg.lstsq(within, means.T, rcond=None)[0].astype(np.float64)

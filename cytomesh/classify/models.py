@@ -12,12 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 from cytomesh.classify.arrangement import Arranged
 from cytomesh.classify.calibration import Calibrated
-from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.config import ClassifyConfig, KnnModel, LdaModel, LogisticModel, PropagationModel
-from cytomesh.classify.linear import LinearClassifier
-from cytomesh.classify.neighbours import KnnClassifier, PropagationClassifier
+from cytomesh.classify.classifier import Classifier, Task
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.pseudo_labels import SelfTrained
-from cytomesh.classify.training import NeuralClassifier
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.reading import reading, refuse_no_safetensors
@@ -28,24 +26,14 @@ if TYPE_CHECKING:
 
 def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
     """Build the classifier that the settings describe, not yet fitted."""
-    classifier = _plain_classifier(settings, n_inputs, n_classes, device)
+    task = Task(n_inputs, n_classes, settings.training, device)
+    classifier: Classifier = classifier_kind(settings.model).from_settings(settings.model, task)
     if settings.pseudo_labels.rounds:
         classifier = SelfTrained(classifier, settings.pseudo_labels)
     keep_shares = settings.proportions == "training"
     if settings.surroundings.hops or keep_shares:
         classifier = Arranged(classifier, settings.surroundings, keep_shares=keep_shares)
     return Calibrated(classifier) if settings.calibration == "temperature" else classifier
-
-
-def _plain_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
-    model = settings.model
-    if isinstance(model, LogisticModel | LdaModel):
-        return LinearClassifier(model)
-    if isinstance(model, KnnModel):
-        return KnnClassifier(model, n_classes)
-    if isinstance(model, PropagationModel):
-        return PropagationClassifier(model, n_classes)
-    return NeuralClassifier(model, settings.training, n_inputs, n_classes, device)
 
 
 def load_classifier(classifier: Classifier, path: Path) -> None:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel
-from cytomesh.classify.layers import Attention, AttentionV2, GraphConvolution, MeanConvolution
+from cytomesh.classify.graph_layer import GraphConfig, NetworkConfig
+from cytomesh.classify.kinds import LAYERS
+from cytomesh.core.config import Size
+
+
+class MlpModel(NetworkConfig):
+    """Each node by itself: a multi-layer perceptron."""
+
+    kind: Literal["mlp"]
+    hidden: Size = 128
+    """Units of each hidden layer."""
+    layers: int = Field(default=2, ge=1, le=1000)
+    """Hidden layers."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """On the hidden layers."""
+    input_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the inputs."""
 
 
 class Mlp(nn.Module):
@@ -35,12 +53,12 @@ class GraphNetwork(nn.Module):
 
     needs_edges = True
 
-    def __init__(self, settings: AttentionModel | ConvolutionModel, n_inputs: int, n_classes: int) -> None:
+    def __init__(self, settings: GraphConfig, n_inputs: int, n_classes: int) -> None:
         super().__init__()
         hidden, depth = settings.hidden, settings.layers
         self.project = nn.Sequential(nn.Dropout(settings.input_dropout), nn.Linear(n_inputs, hidden))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(depth))
-        self.layers = nn.ModuleList(_layer(settings) for _ in range(depth))
+        self.layers = nn.ModuleList(LAYERS[settings.kind].from_settings(settings) for _ in range(depth))
         self.dropout = nn.Dropout(settings.dropout)
         self.keeps_all = settings.jumping_knowledge
         width = hidden * (depth + 1) if self.keeps_all else hidden
@@ -56,16 +74,14 @@ class GraphNetwork(nn.Module):
         return self.read_out(torch.cat(states, dim=1) if self.keeps_all else x)
 
 
-def _layer(settings: AttentionModel | ConvolutionModel) -> nn.Module:
-    hidden = settings.hidden
-    if isinstance(settings, ConvolutionModel):
-        return GraphConvolution(hidden, hidden) if settings.kind == "gcn" else MeanConvolution(hidden, hidden)
-    shape = (hidden, hidden // settings.heads, settings.heads, settings.attention_dropout)
-    return Attention(*shape, len(settings.edges)) if settings.kind == "gat" else AttentionV2(*shape)
-
-
-def make_network(settings: MlpModel | AttentionModel | ConvolutionModel, n_inputs: int, n_classes: int) -> nn.Module:
+def make_network(settings: NetworkConfig, n_inputs: int, n_classes: int) -> nn.Module:
     """Build the network that the settings describe, with random weights."""
     if isinstance(settings, MlpModel):
         return Mlp(settings, n_inputs, n_classes)
+    assert isinstance(settings, GraphConfig)
     return GraphNetwork(settings, n_inputs, n_classes)
+
+
+def reach(settings: NetworkConfig) -> int:
+    """Return how many hops away a node's output depends on inputs; 0: on its own alone."""
+    return settings.layers + LAYERS[settings.kind].extra_hops if isinstance(settings, GraphConfig) else 0

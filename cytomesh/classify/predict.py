@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.borders import Border, borders
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.context import Floats
-from cytomesh.classify.edges import edge_attributes, edge_names
+from cytomesh.classify.edges import edge_attributes
 from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
-from cytomesh.classify.nodes import NodeData, joined_adjacency, joined_positions
+from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
@@ -104,7 +105,7 @@ def _predict(
 ) -> dict[str, Any]:
     inputs = _inputs(run, graphs, model, record, trained, folder / "inputs")
     classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
-    data = unlabelled(inputs, graphs, classes, edge_names(trained))
+    data = unlabelled(inputs, graphs, classes, trained.model.edge_attributes)
     probabilities = _ensemble(model, record, trained, data)
     quantiles = np.asarray(record["distance_quantiles"])
     summary: dict[str, Any] = {}

@@ -6,15 +6,25 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.config import PseudoLabelsConfig
 from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.splits import TRAIN
+from cytomesh.core.config import Config
 
 
-class SelfTrained:
+class PseudoLabelsConfig(Config):
+    """Semi-supervised training."""
+
+    rounds: int = Field(default=0, ge=0)
+    """How often to train again with confident unlabelled nodes, of transfer brains too; 0: not at all."""
+    threshold: float = Field(default=0.95, gt=0, le=1)
+    """Least probability of the best area."""
+
+
+class SelfTrained(Classifier):
     """Any classifier, trained again with the unlabelled nodes that it was sure of.
 
     These are linked nodes without a part in the split and those of the transfer brains, whose labels are not read;

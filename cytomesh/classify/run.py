@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cytomesh.classify.assemble import assemble, drop_small_areas, with_split
 from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.edges import edge_names
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
+from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.metrics import average, macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
-from cytomesh.classify.nodes import NodeData, assemble, drop_small_areas, with_split
+from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import load_spheres, spin_null
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.splits import make_split
@@ -44,7 +45,6 @@ QUANTILES = np.linspace(0, 1, 1001)
 """Of the training nodes' input distances, kept with the model to tell what is unlike them."""
 NOT_IN_KEY = {"device"}
 CLASSIFIER = "classifier"
-WITHOUT_CHANCE = ("logistic", "lda", "knn", "label_propagation")
 
 
 def classify_run(
@@ -233,8 +233,8 @@ def _threads() -> int | None:
 
 
 def _seeds(settings: ClassifyConfig) -> list[int]:
-    is_seeded = settings.model.kind not in WITHOUT_CHANCE
-    return [settings.seed + i for i in range(settings.n_seeds if is_seeded else 1)]
+    n = settings.n_seeds if classifier_kind(settings.model).has_chance else 1
+    return [settings.seed + i for i in range(n)]
 
 
 def _names(data: NodeData, graph: CortexGraph) -> list[str]:
@@ -254,7 +254,7 @@ def _null(
     def score(labels: list[NDArray[np.int32]]) -> dict[str, float]:
         kept, _ = drop_small_areas(graphs, labels, settings)
         split = make_split(graphs, kept, settings.split, settings.seed)
-        spun = with_split(inputs, graphs, kept, split, edge_names(settings))
+        spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes)
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
         predicted = model.probabilities(spun).argmax(axis=1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from cytomesh.classify.config import BrainSplit, ColumnSplit, HemisphereSplit, SectionSplit
 from cytomesh.classify.context import Mask, nearest_source
+from cytomesh.core.config import Config
 from cytomesh.core.errors import SplitError
 from cytomesh.core.random import generator
 from cytomesh.graph.storage import CortexGraph
@@ -20,6 +22,53 @@ MAX_BESIDE = 0.5
 """Test nodes that may have a training node as neighbour, a share."""
 KEPT_SHARE = 1 / 3
 """Every area keeps at least this share of its nodes on the training side when blocks go to validation."""
+
+
+class SectionSplit(Config):
+    """By the sections' roles in brains with role `train`; all labels of other brains serve evaluation only."""
+
+    kind: Literal["section"] = "section"
+
+
+class HemisphereSplit(Config):
+    """Train on one hemisphere, test on the other."""
+
+    kind: Literal["hemisphere"]
+    train: list[Literal["L", "R"]] = Field(default=["L"], min_length=1)
+    """Hemispheres of the training side."""
+    test: list[Literal["L", "R"]] = Field(default=["R"], min_length=1)
+    """Hemispheres of the test side."""
+    validation: float = Field(default=0.15, ge=0, lt=0.5)
+    """Share of the training side's nodes, in contiguous blocks, kept for validation; 0 trains on all of it."""
+
+
+class BrainSplit(Config):
+    """Train on some brains, test on others."""
+
+    kind: Literal["brain"]
+    train: list[str] = Field(min_length=1)
+    """Brains of the training side."""
+    test: list[str] = Field(min_length=1)
+    """Brains of the test side."""
+    validation: list[str] | float = 0.15
+    """Brains for validation, or the share of the training side's nodes kept for it in contiguous blocks."""
+
+
+class ColumnSplit(Config):
+    """Split by a node column, such as blocks or sections of imported graphs; its values are compared as text."""
+
+    kind: Literal["column"]
+    column: str
+    """Column of the nodes."""
+    train: list[str] = Field(min_length=1)
+    """Values of the training side."""
+    test: list[str] = Field(min_length=1)
+    """Values of the test side."""
+    validation: list[str] | float = 0.15
+    """Values for validation, or the share of the training side's nodes kept for it in contiguous blocks."""
+
+
+Split = Annotated[SectionSplit | HemisphereSplit | BrainSplit | ColumnSplit, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)

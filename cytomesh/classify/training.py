@@ -7,22 +7,26 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from cytomesh.classify.batches import Batch, make_batches, own, steps_of_epoch, sum_gradients, sum_over_ranks
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, TrainingConfig
+from cytomesh.classify.classifier import Classifier, ModelConfig, Task
 from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import Discriminant
-from cytomesh.classify.losses import NodeLoss, training_targets
+from cytomesh.classify.graph_layer import NetworkConfig
+from cytomesh.classify.kinds import LOSSES, LossSettings
+from cytomesh.classify.losses import CrossEntropyConfig, NodeLoss, training_targets
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.networks import make_network
+from cytomesh.classify.networks import MlpModel, make_network
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.stored import Inputs, map_rows, take
+from cytomesh.core.config import Config
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.core.progress import track
 from cytomesh.core.random import generator, isolated_seed
@@ -35,15 +39,50 @@ PREFIX = "discriminant."
 """Of the arrays of LDA among the weights."""
 
 
-class NeuralClassifier:
+class TrainingConfig(Config):
+    """How networks are trained (logistic regression and LDA have their own solvers): AdamW."""
+
+    part_nodes: int | None = Field(default=None, ge=1)
+    """Nodes that go through a network together, with a halo of as many hops as it has layers; None: all. Under
+    torchrun, ranks share the parts."""
+    parts_per_step: int | None = Field(default=None, ge=1)
+    """Parts that one step adds up, drawn without replacement over an epoch (mini-batches over regions and brains);
+    None: all, so that `part_nodes` changes nothing but memory and time. A multiple of the ranks keeps all busy."""
+    epochs: int = Field(default=150, ge=1)
+    """At most this many passes over the training nodes; exactly this many without validation nodes."""
+    learning_rate: float = Field(default=0.005, gt=0)
+    """Peak of a cosine schedule with a short warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decoupled weight decay."""
+    loss: LossSettings = CrossEntropyConfig()
+    """`cross_entropy`, `focal` or `logit_adjustment`."""
+    balance: float = Field(default=0.5, ge=0, le=1)
+    """Class weights n^-balance: 0 none, 1 every class counts the same."""
+    noise: float = Field(default=0.0, ge=0)
+    """SD of normal noise on the network's inputs, drawn in each epoch."""
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Probability mass spread over all classes in the target."""
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+    """Share of the probability maps (restricted to the trained areas) in the target, beside the label."""
+    patience: int = Field(default=30, ge=1)
+    """Stop after this many epochs without a better validation macro-F1; the best weights are kept."""
+    validate_every: int = Field(default=5, ge=1)
+    """Epochs from one validation to the next."""
+
+
+class NeuralClassifier(Classifier):
     """A network with its training.
 
     Graph models see all nodes of the graphs they train on, labelled or not; labels of test nodes are never read.
     """
 
+    Config: ClassVar[type[ModelConfig]] = MlpModel
+    has_chance = True
+    reads_in_parts = True
+
     def __init__(
         self,
-        settings: MlpModel | AttentionModel | ConvolutionModel,
+        settings: NetworkConfig,
         training: TrainingConfig,
         n_inputs: int,
         n_classes: int,
@@ -56,6 +95,11 @@ class NeuralClassifier:
         self.discriminant: Discriminant | None = None
         with isolated_seed(0, "classify"):  # until fit or load
             self.network: nn.Module = make_network(settings, self.n_inputs, n_classes).to(device)
+
+    @classmethod
+    def from_settings(cls, settings: NetworkConfig, task: Task) -> Self:
+        """Make a network with random weights, from settings of a perceptron or of a graph layer."""
+        return cls(settings, task.training, task.n_inputs, task.n_classes, task.device)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Train; returns one record an epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
@@ -119,7 +163,9 @@ class NeuralClassifier:
         validation = np.flatnonzero(data.is_validation & (data.targets >= 0))
         true = torch.from_numpy(data.targets[validation]).to(self.device)
         counts = np.bincount(data.targets[data.is_train], minlength=self.n_classes)
-        criterion = NodeLoss(settings, torch.from_numpy(counts).to(self.device).float())
+        loss = LOSSES[settings.loss.kind](settings.loss)
+        weighing = torch.from_numpy(counts).to(self.device).float(), settings.balance, settings.label_smoothing
+        criterion = NodeLoss(loss, *weighing)
         learning = [batch for batch in batches if data.is_train[batch.core].any()]
         n_steps = settings.epochs * len(steps_of_epoch(learning, settings.parts_per_step, seed, 1))
         optimiser = torch.optim.AdamW(
@@ -131,8 +177,8 @@ class NeuralClassifier:
         best_score, best_epoch, best = -1.0, 0, _copy(network)
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
-            loss = self._epoch(data, learning, totals, criterion, optimiser, schedule, seed, epoch)
-            record: dict[str, float] = {"epoch": epoch, "loss": loss}
+            mean = self._epoch(data, learning, totals, criterion, optimiser, schedule, seed, epoch)
+            record: dict[str, float] = {"epoch": epoch, "loss": mean}
             curve.append(record)
             if not math.isfinite(record["loss"]):
                 hint = "lower training.learning_rate"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from cytomesh.core.errors import ConfigError, CytomeshError
 from cytomesh.core.progress import log
@@ -174,12 +175,15 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     models = [kind]
     for part in location:
-        annotations = [
-            m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields
-        ]
+        fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
         # list indices, mapping keys and union tags in the location do not change the model
-        models = [model for annotation in annotations for model in _models_in(annotation)] or models
+        models = [model for field in fields for model in _models_of(field)] or models
     return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    kinds = [model for item in field.metadata if hasattr(item, "configs") for model in item.configs()]
+    return kinds or _models_in(field.annotation)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

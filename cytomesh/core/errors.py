@@ -141,5 +141,9 @@ class StorageError(CytomeshError, OSError):
     __str__ = CytomeshError.__str__
 
 
+class PluginError(CytomeshError, RuntimeError):
+    """What another package adds cannot be used."""
+
+
 class StaleError(CytomeshError, RuntimeError):
     """A product was made from what has changed since."""

@@ -6,12 +6,17 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, SectionSplit, Split
+from cytomesh.classify.graph_layer import NetworkConfig
+from cytomesh.classify.kinds import LAYERS
+from cytomesh.classify.layers import AttentionModel
+from cytomesh.classify.networks import MlpModel
+from cytomesh.classify.splits import SectionSplit, Split
 from cytomesh.core.config import Config, Seed
 from cytomesh.core.distributed import Device
+from cytomesh.core.registry import OneOf
 from cytomesh.imaging.augment import AugmentConfig
 
-Network = Annotated[MlpModel | ConvolutionModel | AttentionModel, Field(discriminator="kind")]
+Network = Annotated[NetworkConfig, OneOf(LAYERS, MlpModel)]
 
 
 class SamplingConfig(Config):

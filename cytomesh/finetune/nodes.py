@@ -9,9 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.classify.config import Split
-from cytomesh.classify.nodes import class_targets, joined_adjacency
-from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
+from cytomesh.classify.assemble import class_targets, joined_adjacency
+from cytomesh.classify.splits import TRAIN, VALIDATION, Split, make_split
 from cytomesh.core.errors import SplitError
 from cytomesh.graph.storage import CortexGraph
 

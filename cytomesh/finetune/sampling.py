@@ -9,7 +9,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel
 from cytomesh.core.random import generator
 from cytomesh.finetune.nodes import TrainingNodes
 
@@ -77,13 +76,6 @@ def node_batch(nodes: TrainingNodes, drawn: NDArray[np.int64]) -> NodeBatch:
     is_target = nodes.is_train[drawn]
     members = np.concatenate([drawn[is_target], drawn[~is_target]])
     return NodeBatch(members, int(is_target.sum()), MeshEdges.from_adjacency(nodes.adjacency[members][:, members]))
-
-
-def network_hops(model: MlpModel | ConvolutionModel | AttentionModel) -> int:
-    """Return how many edges away a node can change an output: one more for GCN, whose weights hold degrees."""
-    if isinstance(model, MlpModel):
-        return 0
-    return model.layers + (1 if model.kind == "gcn" else 0)
 
 
 def walk(

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.metrics import macro_f1
+from cytomesh.classify.networks import reach
 from cytomesh.core.errors import TrainingError
 from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
@@ -23,7 +24,7 @@ from cytomesh.core.random import derived_seed, isolated_seed
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel, encode_nodes, fill
 from cytomesh.finetune.nodes import TrainingNodes
-from cytomesh.finetune.sampling import NodeBatch, NodeSampler, network_hops
+from cytomesh.finetune.sampling import NodeBatch, NodeSampler
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
@@ -82,7 +83,7 @@ class Trainer:
         self.border_px = pretrained.patches.border_px
         expected = {name: getattr(pretrained.augment, name) for name in ("mean", "std")}
         self.augment = Augmentation(settings.augment.model_copy(update=expected))
-        self.sampler = NodeSampler(nodes, network_hops(settings.model), settings.sampling.balance, settings.seed)
+        self.sampler = NodeSampler(nodes, reach(settings.model), settings.sampling.balance, settings.seed)
         self.edges = MeshEdges.from_adjacency(nodes.adjacency)
         self.device = model.centre.device
         self.targets = torch.from_numpy(nodes.targets).to(self.device)

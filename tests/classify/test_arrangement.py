@@ -6,9 +6,9 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.classify.arrangement import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, Arranged
-from cytomesh.classify.config import ClassifyConfig, LdaModel, SurroundingsConfig
-from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.arrangement import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, Arranged, SurroundingsConfig
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.linear import LdaClassifier, LdaModel
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
@@ -51,7 +51,7 @@ def two_strips(noise=1.5, seed=0):
 
 
 def arranged(hops=(1, 3, 6), weight=6.0, *, keep_shares=False):
-    model = LinearClassifier(LdaModel(kind="lda"))
+    model = LdaClassifier(LdaModel(kind="lda"))
     return Arranged(model, SurroundingsConfig(hops=list(hops), weight=weight), keep_shares=keep_shares)
 
 
@@ -109,7 +109,7 @@ def test_an_open_weight_is_chosen_on_validation_nodes():
     half = len(data.sides) // 2
     sides = np.where(np.arange(2 * half) < half, "train", np.where(np.arange(2 * half) % 2, "validation", "test"))
     data = replace(data, sides=sides)
-    model = Arranged(LinearClassifier(LdaModel(kind="lda")), SurroundingsConfig(hops=[1, 3, 6]), keep_shares=False)
+    model = Arranged(LdaClassifier(LdaModel(kind="lda")), SurroundingsConfig(hops=[1, 3, 6]), keep_shares=False)
     model.fit(data, 0)
     scores = {}
     for weight in WEIGHTS:

@@ -4,17 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from cytomesh.classify.assemble import assemble
 from cytomesh.classify.batches import make_batches, steps_of_epoch
-from cytomesh.classify.config import (
-    AttentionModel,
-    ClassifyConfig,
-    ConvolutionModel,
-    MlpModel,
-    TrainingConfig,
-)
-from cytomesh.classify.nodes import assemble
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.layers import AttentionModel, ConvolutionModel
+from cytomesh.classify.networks import MlpModel
 from cytomesh.classify.stored import Column, StoredInputs
-from cytomesh.classify.training import NeuralClassifier
+from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.graph.storage import load_graphs
 
 MODELS = [

@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
+from cytomesh.classify.assemble import assemble
 from cytomesh.classify.calibration import fit_temperature, with_temperature
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.models import load_state, make_classifier
-from cytomesh.classify.nodes import assemble
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json

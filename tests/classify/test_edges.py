@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from cytomesh.classify.assemble import joined_adjacency
 from cytomesh.classify.edges import dihedral_angles, edge_attributes, kept_entries
-from cytomesh.classify.nodes import joined_adjacency
 from cytomesh.surface.mesh import Mesh
 
 

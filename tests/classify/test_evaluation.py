@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from cytomesh.classify.config import ClassifyConfig, InputsConfig
+from cytomesh.classify.assemble import assemble
+from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import baseline_predictions, evaluate, section_interval
+from cytomesh.classify.inputs_config import InputsConfig
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.nodes import assemble
 from cytomesh.graph.storage import load_graphs
 
 

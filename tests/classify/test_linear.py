@@ -1,12 +1,12 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from cytomesh.classify import stored
-from cytomesh.classify.config import LdaModel, LogisticModel
-from cytomesh.classify.linear import LinearClassifier
+from cytomesh.classify.linear import LdaClassifier, LdaModel, LogisticClassifier, LogisticModel
 from cytomesh.classify.nodes import NodeData
 
 
@@ -19,28 +19,28 @@ def gaussian_data(k=3, n=300, seed=0):
     return NodeData(inputs, targets, sides, sp.csr_matrix((n, n)), np.array([n]), classes, np.zeros((n, 3), np.float32))
 
 
-MODELS = [LdaModel(kind="lda"), LogisticModel(kind="logistic")]
+MODELS = [partial(LdaClassifier, LdaModel(kind="lda")), partial(LogisticClassifier, LogisticModel(kind="logistic"))]
 
 
-@pytest.mark.parametrize("settings", MODELS, ids=["lda", "logistic"])
+@pytest.mark.parametrize("make", MODELS, ids=["lda", "logistic"])
 @pytest.mark.parametrize("k", [2, 3])
-def test_learns_and_comes_back(settings, k):
+def test_learns_and_comes_back(make, k):
     data = gaussian_data(k)
-    model = LinearClassifier(settings)
+    model = make()
     assert model.fit(data, 0) == []
     probabilities = model.probabilities(data)
     assert probabilities.shape == (300, k)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     on_test = data.evaluated("test")
     assert (probabilities.argmax(axis=1) == data.targets)[on_test].mean() > 0.75
-    again = LinearClassifier(settings)
+    again = make()
     again.load(model.state())
     np.testing.assert_allclose(again.probabilities(data), probabilities, atol=1e-5)
 
 
 def test_lda_by_the_formula():
     data = gaussian_data(3)
-    model = LinearClassifier(LdaModel(kind="lda", shrinkage=0.2))
+    model = LdaClassifier(LdaModel(kind="lda", shrinkage=0.2))
     model.fit(data, 0)
     x, y = data.inputs[data.is_train].astype(float), data.targets[data.is_train]
     means = np.stack([x[y == c].mean(axis=0) for c in range(3)])
@@ -54,13 +54,13 @@ def test_lda_by_the_formula():
     np.testing.assert_allclose(model.probabilities(data), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("settings", MODELS, ids=["lda", "logistic"])
-def test_a_class_with_one_node(settings):
+@pytest.mark.parametrize("make", MODELS, ids=["lda", "logistic"])
+def test_a_class_with_one_node(make):
     data = gaussian_data(3)
     targets = data.targets.copy()
     targets[np.flatnonzero(data.is_train & (targets == 2))[1:]] = 0
     data = replace(data, targets=targets)
-    model = LinearClassifier(settings)
+    model = make()
     model.fit(data, 0)
     assert np.isfinite(model.probabilities(data)).all()
 
@@ -70,7 +70,7 @@ def test_lda_on_inputs_that_stay_on_disk(k, monkeypatch):
     data = gaussian_data(k)
     monkeypatch.setattr(stored, "CHUNK_VALUES", 40)
     on_disk = replace(data, inputs=stored.StoredInputs(((stored.Column(data.inputs),),)))
-    models = [LinearClassifier(LdaModel(kind="lda", shrinkage=0.1)) for _ in range(2)]
+    models = [LdaClassifier(LdaModel(kind="lda", shrinkage=0.1)) for _ in range(2)]
     models[0].fit(data, 0)
     models[1].fit(on_disk, 0)
     np.testing.assert_allclose(models[1].probabilities(on_disk), models[0].probabilities(data), atol=1e-5)

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh.classify.config import FocalLoss, LogitAdjustment, TrainingConfig
-from cytomesh.classify.losses import NodeLoss, training_targets
-from cytomesh.classify.nodes import assemble
+from cytomesh.classify.assemble import assemble
+from cytomesh.classify.kinds import LOSSES
+from cytomesh.classify.losses import Focal, FocalConfig, LogitAdjustmentConfig, NodeLoss, training_targets
+from cytomesh.classify.training import TrainingConfig
 from cytomesh.core.errors import FeatureError
 
 K = 3
 COUNTS = [50.0, 9.0, 1.0]
-LOSSES = [{}, {"loss": FocalLoss(kind="focal", gamma=2.0)}, {"loss": LogitAdjustment(kind="logit_adjustment", tau=1.5)}]
+SETTINGS = [
+    {},
+    {"loss": FocalConfig(kind="focal", gamma=2.0)},
+    {"loss": LogitAdjustmentConfig(kind="logit_adjustment", tau=1.5)},
+]
 
 
 def loss_by_loops(logits, targets, settings):
@@ -31,7 +36,12 @@ def loss_by_loops(logits, targets, settings):
     return total
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=["cross-entropy", "focal", "logit adjustment"])
+def node_loss(settings):
+    loss = LOSSES[settings.loss.kind](settings.loss)
+    return NodeLoss(loss, torch.tensor(COUNTS, dtype=torch.float64), settings.balance, settings.label_smoothing)
+
+
+@pytest.mark.parametrize("loss", SETTINGS, ids=["cross-entropy", "focal", "logit adjustment"])
 @pytest.mark.parametrize("is_soft", [False, True])
 def test_losses_by_loops(loss, is_soft):
     settings = TrainingConfig(label_smoothing=0.1, balance=0.5, **loss)
@@ -40,7 +50,7 @@ def test_losses_by_loops(loss, is_soft):
     labels = torch.randint(K, (20,))
     soft = torch.rand(20, K, dtype=torch.float64)
     soft = soft / soft.sum(1, keepdim=True) if is_soft else torch.eye(K, dtype=torch.float64)[labels]
-    criterion = NodeLoss(settings, torch.tensor(COUNTS, dtype=torch.float64))
+    criterion = node_loss(settings)
     found = criterion(logits, soft if is_soft else labels)
     assert found.item() == pytest.approx(loss_by_loops(logits, soft, settings))
     weights = soft @ criterion.weights
@@ -48,7 +58,7 @@ def test_losses_by_loops(loss, is_soft):
 
 
 def test_focal_loss_at_certainty_is_finite():
-    criterion = NodeLoss(TrainingConfig(loss=FocalLoss(kind="focal", gamma=1.0)), torch.ones(K))
+    criterion = NodeLoss(Focal(FocalConfig(kind="focal", gamma=1.0)), torch.ones(K), 0.5, 0.05)
     logits = torch.tensor([[200.0, 0.0, 0.0], [0.0, 0.0, 200.0]], requires_grad=True)
     criterion(logits, torch.tensor([0, 1])).backward()
     assert torch.isfinite(logits.grad).all()

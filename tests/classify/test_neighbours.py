@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh.classify.config import KnnModel, PropagationModel
-from cytomesh.classify.neighbours import KnnClassifier, PropagationClassifier
+from cytomesh.classify.neighbours import KnnClassifier, KnnModel, PropagationClassifier, PropagationModel
 from cytomesh.classify.nodes import NodeData
 
 

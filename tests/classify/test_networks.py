@@ -3,8 +3,9 @@ import torch
 from pydantic import TypeAdapter
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.config import AttentionModel, ConvolutionModel, MlpModel, Model
-from cytomesh.classify.networks import make_network
+from cytomesh.classify.kinds import Model
+from cytomesh.classify.layers import AttentionModel, ConvolutionModel
+from cytomesh.classify.networks import MlpModel, make_network
 
 
 @pytest.fixture

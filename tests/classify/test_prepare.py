@@ -1,7 +1,7 @@
 import numpy as np
 
-from cytomesh.classify.config import InputsConfig
 from cytomesh.classify.context import impute, neighbour_means
+from cytomesh.classify.inputs_config import InputsConfig
 from cytomesh.classify.prepare import context_column, fill_in, moments
 from cytomesh.classify.stored import Column
 

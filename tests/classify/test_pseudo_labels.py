@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cytomesh.classify.config import ClassifyConfig, LdaModel, PseudoLabelsConfig
-from cytomesh.classify.linear import LinearClassifier
-from cytomesh.classify.nodes import assemble
-from cytomesh.classify.pseudo_labels import SelfTrained, with_pseudo_labels
+from cytomesh.classify.assemble import assemble
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.linear import LdaClassifier, LdaModel
+from cytomesh.classify.pseudo_labels import PseudoLabelsConfig, SelfTrained, with_pseudo_labels
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json
@@ -37,17 +37,17 @@ def test_only_nodes_that_may_be_learnt_from(data, section_run):
 
 
 def test_a_round_by_hand_and_labels_of_the_transfer_brain_unread(data):
-    model = SelfTrained(LinearClassifier(LdaModel(kind="lda")), PseudoLabelsConfig(rounds=1, threshold=0.6))
+    model = SelfTrained(LdaClassifier(LdaModel(kind="lda")), PseudoLabelsConfig(rounds=1, threshold=0.6))
     model.fit(data, 0)
-    by_hand = LinearClassifier(LdaModel(kind="lda"))
+    by_hand = LdaClassifier(LdaModel(kind="lda"))
     by_hand.fit(data, 0)
     by_hand.fit(with_pseudo_labels(data, by_hand.probabilities(data), 0.6), 0)
     np.testing.assert_array_equal(model.probabilities(data), by_hand.probabilities(data))
-    first = LinearClassifier(LdaModel(kind="lda"))
+    first = LdaClassifier(LdaModel(kind="lda"))
     first.fit(data, 0)
     assert (first.probabilities(data) != model.probabilities(data)).any()
     hidden = replace(data, targets=np.where(data.is_train | data.is_validation, data.targets, 0))
-    again = SelfTrained(LinearClassifier(LdaModel(kind="lda")), PseudoLabelsConfig(rounds=1, threshold=0.6))
+    again = SelfTrained(LdaClassifier(LdaModel(kind="lda")), PseudoLabelsConfig(rounds=1, threshold=0.6))
     again.fit(hidden, 0)
     np.testing.assert_array_equal(again.probabilities(data), model.probabilities(data))
 

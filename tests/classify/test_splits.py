@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from cytomesh.classify.config import BrainSplit, ColumnSplit, HemisphereSplit, SectionSplit
-from cytomesh.classify.splits import make_split
+from cytomesh.classify.splits import BrainSplit, ColumnSplit, HemisphereSplit, SectionSplit, make_split
 from cytomesh.core.errors import SplitError
 
 

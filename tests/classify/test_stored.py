@@ -3,8 +3,8 @@ import pytest
 import scipy.sparse as sp
 
 from cytomesh.classify import stored
-from cytomesh.classify.config import InputsConfig
 from cytomesh.classify.inputs import prepare_inputs
+from cytomesh.classify.inputs_config import InputsConfig
 from cytomesh.classify.stored import Column, StoredInputs, join, keep, map_rows, take
 from cytomesh.graph.storage import load_graphs
 

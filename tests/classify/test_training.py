@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh.classify.config import (
-    AttentionModel,
-    ClassifyConfig,
-    DiscriminantConfig,
-    InputsConfig,
-    MlpModel,
-    TrainingConfig,
-)
+from cytomesh.classify.assemble import assemble
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.discriminant import DiscriminantConfig
+from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.layers import AttentionModel
 from cytomesh.classify.metrics import macro_f1
-from cytomesh.classify.nodes import assemble
-from cytomesh.classify.training import NeuralClassifier
+from cytomesh.classify.networks import MlpModel
+from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.graph.storage import load_graphs
 

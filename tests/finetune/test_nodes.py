@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cytomesh.classify.config import SectionSplit
+from cytomesh.classify.splits import SectionSplit
 from cytomesh.core.errors import SplitError
 from cytomesh.core.tables import Table
 from cytomesh.finetune.nodes import involved_graphs, training_nodes

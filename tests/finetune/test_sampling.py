@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh.classify.config import SectionSplit
+from cytomesh.classify.splits import SectionSplit
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
 from cytomesh.finetune.sampling import NodeSampler, walk
 from tests.conftest import sphere_graph

@@ -15,7 +15,8 @@ from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.provenance import LINKS, graph_parts
 from cytomesh.graph.storage import load_graph, load_surface
-from cytomesh.study.contours import CORNER, read_contours
+from cytomesh.study.contour_formats.features import CORNER
+from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 
 NAME = "B01_hemi-L"

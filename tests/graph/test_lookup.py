@@ -5,9 +5,9 @@ import pytest
 
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import GraphError
-from cytomesh.graph import open_lookup
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.lookup import open_lookup
 from cytomesh.study.sections import read_sections, write_sections
 from cytomesh.study.warps import InPlaneWarp, write_warp
 

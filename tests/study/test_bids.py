@@ -12,11 +12,11 @@ from cytomesh.study.bids import (
     contours_path,
     from_bids,
     image_path,
-    sidecar_path,
     write_bids_tables,
     write_dataset_description,
     write_sidecar,
 )
+from cytomesh.study.bids_files import sidecar_path
 from cytomesh.study.check import check_study
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.study import open_study

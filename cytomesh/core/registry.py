@@ -1,0 +1,136 @@
+"""Kinds that others may add: cytomesh's own implementations by name, and those of installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from cytomesh.core.config import Config
+from cytomesh.core.errors import PluginError
+
+KindT = TypeVar("KindT")
+
+
+class Registry(Mapping[str, type[KindT]], Generic[KindT]):
+    """The implementations of one kind of thing, by name; each is imported when it is first asked for.
+
+    Another package adds one with an entry point, whose name is the one that settings use::
+
+        [project.entry-points."cytomesh.classifiers"]
+        forest = "my_package.forest:Forest"
+
+    Parameters
+    ----------
+    group : str
+        Group of the entry points.
+    base : type
+        What every implementation derives from.
+    own : mapping of str to str
+        Name -> "module:class" of those that cytomesh brings.
+    """
+
+    def __init__(self, group: str, base: type, own: Mapping[str, str]) -> None:
+        self.group, self.base = group, base
+        self._places = {name: EntryPoint(name, place, group) for name, place in own.items()}
+        self._own = frozenset(own)
+        self._found = False
+        self._loaded: dict[str, type[KindT]] = {}
+
+    def __getitem__(self, name: str) -> type[KindT]:
+        """Return an implementation.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        PluginError
+            If another package's cannot be imported, or is none.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._entries()[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries()
+
+    def _entries(self) -> dict[str, EntryPoint]:
+        if not self._found:
+            for entry in entry_points(group=self.group):
+                if entry.name in self._places:
+                    hint = "give it another name, or remove one of the packages"
+                    raise PluginError(_place(entry), found=f"'{entry.name}', which is there already", hint=hint)
+                self._places[entry.name] = entry
+            self._found = True
+        return self._places
+
+    def _load(self, entry: EntryPoint) -> type[KindT]:
+        if entry.name in self._own:
+            return cast("type[KindT]", getattr(import_module(entry.module), entry.attr))
+        hint = "mend or remove this package"
+        try:
+            kind = entry.load()
+        except Exception as cause:  # whatever goes wrong in somebody else's module
+            raise PluginError(_place(entry), found=f"{type(cause).__name__}: {cause}", hint=hint) from cause
+        if not (isinstance(kind, type) and issubclass(kind, self.base)):
+            raise PluginError(_place(entry), found=repr(kind), expected=f"a {self.base.__name__}", hint=hint)
+        config = getattr(kind, "Config", None)
+        if config is not None and not (isinstance(config, type) and issubclass(config, Config)):
+            raise PluginError(_place(entry), "Config", found=repr(config), expected="a cytomesh Config", hint=hint)
+        return cast("type[KindT]", kind)
+
+
+class OneOf:
+    """Annotation of a setting that holds the settings of one of the implementations, told apart by their `kind`.
+
+    `Annotated[ModelConfig, OneOf(CLASSIFIERS)]` validates like the union of the `Config` classes of all classifiers.
+
+    Parameters
+    ----------
+    *sources : Registry or type of Config
+        Settings that belong to no registry stand for themselves.
+    """
+
+    def __init__(self, *sources: Registry[Any] | type[Config]) -> None:
+        self.sources = sources
+
+    def configs(self) -> tuple[type[Config], ...]:
+        """Return the settings' classes, each once.
+
+        Raises
+        ------
+        PluginError
+            If the `kind` of an implementation's settings does not hold its name.
+        """
+        found: dict[type[Config], None] = {}
+        for registry in self.sources:
+            if not isinstance(registry, Registry):
+                found[registry] = None
+                continue
+            for name, kind in registry.items():
+                config = kind.Config
+                known = get_args(config.model_fields["kind"].annotation) if "kind" in config.model_fields else ()
+                if name not in known:
+                    hint = f"give it the field kind: Literal['{name}']"
+                    raise PluginError(f"{registry.group}: {name}", config.__name__, found=f"kind {known}", hint=hint)
+                found[config] = None
+        return tuple(found)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the schema of the union."""
+        return handler.generate_schema(Annotated[Union[self.configs()], Field(discriminator="kind")])  # noqa: UP007
+
+
+def _place(entry: EntryPoint) -> str:
+    package = entry.dist.name if entry.dist else "an installed package"
+    return f"{package}, entry point {entry.name} = {entry.value} of {entry.group}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, cast, get_args
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, SerializerFunctionWrapHandler, create_model, model_serializer
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import PluginError
 
 KindT = TypeVar("KindT")
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class Registry(Mapping[str, type[KindT]], Generic[KindT]):
@@ -32,12 +36,17 @@ class Registry(Mapping[str, type[KindT]], Generic[KindT]):
         What every implementation derives from.
     own : mapping of str to str
         Name -> "module:class" of those that cytomesh brings.
+
+    Attributes
+    ----------
+    own : frozenset of str
+        Names of those that cytomesh brings.
     """
 
     def __init__(self, group: str, base: type, own: Mapping[str, str]) -> None:
         self.group, self.base = group, base
         self._places = {name: EntryPoint(name, place, group) for name, place in own.items()}
-        self._own = frozenset(own)
+        self.own = frozenset(own)
         self._found = False
         self._loaded: dict[str, type[KindT]] = {}
 
@@ -75,7 +84,7 @@ class Registry(Mapping[str, type[KindT]], Generic[KindT]):
         return self._places
 
     def _load(self, entry: EntryPoint) -> type[KindT]:
-        if entry.name in self._own:
+        if entry.name in self.own:
             return cast("type[KindT]", getattr(import_module(entry.module), entry.attr))
         hint = "mend or remove this package"
         try:
@@ -129,6 +138,93 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Build the schema of the union."""
         return handler.generate_schema(Annotated[Union[self.configs()], Field(discriminator="kind")])  # noqa: UP007
+
+
+class NameOf:
+    """Annotation of a setting that names one of the implementations.
+
+    Parameters
+    ----------
+    registry : Registry
+    *others : str
+        Names that are allowed beside those.
+    """
+
+    def __init__(self, registry: Registry[Any], *others: str) -> None:
+        self.registry, self.others = registry, others
+
+    def _check(self, name: str) -> str:
+        known = [*self.registry, *self.others]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"unknown name '{name}', " + (f"did you mean '{near[0]}'?" if near else f"known: {known}"))
+        return name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the schema of a string that is checked."""
+        return no_info_after_validator_function(self._check, handler(source))
+
+
+class EachOf:
+    """Annotation of settings with an optional section for each of the implementations, by name.
+
+    `Annotated[Sections, EachOf(OBJECTIVES)]` validates like a model with the fields `simclr: SimCLR.Config | None` and
+    so on.
+
+    Parameters
+    ----------
+    registry : Registry
+    """
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    @cached_property
+    def model(self) -> type[Sections]:
+        """The class of the settings."""
+        kinds = {name: self.registry[name] for name in self._names()}
+        sections: Any = {name: (kind.Config | None, None) for name, kind in kinds.items() if kind.Config}
+        model = create_model(self.registry.group.rpartition(".")[2], __base__=Sections, **sections)
+        model._own = self.registry.own
+        return model
+
+    def _names(self) -> list[str]:
+        return list(self.registry)
+
+    def configs(self) -> tuple[type[Config], ...]:
+        """Return the class of the settings, for hints on unknown keys."""
+        return (self.model,)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the schema of the class."""
+        return handler.generate_schema(self.model)
+
+
+class EachAdded(EachOf):
+    """As `EachOf`, for what other packages add; cytomesh's own have their settings elsewhere, or none."""
+
+    def _names(self) -> list[str]:
+        return [name for name in self.registry if name not in self.registry.own]
+
+
+class Sections(Config):
+    """Settings of some of a registry's implementations, by name."""
+
+    _own: ClassVar[frozenset[str]] = frozenset()
+
+    def named(self) -> dict[str, Any]:
+        """Return the sections that are given."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: section for name, section in found.items() if section is not None}
+
+    def of(self, kind: type[ConfigT]) -> ConfigT | None:
+        """Return the section with settings of one class, if it is given."""
+        return next((section for section in self.named().values() if type(section) is kind), None)
+
+    @model_serializer(mode="wrap")
+    def _without_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # what another package could add, and nobody asked for, is no setting: nothing goes stale by an installation
+        return {k: v for k, v in handler(self).items() if v is not None or k in self._own}
 
 
 def _place(entry: EntryPoint) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cytomesh.core.config import Config, Seed
-
-Method = Literal["diffusion", "types", "spectral", "ward", "kmeans", "leiden", "voronoi"]
-Baseline = Literal["types", "spectral", "random_spectral", "ward", "kmeans", "leiden", "voronoi"]
+from cytomesh.core.registry import Sections
+from cytomesh.parcellate.method import BaselineName, MethodName, Plugins
 
 
 class PreparationConfig(Config):
@@ -121,7 +120,7 @@ class EvaluationConfig(Config):
     """Rotations of the areas on the sphere; 0, or a graph without a sphere: geometry-only null alone."""
     tilings: int = Field(5, ge=2, le=1000)
     """Geometry-only parcellations (Voronoi) of the same number of parcels."""
-    baselines: tuple[Baseline, ...] = ("ward", "kmeans", "voronoi")
+    baselines: tuple[BaselineName, ...] = ("ward", "kmeans", "voronoi")
     """Other methods scored beside; random_spectral is the normalised cut with features rotated on the sphere (those of
     other places, in the place of geometry), and left out where there is no sphere; leiden needs the extra `leiden`."""
     stability: StabilityConfig = StabilityConfig()
@@ -135,10 +134,10 @@ class ParcellateConfig(Config):
     """Seed of everything random."""
     encoder: str | None = None
     """Features to use (folder under RUN/features); may be left out where there is only one."""
-    method: Method = "diffusion"
+    method: MethodName = "diffusion"
     """diffusion: Ward's method in a diffusion map of feature neighbours; types: pieces of feature-space types;
     spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; leiden:
-    communities of the mesh graph; voronoi: geometry alone."""
+    communities of the mesh graph; voronoi: geometry alone; or what packages add."""
     n_parcels: int | None = Field(None, ge=2)
     """Parcels of each graph, or of the graphs that are parcellated together; None: see `choose`."""
     choose: Literal["eigengap", "stability"] = "eigengap"
@@ -168,7 +167,14 @@ class ParcellateConfig(Config):
     """The `diffusion` method."""
     types: TypesConfig = TypesConfig()
     """The `types` method."""
+    plugins: Plugins = Sections()
+    """Settings of methods that packages add, by their names."""
     joint: JointConfig = JointConfig()
     """Several hemispheres or brains together."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Scores, nulls and baselines."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # nothing goes stale by a setting that no parcellation had so far
+        return {name: value for name, value in handler(self).items() if name != "plugins" or value}

@@ -14,6 +14,7 @@ from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import NodeFeatures, whiten
 from cytomesh.parcellate.joint import JointFeatures, connect_in_part, join_graphs
+from cytomesh.parcellate.method import METHODS
 from cytomesh.parcellate.methods import parcellate_nodes
 
 
@@ -50,7 +51,7 @@ def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, s
     """
     found = parcellate_nodes(joint.features, settings.method, k, settings, source)
     shares = joint.split(found.labels)
-    if settings.method != "kmeans":
+    if METHODS[settings.method].is_connected:
         if len(joint.parts) > 1:
             first_free = int(found.labels.max()) + 1
             for i, part in enumerate(joint.parts):

@@ -1,8 +1,6 @@
-"""One call for every way to parcellate."""
+"""The methods of parcellation, and one call for all of them."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,26 +13,11 @@ from cytomesh.parcellate.connect import check_count, join_fragments, merge_regio
 from cytomesh.parcellate.diffusion import diffusion_parcels
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.leiden import leiden_communities
+from cytomesh.parcellate.method import METHODS, Method, Parcellation, Problem
 from cytomesh.parcellate.rounding import normalised_cut, spectral_labels
 from cytomesh.parcellate.smoothing import smooth_borders
 from cytomesh.parcellate.spectral import lowest_eigenpairs
 from cytomesh.parcellate.types import type_parcels
-
-
-@dataclass(frozen=True)
-class Parcellation:
-    """Labels of the nodes of one hemisphere.
-
-    Parameters
-    ----------
-    labels : (m,) int64
-        From 0.
-    facts : dict
-        What the method has to say about itself (residual, normalised cut, ...).
-    """
-
-    labels: NDArray[np.int64]
-    facts: dict[str, float] = field(default_factory=dict)
 
 
 def parcellate_nodes(
@@ -50,39 +33,88 @@ def parcellate_nodes(
     adjacency, values = features.adjacency, features.values
     check_count(k, adjacency, source)
     weights = affinity_graph(adjacency, values, settings.affinity)
-    facts: dict[str, float] = {}
-    if method == "spectral":
-        labels, facts = spectral_parcels(weights, features, k, settings, source)
-    elif method == "diffusion":
-        labels = diffusion_parcels(
-            values, adjacency, k, settings.min_nodes, settings.diffusion, settings.spectral, settings.seed
-        )
-    elif method == "types":
-        labels = type_parcels(
-            values, adjacency, k, settings.min_nodes, settings.types, settings.affinity, settings.seed
-        )
-    elif method == "ward":
-        labels = ward_parcels(values, adjacency, k, settings.min_nodes)
-    elif method == "leiden":
-        labels = leiden_communities(weights, k, settings.seed)
-        labels = merge_regions(join_fragments(labels, weights, settings.min_nodes), values, adjacency, k)
-        labels = split_regions(labels, values, adjacency, k, settings.min_nodes)
-    elif method == "voronoi":
-        labels = voronoi_parcels(features.positions, adjacency, k, settings.seed)
-    else:
-        labels = kmeans_clusters(values, k, settings.seed)
-    if settings.smoothing_rounds and method not in ("kmeans", "voronoi"):
+    chosen = METHODS[method]
+    found = chosen().parcels(Problem(features, weights, k, settings, source))
+    labels = found.labels
+    if settings.smoothing_rounds and chosen.has_borders:
         labels = smooth_borders(labels, weights, adjacency, settings.smoothing_rounds, settings.min_nodes)
-    return Parcellation(labels, {**facts, "normalised_cut": normalised_cut(weights, labels)})
+    return Parcellation(labels, {**found.facts, "normalised_cut": normalised_cut(weights, labels)})
 
 
-def spectral_parcels(
-    weights: sp.csr_matrix, features: NodeFeatures, k: int, settings: ParcellateConfig, source: str
-) -> tuple[NDArray[np.int64], dict[str, float]]:
-    """Cut the affinity graph into k parcels of least normalised cut, then join their fragments."""
-    spectrum = lowest_eigenpairs(weights, k, settings.spectral, settings.seed, source)
-    labels, cut = spectral_labels(spectrum.vectors, weights, settings.spectral.restarts, settings.seed)
-    joined = join_fragments(labels, features.adjacency.multiply(weights).tocsr(), settings.min_nodes)
-    joined = merge_regions(joined, features.values, features.adjacency, k)
-    joined = split_regions(joined, features.values, features.adjacency, k, settings.min_nodes)
-    return joined, {"residual": spectrum.residual, "cut_before_joining": cut}
+class Diffusion(Method):
+    """Ward's method in a diffusion map of feature neighbours."""
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        features, settings = problem.features, problem.settings
+        own = settings.min_nodes, settings.diffusion, settings.spectral, settings.seed
+        return Parcellation(diffusion_parcels(features.values, features.adjacency, problem.k, *own))
+
+
+class FeatureClusters(Method):
+    """Pieces of clusters in feature space."""
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        features, settings = problem.features, problem.settings
+        own = settings.min_nodes, settings.types, settings.affinity, settings.seed
+        return Parcellation(type_parcels(features.values, features.adjacency, problem.k, *own))
+
+
+class NormalisedCut(Method):
+    """The affinity graph cut into parcels of least normalised cut, and their fragments joined."""
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        weights, settings = problem.weights, problem.settings
+        spectrum = lowest_eigenpairs(weights, problem.k, settings.spectral, settings.seed, problem.source)
+        labels, cut = spectral_labels(spectrum.vectors, weights, settings.spectral.restarts, settings.seed)
+        joined = in_one_piece(labels, problem.features.adjacency.multiply(weights).tocsr(), problem)
+        return Parcellation(joined, {"residual": spectrum.residual, "cut_before_joining": cut})
+
+
+class Ward(Method):
+    """Ward's method along mesh edges."""
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        features = problem.features
+        return Parcellation(ward_parcels(features.values, features.adjacency, problem.k, problem.settings.min_nodes))
+
+
+class KMeans(Method):
+    """Features alone, wherever nodes lie."""
+
+    is_connected = False
+    has_borders = False
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k clusters."""
+        return Parcellation(kmeans_clusters(problem.features.values, problem.k, problem.settings.seed))
+
+
+class Leiden(Method):
+    """Communities of the affinity graph, and their fragments joined."""
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        labels = leiden_communities(problem.weights, problem.k, problem.settings.seed)
+        return Parcellation(in_one_piece(labels, problem.weights, problem))
+
+
+class Voronoi(Method):
+    """Geometry alone."""
+
+    has_borders = False
+
+    def parcels(self, problem: Problem) -> Parcellation:
+        """Divide nodes into k parcels."""
+        features = problem.features
+        return Parcellation(voronoi_parcels(features.positions, features.adjacency, problem.k, problem.settings.seed))
+
+
+def in_one_piece(labels: NDArray[np.int64], links: sp.csr_matrix, problem: Problem) -> NDArray[np.int64]:
+    """Join the fragments of clusters along links, then merge or split until there are k connected parcels."""
+    features, k, min_nodes = problem.features, problem.k, problem.settings.min_nodes
+    joined = merge_regions(join_fragments(labels, links, min_nodes), features.values, features.adjacency, k)
+    return split_regions(joined, features.values, features.adjacency, k, min_nodes)

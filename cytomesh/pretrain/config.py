@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from cytomesh.core.config import Config, Seed, Size
 from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
-from cytomesh.pretrain.objectives.spatial_nce import Kernel
+from cytomesh.pretrain.objectives.kinds import OBJECTIVES, Objectives, objectives_of
 
 BrainRoleName = Literal["train", "transfer", "unseen"]
 
@@ -64,75 +64,6 @@ class PatchConfig(Config):
     """Extra pixels read on each side for training, so that rotated and shifted patches show tissue at their corners."""
     bank_gib: float = Field(default=4.0, ge=0)
     """Extract all patches once into one file if it is not larger than this, GiB; else read them batch by batch."""
-
-
-class _ObjectiveConfig(Config):
-    weight: PositiveFloat = 1.0
-    """Factor in the sum of objectives."""
-    temperature: PositiveFloat = 0.1
-    """Temperature of the softmax over patches."""
-
-
-class SpatialNCEConfig(_ObjectiveConfig):
-    """Patches are alike if they lie close together in the cortex."""
-
-    distance: Literal["euclidean", "geodesic"] = "euclidean"
-    """Straight through the reference space, or along the midsurface of its template (the study's `space.template`)."""
-    mirrored: bool = False
-    """Compare hemispheres: right ones are mirrored (x -> -x in reference space) onto the left template."""
-    normal_factor: PositiveFloat = 1.0
-    """Euclidean: how much more distance along the cortical normal counts than distance within the cortex."""
-    sigma_mm: PositiveFloat = 3.0
-    """Width of the kernel, mm."""
-    sigma_end_mm: PositiveFloat | None = None
-    """Width at the last step, if another: it changes by the same factor from step to step."""
-    kernel: Kernel = "gaussian"
-    """Shape of the kernel: gaussian, exponential, radius or inverse."""
-    reach_mm: PositiveFloat = 9.0
-    """Distance beyond which nothing attracts, mm."""
-    same_section_weight: float = Field(default=1.0, ge=0, le=1)
-    """Factor of pairs from one section: low values keep staining from being the shortcut."""
-    same_brain_weight: float = Field(default=1.0, ge=0, le=1)
-    """Factor of pairs from different sections of one brain."""
-
-
-class ProbabilityGuidedConfig(_ObjectiveConfig):
-    """Patches are alike if they probably lie in the same area of the atlas."""
-
-
-class SupervisedContrastiveConfig(_ObjectiveConfig):
-    """Patches are alike if they are annotated with the same area (training sections of training brains only)."""
-
-
-class SupervisedConfig(Config):
-    """A linear head names the annotated area (training sections of training brains only)."""
-
-    weight: PositiveFloat = 1.0
-    """Factor in the sum of objectives."""
-
-
-class SimCLRConfig(_ObjectiveConfig):
-    """Only two views of one patch are alike; needs `views: 2`."""
-
-
-class ObjectivesConfig(Config):
-    """The objectives to sum; at least one."""
-
-    spatial_nce: SpatialNCEConfig | None = None
-    """Distance in reference space."""
-    probability_guided: ProbabilityGuidedConfig | None = None
-    """Area probabilities of the atlas."""
-    supervised_contrastive: SupervisedContrastiveConfig | None = None
-    """Annotated areas."""
-    simclr: SimCLRConfig | None = None
-    """Two views of one patch."""
-    supervised: SupervisedConfig | None = None
-    """Cross-entropy of annotated areas."""
-
-    @property
-    def is_contrastive(self) -> bool:
-        """Whether any objective compares patches, and so needs the projection head."""
-        return any(getattr(self, name) for name in ObjectivesConfig.model_fields if name != "supervised")
 
 
 class SamplingConfig(Config):
@@ -208,7 +139,7 @@ class PretrainConfig(Config):
     """What the encoder looks at."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of the patches while training, and their normalisation."""
-    objectives: ObjectivesConfig = ObjectivesConfig(spatial_nce=SpatialNCEConfig())
+    objectives: Objectives = Field(default_factory=lambda: objectives_of(spatial_nce={}))
     """What is learned."""
     views: Literal[1, 2] = 1
     """Differently augmented copies of each patch in a batch."""
@@ -241,13 +172,12 @@ class PretrainConfig(Config):
 
     @model_validator(mode="after")
     def _agrees(self) -> PretrainConfig:
-        spatial = self.objectives.spatial_nce
-        if spatial and spatial.distance == "geodesic" and spatial.normal_factor != 1.0:
-            raise ValueError("objectives.spatial_nce.normal_factor has no meaning for distances along the surface")
-        if not any(getattr(self.objectives, name) for name in ObjectivesConfig.model_fields):
-            raise ValueError(f"objectives: none given, choose of {', '.join(ObjectivesConfig.model_fields)}")
-        if self.objectives.simclr and self.views != 2:
-            raise ValueError("objectives.simclr needs views: 2")
+        named = self.objectives.named()
+        if not named:
+            raise ValueError(f"objectives: none given, choose of {', '.join(OBJECTIVES)}")
+        for name in named:
+            if "two views" in OBJECTIVES[name].needs and self.views != 2:
+                raise ValueError(f"objectives.{name} needs views: 2")
         monitor = self.monitor
         if (monitor.patience or monitor.export == "best") and not monitor.every_steps:
             raise ValueError("monitor.patience and monitor.export: best need monitor.every_steps")

@@ -19,6 +19,8 @@ from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, REFERENCE, SURFAC
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.objectives.kinds import need
+from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import PatchPool
 from cytomesh.study.study import Study
@@ -129,12 +131,13 @@ def open_job(
 def pretrain_inputs(data: Data, settings: PretrainConfig, digests: FileDigests) -> Inputs:
     """Return what an encoder is trained from."""
     objectives = settings.objectives
-    reads_labels = objectives.supervised or objectives.supervised_contrastive or settings.monitor.every_steps
+    reads_labels = need(objectives, "labels") or settings.monitor.every_steps
     parts = [SURFACE, REFERENCE, AREAS]
     parts += [ANNOTATION] if reads_labels or settings.sampling.annotated_only else []
-    parts += [MAPS] if objectives.probability_guided else []
+    parts += [MAPS] if need(objectives, "maps") else []
     own = Inputs(settings=flat_settings(settings, NOT_IN_KEY))
-    if objectives.spatial_nce and objectives.spatial_nce.distance == "geodesic":
+    spatial = objectives.of(SpatialNCEConfig)
+    if spatial and spatial.distance == "geodesic":
         own = own.merge(template_read(data.run, data.study, digests))
     if settings.encoder.weights not in ("random", "pretrained"):
         path = Path(settings.encoder.weights)

@@ -13,7 +13,7 @@ from torch import Tensor
 from cytomesh.pretrain.batch import PatchBatch, concatenate
 from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive, Objective
 from cytomesh.pretrain.objectives.supervised import Supervised
 
 
@@ -40,7 +40,7 @@ class Term:
     ----------
     name : str
         Name in the metrics.
-    objective : Objective or Supervised
+    objective : Objective
         Contrastive (on the vectors), or supervised (on the logits).
     temperature : float
         Of a contrastive objective.
@@ -49,7 +49,7 @@ class Term:
     """
 
     name: str
-    objective: Objective | Supervised
+    objective: Objective
     temperature: float = 1.0
     weight: float = 1.0
 
@@ -113,9 +113,9 @@ def batch_loss(
             assert outputs.logits is not None
             total, count = term.objective.total(outputs.logits, mine)
         else:
+            assert isinstance(term.objective, Contrastive)
             assert outputs.vectors is not None
             assert others is not None
-
             total, count = term.objective.total(
                 outputs.vectors,
                 others,

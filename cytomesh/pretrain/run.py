@@ -21,6 +21,8 @@ from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
+from cytomesh.pretrain.objectives.kinds import are_contrastive, need
+from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import build_bank, count_channels, open_patches, say_conversion
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
@@ -74,7 +76,7 @@ def pretrain_run(
     """
     study = open_study(read_study_path(run))
     graphs = load_graphs(run)
-    spatial = settings.objectives.spatial_nce
+    spatial = settings.objectives.of(SpatialNCEConfig)
     pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
     settings = _resolve(settings, pool)
     data = Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
@@ -92,7 +94,7 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     began = time.perf_counter()
     if settings.schedule.steps:
         check_seeds(settings.sampling, here.size)
-    run, pool, objectives, spatial = data.run, data.pool, settings.objectives, settings.objectives.spatial_nce
+    run, pool, objectives, spatial = data.run, data.pool, settings.objectives, settings.objectives.of(SpatialNCEConfig)
     geodesics = None
     if spatial and spatial.distance == "geodesic":
         pool, surface = place_on_template(pool, data.study)
@@ -101,8 +103,8 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
             geodesics = open_geodesics(run, pool, surface, radius, here)
     with isolated_seed(settings.seed, "init"):  # the same weights on all ranks
         encoder = build_encoder(settings)
-        head = ProjectionHead(encoder.dim, settings.head) if objectives.is_contrastive else None
-        classifier = nn.Linear(encoder.dim, len(pool.areas)) if objectives.supervised else None
+        head = ProjectionHead(encoder.dim, settings.head) if are_contrastive(objectives) else None
+        classifier = nn.Linear(encoder.dim, len(pool.areas)) if "supervised" in objectives.named() else None
     projector = Projector(encoder, head, classifier).to(here.device)
     is_done = True
     if settings.schedule.steps:
@@ -139,19 +141,14 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
 def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
     """Fill in the channels of the study's images, and check what only the data can tell."""
     n_channels = count_channels(pool.sections)
-    if settings.objectives.probability_guided and not pool.probability.nnz:
+    for name in [] if pool.probability.nnz else need(settings.objectives, "maps"):
         hint = "give the study an atlas with probability maps and build the graph again"
-        raise ConfigError("objectives.probability_guided", found="no probability map at any node", hint=hint)
-    objectives, sampling = settings.objectives, settings.sampling
-    wants_labels = {
-        "objectives.supervised_contrastive": objectives.supervised_contrastive is not None,
-        "objectives.supervised": objectives.supervised is not None,
-        "sampling.annotated_only": sampling.annotated_only,
-    }
-    for place, is_wanted in wants_labels.items():
-        if is_wanted and not pool.annotation.any():
-            hint = "annotate sections of role train in a brain of role train"
-            raise ConfigError(place, found="no annotated node to learn from", hint=hint)
+        raise ConfigError(f"objectives.{name}", found="no probability map at any node", hint=hint)
+    want_labels = [f"objectives.{name}" for name in need(settings.objectives, "labels")]
+    want_labels += ["sampling.annotated_only"] if settings.sampling.annotated_only else []
+    for place in [] if pool.annotation.any() else want_labels:
+        hint = "annotate sections of role train in a brain of role train"
+        raise ConfigError(place, found="no annotated node to learn from", hint=hint)
     encoder = settings.encoder.model_copy(update={"in_chans": settings.encoder.in_chans or n_channels})
     return settings.model_copy(update={"encoder": encoder})
 

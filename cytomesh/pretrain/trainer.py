@@ -33,7 +33,7 @@ from cytomesh.pretrain.encoder import Projector, synchronise_batch_norm
 from cytomesh.pretrain.grad_cache import backward_in_parts
 from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
-from cytomesh.pretrain.objectives.supervised import Supervised
+from cytomesh.pretrain.objectives.base import Contrastive
 from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer, learning_rate
 from cytomesh.pretrain.patches import PatchSource, crop
 from cytomesh.pretrain.probe import Probe
@@ -286,7 +286,7 @@ def alignments(vectors: Tensor, batch: PatchBatch, terms: list[Term]) -> dict[st
     return {
         f"alignment/{term.name}": alignment(vectors[:n], term.objective.weights(batch[:n], batch[:n]))
         for term in terms
-        if not isinstance(term.objective, Supervised)
+        if isinstance(term.objective, Contrastive)
     }
 
 

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import world
 from cytomesh.pretrain.loss import Outputs, batch_loss
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive
 from cytomesh.pretrain.objectives.supervised import Supervised
 
 
@@ -39,7 +39,7 @@ def main(folder: Path, n: int) -> None:
                     results[f"{case}/loss"] = value.mean[term.name].numpy()
                     results[f"{case}/anchors"] = value.n_anchors[term.name].numpy()
                     results[f"{case}/gradient"] = encoder.weight.grad.numpy().copy()
-                    if isinstance(term.objective, Objective):
+                    if isinstance(term.objective, Contrastive):
                         encoder.zero_grad(set_to_none=True)
                         mine = batch[rows[here.rank]]
                         places = {item.name: getattr(mine, item.name) for item in fields(mine)}

@@ -6,9 +6,10 @@ import pytest
 import torch
 from pretrain_cases import surface_geodesics
 
-from cytomesh.pretrain.config import ObjectivesConfig, SpatialNCEConfig
 from cytomesh.pretrain.distance import Euclidean, Geodesic
-from cytomesh.pretrain.terms import Terms, sigma_mm
+from cytomesh.pretrain.objectives.kinds import are_contrastive, objectives_of
+from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig, sigma_mm
+from cytomesh.pretrain.terms import Terms
 
 
 def test_sigma_changes_by_the_same_factor():
@@ -25,10 +26,10 @@ def test_terms_are_those_of_the_settings():
         "simclr": {},
         "supervised": {"weight": 3.0},
     }
-    config = ObjectivesConfig.model_validate(settings)
+    config = objectives_of(**settings)
     terms = Terms(config, torch.tensor([2, 5])).at(1.0)
-    assert config.is_contrastive
-    assert not ObjectivesConfig.model_validate({"supervised": {}}).is_contrastive
+    assert are_contrastive(config)
+    assert not are_contrastive(objectives_of(supervised={}))
     assert terms[-1].objective.areas.tolist() == [2, 5]
     assert terms[-1].weight == 3.0
     assert [term.name for term in terms] == list(settings)
@@ -38,7 +39,5 @@ def test_terms_are_those_of_the_settings():
     assert isinstance(spatial.distance, Euclidean)
     assert spatial.distance.normal_factor == 2.0
     assert (terms[1].weight, terms[1].temperature) == (0.5, 0.2)
-    geodesic = Terms(
-        ObjectivesConfig(spatial_nce=SpatialNCEConfig(distance="geodesic")), torch.arange(0), surface_geodesics(5.0)
-    )
+    geodesic = Terms(objectives_of(spatial_nce={"distance": "geodesic"}), torch.arange(0), surface_geodesics(5.0))
     assert isinstance(geodesic.at(0.0)[0].objective.distance, Geodesic)

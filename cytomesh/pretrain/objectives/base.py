@@ -1,20 +1,73 @@
-"""What a contrastive objective is, and its loss in anybody's training loop."""
+"""What an objective is, and the loss of contrastive ones in anybody's training loop."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.distributed as dist
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cytomesh.core.config import Config
 from cytomesh.pretrain.batch import PatchBatch
+from cytomesh.pretrain.distance import Geodesic
 from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
 
+Need = Literal["maps", "labels", "two views"]
+
+
+class ObjectiveConfig(Config):
+    """Settings of an objective."""
+
+    weight: PositiveFloat = 1.0
+    """Factor in the sum of objectives."""
+
+
+class ContrastiveConfig(ObjectiveConfig):
+    """Settings of an objective that compares patches."""
+
+    temperature: PositiveFloat = 0.1
+    """Temperature of the softmax over patches."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What an objective is made for.
+
+    Parameters
+    ----------
+    areas : (c,) int64 tensor
+        Labels that occur, ascending; one output of the classifier each.
+    progress : float
+        Share of the steps that are done, 0 to 1.
+    geodesic : Geodesic, optional
+        Distance on the template, where the settings ask for it.
+    """
+
+    areas: Tensor
+    progress: float = 0.0
+    geodesic: Geodesic | None = None
+
 
 class Objective(nn.Module, ABC):
+    """A term of the loss; settings name it, and hold its `Config`."""
+
+    Config: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What the data must have."""
+
+    @classmethod
+    def from_settings(cls, settings: Any, moment: Moment) -> Self:  # noqa: ARG003
+        """Make the objective from settings of its `Config`."""
+        return cls()
+
+
+class Contrastive(Objective):
     """A rule that weighs pairs of patches; the loss is `weighted_info_nce` of these weights.
 
     cytomesh's trainer asks for `weights`. Any other loop calls the objective itself, also under DDP::
@@ -23,6 +76,8 @@ class Objective(nn.Module, ABC):
         loss = criterion(model(images), position=position_mm)
         loss.backward()
     """
+
+    Config: ClassVar[type[ObjectiveConfig]] = ContrastiveConfig
 
     @abstractmethod
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive
 
 
-class ProbabilityGuided(Objective):
+class ProbabilityGuided(Contrastive):
     """Contrastive objective that pulls patches together by their area probabilities.
 
     w_ij = <p_i, p_j>, p_i the area probabilities at patch i, from the atlas; see `weighted_info_nce` for the loss. A
     patch outside all areas, or without an overlapping partner in the batch, has no weight and is no anchor.
     """
+
+    needs = frozenset({"maps"})
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive
 
 
-class SimCLR(Objective):
+class SimCLR(Contrastive):
     """Contrastive objective that knows no positions: NT-Xent over two views a patch (Chen et al., 2020, eq. 1).
 
     w_ij = 1 for views of one patch, 0 otherwise; see `weighted_info_nce` for the loss. Needs two views a patch.
     """
+
+    needs = frozenset({"two views"})
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.distance import Distance, Euclidean
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive, ContrastiveConfig, Moment, ObjectiveConfig
 
 Kernel = Literal["gaussian", "exponential", "radius", "inverse"]
 
 
-class SpatialNCE(Objective):
+class SpatialNCEConfig(ContrastiveConfig):
+    """Patches are alike if they lie close together in the cortex."""
+
+    distance: Literal["euclidean", "geodesic"] = "euclidean"
+    """Straight through the reference space, or along the midsurface of its template (the study's `space.template`)."""
+    mirrored: bool = False
+    """Compare hemispheres: right ones are mirrored (x -> -x in reference space) onto the left template."""
+    normal_factor: PositiveFloat = 1.0
+    """Euclidean: how much more distance along the cortical normal counts than distance within the cortex."""
+    sigma_mm: PositiveFloat = 3.0
+    """Width of the kernel, mm."""
+    sigma_end_mm: PositiveFloat | None = None
+    """Width at the last step, if another: it changes by the same factor from step to step."""
+    kernel: Kernel = "gaussian"
+    """Shape of the kernel: gaussian, exponential, radius or inverse."""
+    reach_mm: PositiveFloat = 9.0
+    """Distance beyond which nothing attracts, mm."""
+    same_section_weight: float = Field(default=1.0, ge=0, le=1)
+    """Factor of pairs from one section: low values keep staining from being the shortcut."""
+    same_brain_weight: float = Field(default=1.0, ge=0, le=1)
+    """Factor of pairs from different sections of one brain."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> SpatialNCEConfig:
+        if self.distance == "geodesic" and self.normal_factor != 1.0:
+            raise ValueError("normal_factor has no meaning for distances along the surface")
+        return self
+
+
+class SpatialNCE(Contrastive):
     """Contrastive objective that pulls patches together by their distance in the cortex.
 
     w_ij = k(d_ij) within the reach, 0 beyond, times `same_section_weight` for pairs from one section and
@@ -37,6 +67,8 @@ class SpatialNCE(Objective):
         Factors, 0 to 1.
     """
 
+    Config: ClassVar[type[ObjectiveConfig]] = SpatialNCEConfig
+
     def __init__(
         self,
         sigma_mm: float,
@@ -54,6 +86,18 @@ class SpatialNCE(Objective):
         self.reach_mm = 3.0 * sigma_mm if reach_mm is None else reach_mm
         self.same_section_weight = same_section_weight
         self.same_brain_weight = same_brain_weight
+
+    @classmethod
+    def from_settings(cls, settings: SpatialNCEConfig, moment: Moment) -> Self:
+        """Make the objective for a moment of training: the kernel's width may change."""
+        return cls(
+            sigma_mm(settings, moment.progress),
+            settings.kernel,
+            distance=moment.geodesic or Euclidean(settings.normal_factor),
+            reach_mm=settings.reach_mm,
+            same_section_weight=settings.same_section_weight,
+            same_brain_weight=settings.same_brain_weight,
+        )
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""
@@ -77,3 +121,10 @@ class SpatialNCE(Objective):
         if self.kernel == "inverse":
             return 1.0 / (1.0 + scaled)
         return (scaled <= 1.0).to(distance.dtype)
+
+
+def sigma_mm(config: SpatialNCEConfig, progress: float) -> float:
+    """Return the kernel's width: from `sigma_mm` to `sigma_end_mm`, geometrically."""
+    if config.sigma_end_mm is None:
+        return config.sigma_mm
+    return float(config.sigma_mm * (config.sigma_end_mm / config.sigma_mm) ** progress)

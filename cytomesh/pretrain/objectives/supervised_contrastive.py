@@ -5,15 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.pretrain.objectives.base import Objective
+from cytomesh.pretrain.objectives.base import Contrastive
 
 
-class SupervisedContrastive(Objective):
+class SupervisedContrastive(Contrastive):
     """Contrastive objective that pulls patches of one annotated area together (Khosla et al., 2020, L_out).
 
     w_ij = 1 if both are annotated with the same area, or are views of one patch, 0 otherwise; see
     `weighted_info_nce` for the loss.
     """
+
+    needs = frozenset({"labels"})
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""

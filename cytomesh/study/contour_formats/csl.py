@@ -36,10 +36,22 @@ from cytomesh.study.contour_formats.features import (
     too_many_points,
 )
 from cytomesh.study.contour_formats.nesting import even_odd
+from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 from cytomesh.study.manifest import ContourLabels
 from cytomesh.study.planes import SectionPlane
 
 PLANE_TOLERANCE_MM = 0.05
+
+
+class CslReader(ContourReader):
+    """Contour Stack Library: planes of labelled regions, in world coordinates."""
+
+    suffixes = (".csl",)
+
+    def read(self, drawing: Drawing) -> list[ContourFeature]:
+        """Return the regions of the section's plane."""
+        section = drawing.section
+        return read_csl(drawing.path, section.plane, section.name, drawing.labels)
 
 
 @dataclass(frozen=True, slots=True)

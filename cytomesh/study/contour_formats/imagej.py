@@ -23,9 +23,20 @@ from cytomesh.study.contour_formats.features import (
     without_number,
 )
 from cytomesh.study.contour_formats.nesting import even_odd
+from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 
 # Regions whose outline is their vertices. ImageJ closes them without repeating the first.
 OUTLINES = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT)
+
+
+class ImageJReader(ContourReader):
+    """ImageJ's ROIs, one by one or zipped."""
+
+    suffixes = (".roi", ".zip")
+
+    def read(self, drawing: Drawing) -> list[ContourFeature]:
+        """Return the ROIs."""
+        return read_imagej(drawing.path)
 
 
 def read_imagej(path: Path) -> list[ContourFeature]:

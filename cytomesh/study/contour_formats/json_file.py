@@ -9,9 +9,33 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.errors import ContourError
-from cytomesh.study.contour_formats.features import MAX_DEPTH, MAX_POINTS, read_bytes, too_deep, too_many_points
+from cytomesh.study.contour_formats.features import (
+    MAX_DEPTH,
+    MAX_POINTS,
+    ContourFeature,
+    read_bytes,
+    too_deep,
+    too_many_points,
+)
+from cytomesh.study.contour_formats.geojson import geojson_features
+from cytomesh.study.contour_formats.microdraw import is_microdraw, microdraw_features
+from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 
 CHUNK = 1 << 22
+
+
+class JsonReader(ContourReader):
+    """QuPath's GeoJSON, and MicroDraw's regions, which only their content tells apart."""
+
+    suffixes = (".geojson", ".json", ".geojson.gz", ".json.gz")
+
+    def read(self, drawing: Drawing) -> list[ContourFeature]:
+        """Return the annotations."""
+        path, settings = drawing.path, drawing.section.contour_settings
+        document = load_json(path)
+        if is_microdraw(document):
+            return microdraw_features(path, document, settings.microdraw_px_per_unit, drawing.image_shape)
+        return geojson_features(path, document)
 
 
 def load_json(path: Path) -> Any:

@@ -13,6 +13,7 @@ from cytomesh.core.errors import ContourError, ImageError
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.contour_formats.features import CORNER, MAX_POINTS, ContourFeature, Ring, too_many_points
 from cytomesh.study.contour_formats.nesting import even_odd
+from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 from cytomesh.study.manifest import ContourLabels
 
 # Straight edges stay where they are; a curve of radius r moves inwards by about sigma^2 / (2 r); what is one pixel
@@ -22,6 +23,18 @@ MARGIN_PX = 4
 LEVEL = 0.5
 # Points closer to the line between their neighbours carry nothing.
 SIMPLIFY_PX = 0.02
+
+
+class MaskReader(ContourReader):
+    """Label images of a section."""
+
+    suffixes = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+
+    def read(self, drawing: Drawing) -> list[ContourFeature]:
+        """Return the outlines of the labels."""
+        section = drawing.section
+        scale = (section.contour_settings.mask_um_per_px or section.um_per_px) / section.um_per_px
+        return read_mask(drawing.path, scale, drawing.labels, drawing.image_shape)
 
 
 def read_mask(

@@ -24,6 +24,7 @@ from cytomesh.study.contour_formats.features import (
     without_number,
 )
 from cytomesh.study.contour_formats.nesting import even_odd
+from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 from cytomesh.study.contour_formats.svg_path import flatten_path, numbers, parse_transform
 from cytomesh.study.contour_formats.svg_style import Rule, parse_rules, style_of
 from cytomesh.study.contour_formats.svg_view import is_image, length, nested_view, page
@@ -36,6 +37,17 @@ NOT_DRAWN = ("defs", "clipPath", "mask", "symbol", "pattern", "marker")
 CHUNK = 1 << 20
 # Each element is held against each style rule that matters.
 MAX_STYLED = 5_000_000
+
+
+class SvgReader(ContourReader):
+    """SVG, plain or gzipped."""
+
+    suffixes = (".svg", ".svgz")
+
+    def read(self, drawing: Drawing) -> list[ContourFeature]:
+        """Return the shapes."""
+        px_per_unit = drawing.section.contour_settings.svg_px_per_unit
+        return read_svg(drawing.path, px_per_unit, drawing.known, drawing.image_shape)
 
 
 def read_svg(

@@ -1,0 +1,188 @@
+"""Readers of values of vertices: GIFTI, CIFTI-2, FreeSurfer, NumPy, tables; other packages add theirs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import nibabel as nib
+import nibabel.freesurfer as freesurfer
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from nibabel.cifti2 import Cifti2Image
+from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.core.reading import gunzip
+from cytomesh.core.registry import Registry
+from cytomesh.surface.gifti import STRUCTURES, read_scalars
+
+Maps = dict[str, NDArray[Any]]
+"""Name of a map to its values, (n,)."""
+MAX_BYTES = 2**30
+"""What a packed file may become."""
+
+
+class MapReader(ABC):
+    """Reads values of vertices from the files of some suffixes."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """Ends of file names."""
+
+    @classmethod
+    def takes(cls, path: Path) -> bool:
+        """Return whether a file is of this kind, by its name."""
+        return path.name.endswith(cls.suffixes)
+
+    @abstractmethod
+    def read(self, path: Path, hemisphere: str) -> Maps:
+        """Return (n,) values a map by its name, NaN at vertices without one; whatever it raises names the file.
+
+        Parameters
+        ----------
+        path : Path
+        hemisphere : str
+            "L" or "R": which part of a file with both is meant.
+        """
+
+
+MAP_READERS: Registry[MapReader] = Registry(
+    "cytomesh.feature_readers",
+    MapReader,
+    {
+        "gifti": "cytomesh.surface.map_readers:GiftiReader",
+        "cifti": "cytomesh.surface.map_readers:CiftiReader",
+        "numpy": "cytomesh.surface.map_readers:NumpyReader",
+        "parquet": "cytomesh.surface.map_readers:ParquetReader",
+        "text": "cytomesh.surface.map_readers:TextReader",
+        "mgh": "cytomesh.surface.map_readers:MghReader",
+        "morph": "cytomesh.surface.map_readers:MorphReader",
+    },
+)
+
+
+class GiftiReader(MapReader):
+    """GIFTI's func and shape files."""
+
+    suffixes = (".shape.gii", ".func.gii", ".gii", ".gii.gz")
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the maps by their names."""
+        maps = read_scalars(path)
+        return {stem(path) if name == "map 0" and len(maps) == 1 else name: values for name, values in maps.items()}
+
+
+class CiftiReader(MapReader):
+    """Dense scalars of CIFTI-2."""
+
+    suffixes = (".dscalar.nii",)
+
+    def read(self, path: Path, hemisphere: str) -> Maps:
+        """Return the maps of the hemisphere by their names."""
+        axis, rows = read_cifti(path, hemisphere)
+        names = axis.name if isinstance(axis, ScalarAxis) else [f"{stem(path)} {i + 1}" for i in range(len(rows))]
+        return dict(zip(map(str, names), rows, strict=True))
+
+
+class NumpyReader(MapReader):
+    """NumPy's arrays, (n,) or (n, maps)."""
+
+    suffixes = (".npy", ".npz")
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the columns by the names of their arrays."""
+        if path.suffix == ".npy":
+            return _columns(stem(path), np.load(path, allow_pickle=False))
+        maps: Maps = {}
+        with np.load(path, allow_pickle=False) as data:
+            for name in data.files:
+                maps |= _columns(name, data[name])
+        return maps
+
+
+class ParquetReader(MapReader):
+    """Parquet tables."""
+
+    suffixes = (".parquet",)
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the columns."""
+        return _arrow(pq.read_table(path))
+
+
+class TextReader(MapReader):
+    """Tables as text, with names in the first row."""
+
+    suffixes = (".csv", ".tsv")
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the columns."""
+        options = pa_csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
+        empty = pa_csv.ConvertOptions(null_values=["", "n/a", "NA", "NaN", "nan"])
+        return _arrow(pa_csv.read_csv(path, parse_options=options, convert_options=empty))
+
+
+class MghReader(MapReader):
+    """FreeSurfer's volumes of one row a vertex."""
+
+    suffixes = (".mgh", ".mgz")
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the frames."""
+        raw = path.read_bytes()
+        image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix == ".mgz" else raw)
+        values = np.asarray(image.dataobj)  # (n, 1, 1) or (n, 1, 1, maps)
+        return _columns(stem(path), values.reshape(len(values), -1) if values.ndim > 3 else values.ravel())
+
+
+class MorphReader(MapReader):
+    """FreeSurfer's lh.thickness and the like, which have no suffix of their own."""
+
+    suffixes = ()
+
+    @classmethod
+    def takes(cls, path: Path) -> bool:
+        """Return whether the name begins as FreeSurfer's do."""
+        return path.name.partition(".")[0] in ("lh", "rh")
+
+    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+        """Return the values."""
+        return {stem(path): freesurfer.read_morph_data(path)}
+
+
+def read_cifti(path: Path, hemisphere: str) -> tuple[Any, NDArray[np.float64]]:
+    """Return the axis of maps and (maps, vertices) values of one hemisphere, NaN where the file has none."""
+    image = Cifti2Image.from_filename(path)
+    axes = [image.header.get_axis(i) for i in range(2)]
+    if not isinstance(axes[1], BrainModelAxis):
+        raise SurfaceError(path, found="no dense CIFTI file", expected="values of vertices (.dscalar.nii, .dlabel.nii)")
+    structure = BrainModelAxis.to_cifti_brain_structure_name(STRUCTURES[hemisphere])
+    for name, columns, model in axes[1].iter_structures():
+        if name == structure:
+            values = np.full((len(axes[0]), model.nvertices[name]), np.nan)
+            values[:, model.vertex] = np.asarray(image.dataobj)[:, columns]
+            return axes[0], values
+    raise SurfaceError(path, found=f"no {structure}", expected=f"values of hemisphere {hemisphere}")
+
+
+def stem(path: Path) -> str:
+    """Return what a file calls its values: "thickness" of sub-01.L.thickness.shape.gii and of lh.thickness."""
+    name = path.name.removesuffix(".gz")
+    for end in (".shape.gii", ".func.gii", ".gii", ".dscalar.nii", ".npy", ".mgh", ".mgz"):
+        name = name.removesuffix(end)
+    return name.rpartition(".")[2]
+
+
+def _columns(name: str, values: NDArray[Any]) -> Maps:
+    """Name the columns of (n,) or (n, ...) values, with a number where there are several."""
+    if values.ndim == 1:
+        return {name: values}
+    return {f"{name} {i + 1}": column for i, column in enumerate(values.reshape(len(values), -1).T)}
+
+
+def _arrow(table: pa.Table) -> Maps:
+    return {name: table.column(name).to_numpy() for name in table.column_names}

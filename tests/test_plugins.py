@@ -1,0 +1,94 @@
+"""Another package adds an objective, a classifier, a reader of contours and a method, and they run from YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cytomesh.study.contours import read_contours
+from cytomesh.study.study import open_study
+from tests.provenance_chain import write_study
+
+PLUGIN = Path(__file__).parent / "data" / "plugin"
+CLASSIFY = """
+inputs: {names: [pmap]}
+model: {kind: naive_bayes, smoothing: 0.01}
+"""
+PRETRAIN = """
+encoder: {name: test_resnet}
+patches: {size_px: 16, um_per_px: 500.0}
+objectives: {same_side: {width_mm: 10.0, temperature: 0.2}}
+sampling: {seeds_per_batch: 8, neighbours: 1}
+schedule: {steps: 2, warmup_steps: 1}
+"""
+PARCELLATE = """
+method: stripes
+plugins: {stripes: {axis: 2}}
+n_parcels: 4
+evaluation: {spins: 0, tilings: 2, baselines: [], stability: {splits: 0, nulls: 0}}
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the package installed in it."""
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copytree(PLUGIN, folder / "source")  # setuptools builds beside its source
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", folder / "site")
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, folder / "source"], check=True, timeout=120)
+    return folder / "site"
+
+
+def run(site: Path, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parents[1])])}
+    command = [sys.executable, "-m", "cytomesh", *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def as_corners(study: Path) -> None:
+    """Write the contours of one section in the format that only the plug-in knows."""
+    section = next(section for brain in open_study(study).brains for section in brain.sections if section.contours)
+    lines = []
+    for side, contours in read_contours(section).items():
+        for name, shape in (("pial", contours.pial), ("white", contours.white)):
+            for polygon in shape.geoms:
+                corners = " ".join(f"{x + 0.5} {y + 0.5}" for x, y in polygon.exterior.coords)
+                lines.append(f"{name}_{side} {corners}")
+    new = section.contours.with_name("drawn.corners")
+    new.write_text("\n".join(lines) + "\n")
+    table = next(path for path in study.parent.rglob("*.tsv") if section.contours.name in path.read_text())
+    table.write_text(table.read_text().replace(section.contours.name, new.name))
+
+
+@pytest.mark.slow
+def test_a_package_adds_kinds_that_run_from_yaml(installed, tmp_path):
+    write_study(tmp_path / "study")
+    study, out = tmp_path / "study" / "study.yaml", tmp_path / "run"
+    as_corners(study)
+    for name, text in (("classify", CLASSIFY), ("pretrain", PRETRAIN), ("parcellate", PARCELLATE)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    small = ("--set", "surface.voxel_mm=1.5", "--set", "surface.edge_length_mm=4.0", "--workers", 1)
+    preset = Path(__file__).parents[1] / "configs" / "build-graph" / "tiny.yaml"
+    run(installed, "build-graph", study, "--out", out, "--config", preset, *small)
+    run(installed, "pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml")
+    first = json.loads((out / "encoders/sides/metrics.jsonl").read_text().splitlines()[-1])
+    assert "same_side" in "".join(first)
+    run(installed, "embed", "--out", out, "--encoder", "sides")
+    run(installed, "classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml")
+    metrics = json.loads((out / "classify/bayes/metrics.json").read_text())
+    assert metrics["model"] == "naive_bayes"
+    assert len(metrics["curves"]) == 1  # no chance in it: fitted once
+    run(installed, "classify-predict", "--out", out, "--model", out / "classify/bayes", "--name", "again")
+    run(installed, "parcellate", "--out", out, "--name", "stripes", "--config", tmp_path / "parcellate.yaml")
+    without = run(tmp_path, "classify", "--out", out, "--config", tmp_path / "classify.yaml", check=False)
+    assert without.returncode == 1
+    assert "naive_bayes" in without.stderr
+    assert "Traceback" not in without.stderr

@@ -36,7 +36,7 @@ MODELS = {
     "linear-untrained": ("linear", ["features:untrained"], "linear, encoder untrained"),
     "linear": ("linear", ["features:spatialnce"], "linear"),
     "mlp": ("mlp", ["features:spatialnce"], "MLP"),
-    "mlp-surroundings": ("mlp_surroundings", ["features:spatialnce"], "MLP, with the areas around"),
+    "mlp-crf": ("mlp_crf", ["features:spatialnce"], "MLP, with the areas around"),
     "gat": ("gat", ["features:spatialnce"], "GAT"),
     "gat-plus": ("gat_plus", ["features:spatialnce", "pmap", "coordinates"], "GNN+"),
 }

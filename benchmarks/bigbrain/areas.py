@@ -26,19 +26,19 @@ REFERENCES = {
     "julich26": {"linear": 0.167, "neighbour_lda": 0.507},
     "yeo7": {"linear": 0.384, "neighbour_lda": 0.569},
 }
-FIELD, SPINS = "surroundings={hops: [3, 6, 10], weight: 6}", "null.spins=20"
+FIELD, SPINS = "crf={hops: [3, 6, 10], weight: 6}", "null.spins=20"
 MODELS = {  # row -> (settings, overrides)
     "linear": ("linear", []),
     "mlp": ("mlp", []),
     "gat": ("gat", []),
     "neighbour_lda": ("neighbour_lda", []),
     "disc_lda": ("disc_lda", [SPINS]),
-    "disc_lda, proportions": ("disc_lda", ["proportions=training", SPINS]),
+    "disc_lda, proportions": ("disc_lda", ["label_shift=training", SPINS]),
     "disc_lda, surroundings": ("disc_lda", [FIELD, SPINS]),
-    "disc_lda, surroundings, proportions": ("disc_lda", [FIELD, "proportions=training", SPINS]),
-    "disc_gat": ("disc_gat", ["surroundings.hops=[]", "proportions=free"]),
-    "disc_gat, proportions": ("disc_gat", ["surroundings.hops=[]"]),
-    "disc_gat, surroundings": ("disc_gat", ["proportions=free"]),
+    "disc_lda, surroundings, proportions": ("disc_lda", [FIELD, "label_shift=training", SPINS]),
+    "disc_gat": ("disc_gat", ["crf.hops=[]", "label_shift=free"]),
+    "disc_gat, proportions": ("disc_gat", ["crf.hops=[]"]),
+    "disc_gat, surroundings": ("disc_gat", ["label_shift=free"]),
     "disc_gat, surroundings, proportions": ("disc_gat", []),
 }
 QUICK = ("linear", "neighbour_lda", "disc_lda, proportions")

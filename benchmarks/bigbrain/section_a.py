@@ -23,11 +23,11 @@ from benchmarks.bigbrain.nodes import label_table, load_nodes, surfaces
 from benchmarks.bigbrain.run import built_run
 from benchmarks.common import Options, Result, main
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.nulls import MIRROR, rotations
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.run import read_study_path, write_study_path
 from cytomesh.graph.features import save_features
+from cytomesh.graph.nulls import MIRROR, rotations
 from cytomesh.graph.storage import graph_folder, load_graphs, load_surface, save_graph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig

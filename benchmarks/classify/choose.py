@@ -26,17 +26,17 @@ import torch
 
 from benchmarks.bigbrain.nodes import write_run
 from benchmarks.common import Options, Result, main
-from cytomesh.classify.arrangement import Arranged, SurroundingsConfig
 from cytomesh.classify.assemble import with_split
 from cytomesh.classify.blocks import fold_masks
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.context import Floats
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
+from cytomesh.classify.mean_field import CrfConfig, MeanFieldCrf
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import make_classifier
 from cytomesh.classify.splits import NodeSplit
 from cytomesh.core.config import load_config
 from cytomesh.core.random import generator
+from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
 BLOCKS, FOLDS, MARGIN = 40, 5, 3
@@ -51,16 +51,16 @@ CANDIDATES: dict[str, list[str]] = {
         f"LDA {shrinkage}, discs to 50 hops": [DISC, f"model={{kind: lda, shrinkage: {shrinkage}}}"]
         for shrinkage in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
     },
-    "LDA 0.02, discs, proportions": [DISC, "model={kind: lda, shrinkage: 0.02}", "proportions=training"],
+    "LDA 0.02, discs, proportions": [DISC, "model={kind: lda, shrinkage: 0.02}", "label_shift=training"],
     **{
         f"LDA 0.02, discs, surroundings {weight}{end}": [
             DISC,
             "model={kind: lda, shrinkage: 0.02}",
-            f"surroundings={{hops: [3, 6, 10], weight: {weight}}}",
+            f"crf={{hops: [3, 6, 10], weight: {weight}}}",
             *overrides,
         ]
         for weight in (1, 3, 6, 10)
-        for end, overrides in (("", []), (", proportions", ["proportions=training"]))
+        for end, overrides in (("", []), (", proportions", ["label_shift=training"]))
     },
     "GAT, discs": [
         DISC,
@@ -73,7 +73,7 @@ CANDIDATES: dict[str, list[str]] = {
             "model={kind: gat, dropout: 0, input_dropout: 0, attention_dropout: 0, "
             f"discriminant: {{shrinkage: 0.02, weight: {weight}}}}}",
             "training={epochs: 60, learning_rate: 0.01, noise: 0.6, label_smoothing: 0.1}",
-            "proportions=training",
+            "label_shift=training",
         ]
         for weight in (0.1, 0.33, 1)
     },
@@ -114,7 +114,7 @@ def held_out_score(graph: CortexGraph, inputs: NodeInputs, settings: ClassifyCon
     """Return macro-F1 of all held-out predictions of one way to cut the cortex."""
     labels = graph.annotation
     classes, shares = _shares(labels)
-    alone = settings.model_copy(update={"surroundings": SurroundingsConfig(), "proportions": "free"})
+    alone = settings.model_copy(update={"crf": CrfConfig(), "label_shift": "free"})
     folds = []
     held_out = np.zeros((graph.n_nodes, classes.size), np.float32)
     unlabelled = labels == 0
@@ -130,7 +130,7 @@ def held_out_score(graph: CortexGraph, inputs: NodeInputs, settings: ClassifyCon
     scores, is_scored = held_out.copy(), np.zeros(graph.n_nodes, bool)
     for model, data, columns, test in folds:
         # the whole hemisphere is predicted, in parts, before areas are arranged: what the other hemisphere will be
-        arranged = Arranged(model, settings.surroundings, keep_shares=settings.proportions == "training")
+        arranged = MeanFieldCrf(model, settings.crf, keep_shares=settings.label_shift == "training")
         arranged.learn(data)
         arranged.shares = shares[columns] / shares[columns].sum()
         nowhere = replace(data, sides=np.full(graph.n_nodes, ""))

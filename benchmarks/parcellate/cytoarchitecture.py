@@ -23,10 +23,11 @@ from benchmarks.common import Options, Result, main
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json
 from cytomesh.graph.features import load_features
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.graph.storage import CortexGraph, load_graphs, load_surface
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.evaluate import scores_over_nulls
-from cytomesh.parcellate.features import NodeFeatures, hop_mean, prepare_features
+from cytomesh.parcellate.features import NodeFeatures, prepare_features
 from cytomesh.parcellate.nulls import make_nulls
 from cytomesh.parcellate.run import parcellate_run
 

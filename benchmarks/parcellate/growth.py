@@ -26,9 +26,10 @@ from benchmarks.bigbrain.nodes import features as standardised_features
 from benchmarks.common import Options, Result, main
 from cytomesh.core.progress import log
 from cytomesh.graph.features import load_features
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.graph.storage import load_graphs
 from cytomesh.parcellate.config import JointConfig, ParcellateConfig
-from cytomesh.parcellate.features import autocorrelation_factors, hop_mean, large_islands, select_nodes, whiten
+from cytomesh.parcellate.features import autocorrelation_factors, large_islands, select_nodes, whiten
 from cytomesh.parcellate.joint import join_graphs
 
 METHODS = ("diffusion", "spectral")

@@ -28,12 +28,13 @@ from benchmarks.bigbrain.nodes import features as standardised_features
 from benchmarks.bigbrain.nodes import label_table, load_nodes, surfaces
 from benchmarks.common import Options, Result, main
 from cytomesh.core.progress import log
+from cytomesh.graph.neighbourhoods import hop_mean
+from cytomesh.graph.nulls import rotations, spin_sources
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.evaluate import agreement
-from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, hop_mean, large_islands
+from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, large_islands
 from cytomesh.parcellate.methods import parcellate_nodes
-from cytomesh.parcellate.nulls import spin_sources
 from cytomesh.parcellate.rounding import normalised_cut
 
 K = 100
@@ -66,7 +67,8 @@ def measure(options: Options) -> Result:
     data = load_nodes(bigbrain, "L", mesh)
     middle = surfaces(data)["midthickness"]
     nodes = large_islands(middle.adjacency(), data["valid"].astype(bool), 10, mesh)
-    sources = spin_sources(data["sphere"].astype(np.float64), nodes, SPINS, 0)
+    sphere = data["sphere"].astype(np.float64)
+    sources = [spin_sources(sphere, turn, nodes) for turn in rotations(SPINS, 0)]
     areas = {}
     for key in ("economo", "julich26"):
         labels = np.where(data["valid"] & np.isin(data[key], label_table(bigbrain, key).indices), data[key], 0)

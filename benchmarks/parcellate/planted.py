@@ -17,12 +17,13 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.bigbrain.nodes import load_nodes, surfaces
 from benchmarks.common import Options, Result, main
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.parcellate.config import ParcellateConfig
-from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, hop_mean, large_islands
+from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, large_islands
 from cytomesh.parcellate.methods import parcellate_nodes
 from cytomesh.surface.mesh import edge_lengths
 
-METHODS = ("diffusion", "types", "spectral", "ward", "kmeans", "voronoi")
+METHODS = ("diffusion", "feature_clusters", "spectral", "ward", "kmeans", "voronoi")
 NOISE = (1.0, 3.0, 6.0)
 N_FEATURES = 16
 HOPS = {"10k": 3, "164k": 6}
@@ -38,8 +39,8 @@ def measure(options: Options) -> Result:
     random = np.random.default_rng(0)
     truth = plant(positions, adjacency, k, random)
     means = random.normal(size=(k, N_FEATURES))[truth]
-    settings = ParcellateConfig(n_parcels=k, types={"restarts": 1}, spectral={"restarts": 1})
-    methods = [method for method in METHODS if options.quick or method not in ("types", "kmeans")]
+    settings = ParcellateConfig(n_parcels=k, feature_clusters={"restarts": 1}, spectral={"restarts": 1})
+    methods = [method for method in METHODS if options.quick or method not in ("feature_clusters", "kmeans")]
     rows: list[list[Any]] = [[method] for method in methods]
     for noise in NOISE:
         raw = means + noise * random.normal(size=means.shape)

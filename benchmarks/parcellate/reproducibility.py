@@ -26,13 +26,13 @@ from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json
 from cytomesh.core.progress import log
 from cytomesh.core.tables import read_table
+from cytomesh.graph.nulls import rotations, spin_sources
 from cytomesh.graph.storage import load_graphs, load_surface
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.evaluate import agreement
-from cytomesh.parcellate.nulls import spin_sources
 from cytomesh.parcellate.run import parcellate_run
 
-METHODS = ("diffusion", "types", "spectral", "ward")
+METHODS = ("diffusion", "feature_clusters", "spectral", "ward")
 COLUMNS = ("method", "AMI over null", "null SDs", "ARI over null", "AMI", "over null, one graph", "null SDs ")
 PLAIN = ["evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 0}}"]
 
@@ -52,7 +52,7 @@ WITH_NULLS = "evaluation={spins: 0, tilings: 3, baselines: [], stability: {split
 
 def measure(options: Options) -> Result:
     """Carry parcels to the other hemisphere, or between the brains of a run; the quick form leaves types out."""
-    methods = [method for method in METHODS if not (options.quick and method == "types")]
+    methods = [method for method in METHODS if not (options.quick and method == "feature_clusters")]
     return between_brains(options.run, methods) if options.run else left_to_right(options, methods)
 
 
@@ -94,8 +94,7 @@ def left_to_right(options: Options, methods: list[str]) -> Result:
         write_run(bigbrain, "10k", "economo", run)
         left, right = load_graphs(run)
         sphere = load_surface(run, left.name, "sphere").vertices
-        everywhere = np.arange(left.n_nodes)
-        sources = spin_sources(sphere, everywhere, 10 if options.quick else 20, 0)
+        sources = [spin_sources(sphere, turn) for turn in rotations(10 if options.quick else 20, 0)]
         for method in methods:
             settings = load_config(ParcellateConfig, SETTINGS, [*PLAIN, f"method={method}"])
             parcellate_run(run, method, settings)

@@ -6,8 +6,8 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import nearest_source
 from cytomesh.classify.nodes import NodeData
+from cytomesh.graph.neighbourhoods import nearest_source
 
 GAP_HOPS = 4
 """Labels grow this far over unlabelled nodes: annotated sections lie apart."""

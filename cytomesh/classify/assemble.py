@@ -10,16 +10,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.classify.config import AreasConfig, ClassifyConfig
-from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.edges import edge_attributes
 from cytomesh.classify.graph_layer import NetworkConfig
 from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.out_of_core import join
 from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
-from cytomesh.classify.stored import join
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
+from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
 
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cytomesh.classify.rows import over_rows
+from cytomesh.graph.row_kernels import over_rows
 
 SLOPE = 0.2
 """Of the LeakyReLU, as in the paper."""

@@ -24,7 +24,7 @@ from cytomesh.classify.attention import (
     mean_of_row,
     products_of_row,
 )
-from cytomesh.classify.rows import ROWS_PER_TASK, over_rows
+from cytomesh.graph.row_kernels import ROWS_PER_TASK, over_rows
 
 
 def attend_v2(

@@ -15,7 +15,7 @@ from cytomesh.classify.edges import kept_entries
 from cytomesh.classify.graph_layer import NetworkConfig
 from cytomesh.classify.networks import reach
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import Inputs
+from cytomesh.classify.out_of_core import Inputs
 from cytomesh.core.random import generator
 from cytomesh.graph.partition import Part, partition
 

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.classify.context import Mask, nearest_source
+from cytomesh.graph.neighbourhoods import Mask, nearest_source
 
 
 def spread_blocks(

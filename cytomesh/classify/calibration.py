@@ -11,9 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.context import Floats
 from cytomesh.classify.metrics import expected_calibration_error
 from cytomesh.classify.nodes import NodeData
+from cytomesh.graph.neighbourhoods import Floats
 
 RANGE = (np.log(0.05), np.log(20.0))
 """Of the temperature's logarithm."""

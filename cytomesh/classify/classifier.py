@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import Config
+from cytomesh.graph.neighbourhoods import Floats
 
 if TYPE_CHECKING:
     import torch

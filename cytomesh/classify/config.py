@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cytomesh.classify.arrangement import SurroundingsConfig
 from cytomesh.classify.inputs_config import InputsConfig
 from cytomesh.classify.kinds import Model
 from cytomesh.classify.layers import AttentionModel
+from cytomesh.classify.mean_field import CrfConfig
 from cytomesh.classify.pseudo_labels import PseudoLabelsConfig
 from cytomesh.classify.splits import SectionSplit, Split
 from cytomesh.classify.training import TrainingConfig
 from cytomesh.core.config import Config, Seed
 from cytomesh.core.distributed import Device
+from cytomesh.core.renamed import SETTINGS
 
 
 class AreasConfig(Config):
@@ -34,6 +36,7 @@ class NullConfig(Config):
 class ClassifyConfig(Config):
     """Everything `cytomesh classify` can be told."""
 
+    renamed: ClassVar[Mapping[str, str]] = {name: SETTINGS[name] for name in ("surroundings", "proportions")}
     inputs: InputsConfig = InputsConfig()
     """What the model sees of each node."""
     model: Model = AttentionModel(kind="gat")
@@ -44,9 +47,9 @@ class ClassifyConfig(Config):
     """Networks only."""
     areas: AreasConfig = AreasConfig()
     """Which areas take part."""
-    surroundings: SurroundingsConfig = SurroundingsConfig()
+    crf: CrfConfig = CrfConfig()
     """Areas are made to lie around each other as on the training side, for any model."""
-    proportions: Literal["free", "training"] = "free"
+    label_shift: Literal["free", "training"] = "free"
     """`training`: in a hemisphere without training nodes, areas are taken to have the shares of nodes that they have
     among the training nodes (reads its inputs, never its labels); for whole hemispheres annotated throughout."""
     pseudo_labels: PseudoLabelsConfig = PseudoLabelsConfig()

@@ -14,9 +14,9 @@ from pydantic import Field
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_softmax
 
-from cytomesh.classify.context import Floats
-from cytomesh.classify.stored import Inputs, in_chunks
+from cytomesh.classify.out_of_core import Inputs, in_chunks
 from cytomesh.core.config import Config
+from cytomesh.graph.neighbourhoods import Floats
 
 WITHIN_SD = 0.3
 """SD of the variates within classes: classes lie several SD apart, so that all together have an SD near 1."""

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask
-from cytomesh.classify.stored import Inputs
+from cytomesh.classify.out_of_core import Inputs
+from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh, edge_lengths
 

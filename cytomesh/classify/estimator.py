@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import map_rows
+from cytomesh.classify.out_of_core import map_rows
+from cytomesh.graph.neighbourhoods import Floats
 
 
 class EstimatorClassifier(Classifier):

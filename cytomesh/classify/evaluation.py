@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.areas import area_adjacency, hop_distances
-from cytomesh.classify.context import Floats
 from cytomesh.classify.distances import distances_to_areas
 from cytomesh.classify.inputs import mirrored_reference
 from cytomesh.classify.inputs_config import MORPHOLOGY
@@ -19,6 +18,7 @@ from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import SplitError
 from cytomesh.core.random import generator
+from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import CortexGraph
 
 EVALUATIONS = ("seen", "transfer", "unseen", "test")

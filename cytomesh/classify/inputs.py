@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.inputs_config import MORPHOLOGY, InputsConfig
+from cytomesh.classify.out_of_core import Column, Inputs, StoredInputs, dense, known_rows, release
 from cytomesh.classify.prepare import context_column, fill_in, standardise
-from cytomesh.classify.stored import Column, Inputs, StoredInputs, dense, known_rows, release
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features
+from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
 
 SMOOTH_INPUTS = ("pmap", "coordinates")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges, attend
 from cytomesh.classify.attention_v2 import attend_v2
-from cytomesh.classify.context import Floats
 from cytomesh.classify.graph_layer import GraphConfig, GraphLayer
+from cytomesh.graph.neighbourhoods import Floats
 
 
 class ConvolutionModel(GraphConfig):

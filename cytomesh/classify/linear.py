@@ -15,10 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from cytomesh.classify.classifier import Classifier, ModelConfig
-from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import class_moments
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import Inputs, StoredInputs, map_rows, take
+from cytomesh.classify.out_of_core import Inputs, StoredInputs, map_rows, take
+from cytomesh.graph.neighbourhoods import Floats
 
 Plane = tuple[NDArray[np.float64], NDArray[np.float64]]
 

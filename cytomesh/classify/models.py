@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from cytomesh.classify.arrangement import Arranged
 from cytomesh.classify.calibration import Calibrated
 from cytomesh.classify.classifier import Classifier, Task
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.kinds import classifier_kind
+from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
@@ -30,9 +30,9 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
     classifier: Classifier = classifier_kind(settings.model).from_settings(settings.model, task)
     if settings.pseudo_labels.rounds:
         classifier = SelfTrained(classifier, settings.pseudo_labels)
-    keep_shares = settings.proportions == "training"
-    if settings.surroundings.hops or keep_shares:
-        classifier = Arranged(classifier, settings.surroundings, keep_shares=keep_shares)
+    keep_shares = settings.label_shift == "training"
+    if settings.crf.hops or keep_shares:
+        classifier = MeanFieldCrf(classifier, settings.crf, keep_shares=keep_shares)
     return Calibrated(classifier) if settings.calibration == "temperature" else classifier
 
 

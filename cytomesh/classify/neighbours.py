@@ -11,9 +11,9 @@ from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
 from cytomesh.classify.classifier import Classifier, ModelConfig, Task
-from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import map_rows
+from cytomesh.classify.out_of_core import map_rows
+from cytomesh.graph.neighbourhoods import Floats
 
 
 class KnnModel(ModelConfig):

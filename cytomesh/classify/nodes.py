@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask
 from cytomesh.classify.edges import kept_entries
+from cytomesh.classify.out_of_core import Inputs, take
 from cytomesh.classify.splits import TRAIN, VALIDATION
-from cytomesh.classify.stored import Inputs, take
+from cytomesh.graph.neighbourhoods import Floats, Mask
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 

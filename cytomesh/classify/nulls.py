@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from scipy.stats import special_ortho_group
 
-from cytomesh.core.errors import MissingStageError
 from cytomesh.core.progress import track
-from cytomesh.core.random import generator
-from cytomesh.graph.storage import CortexGraph, graph_folder, load_surface
-
-MIRROR = np.diag([-1.0, 1.0, 1.0])
-
-
-def load_spheres(run: Path, graphs: Sequence[CortexGraph]) -> list[NDArray[np.float64]]:
-    """Return each graph's spherical positions, (n, 3), on the unit sphere.
-
-    Raises
-    ------
-    MissingStageError
-        If a graph has no sphere.
-    """
-    spheres = []
-    for graph in graphs:
-        path = graph_folder(run, graph.name) / "sphere.surf.gii"
-        if not path.is_file():
-            hint = "a spin null needs spherical surfaces; leave null.spins at 0 without them"
-            raise MissingStageError(path, found="no sphere", hint=hint)
-        vertices = load_surface(run, graph.name, "sphere").vertices
-        spheres.append(vertices / np.linalg.norm(vertices, axis=1, keepdims=True))
-    return spheres
-
-
-def rotated_labels(
-    spheres: Sequence[NDArray[np.float64]], graphs: Sequence[CortexGraph], rotation: NDArray[np.float64]
-) -> list[NDArray[np.int32]]:
-    """Give every node the label of the node nearest to its rotated position; right hemispheres turn mirrored.
-
-    Nodes without an image link (the medial wall among them) stay unlabelled.
-    """
-    labels = []
-    for sphere, graph in zip(spheres, graphs, strict=True):
-        turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
-        _, nearest = cKDTree(sphere).query(sphere @ turn.T)
-        labels.append(np.where(graph.is_linked, graph.annotation[nearest], 0).astype(np.int32))
-    return labels
-
-
-def rotations(n: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield n random rotations, uniform over SO(3)."""
-    random = generator(seed, "spin null")
-    for _ in range(n):
-        yield special_ortho_group.rvs(3, random_state=random)
+from cytomesh.graph.nulls import rotated_labels, rotations
+from cytomesh.graph.storage import CortexGraph
 
 
 def spin_null(
@@ -82,9 +35,7 @@ def spin_null(
     dict
         By side: spins (all values), mean, sd, p = (1 + number of spins as good or better) / (1 + n).
     """
-    records = [
-        score(rotated_labels(spheres, graphs, rotation)) for rotation in track(list(rotations(n, seed)), "spin null")
-    ]
+    records = [score(rotated_labels(spheres, graphs, rotation)) for rotation in track(rotations(n, seed), "spin null")]
     result: dict[str, Any] = {}
     for side, value in observed.items():
         values = np.array([record[side] for record in records if side in record])

@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
-from cytomesh.classify.borders import Border, borders
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
-from cytomesh.classify.context import Floats
 from cytomesh.classify.edges import edge_attributes
 from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.out_of_core import join
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
-from cytomesh.classify.stored import join
 from cytomesh.core.config import validate, validate_stored
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
@@ -36,13 +34,15 @@ from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings, plac
 from cytomesh.core.reading import reading, way_back
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.borders import Border, borders
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.lookup import open_lookup
+from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
 FileName = Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$", max_length=100)]
-USED = ("inputs", "model", "surroundings", "proportions", "calibration", "seed")
+USED = ("inputs", "model", "crf", "label_shift", "calibration", "seed")
 """Sections of the settings that a trained classifier is used with; others say how it was trained and scored."""
 
 

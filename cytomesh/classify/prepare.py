@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask, impute, neighbour_means
 from cytomesh.classify.inputs_config import InputsConfig
-from cytomesh.classify.stored import Column, StoredInputs, column_groups, in_chunks, keep
+from cytomesh.classify.out_of_core import Column, StoredInputs, column_groups, in_chunks, keep
 from cytomesh.core.errors import FeatureError
+from cytomesh.graph.neighbourhoods import Floats, Mask, impute, neighbour_means
 from cytomesh.graph.storage import CortexGraph
 
 

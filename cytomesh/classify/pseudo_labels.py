@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.context import Floats
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.splits import TRAIN
 from cytomesh.core.config import Config
+from cytomesh.graph.neighbourhoods import Floats
 
 
 class PseudoLabelsConfig(Config):

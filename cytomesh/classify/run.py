@@ -22,10 +22,10 @@ from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.metrics import average, macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.nulls import load_spheres, spin_null
+from cytomesh.classify.nulls import spin_null
+from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.splits import make_split
-from cytomesh.classify.stored import Inputs, map_rows, take
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import World, world
@@ -38,6 +38,7 @@ from cytomesh.core.provenance import flat_settings
 from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.nulls import load_spheres
 from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
@@ -139,8 +140,8 @@ def _train_and_evaluate(
     if settings.calibration == "temperature":
         temperatures = _learnt(folder, settings, "temperature")
         metrics["calibration"] = calibration_record(data, [p for p, _ in fits], temperatures, metrics["splits"])
-    if settings.surroundings.hops:
-        metrics["surroundings"] = {"weights": _learnt(folder, settings, "surroundings_weight")}
+    if settings.crf.hops:
+        metrics["crf"] = {"weights": _learnt(folder, settings, "surroundings_weight")}
     averaged = average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
     for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cytomesh.classify.context import Mask, nearest_source
 from cytomesh.core.config import Config
 from cytomesh.core.errors import SplitError
 from cytomesh.core.random import generator
+from cytomesh.graph.neighbourhoods import Mask, nearest_source
 from cytomesh.graph.storage import CortexGraph
 
 NONE, TRAIN, VALIDATION = "", "train", "validation"

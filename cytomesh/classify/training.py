@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from cytomesh.classify.batches import Batch, make_batches, own, steps_of_epoch, sum_gradients, sum_over_ranks
 from cytomesh.classify.classifier import Classifier, ModelConfig, Task
-from cytomesh.classify.context import Floats
 from cytomesh.classify.discriminant import Discriminant
 from cytomesh.classify.graph_layer import NetworkConfig
 from cytomesh.classify.kinds import LOSSES, LossSettings
@@ -25,11 +24,12 @@ from cytomesh.classify.losses import CrossEntropyConfig, NodeLoss, training_targ
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import MlpModel, make_network
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.stored import Inputs, map_rows, take
+from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.core.config import Config
 from cytomesh.core.errors import CheckpointError, TrainingError
 from cytomesh.core.progress import track
 from cytomesh.core.random import generator, isolated_seed
+from cytomesh.graph.neighbourhoods import Floats
 
 WARM_UP_SHARE = 0.05
 ROWS_AT_ONCE = 65536

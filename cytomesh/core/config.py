@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from cytomesh.core.errors import ConfigError, CytomeshError
@@ -25,6 +25,20 @@ class Config(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused, field docstrings are the documentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Names that fields had before, and those that they have now."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_current_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not cls.renamed.keys() & data.keys():
+            return data
+        for old, new in cls.renamed.items():
+            if old in data and new in data:
+                raise ValueError(f"both {new} and {old}, its former name")
+            if old in data:
+                log(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
+        return {cls.renamed.get(name, name): value for name, value in data.items()}
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -169,7 +183,9 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
         return f"{field or 'the file'}: {item['msg']} (got {str(item['input'])[:60]!r})"
     known = _known_keys(kind, location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"unknown key '{field}'" + (f", did you mean '{near[0]}'?" if near else f", known: {', '.join(known)}")
+    return f"unknown key '{field}'" + (
+        f", did you mean '{near[0]}'?" if near else f", known: {', '.join(known) or 'none'}"
+    )
 
 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.renamed import current_names
 
 RECORD, UNFINISHED = "provenance.json", "unfinished.json"
 FORMAT = 1
@@ -161,7 +162,7 @@ def read_record(path: Path) -> Record | None:
         data = read_json(path)
         found = data["inputs"]
         inputs = Inputs(
-            dict(found["settings"]),
+            current_names(found["settings"]),
             dict(found["values"]),
             {name: (str(place), str(content)) for name, (place, content) in found["files"].items()},
             {

@@ -15,6 +15,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import PluginError
+from cytomesh.core.progress import log
 
 KindT = TypeVar("KindT")
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -148,12 +149,17 @@ class NameOf:
     registry : Registry
     *others : str
         Names that are allowed beside those.
+    renamed : mapping of str to str
+        Former names, and those of today.
     """
 
-    def __init__(self, registry: Registry[Any], *others: str) -> None:
-        self.registry, self.others = registry, others
+    def __init__(self, registry: Registry[Any], *others: str, renamed: Mapping[str, str]) -> None:
+        self.registry, self.others, self.renamed = registry, others, renamed
 
     def _check(self, name: str) -> str:
+        if name in self.renamed:
+            log(f"'{name}' is called '{self.renamed[name]}' now; the old name will not be read in the next version")
+            return self.renamed[name]
         known = [*self.registry, *self.others]
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -174,17 +180,19 @@ class EachOf:
     Parameters
     ----------
     registry : Registry
+    module, name : str
+        Where the class of the settings is found, by other processes as well: an attribute `name` of this module.
     """
 
-    def __init__(self, registry: Registry[Any]) -> None:
-        self.registry = registry
+    def __init__(self, registry: Registry[Any], module: str, name: str) -> None:
+        self.registry, self.module, self.name = registry, module, name
 
     @cached_property
     def model(self) -> type[Sections]:
         """The class of the settings."""
         kinds = {name: self.registry[name] for name in self._names()}
         sections: Any = {name: (kind.Config | None, None) for name, kind in kinds.items() if kind.Config}
-        model = create_model(self.registry.group.rpartition(".")[2], __base__=Sections, **sections)
+        model = create_model(self.name, __base__=Sections, __module__=self.module, **sections)
         model._own = self.registry.own
         return model
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.context import impute
 from cytomesh.finetune.nodes import TrainingNodes
+from cytomesh.graph.neighbourhoods import impute
 from cytomesh.pretrain.encode import batch_slices, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.patches import PatchSource, crop

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cytomesh.core.config import Config, Seed
 from cytomesh.core.registry import Sections
+from cytomesh.core.renamed import SETTINGS
 from cytomesh.parcellate.method import BaselineName, MethodName, Plugins
 
 
@@ -60,7 +62,7 @@ class SpectralConfig(Config):
     cluster_qr alone."""
 
 
-class TypesConfig(Config):
+class FeatureClustersConfig(Config):
     """Types of cortex, and their pieces."""
 
     n_types: int | None = Field(None, ge=2)
@@ -130,14 +132,15 @@ class EvaluationConfig(Config):
 class ParcellateConfig(Config):
     """Settings of a parcellation."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"types": SETTINGS["types"]}
     seed: Seed = 0
     """Seed of everything random."""
     encoder: str | None = None
     """Features to use (folder under RUN/features); may be left out where there is only one."""
     method: MethodName = "diffusion"
-    """diffusion: Ward's method in a diffusion map of feature neighbours; types: pieces of feature-space types;
-    spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features alone; leiden:
-    communities of the mesh graph; voronoi: geometry alone; or what packages add."""
+    """diffusion: Ward's method in a diffusion map of feature neighbours; feature_clusters: pieces of clusters in
+    feature space; spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features
+    alone; leiden: communities of the mesh graph; voronoi: geometry alone; or what packages add."""
     n_parcels: int | None = Field(None, ge=2)
     """Parcels of each graph, or of the graphs that are parcellated together; None: see `choose`."""
     choose: Literal["eigengap", "stability"] = "eigengap"
@@ -165,8 +168,8 @@ class ParcellateConfig(Config):
     """Eigenvectors and labels."""
     diffusion: DiffusionConfig = DiffusionConfig()
     """The `diffusion` method."""
-    types: TypesConfig = TypesConfig()
-    """The `types` method."""
+    feature_clusters: FeatureClustersConfig = FeatureClustersConfig()
+    """The `feature_clusters` method."""
     plugins: Plugins = Sections()
     """Settings of methods that packages add, by their names."""
     joint: JointConfig = JointConfig()

@@ -18,9 +18,9 @@ from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.consensus import node_agreement
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.group import parcellate_joint
-from cytomesh.parcellate.halves import MIN_SECTIONS
 from cytomesh.parcellate.joint import JointFeatures
 from cytomesh.parcellate.spectral import eigengap, lowest_eigenpairs
+from cytomesh.parcellate.split_half import MIN_SECTIONS
 from cytomesh.parcellate.stability import half_joints, is_divisible, noise_joint
 
 N_CANDIDATES = 12

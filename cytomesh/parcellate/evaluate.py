@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.affinity import edge_list
-from cytomesh.parcellate.borders import BorderDistance
+from cytomesh.parcellate.border_distance import BorderDistance
 from cytomesh.parcellate.connect import pieces, region_means, region_weights
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.nulls import Nulls

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.graph.features import check_features
+from cytomesh.graph.neighbourhoods import fill_rings, hop_mean
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.surface.mesh import edge_lengths
@@ -110,9 +111,9 @@ def select_nodes(
     raw = (raw[:, varies] - raw[:, varies].mean(axis=0)) / spread[varies]
     standardised = np.full((graph.n_nodes, raw.shape[1]), np.nan)
     standardised[linked] = np.clip(raw, -settings.clip_sd, settings.clip_sd)
-    is_imputed = impute(standardised, graph.adjacency, settings.impute_hops)
-
-    is_known = np.isfinite(standardised[:, 0]) & graph.is_cortex
+    has_features = np.isfinite(standardised[:, 0])
+    standardised, is_filled = fill_rings(standardised, has_features, graph.adjacency, settings.impute_hops)
+    is_known, is_imputed = is_filled & graph.is_cortex, is_filled & ~has_features
     nodes = large_islands(graph.adjacency, is_known, min_nodes, graph.name)
     adjacency = sp.csr_matrix(graph.adjacency[nodes][:, nodes])
     kept, weights = standardised[nodes], link_weights(graph, settings)
@@ -145,9 +146,9 @@ def link_weights(graph: CortexGraph, settings: PreparationConfig) -> NDArray[np.
         weights *= np.exp(-0.5 * (_of_links(graph, "distance_mm") / settings.distance_scale_mm) ** 2)
     if not settings.obliqueness_power and settings.distance_scale_mm is None:
         return None
-    weights = np.where(graph.is_linked, np.maximum(weights, LEAST_WEIGHT), np.nan)
-    impute(weights[:, None], graph.adjacency, settings.impute_hops)
-    return weights
+    known = np.maximum(weights, LEAST_WEIGHT)[:, None]
+    filled, is_filled = fill_rings(known, graph.is_linked, graph.adjacency, settings.impute_hops)
+    return np.where(is_filled, filled[:, 0], np.nan)
 
 
 def _of_links(graph: CortexGraph, column: str) -> NDArray[np.float64]:
@@ -196,20 +197,6 @@ def stack(parts: Sequence[NodeFeatures]) -> NodeFeatures:
     return NodeFeatures(nodes=np.arange(adjacency.shape[0]), adjacency=adjacency, **columns)
 
 
-def impute(rows: NDArray[np.float64], adjacency: sp.csr_matrix, hops: int) -> NDArray[np.bool_]:
-    """Fill rows of NaN in place by the mean of their known neighbours, ring by ring; returns which were filled."""
-    filled = np.zeros(len(rows), bool)
-    for _ in range(hops):
-        known = np.isfinite(rows[:, 0])
-        n_known = adjacency @ known.astype(np.float64)
-        ring = np.flatnonzero(~known & (n_known > 0))
-        if not ring.size:
-            break
-        rows[ring] = (adjacency[ring] @ np.where(known[:, None], rows, 0.0)) / n_known[ring, None]
-        filled[ring] = True
-    return filled
-
-
 def large_islands(
     adjacency: sp.csr_matrix, is_known: NDArray[np.bool_], min_nodes: int, source: str
 ) -> NDArray[np.int64]:
@@ -221,15 +208,6 @@ def large_islands(
         found = f"{known.size} nodes with features in pieces of less than {min_nodes}"
         raise GraphError(source, found=found, expected="a connected piece of cortex", hint="lower min_nodes")
     return kept.astype(np.int64)
-
-
-def hop_mean(adjacency: sp.csr_matrix, values: NDArray[np.float64], hops: int) -> NDArray[np.float64]:
-    """Replace each row by the mean of itself and its neighbours, `hops` times."""
-    walk = sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0], format="csr"))
-    walk = sp.diags_array(1.0 / np.asarray(walk.sum(axis=1)).ravel()) @ walk
-    for _ in range(hops):
-        values = walk @ values
-    return values
 
 
 def autocorrelation_factors(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.config import Config
 from cytomesh.core.registry import EachAdded, NameOf, Registry, Sections
+from cytomesh.core.renamed import METHODS as FORMER
 
 if TYPE_CHECKING:
     from cytomesh.parcellate.config import ParcellateConfig
@@ -80,7 +81,7 @@ METHODS: Registry[Method] = Registry(
     Method,
     {
         "diffusion": "cytomesh.parcellate.methods:Diffusion",
-        "types": "cytomesh.parcellate.methods:FeatureClusters",
+        "feature_clusters": "cytomesh.parcellate.methods:FeatureClusters",
         "spectral": "cytomesh.parcellate.methods:NormalisedCut",
         "ward": "cytomesh.parcellate.methods:Ward",
         "kmeans": "cytomesh.parcellate.methods:KMeans",
@@ -88,6 +89,14 @@ METHODS: Registry[Method] = Registry(
         "voronoi": "cytomesh.parcellate.methods:Voronoi",
     },
 )
-MethodName = Annotated[str, NameOf(METHODS)]
-BaselineName = Annotated[str, NameOf(METHODS, "random_spectral")]
-Plugins = Annotated[Sections, EachAdded(METHODS)]
+MethodName = Annotated[str, NameOf(METHODS, renamed=FORMER)]
+BaselineName = Annotated[str, NameOf(METHODS, "random_spectral", renamed=FORMER)]
+_ADDED = EachAdded(METHODS, __name__, "PluginsConfig")
+Plugins = Annotated[Sections, _ADDED]
+
+
+def __getattr__(name: str) -> Any:
+    # made when it is asked for: it imports what packages add
+    if name == _ADDED.name:
+        return _ADDED.model
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -11,13 +11,13 @@ from cytomesh.parcellate.baselines import kmeans_clusters, voronoi_parcels, ward
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import check_count, join_fragments, merge_regions, split_regions
 from cytomesh.parcellate.diffusion import diffusion_parcels
+from cytomesh.parcellate.feature_clusters import cluster_parcels
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.leiden import leiden_communities
 from cytomesh.parcellate.method import METHODS, Method, Parcellation, Problem
 from cytomesh.parcellate.rounding import normalised_cut, spectral_labels
 from cytomesh.parcellate.smoothing import smooth_borders
 from cytomesh.parcellate.spectral import lowest_eigenpairs
-from cytomesh.parcellate.types import type_parcels
 
 
 def parcellate_nodes(
@@ -57,8 +57,8 @@ class FeatureClusters(Method):
     def parcels(self, problem: Problem) -> Parcellation:
         """Divide nodes into k parcels."""
         features, settings = problem.features, problem.settings
-        own = settings.min_nodes, settings.types, settings.affinity, settings.seed
-        return Parcellation(type_parcels(features.values, features.adjacency, problem.k, *own))
+        own = settings.min_nodes, settings.feature_clusters, settings.affinity, settings.seed
+        return Parcellation(cluster_parcels(features.values, features.adjacency, problem.k, *own))
 
 
 class NormalisedCut(Method):

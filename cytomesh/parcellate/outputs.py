@@ -13,8 +13,8 @@ from cytomesh.core.files import write_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.parcellate.cards import parcel_cards, parcel_graph, write_graphml
 from cytomesh.parcellate.features import NodeFeatures
+from cytomesh.parcellate.parcel_summary import parcel_graph, parcel_summaries, write_graphml
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.cifti import write_cifti_labels
 from cytomesh.surface.formats import FREESURFER_SIDE
@@ -85,7 +85,7 @@ def write_parcels(
     facts = {"brain": graph.brain, "hemisphere": graph.hemisphere, "graph_digest": graph.digest}
     write_table(folder / f"{graph.name}.parquet", Table(columns, {}, facts))
 
-    cards = parcel_cards(graph, features, parcels, table, tilings, confidence)
+    cards = parcel_summaries(graph, features, parcels, table, tilings, confidence)
     write_json(folder / f"{graph.name}_parcels.json", cards)
     write_graphml(folder / f"{graph.name}_parcels.graphml", parcel_graph(features, parcels, cards))
 

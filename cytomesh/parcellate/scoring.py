@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
+from cytomesh.graph.nulls import rotations, spin_sources
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.evaluate import (
@@ -23,7 +24,7 @@ from cytomesh.parcellate.evaluate import (
 )
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.methods import parcellate_nodes
-from cytomesh.parcellate.nulls import Nulls, make_nulls, spin_sources
+from cytomesh.parcellate.nulls import Nulls, make_nulls
 from cytomesh.surface.gifti import read_surface
 
 
@@ -103,7 +104,7 @@ def evaluate(
         if other == "random_spectral":
             if sphere is None:
                 continue
-            (moved,) = spin_sources(sphere[features.nodes], np.arange(len(features.nodes)), 1, settings.seed)
+            moved = spin_sources(sphere[features.nodes], rotations(1, settings.seed)[0])
             inputs = replace(features, values=features.values[moved])
         labels = parcellate_nodes(inputs, other.removeprefix("random_"), k, settings, graph.name).labels
         metrics["baselines"][other] = score(labels)

@@ -22,8 +22,8 @@ from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.consensus import node_confidence, pair_scores
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.group import join_parts, parcellate_joint
-from cytomesh.parcellate.halves import MIN_SECTIONS, first_half, from_nodes, node_units, noise_features
 from cytomesh.parcellate.joint import JointFeatures
+from cytomesh.parcellate.split_half import MIN_SECTIONS, first_half, from_nodes, node_units, noise_features
 
 Labels = NDArray[np.int64]
 

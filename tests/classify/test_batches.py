@@ -9,7 +9,7 @@ from cytomesh.classify.batches import make_batches, steps_of_epoch
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.layers import AttentionModel, ConvolutionModel
 from cytomesh.classify.networks import MlpModel
-from cytomesh.classify.stored import Column, StoredInputs
+from cytomesh.classify.out_of_core import Column, StoredInputs
 from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.graph.storage import load_graphs
 

@@ -62,7 +62,7 @@ def test_the_temperature_is_that_of_the_validation_nodes(section_run, surroundin
         [
             "model={kind: mlp, hidden: 64, dropout: 0, input_dropout: 0}",
             "training={epochs: 150, label_smoothing: 0, patience: 150, validate_every: 150}",
-            f"surroundings={surroundings}",
+            f"crf={surroundings}",
             "calibration=temperature",
         ],
     )

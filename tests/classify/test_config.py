@@ -30,7 +30,7 @@ def test_the_issue_s_presets_exist():
         ("model={kind: gatv2, edges: [length]}", "gatv2 has no edge attributes"),
         ("model={kind: gat, edges: [length, length]}", "listed twice"),
         ("training.loss={kind: focal, gamma: 0.5}", "greater than or equal to 1"),
-        ("surroundings.hops=[0, 3]", "ascending, 1 or more"),
+        ("crf.hops=[0, 3]", "ascending, 1 or more"),
         ("training.epoch=3", "did you mean 'epochs'"),
         ("split={kind: hemisphere, train: []}", "split"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh.classify import stored
+from cytomesh.classify import out_of_core
 from cytomesh.classify.linear import LdaClassifier, LdaModel, LogisticClassifier, LogisticModel
 from cytomesh.classify.nodes import NodeData
 
@@ -68,8 +68,8 @@ def test_a_class_with_one_node(make):
 @pytest.mark.parametrize("k", [2, 3])
 def test_lda_on_inputs_that_stay_on_disk(k, monkeypatch):
     data = gaussian_data(k)
-    monkeypatch.setattr(stored, "CHUNK_VALUES", 40)
-    on_disk = replace(data, inputs=stored.StoredInputs(((stored.Column(data.inputs),),)))
+    monkeypatch.setattr(out_of_core, "CHUNK_VALUES", 40)
+    on_disk = replace(data, inputs=out_of_core.StoredInputs(((out_of_core.Column(data.inputs),),)))
     models = [LdaClassifier(LdaModel(kind="lda", shrinkage=0.1)) for _ in range(2)]
     models[0].fit(data, 0)
     models[1].fit(on_disk, 0)

@@ -1,9 +1,9 @@
 import numpy as np
 
-from cytomesh.classify.context import impute, neighbour_means
 from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.out_of_core import Column
 from cytomesh.classify.prepare import context_column, fill_in, moments
-from cytomesh.classify.stored import Column
+from cytomesh.graph.neighbourhoods import impute, neighbour_means
 
 
 def test_moments_are_those_of_the_chosen_rows():

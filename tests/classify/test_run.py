@@ -182,7 +182,7 @@ def test_empty_split_leaves_what_was_written(run):
 def test_proportions_of_the_training_side(hemisphere_run):
     shares = {}
     for name, choice in (("as-found", "free"), ("in-proportion", "training")):
-        chosen = settings("bigbrain_disc_gat", f"proportions={choice}", "areas.min_nodes=1", "inputs.hops=[0, 2]")
+        chosen = settings("bigbrain_disc_gat", f"label_shift={choice}", "areas.min_nodes=1", "inputs.hops=[0, 2]")
         summary = classify_run(hemisphere_run, name, chosen)
         assert summary["macro_f1_test"] > 0.5
         left, right = load_graphs(hemisphere_run)

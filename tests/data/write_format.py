@@ -52,7 +52,7 @@ CLASSIFIERS = {
     "mlp": [
         "model={kind: mlp, hidden: 8, layers: 1}",
         "training={epochs: 20}",
-        "surroundings={hops: [1], weight: 0.3}",
+        "crf={hops: [1], weight: 0.3}",
         "calibration=temperature",
         "n_seeds=1",
         "device=cpu",

@@ -10,11 +10,10 @@ import scipy.sparse as sp
 
 from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.core.tables import Table
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.parcellate.features import (
     autocorrelation_factors,
-    hop_mean,
-    impute,
     large_islands,
     prepare_features,
     principal_components,
@@ -24,24 +23,6 @@ from cytomesh.parcellate.features import (
 
 def path_graph(n: int) -> sp.csr_matrix:
     return sp.csr_matrix(np.eye(n, k=1) + np.eye(n, k=-1))
-
-
-def test_hop_mean_is_the_mean_over_the_neighbourhood_step_by_step(make_planted) -> None:
-    graph, _ = make_planted(2)
-    values = np.random.default_rng(1).normal(size=(graph.n_nodes, 3))
-    expected = values
-    for _ in range(2):
-        expected = np.array([expected[[i, *graph.adjacency[i].indices]].mean(axis=0) for i in range(graph.n_nodes)])
-    np.testing.assert_allclose(hop_mean(graph.adjacency, values, 2), expected, atol=1e-12)
-
-
-def test_imputation_goes_ring_by_ring_and_stops() -> None:
-    rows = np.array([[0.0], [np.nan], [np.nan], [np.nan], [8.0]])
-    filled = impute(rows, path_graph(5), 1)
-    np.testing.assert_array_equal(rows.ravel(), [0.0, 0.0, np.nan, 8.0, 8.0])
-    assert filled.tolist() == [False, True, False, True, False]
-    assert impute(rows, path_graph(5), 9).sum() == 1
-    assert rows[2, 0] == 4.0
 
 
 def test_unlinked_nodes_are_imputed_near_and_masked_far(make_planted) -> None:

@@ -15,7 +15,7 @@ from cytomesh.parcellate.features import prepare_features
 from cytomesh.parcellate.methods import parcellate_nodes
 
 SETTINGS = ParcellateConfig(
-    n_parcels=8, min_nodes=4, preparation=PreparationConfig(hops=1, impute_hops=0), types={"n_types": 8}
+    n_parcels=8, min_nodes=4, preparation=PreparationConfig(hops=1, impute_hops=0), feature_clusters={"n_types": 8}
 )
 
 
@@ -25,7 +25,7 @@ def planted_features(make_planted):
     return graph, prepare_features(graph, features, SETTINGS.preparation, 4, "test")
 
 
-@pytest.mark.parametrize("method", ["diffusion", "types", "spectral", "ward", "kmeans"])
+@pytest.mark.parametrize("method", ["diffusion", "feature_clusters", "spectral", "ward", "kmeans"])
 def test_planted_areas_are_recovered(planted_features, method) -> None:
     graph, features = planted_features
     found = parcellate_nodes(features, method, 8, SETTINGS, "test")
@@ -50,7 +50,7 @@ def test_spectral_says_how_good_it_is(planted_features) -> None:
     assert 0 < facts["normalised_cut"] < 8
 
 
-@pytest.mark.parametrize("method", ["diffusion", "types", "spectral", "ward", "voronoi"])
+@pytest.mark.parametrize("method", ["diffusion", "feature_clusters", "spectral", "ward", "voronoi"])
 def test_two_components(make_planted, method) -> None:
     graph, features = make_planted(2, n_areas=3, copies=2)
     prepared = prepare_features(graph, features, SETTINGS.preparation, 4, "test")

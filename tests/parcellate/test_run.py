@@ -39,8 +39,8 @@ ALONE = "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 0}
 
 def test_files_fit_each_other(make_run) -> None:
     run = make_run(hemispheres="LR")
-    summary = parcellate_run(run, "types", tiny())
-    folder = run / "parcellate" / "types"
+    summary = parcellate_run(run, "feature_clusters", tiny())
+    folder = run / "parcellate" / "feature_clusters"
     assert set(summary) == {"B01_hemi-L", "B01_hemi-R"}
     for graph in load_graphs(run):
         labels, table = read_labels(folder / f"{graph.name}.label.gii")
@@ -106,13 +106,13 @@ def test_spun_features_know_nothing_of_the_areas(make_run) -> None:
 
 
 def test_without_a_sphere_the_null_is_geometry(make_run) -> None:
-    summary = parcellate_run(make_run(has_sphere=False), "types", tiny(ALONE))["B01_hemi-L"]
+    summary = parcellate_run(make_run(has_sphere=False), "feature_clusters", tiny(ALONE))["B01_hemi-L"]
     assert "ami_over_geometry" in summary
     assert "ami_over_spin" not in summary
 
 
 def test_every_printed_score_has_its_null(make_run) -> None:
-    summary = parcellate_run(make_run(), "types", tiny())["B01_hemi-L"]
+    summary = parcellate_run(make_run(), "feature_clusters", tiny())["B01_hemi-L"]
     for name in summary:
         if name.endswith(("ami", "ari", "nmi")):
             assert f"{name}_over_{'noise' if name.startswith('halves') else 'spin'}" in summary
@@ -181,28 +181,28 @@ def test_features_of_another_graph_are_refused(make_run, tmp_path) -> None:
     record = read_json(folder / "B01_hemi-L.json")
     (folder / "B01_hemi-L.json").write_text(json.dumps({**record, "graph_digest": "0" * 16}))
     with pytest.raises(FeatureError, match="another graph"):
-        parcellate_run(run, "types", tiny())
+        parcellate_run(run, "feature_clusters", tiny())
 
 
 def test_nothing_is_lost_by_an_impossible_number(make_run) -> None:
     run = make_run()
-    parcellate_run(run, "types", tiny(ALONE))
-    labels = run / "parcellate" / "types" / "B01_hemi-L.label.gii"
+    parcellate_run(run, "feature_clusters", tiny(ALONE))
+    labels = run / "parcellate" / "feature_clusters" / "B01_hemi-L.label.gii"
     before = labels.read_bytes()
     with pytest.raises(GraphError, match="n_parcels"):
-        parcellate_run(run, "types", tiny("n_parcels=100000"))
+        parcellate_run(run, "feature_clusters", tiny("n_parcels=100000"))
     assert labels.read_bytes() == before
 
 
 def test_features_must_be_there_and_unambiguous(make_run) -> None:
     run = make_run()
     with pytest.raises(MissingStageError, match="embed"):
-        parcellate_run(run, "types", tiny("encoder=other"))
+        parcellate_run(run, "feature_clusters", tiny("encoder=other"))
     (run / "features" / "second").mkdir()
     with pytest.raises(MissingStageError, match="planted, second"):
-        parcellate_run(run, "types", tiny())
+        parcellate_run(run, "feature_clusters", tiny())
     with pytest.raises(MissingStageError, match="build-graph"):
-        parcellate_run(run / "empty", "types", tiny("encoder=planted"))
+        parcellate_run(run / "empty", "feature_clusters", tiny("encoder=planted"))
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "supervised": "cytomesh.pretrain.objectives.supervised:Supervised",
     },
 )
-_EACH = EachOf(OBJECTIVES)
+_EACH = EachOf(OBJECTIVES, __name__, "ObjectivesConfig")
 Objectives = Annotated[Sections, _EACH]
 """The objectives to sum, each with its settings; at least one."""
 
@@ -36,3 +36,10 @@ def are_contrastive(objectives: Sections) -> bool:
 def need(objectives: Sections, what: str) -> list[str]:
     """Return the objectives that need something of the data."""
     return [name for name in objectives.named() if what in OBJECTIVES[name].needs]
+
+
+def __getattr__(name: str) -> Any:
+    # made when it is asked for: it imports all objectives
+    if name == _EACH.name:
+        return _EACH.model
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cytomesh.core.tables import Table
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.parcellate.config import PreparationConfig
-from cytomesh.parcellate.features import hop_mean, prepare_features, select_nodes
-from cytomesh.parcellate.halves import first_half, from_nodes, node_units, noise_features
+from cytomesh.parcellate.features import prepare_features, select_nodes
+from cytomesh.parcellate.split_half import first_half, from_nodes, node_units, noise_features
 
 PREPARATION = PreparationConfig(hops=1, noise_hops=2, impute_hops=1)
 

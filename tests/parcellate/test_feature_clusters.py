@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from cytomesh.parcellate.config import AffinityConfig, PreparationConfig, TypesConfig
+from cytomesh.parcellate.config import AffinityConfig, FeatureClustersConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
+from cytomesh.parcellate.feature_clusters import cluster_labels, cluster_parcels, within_whitened
 from cytomesh.parcellate.features import prepare_features
-from cytomesh.parcellate.types import type_labels, type_parcels, within_whitened
 
 
 def test_one_type_in_two_places_is_two_parcels(make_planted) -> None:
@@ -16,10 +16,10 @@ def test_one_type_in_two_places_is_two_parcels(make_planted) -> None:
     cap = np.abs(graph.positions[:, 2]) > 30.0  # around both poles
     rng = np.random.default_rng(0)
     values = cap[:, None] * 4.0 + 0.3 * rng.normal(size=(graph.n_nodes, 2))
-    settings = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
-    types, _ = type_labels(values, graph.adjacency, 2, settings, 0)
+    settings = FeatureClustersConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
+    types, _ = cluster_labels(values, graph.adjacency, 2, settings, 0)
     assert adjusted_rand_score(types, cap) == 1.0
-    parcels = type_parcels(values, graph.adjacency, 3, 5, settings, AffinityConfig(), 0)
+    parcels = cluster_parcels(values, graph.adjacency, 3, 5, settings, AffinityConfig(), 0)
     assert parcels.max() == 2
     assert adjusted_rand_score(parcels, pieces(cap.astype(np.int64), graph.adjacency)) == 1.0
 
@@ -29,10 +29,10 @@ def test_smoothing_removes_specks(make_planted) -> None:
     half = (graph.positions[:, 0] > 0).astype(float)
     speck = int(np.argmax(graph.positions[:, 0]))
     half[speck] = 0.0
-    rough = TypesConfig(n_types=2, smoothing_rounds=0)
-    smooth = TypesConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
+    rough = FeatureClustersConfig(n_types=2, smoothing_rounds=0)
+    smooth = FeatureClustersConfig(n_types=2, smoothing_hops=1, smoothing_rounds=3)
     neighbour = graph.adjacency[speck].indices[0]
-    before, after = (type_labels(half[:, None], graph.adjacency, 2, s, 0)[0] for s in (rough, smooth))
+    before, after = (cluster_labels(half[:, None], graph.adjacency, 2, s, 0)[0] for s in (rough, smooth))
     assert before[speck] != before[neighbour]
     assert after[speck] == after[neighbour]
 
@@ -40,8 +40,8 @@ def test_smoothing_removes_specks(make_planted) -> None:
 def test_planted_areas_are_recovered(make_planted) -> None:
     graph, features = make_planted()
     found = prepare_features(graph, features, PreparationConfig(hops=1, impute_hops=0), 4, "test")
-    settings = TypesConfig(n_types=8, smoothing_hops=1)
-    parcels = type_parcels(found.values, found.adjacency, 8, 4, settings, AffinityConfig(), 0)
+    settings = FeatureClustersConfig(n_types=8, smoothing_hops=1)
+    parcels = cluster_parcels(found.values, found.adjacency, 8, 4, settings, AffinityConfig(), 0)
     assert adjusted_rand_score(parcels, graph.annotation[found.nodes]) > 0.9
 
 

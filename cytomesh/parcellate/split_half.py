@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.random import generator
+from cytomesh.graph.neighbourhoods import fill_rings
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import PreparationConfig
-from cytomesh.parcellate.features import NodeFeatures, impute
+from cytomesh.parcellate.features import NodeFeatures
 
 MIN_SECTIONS = 4
 SLAB_MM = 2.0
@@ -61,10 +62,8 @@ def from_nodes(features: NodeFeatures, is_own: NDArray[np.bool_], preparation: P
     is_own : (m,) bool
         Nodes whose features are kept. All nodes stay; the others take the mean of their neighbours, ring by ring.
     """
-    rows = np.where(is_own[:, None], features.standardised, np.nan)
-    impute(rows, features.adjacency, len(rows))
-    # an island of the mesh without a node of this half: nothing is known, the mean over the hemisphere
-    rows = np.nan_to_num(rows)
+    # on an island of the mesh without a node of this half nothing is known: 0, the mean over the hemisphere
+    rows, _ = fill_rings(features.standardised, is_own, features.adjacency)
     return replace(features, standardised=rows, values=features.smoothed(rows, preparation.hops), is_imputed=~is_own)
 
 
@@ -72,6 +71,5 @@ def noise_features(features: NodeFeatures, preparation: PreparationConfig, seed:
     """Put independent normal numbers in the place of the features, and smooth them alike; not whitened yet."""
     width = min(features.standardised.shape[1], preparation.n_factors)
     rows = generator(seed, "noise features").standard_normal((len(features.nodes), width))
-    rows[features.is_imputed] = np.nan
-    impute(rows, features.adjacency, len(rows))
+    rows, _ = fill_rings(rows, ~features.is_imputed, features.adjacency)
     return replace(features, standardised=rows, values=features.smoothed(rows, preparation.hops))

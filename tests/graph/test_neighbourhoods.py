@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh.classify.context import impute, nearest_source, neighbour_means
+from cytomesh.graph.neighbourhoods import fill_rings, hop_mean, impute, nearest_source, neighbour_means
 
 
 def hops_from(adjacency, start):
@@ -86,3 +86,26 @@ def test_nearest_source_respects_the_limit():
     path = sp.diags([np.ones(4), np.ones(4)], [-1, 1], format="csr")
     assert nearest_source(path, np.array([0]), max_hops=2).tolist() == [0, 0, 0, -1, -1]
     assert nearest_source(path, np.array([], np.int64)).tolist() == [-1] * 5
+
+
+def path_graph(n: int) -> sp.csr_matrix:
+    return sp.csr_matrix(np.eye(n, k=1) + np.eye(n, k=-1))
+
+
+def test_hop_mean_is_the_mean_over_the_neighbourhood_step_by_step(synthetic):
+    graph = synthetic.graph(subdivisions=2)
+    values = np.random.default_rng(1).normal(size=(graph.n_nodes, 3))
+    expected = values
+    for _ in range(2):
+        expected = np.array([expected[[i, *graph.adjacency[i].indices]].mean(axis=0) for i in range(graph.n_nodes)])
+    np.testing.assert_allclose(hop_mean(graph.adjacency, values, 2), expected, atol=1e-12)
+
+
+def test_rings_are_filled_one_by_one_and_stop():
+    rows, known = np.array([[0.0], [9.0], [9.0], [9.0], [8.0]]), np.array([True, False, False, False, True])
+    filled, is_filled = fill_rings(rows, known, path_graph(5), 1)
+    np.testing.assert_array_equal(filled.ravel(), [0.0, 0.0, 0.0, 8.0, 8.0])
+    assert is_filled.tolist() == [True, True, False, True, True]
+    filled, is_filled = fill_rings(rows, known, path_graph(5))
+    assert is_filled.all()
+    assert filled[2, 0] == 4.0

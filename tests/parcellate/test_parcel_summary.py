@@ -11,9 +11,9 @@ import pytest
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table
-from cytomesh.parcellate.cards import parcel_cards, parcel_graph, write_graphml
 from cytomesh.parcellate.config import PreparationConfig
 from cytomesh.parcellate.features import prepare_features
+from cytomesh.parcellate.parcel_summary import parcel_graph, parcel_summaries, write_graphml
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def halves(make_planted):
     graph, features = make_planted()
     found = prepare_features(graph, features, PreparationConfig(hops=0, impute_hops=0), 4, "test")
     parcels = 1 + (found.positions[:, 0] > -20.0).astype(np.int64) + (found.positions[:, 0] > 20.0)
-    cards = parcel_cards(graph, found, parcels, LabelTable.from_names(["left", "middle", "right"]))
+    cards = parcel_summaries(graph, found, parcels, LabelTable.from_names(["left", "middle", "right"]))
     return graph, found, parcels, cards
 
 
@@ -45,7 +45,7 @@ def test_a_card_counts_what_is_there(halves) -> None:
 def test_a_parcel_that_is_an_area_is_most_similar_to_it(halves) -> None:
     graph, found, _, _ = halves
     areas = graph.annotation[found.nodes].astype(np.int64)
-    for card in parcel_cards(graph, found, areas, graph.labels):
+    for card in parcel_summaries(graph, found, areas, graph.labels):
         assert card["most_similar"][0] == {"area": card["name"], "distance": 0.0}
 
 
@@ -68,7 +68,7 @@ def test_similarity_stands_beside_parcels_of_geometry(halves) -> None:
     random = [np.random.default_rng(seed).integers(6, size=len(parcels)) for seed in range(2)]
     confidence = np.linspace(0, 1, len(parcels))
     areas = graph.annotation[found.nodes].astype(np.int64)
-    cards = parcel_cards(graph, found, areas, graph.labels, random, confidence)
+    cards = parcel_summaries(graph, found, areas, graph.labels, random, confidence)
     by_chance = np.array([found.values[labels == c].mean(0) for labels in random for c in range(6)])
     for card in cards:
         inside = areas == card["parcel"]
@@ -103,7 +103,7 @@ def test_overlaps_are_shares_of_the_annotated_nodes(halves) -> None:
     annotation = np.where(graph.positions[:, 1] > 10.0, 0, graph.annotation)
     annotation[graph.positions[:, 0] > 20.0] = 0  # the right parcel has none at all
     sparse = replace(graph, nodes=Table({**graph.nodes.columns, "annotation": annotation}))
-    cards = parcel_cards(sparse, found, parcels, LabelTable.from_names(["left", "middle", "right"]))
+    cards = parcel_summaries(sparse, found, parcels, LabelTable.from_names(["left", "middle", "right"]))
     for card in cards[:2]:
         areas = annotation[found.nodes][parcels == card["parcel"]]
         count = np.bincount(areas[areas > 0])

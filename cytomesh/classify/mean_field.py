@@ -8,12 +8,12 @@ from pydantic import Field, field_validator
 from scipy.special import softmax
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.context import Floats, Mask, neighbour_means
 from cytomesh.classify.inputs_config import ascending
+from cytomesh.classify.label_shift import match_proportions
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.proportions import match_proportions
 from cytomesh.core.config import Config
+from cytomesh.graph.neighbourhoods import Floats, Mask, neighbour_means
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Compared where the settings leave the weight open."""
@@ -26,8 +26,8 @@ LEAST_RATIO = 0.01
 STATE = ("shares", "log_ratios", "surroundings_weight")
 
 
-class SurroundingsConfig(Config):
-    """Which areas lie around which, learnt from the training nodes: see `cytomesh.classify.arrangement`."""
+class CrfConfig(Config):
+    """Which areas lie around which, learnt from the training nodes: see `cytomesh.classify.mean_field`."""
 
     hops: list[int] = Field(default=[])
     """Sizes of the discs around a node in which the other areas are looked at; none: each node is named by itself."""
@@ -41,7 +41,7 @@ class SurroundingsConfig(Config):
         return ascending(hops, least=1)
 
 
-class Arranged(Classifier):
+class MeanFieldCrf(Classifier):
     """Any classifier, its areas brought in line with those around them and with the areas' proportions.
 
     A conditional random field over the mesh: beside the classifier's log-probability, each node has a pairwise term
@@ -53,20 +53,20 @@ class Arranged(Classifier):
 
     m_ihb the mean of q_j(b) over the disc of h hops around node i, M_hab the mean over training nodes i of area a of
     the share of b among the training nodes of that disc (and `PRIOR_NODES` nodes with shares s), and s_b the share of b
-    among all training nodes. With `proportions`, hemispheres without training nodes are matched to s after each step
+    among all training nodes. With `keep_shares`, hemispheres without training nodes are matched to s after each step
     (see `match_proportions`). Labels of training nodes alone are read, and for an open weight w those of validation.
 
     Parameters
     ----------
     model : Classifier
-    surroundings : SurroundingsConfig
+    settings : CrfConfig
     keep_shares : bool
         Whether to match the areas' proportions.
     """
 
-    def __init__(self, model: Classifier, surroundings: SurroundingsConfig, *, keep_shares: bool) -> None:
-        self.model, self.surroundings, self.keep_shares = model, surroundings, keep_shares
-        self.weight = 1.0 if surroundings.weight is None else surroundings.weight
+    def __init__(self, model: Classifier, settings: CrfConfig, *, keep_shares: bool) -> None:
+        self.model, self.settings, self.keep_shares = model, settings, keep_shares
+        self.weight = 1.0 if settings.weight is None else settings.weight
         self.shares = np.zeros(0)
         self.log_ratios = np.zeros((0, 0, 0), np.float32)
 
@@ -74,7 +74,7 @@ class Arranged(Classifier):
         """Train the classifier, count which areas lie around which on the training side, and weigh that."""
         curve = self.model.fit(data, seed)
         self.learn(data)
-        if self.surroundings.hops and self.surroundings.weight is None and data.is_validation.any():
+        if self.settings.hops and self.settings.weight is None and data.is_validation.any():
             self.choose_weight(data.training_part())
         return curve
 
@@ -86,7 +86,7 @@ class Arranged(Classifier):
         self.shares = counts / counts.sum()
         one_hot = np.zeros((len(labelled), k), np.float32)
         one_hot[labelled, data.targets[labelled]] = 1
-        means = disc_means(one_hot, labelled, data, self.surroundings.hops)
+        means = disc_means(one_hot, labelled, data, self.settings.hops)
         sums = np.stack([one_hot.T @ mean for mean in means]) if means else np.zeros((0, k, k))
         around = (sums + PRIOR_NODES * self.shares) / (counts[:, None] + PRIOR_NODES)
         self.log_ratios = np.log(around / np.maximum(self.shares, 1e-12) + LEAST_RATIO).astype(np.float32)
@@ -109,8 +109,8 @@ class Arranged(Classifier):
         known = np.ones(len(probabilities), bool) if data.is_linked is None else data.is_linked
         alone = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
         current = self._in_proportion(probabilities, data, known)
-        for _ in range(STEPS if self.surroundings.hops and self.weight else 0):
-            around = disc_means(current, known, data, self.surroundings.hops)
+        for _ in range(STEPS if self.settings.hops and self.weight else 0):
+            around = disc_means(current, known, data, self.settings.hops)
             votes = sum(mean @ ratios.T for mean, ratios in zip(around, self.log_ratios, strict=True))
             current = np.asarray(softmax(alone + self.weight * votes, axis=1), np.float32)
             current = self._in_proportion(current, data, known)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cytomesh.classify.proportions import match_proportions
+from cytomesh.classify.label_shift import match_proportions
 
 
 def test_shares_are_met_and_odds_change_by_class_only():

@@ -14,17 +14,17 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.random import derived_seed
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.parcellate.affinity import affinity_graph
-from cytomesh.parcellate.config import AffinityConfig, TypesConfig
+from cytomesh.parcellate.config import AffinityConfig, FeatureClustersConfig
 from cytomesh.parcellate.connect import join_fragments, merge_regions, pieces, split_regions
-from cytomesh.parcellate.features import hop_mean
 
 WITHIN_SHRINKAGE = 1e-3
 PARCELS_PER_TYPE = 3
 
 
-def type_labels(
-    values: NDArray[np.float64], adjacency: sp.csr_matrix, n_types: int, settings: TypesConfig, seed: int
+def cluster_labels(
+    values: NDArray[np.float64], adjacency: sp.csr_matrix, n_types: int, settings: FeatureClustersConfig, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Cluster nodes into types by k-means, then let each node take the commonest type around it.
 
@@ -70,12 +70,12 @@ def within_whitened(values: NDArray[np.float64], labels: NDArray[np.int64]) -> N
     return np.asarray(sl.solve_triangular(np.linalg.cholesky(scatter), values.T, lower=True).T, np.float64)
 
 
-def type_parcels(
+def cluster_parcels(
     values: NDArray[np.float64],
     adjacency: sp.csr_matrix,
     k: int,
     min_nodes: int,
-    settings: TypesConfig,
+    settings: FeatureClustersConfig,
     affinity: AffinityConfig,
     seed: int,
 ) -> NDArray[np.int64]:
@@ -87,7 +87,7 @@ def type_parcels(
         Labels from 0.
     """
     n_types = settings.n_types or max(2, round(k / PARCELS_PER_TYPE))
-    types, values = type_labels(values, adjacency, n_types, settings, seed)
+    types, values = cluster_labels(values, adjacency, n_types, settings, seed)
     regions = join_fragments(pieces(types, adjacency), affinity_graph(adjacency, values, affinity), min_nodes)
     regions = merge_regions(regions, values, adjacency, k)
     return split_regions(regions, values, adjacency, k, min_nodes)

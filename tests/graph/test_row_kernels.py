@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh.classify.rows import over_rows
+from cytomesh.graph.row_kernels import over_rows
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask
 from cytomesh.core.files import atomic_path, new_npy, open_npy
 from cytomesh.core.reading import reading
+from cytomesh.graph.neighbourhoods import Floats, Mask
 
 CHUNK_VALUES = 2**26
 """Numbers that are worked on at once."""

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh.classify import stored
+from cytomesh.classify import out_of_core
 from cytomesh.classify.inputs import prepare_inputs
 from cytomesh.classify.inputs_config import InputsConfig
-from cytomesh.classify.stored import Column, StoredInputs, join, keep, map_rows, take
+from cytomesh.classify.out_of_core import Column, StoredInputs, join, keep, map_rows, take
 from cytomesh.graph.storage import load_graphs
 
 EVERYTHING = ["features", "pmap", "coordinates", "thickness"]
@@ -13,7 +13,7 @@ EVERYTHING = ["features", "pmap", "coordinates", "thickness"]
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(stored, "CHUNK_VALUES", 1000)
+    monkeypatch.setattr(out_of_core, "CHUNK_VALUES", 1000)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_chunks_change_nothing(section_run, small_chunks):
     is_train = [graph.section_role == "train" for graph in graphs]
     settings = InputsConfig(names=["features"], hops=[0, 2])
     found = prepare_inputs(section_run, graphs, is_train, settings)
-    stored.CHUNK_VALUES = 2**26
+    out_of_core.CHUNK_VALUES = 2**26
     for one, other in zip(found.values, prepare_inputs(section_run, graphs, is_train, settings).values, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 

@@ -1,8 +1,9 @@
-"""Neighbourhoods on the mesh: means over hops, and missing inputs filled in from around."""
+"""Neighbourhoods on the mesh: means over hops, values missing filled in from around, the nearest of some nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numba
 import numpy as np
@@ -10,10 +11,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.classify.rows import over_rows
+from cytomesh.graph.row_kernels import over_rows
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+FloatT = TypeVar("FloatT", np.float32, np.float64)
 
 SMOOTHING_STEPS = 20
 """Jacobi steps that turn a ring-by-ring filling towards a harmonic one."""
@@ -50,12 +52,54 @@ def neighbour_means(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, ho
     return np.hstack(columns)
 
 
-def impute(values: Floats, adjacency: sp.csr_matrix) -> tuple[Floats, int]:
-    """Fill rows that hold NaN from their surroundings.
+def hop_mean(adjacency: sp.csr_matrix, values: NDArray[FloatT], hops: int) -> NDArray[FloatT]:
+    """Replace each row by the mean of itself and its neighbours, `hops` times."""
+    walk = sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0], format="csr"))
+    walk = sp.diags_array(1.0 / np.asarray(walk.sum(axis=1)).ravel()) @ walk
+    for _ in range(hops):
+        values = walk @ values
+    return values
 
-    Ring by ring outwards from the known nodes (mean of the neighbours reached so far), then smoothed with the known
-    nodes held fixed, which approaches the harmonic interpolation. Components without a known node become 0, the
-    training mean of standardised inputs.
+
+def fill_rings(
+    rows: NDArray[FloatT], is_known: Mask, adjacency: sp.csr_matrix, max_hops: float = np.inf
+) -> tuple[NDArray[FloatT], Mask]:
+    """Fill unknown rows ring by ring outwards from the known ones, by the mean of the neighbours reached so far.
+
+    Parameters
+    ----------
+    rows : (n, d) float
+        What unknown rows hold does not matter.
+    is_known : (n,) bool
+    max_hops : float
+        Rows farther from a known one stay 0.
+
+    Returns
+    -------
+    filled : (n, d) float
+    is_filled : (n,) bool
+        Known rows, and those that were reached.
+    """
+    links = adjacency.astype(rows.dtype)
+    filled = np.where(is_known[:, None], rows, rows.dtype.type(0))
+    is_filled = is_known.copy()
+    hop = 0
+    while hop < max_hops:
+        weight = links @ is_filled.astype(rows.dtype)
+        ring = ~is_filled & (weight > 0)
+        if not ring.any():
+            break
+        filled[ring] = (links[ring] @ filled) / weight[ring, None]
+        is_filled |= ring
+        hop += 1
+    return filled, is_filled
+
+
+def impute(values: Floats, adjacency: sp.csr_matrix) -> tuple[Floats, int]:
+    """Fill rows that hold NaN from around them.
+
+    Ring by ring (`fill_rings`), then smoothed with the known nodes held fixed, which approaches the harmonic
+    interpolation. Components without a known node become 0, the training mean of standardised inputs.
 
     Returns
     -------
@@ -64,20 +108,9 @@ def impute(values: Floats, adjacency: sp.csr_matrix) -> tuple[Floats, int]:
         Nodes that became 0.
     """
     is_known: Mask = np.asarray(~np.isnan(values).any(axis=1))
-    filled = np.where(is_known[:, None], values, np.float32(0))
-    if is_known.all():
-        return filled, 0
-    links = adjacency.astype(np.float32)
-    is_filled = is_known.copy()
-    while True:
-        weight = links @ is_filled.astype(np.float32)
-        ring = ~is_filled & (weight > 0)
-        if not ring.any():
-            break
-        filled[ring] = (links[ring] @ filled) / weight[ring, None]
-        is_filled |= ring
+    filled, is_filled = fill_rings(values, is_known, adjacency)
     missing = np.flatnonzero(is_filled & ~is_known)
-    around = links[missing]
+    around = adjacency.astype(np.float32)[missing]
     degree = np.asarray(around.sum(axis=1)).reshape(-1, 1)
     for _ in range(SMOOTHING_STEPS if missing.size else 0):
         filled[missing] = (around @ filled) / degree

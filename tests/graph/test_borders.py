@@ -1,6 +1,6 @@
 import numpy as np
 
-from cytomesh.classify.borders import borders
+from cytomesh.graph.borders import borders
 
 
 def test_one_closed_line_around_a_cap(synthetic):

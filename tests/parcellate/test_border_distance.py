@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import floyd_warshall
 
-from cytomesh.parcellate.borders import BorderDistance
+from cytomesh.parcellate.border_distance import BorderDistance
 from cytomesh.surface.mesh import edge_lengths
 
 

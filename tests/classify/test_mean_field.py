@@ -6,9 +6,9 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 
-from cytomesh.classify.arrangement import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, Arranged, SurroundingsConfig
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.linear import LdaClassifier, LdaModel
+from cytomesh.classify.mean_field import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, CrfConfig, MeanFieldCrf
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
@@ -52,7 +52,7 @@ def two_strips(noise=1.5, seed=0):
 
 def arranged(hops=(1, 3, 6), weight=6.0, *, keep_shares=False):
     model = LdaClassifier(LdaModel(kind="lda"))
-    return Arranged(model, SurroundingsConfig(hops=list(hops), weight=weight), keep_shares=keep_shares)
+    return MeanFieldCrf(model, CrfConfig(hops=list(hops), weight=weight), keep_shares=keep_shares)
 
 
 def reference(probabilities, data, hops, weight):
@@ -109,7 +109,7 @@ def test_an_open_weight_is_chosen_on_validation_nodes():
     half = len(data.sides) // 2
     sides = np.where(np.arange(2 * half) < half, "train", np.where(np.arange(2 * half) % 2, "validation", "test"))
     data = replace(data, sides=sides)
-    model = Arranged(LdaClassifier(LdaModel(kind="lda")), SurroundingsConfig(hops=[1, 3, 6]), keep_shares=False)
+    model = MeanFieldCrf(LdaClassifier(LdaModel(kind="lda")), CrfConfig(hops=[1, 3, 6]), keep_shares=False)
     model.fit(data, 0)
     scores = {}
     for weight in WEIGHTS:
@@ -141,7 +141,7 @@ def test_shares_hold_for_the_linked_nodes_of_graphs_without_training_nodes():
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("overrides", [["surroundings.hops=[1, 3]"], ["proportions=training"]])
+@pytest.mark.parametrize("overrides", [["crf.hops=[1, 3]"], ["label_shift=training"]])
 def test_a_saved_model_names_the_same_areas(tmp_path, overrides):
     data = two_strips()
     settings = load_config(ClassifyConfig, None, ["model.kind=lda", *overrides])

@@ -20,7 +20,7 @@ from cytomesh.parcellate.features import NodeFeatures
 N_AREAS = 3
 
 
-def parcel_cards(
+def parcel_summaries(
     graph: CortexGraph,
     features: NodeFeatures,
     parcels: NDArray[np.int64],

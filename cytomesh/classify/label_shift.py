@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.context import Floats, Mask
+from cytomesh.graph.neighbourhoods import Floats, Mask
 
 STEPS = 200
 STEP = 0.5

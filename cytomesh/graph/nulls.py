@@ -1,0 +1,104 @@
+"""Spins: what lies where on the sphere after a random rotation, which keeps sizes and neighbours but not the place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from cytomesh.core.errors import GraphError, MissingStageError
+from cytomesh.core.random import generator
+from cytomesh.graph.storage import CortexGraph, graph_folder, load_surface
+
+MIRROR = np.diag([-1.0, 1.0, 1.0])
+Rotation = NDArray[np.float64]
+
+
+def load_spheres(run: Path, graphs: Sequence[CortexGraph]) -> list[NDArray[np.float64]]:
+    """Return each graph's spherical positions, (n, 3), on the unit sphere.
+
+    Raises
+    ------
+    MissingStageError
+        If a graph has no sphere.
+    """
+    spheres = []
+    for graph in graphs:
+        path = graph_folder(run, graph.name) / "sphere.surf.gii"
+        if not path.is_file():
+            hint = "a spin null needs spherical surfaces; leave null.spins at 0 without them"
+            raise MissingStageError(path, found="no sphere", hint=hint)
+        spheres.append(on_unit_sphere(load_surface(run, graph.name, "sphere").vertices))
+    return spheres
+
+
+def on_unit_sphere(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring (n, 3) spherical positions to radius 1.
+
+    Raises
+    ------
+    GraphError
+        If they lie on no sphere around the origin.
+    """
+    lengths = np.linalg.norm(vertices, axis=1, keepdims=True)
+    if not (lengths > 0).all() or lengths.max() > 1.5 * lengths.min():
+        found = f"radii from {lengths.min():.4g} to {lengths.max():.4g}"
+        raise GraphError("sphere.surf.gii", found=found, expected="a sphere around the origin")
+    return np.asarray(vertices / lengths)
+
+
+def rotations(n: int, seed: int) -> list[Rotation]:
+    """Return n random rotations, uniform over SO(3): QR of Gaussian matrices with fixed signs."""
+    random = generator(seed, "spins")
+    found = []
+    for _ in range(n):
+        orthogonal, upper = np.linalg.qr(random.standard_normal((3, 3)))
+        rotation = orthogonal * np.sign(np.diag(upper))
+        rotation[:, 0] *= np.sign(np.linalg.det(rotation))
+        found.append(rotation)
+    return found
+
+
+def spin_sources(
+    sphere: NDArray[np.float64], rotation: Rotation, nodes: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return the node of the sphere that comes to lie at each of some nodes, (m,); by default at all.
+
+    The spin test of Alexander-Bloch et al., On testing for spatial correspondence between maps of human brain structure
+    and function, 2018: rotations keep the shape and the smoothness of areas and destroy their place.
+
+    Parameters
+    ----------
+    sphere : (n, 3) float64
+        Any radius, centred at 0.
+    rotation : (3, 3) float64
+    nodes : (m,) int64, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> corners = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0], [0, 0, -1]])
+    >>> quarter_turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # about z: x becomes y
+    >>> spin_sources(corners, quarter_turn).tolist()
+    [4, 0, 2, 1, 3, 5]
+    """
+    unit = on_unit_sphere(sphere)
+    return np.asarray(cKDTree(unit).query((unit if nodes is None else unit[nodes]) @ rotation)[1], np.int64)
+
+
+def rotated_labels(
+    spheres: Sequence[NDArray[np.float64]], graphs: Sequence[CortexGraph], rotation: Rotation
+) -> list[NDArray[np.int32]]:
+    """Give every node the label that comes to lie at it; right hemispheres turn mirrored.
+
+    Nodes without an image link (the medial wall among them) stay unlabelled.
+    """
+    labels = []
+    for sphere, graph in zip(spheres, graphs, strict=True):
+        turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
+        moved = graph.annotation[spin_sources(sphere, turn)]
+        labels.append(np.where(graph.is_linked, moved, 0).astype(np.int32))
+    return labels

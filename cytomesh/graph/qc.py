@@ -117,6 +117,13 @@ def reconstruction_notes(
     return notes
 
 
+def unused_sections(qc: Mapping[str, Any]) -> list[str]:
+    """Say in words which sections are missing, damaged or left out, and why those were left out."""
+    why = {int(index): status for index, status in qc.get("unusable_sections", {}).items()}
+    why |= {item["section"]: f"left out: {item['problem']}" for item in qc.get("skipped_sections", ())}
+    return [f"section {index}: {reason}" for index, reason in sorted(why.items())]
+
+
 def check_cortex(name: str, cortex: Mapping[str, Any]) -> None:
     """Raise QualityError unless some node is cortex."""
     if not cortex["n_nodes"]:

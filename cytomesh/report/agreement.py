@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cytomesh.report.charts import PALETTE, axis, chart, label, numbers
-from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, number_cell, table, tag
-from cytomesh.report.results import Spread, read_parcellations, unreadable
+from cytomesh.page.charts import axis, beside, category_axis, chart, dots, label
+from cytomesh.page.colours import line_colour
+from cytomesh.page.html import Cell, Column, Content, Html, Number, Part, Row, choice, join, missing, not_shown, table
+from cytomesh.report.results import Spread, damage_notes, read_parcellations
 
 TITLE = "Parcellation"
 MEASURES = {"ari": "ARI", "nmi": "NMI", "ami": "AMI"}
@@ -18,38 +19,31 @@ NULLS = {"spin": "areas rotated on the sphere", "geometry": "parcels of the same
 def parcellation_part(run: Path) -> Part:
     """Build the part with every parcellation of the run and its baselines."""
     parcellations = read_parcellations(run)
-    damaged = [
-        tag("p", f"Not shown, since its metrics.json is damaged: {name}.", class_="missing")
-        for name in unreadable(run, "parcellate", parcellations)
-    ]
+    damaged = damage_notes(run, "parcellate", parcellations)
     if not parcellations:
         if damaged:
             return Part("parcellation", TITLE, join(damaged), is_absent=True)
         return missing("parcellation", TITLE, "No parcellation in this run: 'cytomesh parcellate' has not run.")
     panels = [(MEASURES[measure], _measure_panel(parcellations, measure)) for measure in MEASURES]
     shown = [(title, panel) for title, panel in panels if panel is not None]
-    body = [choice("Score", shown)] if shown else [tag("p", "No areas to compare the parcels with.", class_="missing")]
+    body = [choice("Score", shown)] if shown else [not_shown("No areas to compare the parcels with.")]
     return Part("parcellation", TITLE, join([*damaged, *body, _shape_table(parcellations)]))
 
 
 def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
     """Return each parcellation's ARI and NMI with the areas, each with its null."""
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for name, record in parcellations.items():
         for graph, metrics in record["graphs"].items():
-            cells: list[Cell | Content] = []
+            cells: list[Cell | Content | None] = []
             for measure in ("ari", "nmi"):
                 entry = metrics["areas"].get(measure, {})
                 kind = null_kind(entry)
-                cells += [
-                    number_cell(entry.get("score")),
-                    _spread(entry, kind),
-                    number_cell(entry.get(f"over_{kind}"), "+.3f"),
-                ]
-            rows.append([name, graph, Cell(str(metrics["n_parcels"]), metrics["n_parcels"]), *cells])
-    columns = [Column("parcellation", is_number=False), Column("graph", is_number=False), Column("parcels")]
+                cells += [entry.get("score"), _spread(entry, kind), entry.get(f"over_{kind}")]
+            rows.append([name, graph, metrics["n_parcels"], *cells])
+    columns: list[Column] = ["parcellation", "graph", Number("parcels", form="d")]
     for measure in ("ari", "nmi"):
-        columns += [Column(MEASURES[measure]), Column("null"), Column("over null")]
+        columns += [Number(MEASURES[measure]), Number("null"), Number("over null", form="+.3f")]
     kinds = {
         null_kind(m["areas"].get("ari", {})) for record in parcellations.values() for m in record["graphs"].values()
     }
@@ -81,27 +75,20 @@ def _measure_panel(parcellations: Mapping[str, Mapping[str, Any]], measure: str)
     ]
     if not found:
         return None
-    rows: list[list[Cell | Content]] = [
+    rows: list[Row] = [
         [
             method,
             graph,
-            number_cell(entry["score"]),
+            entry["score"],
             _spread(entry, "spin"),
-            number_cell(entry.get("over_spin_sd"), "+.1f"),
+            entry.get("over_spin_sd"),
             _spread(entry, "geometry"),
-            number_cell(entry.get("over_geometry"), "+.3f"),
+            entry.get("over_geometry"),
         ]
         for method, graph, entry in found
     ]
-    columns = [
-        Column("method", is_number=False),
-        Column("graph", is_number=False),
-        Column(MEASURES[measure]),
-        Column("rotated areas"),
-        Column("over them", "SD of null"),
-        Column("geometry alone"),
-        Column("over it"),
-    ]
+    columns: list[Column] = ["method", "graph", Number(MEASURES[measure]), Number("rotated areas")]
+    columns += [Number("over them", "SD of null", "+.1f"), Number("geometry alone"), Number("over it", form="+.3f")]
     caption = (
         f"{MEASURES[measure]} between parcels and annotated areas. Any two tilings of the cortex agree to some "
         "degree: read a score over its nulls, areas rotated on the sphere and as many parcels made from positions only."
@@ -115,62 +102,32 @@ def _measure_chart(found: list[tuple[str, str, Mapping[str, Any]]], measure: str
     traces: list[dict[str, Any]] = []
     for order, method in enumerate(methods):
         own = {graph: entry for other, graph, entry in found if other == method}
-        shift = 0.6 * ((order + 0.5) / len(methods) - 0.5)
-        place = [graphs.index(graph) + shift for graph in own]
-        common = {"type": "scatter", "mode": "markers", "x": numbers(place), "legendgroup": method}
-        colour = PALETTE[order % len(PALETTE)]
-        kinds = [null_kind(entry) for entry in own.values()]
-        nulls = [entry[f"{kind}_mean"] for kind, entry in zip(kinds, own.values(), strict=True)]
-        spreads = [entry[f"{kind}_sd"] for kind, entry in zip(kinds, own.values(), strict=True)]
-        traces.append(
-            common
-            | {
-                "name": label(method),
-                "y": numbers([entry["score"] for entry in own.values()]),
-                "marker": {"color": colour, "size": 10},
-                "hovertemplate": f"{label(method)}: %{{y:.3f}}<extra></extra>",
-            }
-        )
-        traces.append(
-            common
-            | {
-                "name": "its null ± SD",
-                "showlegend": order == 0,
-                "y": numbers(nulls),
-                "error_y": {"type": "data", "array": numbers(spreads), "thickness": 1.5},
-                "marker": {"color": colour, "size": 9, "symbol": "line-ew-open", "line": {"width": 2}},
-                "hovertemplate": f"null of {label(method)}: %{{y:.3f}}<extra></extra>",
-            }
-        )
-    ticks = {"tickvals": list(range(len(graphs))), "ticktext": [label(graph) for graph in graphs]}
-    layout = {
-        "xaxis": axis("graph", range=[-0.5, len(graphs) - 0.5], **ticks),
-        "yaxis": axis(MEASURES[measure]),
-        "showlegend": True,
-    }
-    return chart(traces, layout, caption="Dots: score; dashes with bars: mean and SD of its null.")
+        place = beside(map(graphs.index, own), order, len(methods))
+        nulls = [(entry, null_kind(entry)) for entry in own.values()]
+        means, sds = ([entry[f"{kind}_{part}"] for entry, kind in nulls] for part in ("mean", "sd"))
+        colour = line_colour(order)
+        scores = dots(method, place, [entry["score"] for entry in own.values()], None, {"color": colour})
+        dash = {"color": colour, "size": 9, "symbol": "line-ew-open", "line": {"width": 2}}
+        null = dots(f"null of {method}", place, means, sds, dash)
+        traces += [
+            scores | {"legendgroup": method},
+            null | {"name": "its null ± SD", "legendgroup": method, "showlegend": order == 0},
+        ]
+    x, y = category_axis("graph", [label(graph) for graph in graphs]), axis(MEASURES[measure])
+    return chart(traces, x, y, caption="Dots: score; dashes with bars: mean and SD of its null.")
 
 
 def _shape_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for method, graph, metrics in _methods(parcellations):
         variance = metrics.get("variance_explained", {})
         counts = [
             metrics.get(key) for key in ("n_parcels", "n_pieces", "smallest_nodes", "median_nodes", "largest_nodes")
         ]
-        cells = [Cell("" if count is None else f"{count:,}", count) for count in counts]
-        rows.append([method, graph, *cells, number_cell(variance.get("score")), _spread(variance, "geometry")])
-    columns = [
-        Column("method", is_number=False),
-        Column("graph", is_number=False),
-        Column("parcels"),
-        Column("connected pieces"),
-        Column("smallest", "nodes"),
-        Column("median", "nodes"),
-        Column("largest", "nodes"),
-        Column("variance explained"),
-        Column("geometry alone"),
-    ]
+        rows.append([method, graph, *counts, variance.get("score"), _spread(variance, "geometry")])
+    columns: list[Column] = ["method", "graph", Number("parcels", form=","), Number("connected pieces", form=",")]
+    columns += [Number(size, "nodes", ",") for size in ("smallest", "median", "largest")]
+    columns += [Number("variance explained"), Number("geometry alone")]
     caption = "Parcels: number, size, and the share of the features' variance that lies between them."
     return table(columns, rows, caption=caption, sortable=True)
 

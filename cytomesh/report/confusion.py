@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from cytomesh.report.charts import CIVIDIS, axis, chart, colour_scale, label, numbers
-from cytomesh.report.html import Html
+from cytomesh.page.charts import axis, chart, colour_scale, label, numbers
+from cytomesh.page.colours import CIVIDIS
+from cytomesh.page.html import Html
 from cytomesh.report.results import Model
 
 
@@ -36,17 +37,15 @@ def confusion_chart(model: Model, side: str) -> Html:
     }
     # area names such as 3b or 44 are categories, not numbers
     every = {"type": "category", "tickmode": "array", "tickvals": names, "ticktext": names, "tickfont": {"size": 9}}
-    layout = {
-        "xaxis": axis("predicted area", tickangle=-60, constrain="domain", **every),
-        "yaxis": axis("annotated area", autorange="reversed", scaleanchor="x", constrain="domain", **every),
-        "margin": {"l": 90, "r": 20, "t": 12, "b": 90},
-    }
+    x = axis("predicted area", tickangle=-60, constrain="domain", **every)
+    y = axis("annotated area", autorange="reversed", scaleanchor="x", constrain="domain", **every)
+    margin = {"l": 90, "r": 20, "t": 12, "b": 90}
     side_px = min(900, 280 + 15 * len(names))
     caption = (
         f"{model.name} on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused stand "
         "side by side (optimal leaf order of average linkage); rows without test nodes are empty."
     )
-    return chart([trace], layout, caption=caption, height_px=side_px, width_px=side_px + 110)
+    return chart([trace], x, y, caption=caption, height_px=side_px, width_px=side_px + 110, margin=margin)
 
 
 def confusion_order(counts: NDArray[np.float64]) -> NDArray[np.int64]:

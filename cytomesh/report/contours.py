@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from cytomesh.core.files import write_text
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.report.html import Html, join, tag
-from cytomesh.report.page import POLICY
-from cytomesh.report.pictures import data_uri, orientation_letters, ring_path, round_length, scale_bar, thumbnail
+from cytomesh.page.document import asset, document
+from cytomesh.page.html import Html, bullets, join, tag
+from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contour_stack import check_stack
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.problems import attempt
@@ -112,10 +111,7 @@ def _picture(section: Section, contours: SectionContours | None) -> Html:
     if section.image is not None:
         with open_image(section.image) as pyramid:
             height, width = pyramid.shape
-            pixels, (x, y, w, h) = thumbnail(pyramid, (0, height, 0, width), THUMBNAIL_PX)
-        # pixel centres are at integers, so the first pixel's corner is at -0.5
-        place = {"x": x - 0.5, "y": y - 0.5, "width": w, "height": h}
-        image = tag("image", href=data_uri(pixels, QUALITY), preserveAspectRatio="none", **place)
+            image = placed_image(pyramid, (0, height, 0, width), THUMBNAIL_PX, QUALITY)
         frame = shapely.box(-0.5, -0.5, width - 0.5, height - 0.5)
         limits = shapely.box(-FAR_OUT * width, -FAR_OUT * height, (1 + FAR_OUT) * width, (1 + FAR_OUT) * height)
         shown = [frame, *(region.envelope.intersection(limits) for region in rings)]
@@ -126,19 +122,10 @@ def _picture(section: Section, contours: SectionContours | None) -> Html:
     left, top, right, bottom = shapely.total_bounds([region for region in shown if not region.is_empty])
     margin = (0.0 if section.image else 0.08) * max(right - left, bottom - top)
     col0, row0, col1, row1 = int(left - margin), int(top - margin), int(right + margin) + 1, int(bottom + margin) + 1
-    size, mm = 0.035 * max(col1 - col0, row1 - row0), section.um_per_px / 1000
-    bar_mm = round_length((col1 - col0) * mm)
-    box = (row0, row1, col0, col1)
-    return tag(
-        "svg",
-        image,
-        _lines(contours, 0.4 * max(col1 - col0, row1 - row0) / THUMBNAIL_PX),
-        scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
-        orientation_letters(section.plane.to_world, box, size),
-        viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
-        role="img",
-        aria_label=f"{section.name} with its contours",
-    )
+    extent = max(col1 - col0, row1 - row0)
+    layers = [image, _lines(contours, 0.4 * extent / THUMBNAIL_PX)]
+    label = f"{section.name} with its contours"
+    return section_drawing(section, (row0, row1, col0, col1), layers, 0.035 * extent, label)
 
 
 def _lines(contours: SectionContours | None, tolerance_px: float) -> Html:
@@ -159,21 +146,13 @@ def _regions(contours: SectionContours | None) -> list[tuple[str, MultiPolygon]]
 
 
 def _page(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> str:
-    body = [tag("h1", f"Contours of {study.name}"), _summary(study, brains), _bar()]
+    title = f"Contours of {study.name}"
+    body = [tag("header", tag("h1", title), _summary(study, brains)), _bar()]
     for brain, drawings in brains:
         n_bad = sum(bool(drawing.problems) for drawing in drawings)
         count = f"{len(drawings)} sections" + (f", {n_bad} with problems" if n_bad else "")
-        body += [tag("h2", f"{brain.id} ({brain.role}): {count}"), tag("div", *map(_figure, drawings), class_="grid")]
-    css = files("cytomesh.report").joinpath("assets", "contours.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"Contours of {study.name}"),
-        tag("style", Html(css)),
-    )
-    return str(join([Html("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), "\n"]))
+        body += [tag("h2", f"{brain.id} ({brain.role}): {count}"), tag("div", *map(_figure, drawings), class_="slices")]
+    return document(title, tag("main", *body), style=asset("cytomesh.report", "contours.css"))
 
 
 def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> Html:
@@ -187,14 +166,14 @@ def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]])
     wrong = [drawing for drawing in drawings if drawing.problems]
     parts = [tag("p", facts), tag("p", hint, class_="soft")]
     if not wrong:
-        return join([*parts, tag("p", "No problem found.", class_="good")])
+        return join([*parts, tag("p", "No problem found.", class_="pass")])
     items = [
-        tag("li", tag("a", drawing.section.name, href=f"#{_anchor(drawing.section)}"), f": {text}")
+        join([tag("a", drawing.section.name, href=f"#{_anchor(drawing.section)}"), f": {text}"])
         for drawing in wrong
         for text in drawing.problems
     ]
     count = f"{len(items)} problem{'s'[: len(items) > 1]} in {len(wrong)} section{'s'[: len(wrong) > 1]}"
-    return join([*parts, tag("p", count, class_="bad"), tag("ul", *items, class_="found")])
+    return join([*parts, tag("p", count, class_="fail"), bullets(items, "found")])
 
 
 def _bar() -> Html:
@@ -202,7 +181,7 @@ def _bar() -> Html:
     for class_, name in LEGEND:
         data = "M2 2H42V14H2Z" if class_ in ("exclude", "cut") else "M2 8H42"
         line = join([tag("path", d=data, class_="halo"), tag("path", d=data, class_=class_)])
-        keys.append(tag("span", tag("svg", line, viewBox="0 0 44 16", aria_hidden="true"), name, class_="key"))
+        keys.append(tag("span", tag("svg", line, viewBox="0 0 44 16", aria_hidden="true"), name, class_="sample"))
     box = tag("label", tag("input", type="checkbox", id="only"), " only sections with problems")
     return tag("div", *keys, box, class_="bar")
 
@@ -214,7 +193,7 @@ def _figure(drawing: SectionDrawing) -> Html:
     facts += ["no image"] * (section.image is None) + ["no contours"] * (section.contours is None)
     caption = [tag("strong", f"Section {section.index}"), ", ", ", ".join([*facts, *drawing.notes])]
     if drawing.problems:
-        caption.append(tag("ul", *(tag("li", tag("span", "Problem: ", class_="bad"), p) for p in drawing.problems)))
+        caption.append(bullets(join([tag("span", "Problem: ", class_="fail"), p]) for p in drawing.problems))
     class_ = "wrong" if drawing.problems else None
     return tag("figure", drawing.picture, tag("figcaption", *caption), id=_anchor(section), class_=class_)
 

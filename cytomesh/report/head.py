@@ -12,8 +12,8 @@ import numpy as np
 from cytomesh.core.files import read_json
 from cytomesh.core.provenance import RECORD, made_now
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.page.html import Column, Html, Number, folded, join, table, tag
 from cytomesh.report.agreement import agreement_table
-from cytomesh.report.html import Column, Html, join, table, tag
 from cytomesh.report.results import read_models, read_parcellations
 from cytomesh.report.score_table import score_table
 from cytomesh.study.study import Study
@@ -77,15 +77,9 @@ def _origin(run: Path) -> Html:
         [str(stage), str(record.get("seed", "")), _moment(record), str(record.get("python", "")), _packages(record)]
         for stage, record in records.items()
     ]
-    columns = [
-        Column("stage", is_number=False),
-        Column("seed"),
-        Column("started (UTC)", is_number=False),
-        Column("Python", is_number=False),
-        Column("packages", is_number=False),
-    ]
+    columns: list[Column] = ["stage", Number("seed"), "started (UTC)", "Python", "packages"]
     stages = table(columns, rows, caption="Settings of each stage are in config.yaml beside its output.")
-    return tag("details", tag("summary", "Stages, seeds and versions"), stages)
+    return folded("Stages, seeds and versions", stages)
 
 
 def _moment(record: dict[str, Any]) -> str:

@@ -13,18 +13,16 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.report.charts import CIVIDIS, VIRIDIS
+from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
 from cytomesh.surface.gifti import read_labels, read_scalars
 
 MAX_GRADIENTS = 3
-CHECK_TABLE = LabelTable(
-    (1, 2), ("as annotated", "differs"), np.array([[0.0, 0.447, 0.698, 1], [0.835, 0.369, 0.0, 1]])
-)
-ROLE_COLOURS = np.array(
-    [[0.0, 0.447, 0.698, 1], [0.941, 0.894, 0.259, 1], [0.835, 0.369, 0.0, 1], [0.6, 0.75, 0.85, 1]]
-)
+BLUE, YELLOW, VERMILION = (OKABE_ITO[name] for name in ("blue", "yellow", "vermilion"))
+CHECK_TABLE = LabelTable((1, 2), ("as annotated", "differs"), table_colours(BLUE, VERMILION))
 ROLE_TABLE = LabelTable(
-    (1, 2, 3, 4), ("train section", "val section", "test section", "section without role"), ROLE_COLOURS
+    (1, 2, 3, 4),
+    ("train section", "val section", "test section", "section without role"),
+    table_colours(BLUE, YELLOW, VERMILION, "#99bfd9"),
 )
 
 

@@ -13,19 +13,19 @@ from cytomesh.core.files import read_json, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.page.charts import axis, chart, curve
+from cytomesh.page.colours import CIVIDIS, css_colour
+from cytomesh.page.document import page
+from cytomesh.page.html import Cell, Column, Html, Number, Part, Row, choice, join, missing, swatch, table, tag
 from cytomesh.report.agreement import agreement_table
-from cytomesh.report.charts import CIVIDIS, axis, chart, curve
-from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, number_cell, table, tag
 from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap
-from cytomesh.report.page import page
-from cytomesh.report.surfaces import Mark, css_colour, viewer
+from cytomesh.report.surfaces import Mark, viewer, viewer_scripts
 from cytomesh.surface.gifti import read_labels
 
 PARCELS, CONFIDENCE = "parcels", "confidence"
 RARE = 0.05
 SCORES = {"co_assignment": "co-assignment", "ami": "AMI", "ari": "ARI"}
-# column of a score's nulls -> how it is written
-NULLS = {"noise_mean": ".3f", "over_noise": "+.3f", "geometry_mean": ".3f", "over_geometry": "+.3f"}
+NULLS = ("noise_mean", "over_noise", "geometry_mean", "over_geometry")
 
 
 def parcel_page(run: Path, name: str) -> Path:
@@ -56,7 +56,7 @@ def parcel_page(run: Path, name: str) -> Path:
     facts = f"Method {metrics['method']}, features {metrics['encoder']}, {len(graphs)} hemispheres."
     head = join([tag("h1", title), tag("p", facts, class_="soft"), agreement_table({name: metrics})])
     path = folder / "parcels.html"
-    write_text(path, page(title, head, parts))
+    write_text(path, page(title, head, parts, viewer_scripts()))
     return path
 
 
@@ -155,17 +155,9 @@ def _pixels(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]) -> Part:
-    columns = [
-        Column("parcel", is_number=False),
-        Column("nodes"),
-        Column("annotated", "nodes"),
-        Column("area", "mm²"),
-        Column("thickness", "mm"),
-        Column("confidence"),
-        Column("middle: x, y, z", is_number=False),
-        Column("lies in", is_number=False),
-        Column("most similar areas", is_number=False),
-    ]
+    columns: list[Column] = ["parcel", Number("nodes", form=",d"), Number("annotated", "nodes", ",d")]
+    columns += [Number("area", "mm²", ",.0f"), Number("thickness", "mm", ".2f"), Number("confidence", form=".2f")]
+    columns += ["middle: x, y, z", "lies in", "most similar areas"]
     caption = (
         "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections. "
         "Lies in: share of its annotated nodes. "
@@ -175,17 +167,17 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
     panels = []
     for graph, entries in cards.items():
         colours = dict(zip(tables[graph].indices, tables[graph].colours, strict=True))
-        rows: list[list[Cell | Content]] = []
+        rows: list[Row] = []
         for card in entries:
-            swatch = tag("span", class_="swatch", style=f"background:{css_colour(colours[card['parcel']])}")
+            colour = css_colour(colours[card["parcel"]])
             rows.append(
                 [
-                    Cell(join([swatch, card["name"]]), card["parcel"]),
-                    Cell(f"{card['n_nodes']:,}", card["n_nodes"]),
-                    Cell(f"{card['n_annotated']:,}", card["n_annotated"]),
-                    Cell(f"{card['area_mm2']:,.0f}", card["area_mm2"]),
-                    number_cell(card.get("thickness_mm"), ".2f"),
-                    number_cell(card.get("confidence"), ".2f"),
+                    Cell(join([swatch(colour), card["name"]]), card["parcel"]),
+                    card["n_nodes"],
+                    card["n_annotated"],
+                    card["area_mm2"],
+                    card.get("thickness_mm"),
+                    card.get("confidence"),
                     _place(card),
                     _overlaps(card),
                     ", ".join(_similar(card)),
@@ -201,16 +193,8 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
         return missing(
             "candidates", title, "No border inside an annotated area is stronger than those of geometry alone."
         )
-    columns = [
-        Column("area", is_number=False),
-        Column("parcels", is_number=False),
-        Column("contrast"),
-        Column("geometry alone"),
-        Column("over it", "SD"),
-        Column("p"),
-        Column("middle: x, y, z", is_number=False),
-        Column("where to look", is_number=False),
-    ]
+    columns: list[Column] = ["area", "parcels", Number("contrast", form=".2f"), Number("geometry alone", form=".2f")]
+    columns += [Number("over it", "SD", "+.1f"), Number("p", form=".2g"), "middle: x, y, z", "where to look"]
     caption = (
         "Data-driven borders that lie inside one annotated area, strongest first, beside borders inside areas of "
         "parcels that know geometry alone. p: how seldom the same method would find any border as strong in random "
@@ -219,14 +203,14 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
     )
     panels = []
     for graph, entries in candidates.items():
-        rows: list[list[Cell | Content]] = [
+        rows: list[Row] = [
             [
                 entry["area"],
                 f"{entry['parcels'][0]} / {entry['parcels'][1]}",
-                number_cell(entry["contrast"], ".2f"),
-                number_cell(entry["null_mean"], ".2f"),
-                number_cell(entry["effect_sd"], "+.1f"),
-                number_cell(entry["p"], ".2g"),
+                entry["contrast"],
+                entry["null_mean"],
+                entry["effect_sd"],
+                entry["p"],
                 _place(entry),
                 "; ".join(_pixels(entry)[:3]),
             ]
@@ -237,7 +221,7 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> P
 
 
 def _stability_part(metrics: Mapping[str, Any]) -> Part:
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for graph, own in metrics["graphs"].items():
         found = own.get("stability")
         if found is not None:
@@ -250,9 +234,8 @@ def _stability_part(metrics: Mapping[str, Any]) -> Part:
         return missing(
             "stability", "Stability", "Not measured: evaluation.stability.splits is 0, and there is one brain."
         )
-    columns = [Column("graph", is_number=False), Column("compared", is_number=False), Column("score", is_number=False)]
-    columns += [Column("value"), Column("noise in place of features"), Column("over it")]
-    columns += [Column("geometry alone"), Column("over it")]
+    columns: list[Column] = ["graph", "compared", "score", Number("value"), Number("noise in place of features")]
+    columns += [Number("over it", form="+.3f"), Number("geometry alone"), Number("over it", form="+.3f")]
     caption = (
         "Do the parcels come back? Co-assignment: the share of the nodes in either parcel of a node that are in both, "
         "mean over nodes. Noise: parcels that the same method makes on the same mesh of random numbers. Geometry: as "
@@ -261,13 +244,9 @@ def _stability_part(metrics: Mapping[str, Any]) -> Part:
     return Part("stability", "Stability", table(columns, rows, caption=caption, sortable=True))
 
 
-def _score_cells(scores: Mapping[str, Any]) -> list[list[Cell | Content]]:
+def _score_cells(scores: Mapping[str, Any]) -> list[Row]:
     return [
-        [
-            title,
-            number_cell(scores[name]["score"]),
-            *(number_cell(scores[name].get(key), form) for key, form in NULLS.items()),
-        ]
+        [title, scores[name]["score"], *(scores[name].get(key) for key in NULLS)]
         for name, title in SCORES.items()
         if name in scores
     ]
@@ -287,7 +266,6 @@ def _count_part(metrics: Mapping[str, Any]) -> list[Part]:
             )
             if key in rows[0]
         ]
-        layout = {"xaxis": axis("number of parcels"), "yaxis": axis("co-assignment"), "showlegend": True}
         caption = f"Chosen: {own['n_parcels']}, where the halves are the largest multiple of the larger null."
-        panels.append((graph, chart(lines, layout, caption=caption)))
+        panels.append((graph, chart(lines, axis("number of parcels"), axis("co-assignment"), caption=caption)))
     return [Part("count", "How many parcels", choice("Graph", panels))] if panels else []

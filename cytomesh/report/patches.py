@@ -17,9 +17,9 @@ from cytomesh.core.run import product_folders
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.report.html import Html, Part, join, missing, tag
+from cytomesh.page.colours import css_colour
+from cytomesh.page.html import Html, Part, join, missing, swatch, tag
 from cytomesh.report.pictures import data_uri, displayable, round_length, scale_bar
-from cytomesh.report.surfaces import css_colour
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
 from cytomesh.surface.gifti import read_labels, read_scalars
@@ -114,7 +114,7 @@ def _area_groups(
             turn[owner[rows] == graph_number] = np.arange((owner[rows] == graph_number).sum())
         chosen = rows[np.argsort(turn, kind="stable")][:PATCHES_PER_AREA]
         colour = css_colour(labels.colours[labels.columns(area)])
-        title = tag("h3", tag("span", class_="swatch", style=f"background:{colour}"), labels.name(int(area)))
+        title = tag("h3", swatch(colour), labels.name(int(area)))
         groups.append((title, requests(chosen)))
     return groups
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from cytomesh.imaging.pyramid import Pyramid
-from cytomesh.report.html import Html, join, tag
+from cytomesh.page.html import Html, join, tag
+from cytomesh.page.svg_charts import round_step
+from cytomesh.study.sections import Section
 
+JPEG_QUALITY = 82
 AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
-def data_uri(image: NDArray[np.uint8], quality: int = 82) -> str:
+def data_uri(image: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> str:
     """Return (h, w) or (h, w, 3) uint8 as a JPEG data URI."""
     import imagecodecs
 
@@ -63,11 +67,45 @@ def thumbnail(
     return displayable(block), place
 
 
+def placed_image(pyramid: Pyramid, box: tuple[int, int, int, int], max_px: int, quality: int = JPEG_QUALITY) -> Html:
+    """Return a box of an image as part of an SVG in the image's own pixels; see `thumbnail`."""
+    pixels, (x, y, width, height) = thumbnail(pyramid, box, max_px)
+    # pixel centres are at integers, so the first pixel's corner is at -0.5
+    place = {"x": x - 0.5, "y": y - 0.5, "width": width, "height": height}
+    return tag("image", href=data_uri(pixels, quality), preserveAspectRatio="none", **place)
+
+
+def section_drawing(
+    section: Section, box: tuple[int, int, int, int], layers: Sequence[Html], size: float, label: str
+) -> Html:
+    """Return a section as SVG in its own pixels, with a scale bar and the directions at its sides.
+
+    Parameters
+    ----------
+    box : (row0, row1, col0, col1)
+        What is seen of it.
+    layers : sequence of Html
+        From the lowest.
+    size : float
+        Height of the scale bar's letters, px.
+    """
+    row0, row1, col0, col1 = box
+    mm = section.um_per_px / 1000
+    bar_mm = round_length((col1 - col0) * mm)
+    return tag(
+        "svg",
+        *layers,
+        scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
+        orientation_letters(section.plane.to_world, box, size),
+        viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
+        role="img",
+        aria_label=label,
+    )
+
+
 def round_length(total: float, share: float = 0.2) -> float:
     """Return a length of the 1-2-5 series near a share of `total`, for scale bars."""
-    goal = max(total * share, 1e-6)
-    power = 10 ** math.floor(math.log10(goal))
-    return float(max((step * power for step in (1, 2, 5) if step * power <= goal), default=power))
+    return round_step(max(total * share, 1e-6))
 
 
 def scale_bar(x: float, y: float, length_px: float, text: str, size: float) -> Html:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.files import read_json
+from cytomesh.graph.qc import unused_sections
 from cytomesh.graph.storage import CortexGraph, graph_folder
-from cytomesh.report.charts import axis, chart, histogram
-from cytomesh.report.html import Cell, Column, Content, Html, Part, join, table, tag
+from cytomesh.page.charts import axis, chart, histogram
+from cytomesh.page.html import Cell, Column, Html, Number, Part, Row, bullets, join, table, tag, verdict_cell
 
 TITLE = "Quality of surfaces and links"
 N_BINS = 40
@@ -22,15 +23,15 @@ def quality_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part from the `qc.json` of every graph and the links' own numbers."""
     records = {graph.name: read_json(graph_folder(run, graph.name) / "qc.json") for graph in graphs}
     body = [_surfaces(graphs, records), _links(graphs, records), tag("div", *_distributions(graphs), class_="charts")]
-    left_out = [_left_out(name, record) for name, record in records.items()]
-    shown = [item for item in left_out if item is not None]
+    left_out = {name: "; ".join(unused_sections(record)) for name, record in records.items()}
+    shown = [join([tag("strong", name), ": ", sections]) for name, sections in left_out.items() if sections]
     if shown:
-        body += [tag("h3", "Sections left out"), tag("ul", *shown)]
+        body += [tag("h3", "Sections left out"), bullets(shown)]
     return Part("quality", TITLE, join(body))
 
 
 def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any]]) -> Html:
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for graph in graphs:
         surfaces = records[graph.name].get("surfaces", {})
         middle, pial, white = (surfaces.get(kind, {}) for kind in ("midthickness", "pial", "white"))
@@ -41,39 +42,30 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
             [
                 graph.name,
                 graph.brain_role,
-                number(graph.n_nodes, ",d"),
-                number(100 * float((~graph.is_cortex).mean()), ".1f"),
-                number(middle.get("edge_mm", {}).get("median"), ".2f"),
+                graph.n_nodes,
+                100 * float((~graph.is_cortex).mean()),
+                middle.get("edge_mm", {}).get("median"),
                 Cell(" / ".join("?" if euler is None else str(euler) for euler in eulers), None),
-                verdict(is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))),
-                number(_scaled(cortex.get("area_mm2", {}).get("pial", pial.get("area_mm2")), 100), ".0f"),
-                number(_scaled(pial.get("volume_mm3"), 1000), ".0f"),
-                number(thickness.get("median"), ".2f"),
+                verdict_cell(is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))),
+                _scaled(cortex.get("area_mm2", {}).get("pial", pial.get("area_mm2")), 100),
+                _scaled(pial.get("volume_mm3"), 1000),
+                thickness.get("median"),
                 Cell(
                     f"{thickness['p5']:.2f} to {thickness['p95']:.2f}" if "p5" in thickness else "",
                     thickness.get("p95"),
                 ),
             ]
         )
-    columns = [
-        Column("graph", is_number=False),
-        Column("brain role", is_number=False),
-        Column("nodes"),
-        Column("no cortex", "%"),
-        Column("edge", "mm"),
-        Column("Euler number, pial / mid / white"),
-        Column("closed sphere"),
-        Column("pial area", "cm²"),
-        Column("pial volume", "cm³"),
-        Column("thickness, median", "mm"),
-        Column("thickness, 5 to 95 %", "mm"),
-    ]
+    columns: list[Column] = ["graph", "brain role", Number("nodes", form=",d"), Number("no cortex", "%", ".1f")]
+    columns += [Number("edge", "mm", ".2f"), Number("Euler number, pial / mid / white"), Number("closed sphere")]
+    columns += [Number("pial area", "cm²", ".0f"), Number("pial volume", "cm³", ".0f")]
+    columns += [Number("thickness, median", "mm", ".2f"), Number("thickness, 5 to 95 %", "mm")]
     caption = "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
     return table(columns, rows, caption=caption, sortable=True)
 
 
 def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any]]) -> Html:
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for graph in graphs:
         links = records[graph.name].get("links", {})
         reachable = links.get("share_linked_of_reachable")
@@ -82,29 +74,21 @@ def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any
         rows.append(
             [
                 graph.name,
-                number(int(graph.is_linked.sum()), ",d"),
-                number(100 * float(graph.is_linked[graph.is_cortex].mean()), ".1f"),
-                number(None if reachable is None else 100 * reachable, ".1f"),
-                number(distance.get("median"), ".3f"),
-                number(distance.get("p95"), ".3f"),
-                number(links.get("max_distance_mm"), ".3f"),
-                number(oblique.get("median"), ".0f"),
-                number(int(((graph.annotation > 0) & graph.is_linked).sum()), ",d"),
+                int(graph.is_linked.sum()),
+                100 * float(graph.is_linked[graph.is_cortex].mean()),
+                None if reachable is None else 100 * reachable,
+                distance.get("median"),
+                distance.get("p95"),
+                links.get("max_distance_mm"),
+                oblique.get("median"),
+                int(((graph.annotation > 0) & graph.is_linked).sum()),
                 Cell(reasons or "all linked"),
             ]
         )
-    columns = [
-        Column("graph", is_number=False),
-        Column("linked nodes"),
-        Column("share of cortex", "%"),
-        Column("share of nodes near a section", "%"),
-        Column("distance to plane, median", "mm"),
-        Column("95 %", "mm"),
-        Column("tolerance", "mm"),
-        Column("obliqueness, median", "deg"),
-        Column("linked and annotated"),
-        Column("why not linked", is_number=False),
-    ]
+    columns: list[Column] = ["graph", Number("linked nodes", form=",d"), Number("share of cortex", "%", ".1f")]
+    columns += [Number("share of nodes near a section", "%", ".1f"), Number("distance to plane, median", "mm")]
+    columns += [Number("95 %", "mm"), Number("tolerance", "mm"), Number("obliqueness, median", "deg", ".0f")]
+    columns += [Number("linked and annotated", form=",d"), "why not linked"]
     return table(columns, rows, caption="Image links: from each node to the nearest usable section.", sortable=True)
 
 
@@ -132,37 +116,11 @@ def _distributions(graphs: Sequence[CortexGraph]) -> list[Html]:
             for order, (name, sample) in enumerate(samples.items())
             if sample.size
         ]
-        layout = {
-            "xaxis": axis(f"{title} ({unit})"),
-            "yaxis": axis("share of nodes (%)", rangemode="tozero"),
-            "showlegend": True,
-        }
         above = float((everything > high).mean())
         note = f" {100 * above:.1f} % lie above {high:g} {unit} and are not shown." if above else ""
-        figures.append(chart(traces, layout, caption=f"Distribution of {title}.{note}"))
+        share = axis("share of nodes", "%", rangemode="tozero")
+        figures.append(chart(traces, axis(title, unit), share, caption=f"Distribution of {title}.{note}"))
     return figures
-
-
-def _left_out(name: str, record: Mapping[str, Any]) -> Html | None:
-    missing_sections = record.get("missing_sections", [])
-    skipped = record.get("skipped_sections", [])
-    if not missing_sections and not skipped:
-        return None
-    facts = []
-    if missing_sections:
-        facts.append(f"declared missing or damaged: {', '.join(map(str, missing_sections))}")
-    facts += [f"section {item.get('section')} skipped: {item.get('problem')}" for item in skipped]
-    return tag("li", tag("strong", name), ": ", "; ".join(facts))
-
-
-def verdict(is_passed: bool) -> Cell:
-    """Return a cell that says pass or fail in words and colour."""
-    return Cell("pass" if is_passed else "fail", 1 if is_passed else 0, "pass" if is_passed else "fail")
-
-
-def number(value: float | None, form: str) -> Cell:
-    """Return a cell with a formatted number that sorts by its full value; empty if there is none."""
-    return Cell("" if value is None else format(value, form), value)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

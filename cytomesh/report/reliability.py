@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cytomesh.report.charts import axis, chart, curve, label, numbers
-from cytomesh.report.html import Html, tag
+from cytomesh.page.charts import axis, chart, curve, label, numbers
+from cytomesh.page.html import Html, tag
 from cytomesh.report.results import Model
 
 MIN_NODES = 20
@@ -29,23 +29,20 @@ def _reliability(shown: Sequence[tuple[int, Model]], side: str) -> Html | None:
     for order, model in shown:
         bins = [each for each in model.sides[side].reliability if each["n_nodes"] >= MIN_NODES]
         if bins:
-            x, y = ([each[key] for each in bins] for key in ("confidence", "accuracy"))
+            sure, right = ([each[key] for each in bins] for key in ("confidence", "accuracy"))
             hover = f"{label(model.name)}<br>confidence %{{x:.2f}}: %{{y:.2f}} right<extra></extra>"
-            traces.append(curve(model.name, x, y, order, hovertemplate=hover) | {"mode": "lines+markers"})
+            traces.append(curve(model.name, sure, right, order, hovertemplate=hover) | {"mode": "lines+markers"})
     if not traces:
         return None
     ideal = {"color": "#999999", "dash": "dot", "width": 1}
     traces.append(curve("perfect calibration", [0, 1], [0, 1], 0, hoverinfo="skip") | {"line": ideal})
-    layout = {
-        "xaxis": axis("confidence (probability of the best area)", range=[0, 1]),
-        "yaxis": axis("share of nodes named right", range=[0, 1]),
-        "showlegend": True,
-    }
+    x = axis("confidence (probability of the best area)", range=[0, 1])
+    y = axis("share of nodes named right", range=[0, 1])
     caption = (
         f"Reliability on {side}: below the dotted line a model is too sure of itself, above it too careful. "
         f"Bins with fewer than {MIN_NODES} nodes are left out."
     )
-    return chart(traces, layout, caption=caption)
+    return chart(traces, x, y, caption=caption)
 
 
 def _by_bin(shown: Sequence[tuple[int, Model]], side: str, key: str) -> Html | None:
@@ -61,9 +58,5 @@ def _by_bin(shown: Sequence[tuple[int, Model]], side: str, key: str) -> Html | N
             traces.append(line | {"mode": "lines+markers", "customdata": limits})
     if not traces:
         return None
-    layout = {
-        "xaxis": axis(f"{title} ({unit})", rangemode="tozero"),
-        "yaxis": axis("macro-F1", rangemode="tozero"),
-        "showlegend": True,
-    }
-    return chart(traces, layout, caption=f"Macro-F1 on {side} by {title}: fifths of the nodes, drawn at their middles.")
+    caption = f"Macro-F1 on {side} by {title}: fifths of the nodes, drawn at their middles."
+    return chart(traces, axis(title, unit, rangemode="tozero"), axis("macro-F1", rangemode="tozero"), caption=caption)

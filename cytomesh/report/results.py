@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.files import read_json
 from cytomesh.core.progress import log
+from cytomesh.page.html import Html, not_shown
 
 T = TypeVar("T")
 SIDES = ("seen", "transfer", "unseen", "test")
@@ -110,11 +111,10 @@ def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
     return _readable(run, "parcellate", _parcellation)
 
 
-def unreadable(run: Path, stage: str, shown: Collection[str]) -> list[str]:
-    """Return the names of a stage's results whose `metrics.json` could not be read."""
-    return [
-        path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json")) if path.parent.name not in shown
-    ]
+def damage_notes(run: Path, stage: str, shown: Collection[str]) -> list[Html]:
+    """Return a line for each of a stage's results whose `metrics.json` could not be read."""
+    names = [path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json"))]
+    return [not_shown(f"Not shown, since its metrics.json is damaged: {name}.") for name in names if name not in shown]
 
 
 def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:

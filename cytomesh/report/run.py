@@ -12,16 +12,16 @@ from cytomesh.core.files import write_text
 from cytomesh.core.progress import log
 from cytomesh.core.run import lock, read_study_path
 from cytomesh.graph.storage import load_graphs
+from cytomesh.page.document import page
+from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.head import head
-from cytomesh.report.html import Part, missing
-from cytomesh.report.page import page
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.scores import score_part
 from cytomesh.report.sections import section_part
 from cytomesh.report.status import run_status
-from cytomesh.report.surfaces import surface_part
+from cytomesh.report.surfaces import surface_part, viewer_scripts
 from cytomesh.report.training import training_part
 from cytomesh.study.study import Study, open_study
 
@@ -64,7 +64,7 @@ def report_run(run: Path) -> dict[str, Any]:
     title = f"{study.name if study else run.resolve().name}: cytomesh report"
     path = run / "report.html"
     with lock(run, "report"):
-        write_text(path, page(title, head(run, study, graphs), parts))
+        write_text(path, page(title, head(run, study, graphs), parts, viewer_scripts()))
     return {
         "report": str(path),
         "megabytes": round(path.stat().st_size / 1e6, 2),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cytomesh.report.html import Cell, Column, Content, Html, table
+from cytomesh.page.html import Cell, Column, Content, Html, Number, Row, table
 from cytomesh.report.results import SIDES, Model, Spread
 
 SIDE_MEANING = {
@@ -27,11 +27,11 @@ def score_table(models: Sequence[Model]) -> Html:
     found += [scores for _, _, scores in baselines]
     best = {side: max(scores[side] for scores in found if side in scores) for side in sides}
     with_null = [side for side in sides if any(side in model.sides and model.sides[side].null for model in models)]
-    columns = [Column("model", is_number=False), Column("inputs", is_number=False)]
+    columns: list[Column] = ["model", "inputs"]
     columns += [
-        Column(title, "macro-F1") for side in sides for title in (side, f"{side}, spin null")[: 1 + (side in with_null)]
+        Number(title, "macro-F1") for side in sides for title in (side, f"{side}, spin null")[: 1 + (side in with_null)]
     ]
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for model in models:
         row: list[Cell | Content] = [model.name, ", ".join(model.inputs)]
         for side in sides:

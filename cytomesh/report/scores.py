@@ -10,13 +10,28 @@ import numpy as np
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.report.charts import PALETTE, axis, chart, curve, label, numbers
+from cytomesh.page.charts import axis, beside, category_axis, chart, curve, dots, label, numbers
+from cytomesh.page.colours import css_colour, line_colour
+from cytomesh.page.html import (
+    Cell,
+    Column,
+    Html,
+    Number,
+    Part,
+    Row,
+    bullets,
+    choice,
+    folded,
+    join,
+    missing,
+    swatch,
+    table,
+    tag,
+)
 from cytomesh.report.confusion import confusion_chart
-from cytomesh.report.html import Cell, Column, Content, Html, Part, choice, join, missing, table, tag
 from cytomesh.report.reliability import reliability_charts
-from cytomesh.report.results import Model, read_models, unreadable
+from cytomesh.report.results import Model, damage_notes, read_models
 from cytomesh.report.score_table import SIDE_MEANING, score_cell, sides_of
-from cytomesh.report.surfaces import css_colour
 
 TITLE = "Classification"
 MEASURES = {
@@ -34,10 +49,7 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with every classification of the run."""
     models = read_models(run)
-    damaged = [
-        tag("p", f"Not shown, since its metrics.json is damaged: {name}.", class_="missing")
-        for name in unreadable(run, "classify", {model.name for model in models})
-    ]
+    damaged = damage_notes(run, "classify", {model.name for model in models})
     if not models and not damaged:
         return missing(
             "classification", TITLE, "No area has been classified in this run: 'cytomesh classify' has not run."
@@ -70,18 +82,18 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
 def _measure_table(models: Sequence[Model], side: str) -> Html:
     shown = [(model, model.sides[side]) for model in models if side in model.sides]
     keys = [key for key in MEASURES if any(key in scores.measures for _, scores in shown)]
-    rows: list[list[Cell | Content]] = [
+    rows: list[Row] = [
         [
             model.name,
-            Cell(f"{scores.n_nodes:,}", scores.n_nodes),
+            scores.n_nodes,
             *(score_cell(scores.measures.get(key)) for key in keys),
             _interval(scores.interval),
             _distance(scores.error_mm),
         ]
         for model, scores in shown
     ]
-    columns = [Column("model", is_number=False), Column("nodes"), *(Column(MEASURES[key]) for key in keys)]
-    columns += [Column("macro-F1, 95 % interval"), Column("error distance", "mm")]
+    columns: list[Column] = ["model", Number("nodes", form=",d"), *(Number(MEASURES[key]) for key in keys)]
+    columns += [Number("macro-F1, 95 % interval"), Number("error distance", "mm")]
     caption = (
         f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap "
         "between confidence and accuracy, 0 is best. Error distance: how many area borders lie between the annotated "
@@ -106,40 +118,22 @@ def _score_chart(models: Sequence[Model]) -> Html:
     sides = sides_of(models)
     traces = []
     for order, model in enumerate(models):
-        known = [(side, model.sides[side].measures["macro_f1"]) for side in sides if side in model.sides]
-        place = [sides.index(side) + 0.6 * ((order + 0.5) / len(models) - 0.5) for side, _ in known]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(model.name),
-                "x": numbers(place),
-                "y": numbers([score.mean for _, score in known]),
-                "error_y": {
-                    "type": "data",
-                    "array": numbers([score.sd or 0.0 for _, score in known]),
-                    "thickness": 1.5,
-                },
-                "marker": {"color": PALETTE[order % len(PALETTE)], "size": 10, "symbol": MARKERS[order % len(MARKERS)]},
-                "hovertemplate": f"{label(model.name)}: %{{y:.3f}}<extra></extra>",
-            }
-        )
-    ticks = {"tickvals": list(range(len(sides))), "ticktext": list(sides), "range": [-0.5, len(sides) - 0.5]}
-    layout = {
-        "xaxis": axis("side of the split", **ticks),
-        "yaxis": axis("macro-F1", rangemode="tozero"),
-        "showlegend": True,
-    }
-    return chart(traces, layout, caption="Macro-F1 of each model; bars are one SD over seeds.")
+        known = {side: model.sides[side].measures["macro_f1"] for side in sides if side in model.sides}
+        place = beside(map(sides.index, known), order, len(models))
+        marker = {"color": line_colour(order), "symbol": MARKERS[order % len(MARKERS)]}
+        means, sds = [score.mean for score in known.values()], [score.sd or 0.0 for score in known.values()]
+        traces.append(dots(model.name, place, means, sds, marker))
+    x, y = category_axis("side of the split", sides), axis("macro-F1", rangemode="tozero")
+    return chart(traces, x, y, caption="Macro-F1 of each model; bars are one SD over seeds.")
 
 
 def _area_table(model: Model, side: str, labels: LabelTable) -> Html:
-    rows: list[list[Cell | Content]] = []
+    rows: list[Row] = []
     for area in model.sides[side].areas:
         name, support = str(area["area"]), int(area["support"])
-        values = [Cell(f"{area[key]:.3f}", area[key]) if support else Cell("") for key in ("f1", "precision", "recall")]
-        rows.append([Cell(join([_swatch(name, labels), name]), name), Cell(f"{support:,}", support), *values])
-    columns = [Column("area", is_number=False), Column("nodes"), Column("F1"), Column("precision"), Column("recall")]
+        values = [area[key] if support else None for key in ("f1", "precision", "recall")]
+        rows.append([Cell(join([*_swatch(name, labels), name]), name), support, *values])
+    columns: list[Column] = ["area", Number("nodes", form=",d"), Number("F1"), Number("precision"), Number("recall")]
     caption = (
         f"{model.name} on {side}, probabilities averaged over seeds. Areas without test nodes have no score. "
         "Click a head to sort."
@@ -147,10 +141,8 @@ def _area_table(model: Model, side: str, labels: LabelTable) -> Html:
     return tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")
 
 
-def _swatch(name: str, labels: LabelTable) -> Html:
-    if name not in labels.names:
-        return Html("")
-    return tag("span", class_="swatch", style=f"background:{css_colour(labels.colours[labels.names.index(name)])}")
+def _swatch(name: str, labels: LabelTable) -> list[Html]:
+    return [swatch(css_colour(rgba)) for _, known, rgba in labels.rows() if known == name]
 
 
 def _error_chart(models: Sequence[Model], side: str) -> Html:
@@ -167,22 +159,14 @@ def _error_chart(models: Sequence[Model], side: str) -> Html:
             "name": label(model.name),
             "x": titles,
             "y": numbers([100 * model.sides[side].error_distance.get(key, 0.0) for key in steps]),
-            "marker": {"color": PALETTE[order % len(PALETTE)]},
+            "marker": {"color": line_colour(order)},
             "hovertemplate": f"{label(model.name)}, %{{x}}: %{{y:.1f}} %<extra></extra>",
         }
         for order, model in shown
     ]
-    layout = {
-        "xaxis": axis("distance between annotated and predicted area (area borders)", type="category"),
-        "yaxis": axis("share of nodes (%)"),
-        "barmode": "group",
-        "showlegend": True,
-    }
-    return chart(
-        traces,
-        layout,
-        caption=f"Errors on {side}: distance of the predicted from the annotated area on the graph of adjacent areas.",
-    )
+    x = axis("distance between annotated and predicted area", "area borders", type="category")
+    caption = f"Errors on {side}: distance of the predicted from the annotated area on the graph of adjacent areas."
+    return chart(traces, x, axis("share of nodes", "%"), caption=caption, barmode="group")
 
 
 def _curves(models: Sequence[Model]) -> list[Html]:
@@ -198,8 +182,8 @@ def _curves(models: Sequence[Model]) -> list[Html]:
                     more = {"legendgroup": model.name, "showlegend": seed == 0, "opacity": 0.8}
                     traces.append(curve(model.name, x, y, order, hovertemplate=hover, **more))
         if traces:
-            layout = {"xaxis": axis("epoch"), "yaxis": axis(title), "showlegend": True}
-            figures.append(chart(traces, layout, caption=f"{title[0].upper()}{title[1:]}; one line a seed."))
+            caption = f"{title[0].upper()}{title[1:]}; one line a seed."
+            figures.append(chart(traces, axis("epoch"), axis(title), caption=caption))
     return [tag("h3", "Training of the classifiers"), tag("div", *figures, class_="charts")] if figures else []
 
 
@@ -207,6 +191,6 @@ def _notes(models: Sequence[Model]) -> list[Html]:
     items = {note: [model.name for model in models if note in model.notes] for model in models for note in model.notes}
     if not items:
         return []
-    lines = [tag("li", note, " ", tag("span", f"({', '.join(names)})", class_="soft")) for note, names in items.items()]
+    lines = [join([note, " ", tag("span", f"({', '.join(names)})", class_="soft")]) for note, names in items.items()]
     summary = "One note on these scores" if len(lines) == 1 else f"{len(lines)} notes on these scores"
-    return [tag("details", tag("summary", summary), tag("ul", *lines))]
+    return [folded(summary, bullets(lines))]

@@ -11,9 +11,9 @@ from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.report.html import Content, Html, Part, choice, join, missing, tag
-from cytomesh.report.pictures import data_uri, orientation_letters, ring_path, round_length, scale_bar, thumbnail
-from cytomesh.report.surfaces import css_colour
+from cytomesh.page.colours import css_colour
+from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
+from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
@@ -70,29 +70,16 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
     except CytomeshError as error:
         log(f"section left out of the report: {error}")
         return None
-    row0, row1, col0, col1 = box
-    mm = section.um_per_px / 1000
-    size = 0.026 * (col1 - col0)
-    links, areas, n_links, angles = _links(section, graphs, NORMAL_MM / mm)
-    bar_mm = round_length((col1 - col0) * mm)
-    drawing = tag(
-        "svg",
-        picture,
-        _contour_paths(contours, 0.4 * (col1 - col0) / IMAGE_PX),
-        links,
-        scale_bar(col1 - 1.2 * size, row1 - 1.2 * size, bar_mm / mm, f"{bar_mm:g} mm", size),
-        orientation_letters(section.plane.to_world, box, size),
-        viewBox=f"{col0 - 0.5:g} {row0 - 0.5:g} {col1 - col0} {row1 - row0}",
-        role="img",
-        aria_label=f"section {section.index} of brain {brain.id} with contours and image links",
-    )
+    width = box[3] - box[2]
+    links, areas, n_links, angles = _links(section, graphs, NORMAL_MM * 1000 / section.um_per_px)
+    layers = [picture, _contour_paths(contours, 0.4 * width / IMAGE_PX), links]
+    label = f"section {section.index} of brain {brain.id} with contours and image links"
+    drawing = section_drawing(section, box, layers, 0.026 * width, label)
     where = f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm"
     facts = f"role {section.role}, {section.um_per_px:g} um/px, "
     facts += f"{n_links} links, median obliqueness {np.median(angles):.0f} deg" if n_links else "no links"
     legend: list[Content] = [tag("strong", where), f"; {facts}. "]
-    legend += [
-        tag("span", tag("span", class_="swatch", style=f"background:{colour}"), name, "  ") for name, colour in areas
-    ]
+    legend += [tag("span", swatch(colour), name, "  ") for name, colour in areas]
     return tag("figure", drawing, tag("figcaption", *legend))
 
 
@@ -115,10 +102,7 @@ def _picture(
     with open_image(section.image) as pyramid:
         h, w = pyramid.shape
         row0, col0, row1, col1 = max(row0, 0), max(col0, 0), min(row1, h), min(col1, w)
-        image, (x, y, width, height) = thumbnail(pyramid, (row0, row1, col0, col1), IMAGE_PX)
-    # pixel centres are at integers, so the first pixel's corner is at -0.5
-    place = {"x": x - 0.5, "y": y - 0.5, "width": width, "height": height}
-    return (row0, row1, col0, col1), tag("image", href=data_uri(image), preserveAspectRatio="none", **place)
+        return (row0, row1, col0, col1), placed_image(pyramid, (row0, row1, col0, col1), IMAGE_PX)
 
 
 def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Html:
@@ -126,9 +110,7 @@ def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Htm
     for hemisphere in (contours or {}).values():
         for kind, shape in (("white", hemisphere.white), ("pial", hemisphere.pial)):
             line = ring_path(shape, tolerance_px)
-            paths.append(
-                tag("path", d=line, class_=kind, fill="none", stroke_width=1.6, vector_effect="non-scaling-stroke")
-            )
+            paths.append(tag("path", d=line, class_=kind))
     return join(paths)
 
 

@@ -15,7 +15,10 @@ from scipy.spatial import cKDTree
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph, graph_folder
-from cytomesh.report.html import Html, Part, embed_json, join, tag
+from cytomesh.page.charts import chart_scripts
+from cytomesh.page.colours import css_colour
+from cytomesh.page.document import asset
+from cytomesh.page.html import Html, Part, embed_json, join, tag
 from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap, node_maps, prediction_title
 from cytomesh.report.results import read_models
 from cytomesh.surface.gifti import read_surface
@@ -93,6 +96,11 @@ def viewer(
     )
     panels = tag("div", *(_panel(title) for title in shown), class_="panels")
     return join([intro, tag("div", bar, panels, embed_json(data), id="viewer")])
+
+
+def viewer_scripts() -> list[str]:
+    """Return what a page with the viewer, with charts and with sortable tables needs."""
+    return [*chart_scripts(), asset("cytomesh.report", "viewer.js")]
 
 
 def _panel(title: str) -> Html:
@@ -253,8 +261,3 @@ def pack(array: NDArray[Any]) -> dict[str, str]:
     """Return a little-endian array as base64, with the name of the typed array that reads it."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return {"type": f"{array.dtype.name.capitalize()}Array", "data": base64.b64encode(little.tobytes()).decode()}
-
-
-def css_colour(rgba: NDArray[np.float64]) -> str:
-    """Return a colour of a label table as `#rrggbb`."""
-    return "#" + "".join(f"{round(255 * float(value)):02x}" for value in np.clip(rgba[:3], 0, 1))

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cytomesh.core.config import read_yaml
 from cytomesh.core.errors import ConfigError
-from cytomesh.report.charts import PALETTE, axis, chart, curve, label
-from cytomesh.report.html import Column, Html, Part, join, missing, table, tag
+from cytomesh.page.charts import axis, chart, curve, label
+from cytomesh.page.colours import line_colour
+from cytomesh.page.html import Column, Html, Number, Part, Row, join, missing, table, tag
 
 # what is drawn, in this order, if an encoder recorded it: key -> (title, unit)
 QUANTITIES = {
@@ -70,7 +71,7 @@ def _chart(key: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html
         x, y = points.T
         if key in ("loss", "gradient_norm", "images_per_second") and len(y) >= 40:
             n_smooth = max(n_smooth, len(y) // 20)
-            faint = {"color": PALETTE[order % len(PALETTE)], "width": 1}
+            faint = {"color": line_colour(order), "width": 1}
             traces.append(curve(name, x, y, order, opacity=0.3, showlegend=False, hoverinfo="skip") | {"line": faint})
             y = running_median(y, len(y) // 20)
         traces.append(
@@ -78,13 +79,9 @@ def _chart(key: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html
         )
     if not traces:
         return None
-    layout = {
-        "xaxis": axis("optimiser step"),
-        "yaxis": axis(f"{title} ({unit})" if unit else title),
-        "showlegend": True,
-    }
     smooth = " Strong line: running median; faint line: every step." if n_smooth else ""
-    return chart(traces, layout, caption=f"{title[0].upper()}{title[1:]}, one line an encoder.{smooth}")
+    caption = f"{title[0].upper()}{title[1:]}, one line an encoder.{smooth}"
+    return chart(traces, axis("optimiser step"), axis(title, unit), caption=caption)
 
 
 def running_median(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
@@ -94,7 +91,7 @@ def running_median(values: NDArray[np.float64], width: int) -> NDArray[np.float6
 
 
 def _summary(run: Path, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html:
-    rows = []
+    rows: list[Row] = []
     for name, lines in records.items():
         settings = _settings(run / "encoders" / name / "config.yaml")
         encoder, objectives = settings.get("encoder", {}), settings.get("objectives", {})
@@ -109,20 +106,13 @@ def _summary(run: Path, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> H
                 f"{patches['size_px']} px at {patches['um_per_px']} um/px"
                 if {"size_px", "um_per_px"} <= patches.keys()
                 else "not recorded",
-                f"{max(int(line.get('step', i)) for i, line in enumerate(lines)):,}",
-                f"{np.median(losses[:tail]):.3f}" if losses else "",
-                f"{np.median(losses[-tail:]):.3f}" if losses else "",
+                max(int(line.get("step", i)) for i, line in enumerate(lines)),
+                np.median(losses[:tail]) if losses else None,
+                np.median(losses[-tail:]) if losses else None,
             ]
         )
-    columns = [
-        Column("encoder", is_number=False),
-        Column("model", is_number=False),
-        Column("objectives", is_number=False),
-        Column("patch", is_number=False),
-        Column("last step"),
-        Column("loss, first tenth", "nats"),
-        Column("loss, last tenth", "nats"),
-    ]
+    columns: list[Column] = ["encoder", "model", "objectives", "patch", Number("last step", form=",")]
+    columns += [Number("loss, first tenth", "nats"), Number("loss, last tenth", "nats")]
     return table(columns, rows, caption="Encoders trained in this run; losses are medians.")
 
 

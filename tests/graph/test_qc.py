@@ -6,7 +6,7 @@ import pytest
 from cytomesh.core.errors import QualityError
 from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.links import LinkSection, Ribbon, link_positions
-from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts
+from cytomesh.graph.qc import check_links, check_surfaces, link_facts, surface_facts, unused_sections
 from cytomesh.surface.mesh import Mesh
 
 
@@ -94,3 +94,12 @@ def test_too_few_links_fail_and_say_why(shapes):
     n_reachable = int((np.abs(nodes[:, 1]) <= 1.0).sum())
     with pytest.raises(QualityError, match=r"no section within 1 mm.*outside the image of section 4"):
         check_links("B_hemi-L", links, nodes, sections, n_reachable, 2.0, 0.8)
+
+
+def test_unused_sections_say_why():
+    record = {
+        "unusable_sections": {"12": "missing", "7": "damaged"},
+        "skipped_sections": [{"section": 9, "problem": "p"}],
+    }
+    assert unused_sections(record) == ["section 7: damaged", "section 9: left out: p", "section 12: missing"]
+    assert unused_sections({}) == []

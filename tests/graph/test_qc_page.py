@@ -1,15 +1,15 @@
 import copy
 import json
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from cytomesh.core.config import load_config
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.qc_page import _ticks, quality_page
+from cytomesh.graph.qc_page import quality_page
 
 NAME = "B01_hemi-L"
 
@@ -42,7 +42,8 @@ def test_the_page_is_self_contained_and_whole(qc):
     page = quality_page(qc)
     parsed = Tags()
     parsed.feed(page)
-    assert parsed.links == [] and "script" not in parsed.tags
+    assert all(link.startswith("#") for link in parsed.links) and "script" not in parsed.tags
+    assert len(page) < 60_000
     assert parsed.tags.count("svg") == 5
     assert "section 8: missing" in page and "checks passed" in page
     for svg in page.split("<svg")[1:]:
@@ -55,7 +56,7 @@ def test_failures_are_said_first_and_names_are_escaped(qc):
     changed["name"] = "<b>"
     changed["verdicts"][0] |= {"value": 0.0}
     page = quality_page(changed)
-    assert "1 of" in page and "checks failed" in page and 'class="fail">fail' in page
+    assert "1 of" in page and "checks failed" in page and re.search(r'class="fail"[^>]*>fail<', page)
     assert "<b>" not in page and "&lt;b&gt;" in page
 
 
@@ -64,11 +65,3 @@ def test_without_alignment_there_are_no_corrections(qc):
     for section in changed["sections"]:
         section.pop("shift_mm", None)
     assert quality_page(changed).count("<svg") == 3
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.31, 0.29), (-60.0, 78.0), (1e-7, 3e-7), (0.0, 48211.0)])
-def test_ticks_are_round_and_inside(low, high):
-    ticks = np.array(_ticks(low, high))
-    assert 3 <= len(ticks) <= 8
-    assert ticks.min() >= low - 1e-9 and ticks.max() <= high + 1e-9
-    assert np.diff(ticks) == pytest.approx(ticks[1] - ticks[0])

@@ -170,7 +170,7 @@ def _quality(graph: CortexGraph) -> dict:
             "reasons": {"far from any section": int((~graph.is_linked).sum())},
         },
         "skipped_sections": [{"section": 4, "problem": "ring <crosses> itself"}],
-        "missing_sections": [7],
+        "unusable_sections": {"7": "missing"},
     }
 
 

@@ -96,7 +96,7 @@ def test_nothing_is_loaded_from_outside(text: str, page: Page) -> None:
 def test_names_are_shown_as_written(text: str, page: Page) -> None:
     assert "<i>Ellipsoid</i> & friends" in page.text
     assert "4a <b>&" in page.text
-    assert "ring <crosses> itself" in page.text
+    assert "B01_hemi-L: section 4: left out: ring <crosses> itself; section 7: missing" in page.text
     markup = re.sub(r"<script.*?</script>", "", text, flags=re.S)
     assert "<i>" not in markup
     assert "<b>&" not in markup

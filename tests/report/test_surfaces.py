@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from cytomesh.report.surfaces import css_colour, inflated, pack, reduced_mesh
+from cytomesh.report.surfaces import inflated, pack, reduced_mesh
 from cytomesh.surface.mesh import Mesh
 
 
@@ -42,7 +42,3 @@ def test_packed_arrays_come_back() -> None:
     packed = pack(values)
     assert packed["type"] == "Uint16Array"
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(packed["data"]), "<u2"), values)
-
-
-def test_colours_are_those_of_the_table() -> None:
-    assert css_colour(np.array([1.0, 128 / 255, 0.0, 1.0])) == "#ff8000"

@@ -71,31 +71,45 @@ class Cell:
     class_: str | None = None
 
 
-def number_cell(value: float | None, form: str = ".3f") -> Cell:
-    """Return a number, sorted by its value; None is an empty cell."""
-    return Cell("" if value is None else format(value, form), value)
+def verdict_cell(is_passed: bool) -> Cell:
+    """Return a cell that says pass or fail in words and colour."""
+    word = "pass" if is_passed else "fail"
+    return Cell(word, int(is_passed), word)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column head with its unit; numbers are set right-aligned."""
+class Number:
+    """A column of numbers: its title, unit, and how those are written that come as numbers."""
 
     title: str
     unit: str = ""
-    is_number: bool = True
+    form: str = ".3f"
 
 
-def table(
-    columns: Sequence[Column], rows: Iterable[Sequence[Cell | Content]], *, caption: Content, sortable: bool = False
-) -> Html:
-    """Return a table; the first cell of each row is its head."""
+Column = str | Number
+Row = Sequence[Cell | Content | None]
+
+
+def table(columns: Sequence[Column], rows: Iterable[Row], *, caption: Content, sortable: bool = False) -> Html:
+    """Return a table.
+
+    Parameters
+    ----------
+    columns : sequence of str or Number
+        Titles; those of columns of words are just that.
+    rows : iterable of sequence of Cell, content or None
+        The first cell of each is its head. Numbers are written as their column says, and sorted by their full value.
+    caption : Html, str or number
+    sortable : bool
+        Heads are buttons (of a page with scripts).
+    """
     heads = []
     for column in columns:
-        title: Html = escape(column.title)
-        if column.unit:
+        title: Html = escape(column.title if isinstance(column, Number) else column)
+        if isinstance(column, Number) and column.unit:
             title = join([title, " ", tag("span", column.unit, class_="unit")])
         content = tag("button", title, type="button") if sortable else title
-        heads.append(tag("th", content, scope="col", class_="number" if column.is_number else None))
+        heads.append(tag("th", content, scope="col", class_="number" if isinstance(column, Number) else None))
     body = [
         tag("tr", *(_cell(cell, column, i == 0) for i, (cell, column) in enumerate(zip(row, columns, strict=True))))
         for row in rows
@@ -110,14 +124,32 @@ def table(
     return tag("div", grid, class_="table", tabindex=0, role="region", aria_label="table")
 
 
-def _cell(cell: Cell | Content, column: Column, is_head: bool) -> Html:
-    if not isinstance(cell, Cell):
-        cell = Cell(cell)
-    classes = " ".join(part for part in ("number" if column.is_number else "", cell.class_ or "") if part) or None
+def _cell(cell: Cell | Content | None, column: Column, is_head: bool) -> Html:
+    is_number = isinstance(column, Number)
+    if isinstance(column, Number) and isinstance(cell, int | float):
+        cell = Cell(format(cell, column.form), cell)
+    elif not isinstance(cell, Cell):
+        cell = Cell("" if cell is None else cell)
+    classes = " ".join(part for part in ("number" if is_number else "", cell.class_ or "") if part) or None
     value = None if cell.value is None else str(cell.value)
     if is_head:
         return tag("th", cell.text, scope="row", class_=classes, data_value=value)
     return tag("td", cell.text, class_=classes, data_value=value)
+
+
+def bullets(items: Iterable[Content], class_: str | None = None) -> Html:
+    """Return a list."""
+    return tag("ul", *(tag("li", item) for item in items), class_=class_)
+
+
+def folded(summary: str, body: Html) -> Html:
+    """Return what is shown when its summary is clicked."""
+    return tag("details", tag("summary", summary), body)
+
+
+def swatch(colour: str) -> Html:
+    """Return a small field of a colour, to stand before the name of what has it."""
+    return tag("span", class_="swatch", style=f"background:{colour}")
 
 
 def choice(label: str, panels: Sequence[tuple[str, Html]]) -> Html:
@@ -142,4 +174,9 @@ class Part:
 
 def missing(anchor: str, title: str, why: str) -> Part:
     """Return the part of a stage that has not run: one line."""
-    return Part(anchor, title, tag("p", why, class_="missing"), is_absent=True)
+    return Part(anchor, title, not_shown(why), is_absent=True)
+
+
+def not_shown(why: str) -> Html:
+    """Return the line that stands in the place of what cannot be shown."""
+    return tag("p", why, class_="missing")

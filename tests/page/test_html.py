@@ -1,6 +1,6 @@
 import json
 
-from cytomesh.report.html import Cell, Column, Html, choice, embed_json, table, tag
+from cytomesh.page.html import Html, Number, choice, embed_json, table, tag
 
 
 def test_text_and_attributes_are_escaped_once() -> None:
@@ -22,10 +22,8 @@ def test_data_cannot_end_its_block() -> None:
 
 
 def test_table_sorts_by_values() -> None:
-    html = table(
-        [Column("a", is_number=False), Column("b", "mm")], [["x", Cell("1.2", 1.23)]], caption="c", sortable=True
-    )
-    assert 'data-value="1.23"' in html
+    html = table(["a", Number("b", "mm", ".1f")], [["x", 1.23]], caption="c", sortable=True)
+    assert 'data-value="1.23">1.2<' in html
     assert html.count("<button") == 2
 
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cytomesh.core.progress import speak
 from cytomesh.core.files import write_json
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.provenance import made_now
@@ -104,6 +105,7 @@ def main(measure: Callable[[Options], Result], description: str | None, takes_ru
     if takes_run:
         arguments.add_argument("--run", type=Path, default=None, help="run directory; built where it is not given")
     options = Options(**vars(arguments.parse_args()))
+    speak()
     try:
         result = measure(options)
     except MissingDataError as problem:

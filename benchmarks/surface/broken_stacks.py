@@ -30,7 +30,7 @@ from benchmarks.surface.methods import KINDS, distance_stack
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 from cytomesh.core.random import generator
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig, CheckConfig
@@ -191,7 +191,7 @@ class _Bench:
 
     def outcome(self, case: tuple[str, int]) -> Outcome:
         """Check and build the stack with a fault at a place; no fault, the whole stack."""
-        set_quiet(True)
+        speak(quiet=True)
         name, at = case
         stack = FAULTS[name](self.whole, at) if name else self.whole
         folder = self.folder / f"{name} {at}"

@@ -24,7 +24,7 @@ from cytomesh.cli import (
     study,
 )
 from cytomesh.core.errors import CytomeshError, StorageError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,7 +48,7 @@ def cytomesh(
 
     --quiet and --debug may stand before or after the command.
     """
-    set_quiet(quiet)
+    speak(quiet=quiet)
 
 
 # Order of the help page. Modules that hold several commands are groups; the others are commands themselves.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from cytomesh.core.errors import ConfigError, CytomeshError
-from cytomesh.core.progress import log
+from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
 from cytomesh.core.yaml_loader import load_yaml
 
@@ -37,7 +37,7 @@ class Config(BaseModel):
             if old in data and new in data:
                 raise ValueError(f"both {new} and {old}, its former name")
             if old in data:
-                log(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
+                warn(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
         return {cls.renamed.get(name, name): value for name, value in data.items()}
 
 
@@ -141,7 +141,7 @@ def validate_stored(kind: type[ConfigT], data: dict[str, Any], source: str, erro
     for location in unknown:
         _remove(known, location)
     if unknown:
-        log(f"{source}: unknown keys, left out: {', '.join('.'.join(map(str, location)) for location in unknown)}")
+        warn(f"{source}: unknown keys, left out: {', '.join('.'.join(map(str, location)) for location in unknown)}")
     return validate(kind, known, source, error)
 
 

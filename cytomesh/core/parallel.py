@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from cytomesh.core.progress import speak, speaks
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -34,7 +36,7 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) ->
         return
     # "spawn": forking a process that has started torch or BLAS threads can deadlock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_limit_threads) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin, initargs=(speaks(),)) as pool:
         try:
             yield from pool.map(function, items)
         except BaseException:
@@ -62,7 +64,9 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> G
                 future.cancel()
 
 
-def _limit_threads() -> None:
+def _begin(shows_lines: bool) -> None:
+    """Begin a worker: one thread, and log lines shown where those of its parent are."""
+    speak(quiet=not shows_lines)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"
     threadpool_limits(1)

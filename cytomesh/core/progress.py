@@ -1,30 +1,58 @@
-"""Progress bars and log lines: on a terminal only, always on standard error, silenced in one place."""
+"""Log lines and progress bars: the program shows them on standard error, the library only logs ("cytomesh")."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
-_is_quiet = False
+_LOGGER = logging.getLogger("cytomesh")
 
 
-def set_quiet(quiet: bool) -> None:
-    """Silence (or restore) progress bars and log lines of this process."""
-    global _is_quiet
-    _is_quiet = quiet
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
+def speak(*, quiet: bool = False) -> None:
+    """Show log lines, and progress bars on a terminal, on standard error; for programs. With `quiet` show nothing."""
+    hush()
+    _LOGGER.addHandler(logging.NullHandler() if quiet else _StandardError())
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+
+
+def hush() -> None:
+    """Leave log lines to the logging of whoever uses the library, and draw no bars: how it is before `speak`."""
+    for handler in [h for h in _LOGGER.handlers if isinstance(h, (_StandardError, logging.NullHandler))]:
+        _LOGGER.removeHandler(handler)
+    _LOGGER.setLevel(logging.NOTSET)
+    _LOGGER.propagate = True
+
+
+def speaks() -> bool:
+    """Return whether log lines are shown."""
+    return any(isinstance(handler, _StandardError) for handler in _LOGGER.handlers)
 
 
 def log(message: str) -> None:
-    """Print one line to standard error unless quiet."""
-    if not _is_quiet:
-        print(message, file=sys.stderr, flush=True)
+    """Log a line on the course of things."""
+    _LOGGER.info("%s", message)
+
+
+def warn(message: str) -> None:
+    """Log a line on what a user should look at."""
+    _LOGGER.warning("%s", message)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Iterate with a progress bar (count, rate, time left); without one when quiet or not on a terminal."""
-    if _is_quiet or not sys.stderr.isatty():
+    """Iterate with a progress bar (count, rate, time left), where lines are shown and on a terminal."""
+    if not (speaks() and sys.stderr.isatty()):
         yield from items
         return
     if total is None and isinstance(items, Sized):

@@ -15,7 +15,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import PluginError
-from cytomesh.core.progress import log
+from cytomesh.core.progress import warn
 
 KindT = TypeVar("KindT")
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -158,7 +158,7 @@ class NameOf:
 
     def _check(self, name: str) -> str:
         if name in self.renamed:
-            log(f"'{name}' is called '{self.renamed[name]}' now; the old name will not be read in the next version")
+            warn(f"'{name}' is called '{self.renamed[name]}' now; the old name will not be read in the next version")
             return self.renamed[name]
         known = [*self.registry, *self.others]
         if name not in known:

@@ -26,7 +26,7 @@ from cytomesh.core.files import (
     write_json,
     write_text,
 )
-from cytomesh.core.progress import log
+from cytomesh.core.progress import log, warn
 from cytomesh.core.provenance import (
     RECORD,
     UNFINISHED,
@@ -100,7 +100,7 @@ def _take(path: Path, timeout: float) -> BaseFileLock:
         if isinstance(cause, Timeout) or cause.errno not in NO_LOCKS:
             raise
         held = SoftFileLock(path.with_suffix(".soft"))
-        log(f"no locks on this file system: {held.lock_file} stands for one; remove it if no cytomesh runs here")
+        warn(f"no locks on this file system: {held.lock_file} stands for one; remove it if no cytomesh runs here")
         held.acquire(timeout=timeout)
     return held
 

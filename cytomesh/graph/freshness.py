@@ -10,7 +10,7 @@ from pathlib import Path
 from cytomesh.core.config import load_config
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, MissingStageError, StaleError
-from cytomesh.core.progress import log
+from cytomesh.core.progress import warn
 from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again, read_record, said
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
@@ -73,7 +73,7 @@ class Freshness:
         lines = [f"{product} ({said(reasons)})" for product, reasons in stale.items()]
         found = f"{len(stale)} stale: {said(lines)}"
         if allow_stale:
-            log(f"going on with what is stale, as told: {found}")
+            warn(f"going on with what is stale, as told: {found}")
             return
         hint = (
             "run the stages that wrote them again, in the order in which 'cytomesh status' lists them, each with the "
@@ -173,7 +173,7 @@ class Freshness:
             path = read_study_path(self.run)
         except MissingStageError as error:
             if (self.run / "study.json").is_file():
-                log(f"whether the graphs are up to date cannot be told: {error}")
+                warn(f"whether the graphs are up to date cannot be told: {error}")
             return None
         try:
             return open_study(path)

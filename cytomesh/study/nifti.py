@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cytomesh.core.errors import CytomeshError
-from cytomesh.core.progress import log
+from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
@@ -202,7 +202,7 @@ def _check_place(path: Path, error: type[CytomeshError], image: Any) -> None:
     if sform_code == qform_code:
         hint = "set both alike, or the code of the wrong one to 0"
         raise error(path, found=f"{found}, both of code {sform_code}", expected="one place", hint=hint)
-    log(f"{path}: {found}: the sform (code {sform_code}) is used, as the NIfTI standard prefers")
+    warn(f"{path}: {found}: the sform (code {sform_code}) is used, as the NIfTI standard prefers")
 
 
 def _type_name(kind: np.dtype[Any]) -> str:

@@ -9,7 +9,7 @@ from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, MissingStageError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import save_features
 from cytomesh.surface.gifti import read_labels
@@ -90,7 +90,7 @@ def of_another_version(record):
 
 
 def test_a_model_of_another_version_says_the_same(model, new_brain, tmp_path, capsys):
-    set_quiet(False)
+    speak()
     run, _ = new_brain
     predict_run(run, model, "one", PLAIN)
     capsys.readouterr()

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cytomesh.core.config import Config, Seed, load_config, preset, validate_stored, write_config
 from cytomesh.core.errors import CheckpointError, ConfigError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 
 
 class Kernel(Config):
@@ -130,7 +130,7 @@ STORED = {
 
 
 def test_unknown_keys_of_stored_settings_are_left_out_and_logged(capsys):
-    set_quiet(False)
+    speak()
     before = str(STORED)
     settings = validate_stored(Settings, STORED, "model.json", CheckpointError)
     assert (settings.seed, settings.kernel.sigma_mm, settings.layers[1].sigma_mm) == (3, 2.0, 2.0)

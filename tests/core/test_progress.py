@@ -1,17 +1,54 @@
-from cytomesh.core.progress import log, set_quiet, track
+import logging
+import os
+
+import pytest
+
+from cytomesh.core.parallel import map_ordered
+from cytomesh.core.progress import hush, log, speak, speaks, track, warn
 
 
-def test_items_pass_through_and_nothing_goes_to_standard_output(capsys):
+@pytest.fixture(autouse=True)
+def as_a_library():
+    hush()
+    yield
+    hush()
+
+
+def test_a_library_prints_nothing_and_leaves_lines_to_its_user(capsys, caplog):
     assert list(track(iter([1, 2, 3]), "linking")) == [1, 2, 3]
-    log("one line")
-    captured = capsys.readouterr()
-    assert captured.out == ""
+    with caplog.at_level(logging.INFO):
+        log("one line")
+        warn("look at this")
+    assert [(record.name, record.levelname, record.message) for record in caplog.records] == [
+        ("cytomesh", "INFO", "one line"),
+        ("cytomesh", "WARNING", "look at this"),
+    ]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_program_shows_each_line_once_on_standard_error(capsys):
+    speak()
+    speak()
+    log("one line, 100 %")
+    assert capsys.readouterr() == ("", "one line, 100 %\n")
 
 
 def test_quiet(capsys):
-    set_quiet(True)
-    try:
-        log("not this")
-    finally:
-        set_quiet(False)
-    assert capsys.readouterr().err == ""
+    speak(quiet=True)
+    log("not this")
+    warn("nor this")
+    assert capsys.readouterr() == ("", "")
+
+
+def in_worker(number):
+    log(f"line of {number}")
+    return speaks(), os.getpid()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_workers_show_what_their_parent_shows(quiet, capfd):
+    speak(quiet=quiet)
+    found = list(map_ordered(in_worker, [1, 2], workers=2))
+    assert [shown for shown, _ in found] == [not quiet] * 2
+    assert os.getpid() not in {pid for _, pid in found}
+    assert capfd.readouterr().err.count("line of") == (0 if quiet else 2)

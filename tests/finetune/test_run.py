@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table
@@ -109,7 +109,7 @@ def test_settings_of_another_version_tune_the_same(run, settings, capsys):
     path = run / "encoders" / "start" / "config.yaml"
     stored = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**stored, "later": 1, "sampling": {**stored["sampling"], "hardest": 0.5}}))
-    set_quiet(False)
+    speak()
     finetune_run(run, "two", "start", settings("schedule.rounds=1"))
     assert "config.yaml: unknown keys, left out: sampling.hardest, later\n" in capsys.readouterr().err
     assert_same(last_state(run, "one")["model"], last_state(run, "two")["model"])

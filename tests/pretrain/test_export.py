@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cytomesh.core.errors import CheckpointError, ConfigError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.export import WEIGHTS, build_encoder, load_encoder, save_encoder
 
@@ -100,7 +100,7 @@ def test_settings_of_training_are_not_looked_at(old_folder, encoder):
 
 @pytest.mark.parametrize("is_old", [False, True])
 def test_unknown_keys_of_stored_settings_are_left_out_and_logged(folder, encoder, is_old, capsys, request):
-    set_quiet(False)
+    speak()
     if is_old:
         request.getfixturevalue("old_folder")
         change_config(folder, encoder={"of_another_version": 1})

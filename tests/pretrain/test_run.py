@@ -163,9 +163,9 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(run):
 
 
 def test_collapse_is_reported(run, capfd):
-    from cytomesh.core.progress import set_quiet
+    from cytomesh.core.progress import speak
 
-    set_quiet(False)
+    speak()
     # everything within reach of everything, no repulsion to speak of: all vectors become the same
     summary = pretrain_run(
         run,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cytomesh.core.errors import AtlasError, TransformError
-from cytomesh.core.progress import set_quiet
+from cytomesh.core.progress import speak
 from cytomesh.study.nifti import open_nifti
 
 AFFINE = np.array([[2.0, 0.1, 0, -8], [-0.1, 2.0, 0, -9], [0, 0, 2.0, -10], [0, 0, 0, 1]])
@@ -64,7 +64,7 @@ def test_two_places_in_one_header(tmp_path, capsys):
     with pytest.raises(AtlasError, match="an sform and a qform that differ by up to 3 .*both of code 1"):
         opened(written(tmp_path / "a.nii", change=two_places(1, 1, 3.0)))
     assert opened(written(tmp_path / "b.nii", change=two_places(1, 1, 0.1))).affine[0, 3] == 0
-    set_quiet(False)
+    speak()
     assert opened(written(tmp_path / "c.nii", change=two_places(4, 1, 3.0))).affine[0, 3] == 0
     assert "c.nii: an sform and a qform that differ by up to 3" in capsys.readouterr().err
 

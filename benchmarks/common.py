@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cytomesh.core.progress import speak
 from cytomesh.core.files import write_json
 from cytomesh.core.parallel import available_cpus
+from cytomesh.core.progress import speak
 from cytomesh.core.provenance import made_now
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

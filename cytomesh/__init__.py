@@ -9,15 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cytomesh.classify.area_classifier import AreaClassifier
     from cytomesh.core.errors import CytomeshError
     from cytomesh.core.labels import LabelTable
     from cytomesh.graph.features import load_features
     from cytomesh.graph.imports import import_graphs
     from cytomesh.graph.links import Ribbon, link_positions
     from cytomesh.graph.lookup import open_lookup
+    from cytomesh.graph.nulls import rotations, spin_sources
     from cytomesh.graph.storage import CortexGraph, load_graphs
+    from cytomesh.graph.vertex_graph import mesh_graph
     from cytomesh.imaging.patches import read_patches
     from cytomesh.imaging.pyramid import open_image
+    from cytomesh.parcellate.nodes import parcellate_nodes
     from cytomesh.pretrain.export import load_encoder
     from cytomesh.pretrain.info_nce import weighted_info_nce
     from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AreaClassifier": "classify.area_classifier",
     "CortexGraph": "graph.storage",
     "CytomeshError": "core.errors",
     "LabelTable": "core.labels",
@@ -50,18 +55,23 @@ _HOMES = {
     "load_encoder": "pretrain.export",
     "load_features": "graph.features",
     "load_graphs": "graph.storage",
+    "mesh_graph": "graph.vertex_graph",
     "open_image": "imaging.pyramid",
     "open_lookup": "graph.lookup",
     "open_study": "study.study",
+    "parcellate_nodes": "parcellate.nodes",
     "read_any_surface": "surface.any_surface",
     "read_contours": "study.contours",
     "read_patches": "imaging.patches",
     "read_vertex_data": "surface.vertex_data",
     "read_vertex_labels": "surface.vertex_data",
     "reconstruct": "surface.reconstruct",
+    "rotations": "graph.nulls",
+    "spin_sources": "graph.nulls",
     "weighted_info_nce": "pretrain.info_nce",
 }
 __all__ = [
+    "AreaClassifier",
     "CortexGraph",
     "CytomeshError",
     "LabelTable",
@@ -77,15 +87,19 @@ __all__ = [
     "load_encoder",
     "load_features",
     "load_graphs",
+    "mesh_graph",
     "open_image",
     "open_lookup",
     "open_study",
+    "parcellate_nodes",
     "read_any_surface",
     "read_contours",
     "read_patches",
     "read_vertex_data",
     "read_vertex_labels",
     "reconstruct",
+    "rotations",
+    "spin_sources",
     "weighted_info_nce",
 ]
 

@@ -34,7 +34,7 @@ from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.evaluate import agreement
 from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, large_islands
-from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.parcellate.methods import divide
 from cytomesh.parcellate.rounding import normalised_cut
 
 K = 100
@@ -138,7 +138,7 @@ def work(inputs: Path, name: str) -> None:
     elif name == BRAINSPACE:
         labels = brainspace_clusters(features.values)
     else:
-        labels = parcellate_nodes(features, name, K, SETTINGS, name).labels
+        labels = divide(features, name, K, SETTINGS, name).labels
     cost = {"s": time.perf_counter() - start, "cpu_s": time.process_time() - processor, "peak_mb": _peak_mb()}
     np.save(inputs.with_suffix(".labels.npy"), labels)
     print(json.dumps(cost))
@@ -163,7 +163,7 @@ def compile_kernels() -> None:
     small = NodeFeatures(nodes, grid, np.pad(values, ((0, 0), (0, 1))), values, values, nodes < 0)
     spectral = SETTINGS.spectral.model_copy(update={"solver": "chebyshev"})
     for method in ("spectral", "ward"):
-        parcellate_nodes(small, method, 8, SETTINGS.model_copy(update={"spectral": spectral}), "warm-up")
+        divide(small, method, 8, SETTINGS.model_copy(update={"spectral": spectral}), "warm-up")
 
 
 def _peak_mb() -> float:

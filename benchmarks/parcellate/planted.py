@@ -20,7 +20,7 @@ from benchmarks.common import Options, Result, main
 from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.features import NodeFeatures, autocorrelation_factors, large_islands
-from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.parcellate.methods import divide
 from cytomesh.surface.mesh import edge_lengths
 
 METHODS = ("diffusion", "feature_clusters", "spectral", "ward", "kmeans", "voronoi")
@@ -48,7 +48,7 @@ def measure(options: Options) -> Result:
         values = autocorrelation_factors(smooth, adjacency, HOPS[mesh], N_FEATURES)
         features = NodeFeatures(nodes, adjacency, positions, raw, values, np.zeros(len(nodes), bool))
         for row in rows:
-            found = parcellate_nodes(features, row[0], k, settings, row[0]).labels
+            found = divide(features, row[0], k, settings, row[0]).labels
             row.append(float(adjusted_rand_score(truth, found)))
     columns = ("method", *(f"ARI, noise {noise:g}" for noise in NOISE))
     best = [max(rows, key=lambda row: row[column]) for column in range(1, len(NOISE) + 1)]

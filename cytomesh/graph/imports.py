@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +18,18 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.core.run import check_name, lock, product
-from cytomesh.core.tables import Table
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
-from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
-from cytomesh.graph.storage import CortexGraph, load_graph, write_graph
+from cytomesh.graph.storage import load_graph, write_graph
+from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.surface.any_surface import read_any_surface
-from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.gifti import SurfaceKind
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 SIDE_PREFIX = {side: re.compile(f"({side}|{side}H|ctx-{side}H)[_. -]", re.IGNORECASE) for side in ("L", "R")}
 """What programs put before the name of an area to say its side: L_, lh., ctx-lh-."""
-FREE_COLUMNS = ("section", "section_role")
-"""Columns of every graph that a table of further columns may give."""
-
-
-@dataclass(frozen=True)
-class VertexData:
-    """All that is known of a hemisphere's vertices.
-
-    Parameters
-    ----------
-    surfaces : dict of str to Mesh
-        "midthickness" and, where there are, "pial", "white", "sphere": the same triangles.
-    features : (n, d) float32
-        NaN where there is none.
-    labels : (n,) int32
-        0 for none, else of `table`.
-    table : LabelTable
-    is_cortex : (n,) bool
-    columns : dict of str to (n,) array
-        Further node columns.
-    """
-
-    surfaces: Mapping[SurfaceKind, Mesh]
-    features: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    table: LabelTable
-    is_cortex: NDArray[np.bool_]
-    columns: Mapping[str, NDArray[Any]]
 
 
 def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str, Any]:
@@ -152,48 +121,6 @@ def joint_table(tables: Mapping[str, LabelTable]) -> LabelTable:
     return LabelTable(tuple(number[name] for name in names), tuple(names), rgba)
 
 
-def vertex_graph(own: OwnHemisphere, data: VertexData, table: LabelTable, source: str) -> CortexGraph:
-    """Return the graph of a hemisphere: its nodes have no image, and count as linked where they have features.
-
-    Raises
-    ------
-    GraphError
-        If a further column has the name of one that every graph has.
-    """
-    mesh = data.surfaces["midthickness"]
-    n, unknown = mesh.n_vertices, np.full(mesh.n_vertices, np.nan)
-    has_features = np.isfinite(data.features).all(axis=1) & data.is_cortex
-    numbers = np.array([0, *(table.index(name) for name in data.table.names)], np.int32)
-    columns: dict[str, Any] = {
-        **dict(zip(("x_mm", "y_mm", "z_mm"), mesh.vertices.T, strict=True)),
-        **dict(zip(("ref_x_mm", "ref_y_mm", "ref_z_mm"), mesh.vertices.T, strict=True)),
-        "section": np.full(n, -1, np.int32),
-        **dict.fromkeys(("column_px", "row_px", "angle_deg", "obliqueness_deg", "distance_mm"), unknown),
-        "is_cortex": data.is_cortex,
-        "is_linked": has_features,
-        "link_reason": np.where(data.is_cortex, np.where(has_features, "", "no features"), "not cortex"),
-        "section_role": np.full(n, "none"),
-        "annotation": np.where(data.is_cortex, numbers[data.table.columns(data.labels) + 1], 0).astype(np.int32),
-        "curvature_per_mm": mean_curvature(mesh),
-        "area_mm2": mesh.vertex_areas,
-    }
-    if {"pial", "white"} <= data.surfaces.keys():
-        apart = data.surfaces["pial"].vertices - data.surfaces["white"].vertices
-        columns["thickness_mm"] = np.linalg.norm(apart, axis=1)
-    if "pial" in data.surfaces:
-        columns["sulcal_depth_mm"] = sulcal_depth(data.surfaces["pial"])
-    taken = sorted(set(data.columns) & columns.keys() - set(FREE_COLUMNS))
-    if taken:
-        hint = f"give them other names; these are free: {', '.join(FREE_COLUMNS)}"
-        raise GraphError(own.name, "columns", found=f"names that every graph has: {', '.join(taken)}", hint=hint)
-    further = {
-        name: np.asarray(values, columns[name].dtype if name in columns else None)
-        for name, values in data.columns.items()
-    }
-    nodes = Table({**columns, **further}, metadata={"study": source})
-    return CortexGraph(own.brain, own.hemisphere, own.role, mesh, nodes, table)
-
-
 def _import(
     run: Path,
     manifest: OwnSurfaces,
@@ -209,7 +136,7 @@ def _import(
     with result.open():
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "imported again")
-            graph = vertex_graph(own, data, table, manifest.name)
+            graph = vertex_graph(data, table, own.brain, own.hemisphere, own.role, manifest.name)
             with result.writing(inputs, own, 0, resume=False) as work:
                 write_graph(work.folder, graph, data.surfaces, {"source": manifest.name, "n_nodes": graph.n_nodes})
                 work.finish()

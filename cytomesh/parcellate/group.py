@@ -15,7 +15,7 @@ from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import NodeFeatures, whiten
 from cytomesh.parcellate.joint import JointFeatures, connect_in_part, join_graphs
 from cytomesh.parcellate.method import METHODS
-from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.parcellate.methods import divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, s
     QualityError
         If a parcel is not connected or an eigenvector is wrong.
     """
-    found = parcellate_nodes(joint.features, settings.method, k, settings, source)
+    found = divide(joint.features, settings.method, k, settings, source)
     shares = joint.split(found.labels)
     if METHODS[settings.method].is_connected:
         if len(joint.parts) > 1:

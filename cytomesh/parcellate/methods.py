@@ -20,9 +20,7 @@ from cytomesh.parcellate.smoothing import smooth_borders
 from cytomesh.parcellate.spectral import lowest_eigenpairs
 
 
-def parcellate_nodes(
-    features: NodeFeatures, method: str, k: int, settings: ParcellateConfig, source: str
-) -> Parcellation:
+def divide(features: NodeFeatures, method: str, k: int, settings: ParcellateConfig, source: str) -> Parcellation:
     """Divide nodes into k parcels; all methods but "kmeans" give connected ones.
 
     Raises

@@ -23,7 +23,7 @@ from cytomesh.parcellate.evaluate import (
     tiling_scores,
 )
 from cytomesh.parcellate.features import NodeFeatures
-from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.parcellate.methods import divide
 from cytomesh.parcellate.nulls import Nulls, make_nulls
 from cytomesh.surface.gifti import read_surface
 
@@ -106,7 +106,7 @@ def evaluate(
                 continue
             moved = spin_sources(sphere[features.nodes], rotations(1, settings.seed)[0])
             inputs = replace(features, values=features.values[moved])
-        labels = parcellate_nodes(inputs, other.removeprefix("random_"), k, settings, graph.name).labels
+        labels = divide(inputs, other.removeprefix("random_"), k, settings, graph.name).labels
         metrics["baselines"][other] = score(labels)
     return metrics
 

@@ -1,10 +1,11 @@
 import numpy as np
 
 from cytomesh.graph.borders import borders
+from tests.conftest import sphere_mesh
 
 
-def test_one_closed_line_around_a_cap(synthetic):
-    mesh = synthetic.sphere(4)
+def test_one_closed_line_around_a_cap():
+    mesh = sphere_mesh(4, 40.0)
     labels = np.where(mesh.vertices[:, 2] > 1, 2, 1).astype(np.int32)
     (line,) = borders(mesh, labels)
     assert line.areas == (1, 2)
@@ -13,8 +14,8 @@ def test_one_closed_line_around_a_cap(synthetic):
     assert np.abs(line.points[:, 2]).max() < 4
 
 
-def test_three_areas_meet_twice(synthetic):
-    mesh = synthetic.sphere(4)
+def test_three_areas_meet_twice():
+    mesh = sphere_mesh(4, 40.0)
     angle = np.arctan2(mesh.vertices[:, 1], mesh.vertices[:, 0])
     labels = (1 + np.digitize(angle, [-2.0, 0.5])).astype(np.int32)  # three sectors, from pole to pole
     labels[angle > 2.9] = 1
@@ -25,8 +26,8 @@ def test_three_areas_meet_twice(synthetic):
     assert all((np.round(ends, 6) == corner).all(axis=1).sum() == 3 for corner in corners)
 
 
-def test_every_mixed_edge_is_crossed_once(synthetic):
-    mesh = synthetic.sphere(3)
+def test_every_mixed_edge_is_crossed_once():
+    mesh = sphere_mesh(3, 40.0)
     labels = np.random.default_rng(0).integers(1, 4, mesh.n_vertices).astype(np.int32)
     i, j = mesh.edges.T
     cut = labels[i] != labels[j]
@@ -37,6 +38,6 @@ def test_every_mixed_edge_is_crossed_once(synthetic):
     assert passed - middles <= centroids
 
 
-def test_no_border_within_one_area(synthetic):
-    mesh = synthetic.sphere(1)
+def test_no_border_within_one_area():
+    mesh = sphere_mesh(1, 40.0)
     assert borders(mesh, np.ones(mesh.n_vertices, np.int32)) == []

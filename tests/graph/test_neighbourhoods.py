@@ -3,6 +3,7 @@ import pytest
 import scipy.sparse as sp
 
 from cytomesh.graph.neighbourhoods import fill_rings, hop_mean, impute, nearest_source, neighbour_means
+from tests.conftest import sphere_graph, sphere_mesh
 
 
 def hops_from(adjacency, start):
@@ -21,8 +22,8 @@ def hops_from(adjacency, start):
 
 
 @pytest.fixture
-def problem(synthetic):
-    adjacency = synthetic.sphere(1).adjacency()
+def problem():
+    adjacency = sphere_mesh(1, 40.0).adjacency()
     random = np.random.default_rng(0)
     values = random.normal(size=(42, 3)).astype(np.float32)
     is_known = random.random(42) < 0.7
@@ -70,8 +71,8 @@ def test_isolated_nodes_and_two_components():
     assert np.isnan(discs[5]).all()
 
 
-def test_imputation_keeps_known_rows_and_interpolates(synthetic):
-    mesh = synthetic.sphere(3)
+def test_imputation_keeps_known_rows_and_interpolates():
+    mesh = sphere_mesh(3, 40.0)
     linear = mesh.vertices.astype(np.float32) / 40  # harmonic on the sphere up to curvature
     values = linear.copy()
     hole = mesh.vertices[:, 2] > 34
@@ -92,8 +93,8 @@ def path_graph(n: int) -> sp.csr_matrix:
     return sp.csr_matrix(np.eye(n, k=1) + np.eye(n, k=-1))
 
 
-def test_hop_mean_is_the_mean_over_the_neighbourhood_step_by_step(synthetic):
-    graph = synthetic.graph(subdivisions=2)
+def test_hop_mean_is_the_mean_over_the_neighbourhood_step_by_step():
+    graph = sphere_graph(subdivisions=2)
     values = np.random.default_rng(1).normal(size=(graph.n_nodes, 3))
     expected = values
     for _ in range(2):

@@ -12,7 +12,7 @@ from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import prepare_features
-from cytomesh.parcellate.methods import parcellate_nodes
+from cytomesh.parcellate.methods import divide
 
 SETTINGS = ParcellateConfig(
     n_parcels=8, min_nodes=4, preparation=PreparationConfig(hops=1, impute_hops=0), feature_clusters={"n_types": 8}
@@ -28,24 +28,24 @@ def planted_features(make_planted):
 @pytest.mark.parametrize("method", ["diffusion", "feature_clusters", "spectral", "ward", "kmeans"])
 def test_planted_areas_are_recovered(planted_features, method) -> None:
     graph, features = planted_features
-    found = parcellate_nodes(features, method, 8, SETTINGS, "test")
+    found = divide(features, method, 8, SETTINGS, "test")
     assert len(np.unique(found.labels)) == 8
     assert adjusted_rand_score(found.labels, graph.annotation[features.nodes]) > 0.8
     if method != "kmeans":
         assert pieces(found.labels, features.adjacency).max() == 7
-    again = parcellate_nodes(features, method, 8, SETTINGS, "test")
+    again = divide(features, method, 8, SETTINGS, "test")
     np.testing.assert_array_equal(found.labels, again.labels)
 
 
 def test_geometry_alone_does_not_know_the_areas(planted_features) -> None:
     graph, features = planted_features
-    found = parcellate_nodes(features, "voronoi", 8, SETTINGS, "test")
+    found = divide(features, "voronoi", 8, SETTINGS, "test")
     assert adjusted_rand_score(found.labels, graph.annotation[features.nodes]) < 0.7
 
 
 def test_spectral_says_how_good_it_is(planted_features) -> None:
     _, features = planted_features
-    facts = parcellate_nodes(features, "spectral", 8, SETTINGS, "test").facts
+    facts = divide(features, "spectral", 8, SETTINGS, "test").facts
     assert facts["residual"] < 1e-5
     assert 0 < facts["normalised_cut"] < 8
 
@@ -54,17 +54,17 @@ def test_spectral_says_how_good_it_is(planted_features) -> None:
 def test_two_components(make_planted, method) -> None:
     graph, features = make_planted(2, n_areas=3, copies=2)
     prepared = prepare_features(graph, features, SETTINGS.preparation, 4, "test")
-    labels = parcellate_nodes(prepared, method, 6, SETTINGS, "test").labels
+    labels = divide(prepared, method, 6, SETTINGS, "test").labels
     assert len(np.unique(labels)) == 6
     assert pieces(labels, prepared.adjacency).max() == 5
     with pytest.raises(GraphError, match="between 2 "):
-        parcellate_nodes(prepared, method, 1, SETTINGS, "test")
+        divide(prepared, method, 1, SETTINGS, "test")
 
 
 def test_more_parcels_than_nodes_are_refused(planted_features) -> None:
     _, features = planted_features
     with pytest.raises(GraphError, match="n_parcels"):
-        parcellate_nodes(features, "spectral", len(features.nodes) + 1, SETTINGS, "test")
+        divide(features, "spectral", len(features.nodes) + 1, SETTINGS, "test")
 
 
 def test_zero_weight_edges_are_harmless(planted_features) -> None:
@@ -73,5 +73,5 @@ def test_zero_weight_edges_are_harmless(planted_features) -> None:
     far[0] += 1e4
     lonely = replace(features, values=far)
     settings = SETTINGS.model_copy(update={"affinity": SETTINGS.affinity.model_copy(update={"floor": 0.0})})
-    labels = parcellate_nodes(lonely, "spectral", 8, settings, "test").labels
+    labels = divide(lonely, "spectral", 8, settings, "test").labels
     assert pieces(labels, features.adjacency).max() + 1 == len(np.unique(labels))

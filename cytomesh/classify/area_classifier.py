@@ -1,0 +1,145 @@
+"""Any of the classifiers as an estimator on arrays, without a run directory."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from cytomesh.classify.assemble import class_targets
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.models import make_classifier
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.out_of_core import Column
+from cytomesh.classify.prepare import moments
+from cytomesh.classify.splits import TRAIN, VALIDATION
+from cytomesh.core.config import validate
+from cytomesh.core.errors import ConfigError, FeatureError
+from cytomesh.graph.neighbourhoods import Floats, Mask
+
+
+class AreaClassifier:
+    """Names areas: fit on labelled nodes, then predict on nodes of the same or of other meshes.
+
+    Inputs are standardised by mean and SD of the training nodes and clipped at 5 SD, as `cytomesh classify` does.
+
+    Parameters
+    ----------
+    kind : str
+        See `ClassifyConfig.model`.
+    training : dict, optional
+        Settings of `TrainingConfig`, for networks.
+    seed : int
+    device : str
+        "cpu", "cuda" or "cuda:1".
+    **settings
+        Further settings of the model, such as `hidden=32`.
+
+    Attributes
+    ----------
+    classes_ : (k,) int32
+        Labels of the areas that were learnt, ascending.
+    curve_ : list of dict
+        One record an epoch, for networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> random = np.random.default_rng(0)
+    >>> labels = np.repeat([3, 5], 50)
+    >>> inputs = random.normal(size=(100, 4)) + (labels == 5)[:, None] * 3
+    >>> classifier = AreaClassifier("lda").fit(inputs, labels)
+    >>> float((classifier.predict(inputs) == labels).mean()) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        kind: str = "lda",
+        *,
+        training: dict[str, Any] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        **settings: Any,
+    ) -> None:
+        given = {"model": {"kind": kind, **settings}, "training": training or {}, "seed": seed}
+        self.settings = validate(ClassifyConfig, given, "AreaClassifier", ConfigError)
+        if self.settings.model.edge_attributes:
+            hint = "cytomesh classify has them from the graphs of a run"
+            raise ConfigError("AreaClassifier", "edges", found="attributes of mesh edges", expected="none", hint=hint)
+        self.device = torch.device(device)
+
+    def fit(
+        self,
+        inputs: NDArray[Any],
+        labels: NDArray[Any],
+        adjacency: sp.csr_matrix | None = None,
+        validation: Mask | None = None,
+    ) -> Self:
+        """Learn from nodes with a label.
+
+        Parameters
+        ----------
+        inputs : (n, d) float
+        labels : (n,) int
+            0 for none. Graph networks see the inputs of these nodes as well.
+        adjacency : (n, n) CSR, optional
+            Mesh edges, as of `CortexGraph.adjacency`; several meshes block by block (`scipy.sparse.block_diag`).
+            Without it, graph models see single nodes.
+        validation : (n,) bool, optional
+            Nodes whose labels decide when training stops, and are not learnt from.
+
+        Raises
+        ------
+        FeatureError
+            If inputs are not finite, or not one row a node.
+        SplitError
+            If there are fewer than two areas.
+        """
+        labels = np.asarray(labels, np.int32)
+        held_out = np.zeros(len(labels), bool) if validation is None else np.asarray(validation, bool)
+        is_train = (labels > 0) & ~held_out
+        self.classes_, targets = class_targets(labels, is_train)
+        sides = np.where(is_train, TRAIN, np.where(held_out & (targets >= 0), VALIDATION, ""))
+        self._scaling = moments([Column(_finite(inputs, len(labels)))], [is_train], "inputs")
+        data = self._data(inputs, targets, sides, adjacency)
+        self._model = make_classifier(self.settings, data.inputs.shape[1], len(self.classes_), self.device)
+        self.curve_ = self._model.fit(data, self.settings.seed)
+        return self
+
+    def predict_proba(self, inputs: NDArray[Any], adjacency: sp.csr_matrix | None = None) -> Floats:
+        """Return the probability of each area of `classes_` at each node, (n, k) float32."""
+        n = len(inputs)
+        return self._model.probabilities(self._data(inputs, np.full(n, -1), np.full(n, ""), adjacency))
+
+    def predict(self, inputs: NDArray[Any], adjacency: sp.csr_matrix | None = None) -> NDArray[np.int32]:
+        """Return the label of the most probable area at each node, (n,) int32."""
+        return np.asarray(self.classes_[self.predict_proba(inputs, adjacency).argmax(axis=1)])
+
+    def _data(
+        self, inputs: NDArray[Any], targets: NDArray[np.int64], sides: NDArray[np.str_], adjacency: sp.csr_matrix | None
+    ) -> NodeData:
+        n = len(targets)
+        if adjacency is None:
+            adjacency = sp.csr_matrix((n, n))
+        if adjacency.shape != (n, n):
+            found, expected = f"{adjacency.shape[0]} x {adjacency.shape[1]}", f"{n} x {n}, as many as inputs"
+            raise FeatureError("AreaClassifier", "adjacency", found=found, expected=expected)
+        column = Column(_finite(inputs, n), self._scaling, InputsConfig().clip_sd)
+        ready = column.rows(np.arange(n))
+        sizes, positions = np.array([n], np.int64), np.zeros((n, 3), np.float32)
+        return NodeData(ready, targets, sides, sp.csr_matrix(adjacency), sizes, self.classes_, positions)
+
+
+def _finite(inputs: NDArray[Any], n: int) -> Floats:
+    values = np.asarray(inputs, np.float32)
+    if values.ndim != 2 or len(values) != n:
+        raise FeatureError("AreaClassifier", "inputs", found=f"shape {values.shape}", expected=f"({n}, d)")
+    if not np.isfinite(values).all():
+        hint = "fill them in or leave these nodes out"
+        raise FeatureError("AreaClassifier", "inputs", found="NaN or infinite values", expected="finite", hint=hint)
+    return values

@@ -1,0 +1,60 @@
+"""Parcels of a graph's nodes, without a run directory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.config import validate
+from cytomesh.core.errors import ConfigError
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.parcellate.config import ParcellateConfig
+from cytomesh.parcellate.features import prepare_features
+from cytomesh.parcellate.methods import divide
+
+
+def parcellate_nodes(
+    graph: CortexGraph, features: NDArray[Any], n_parcels: int, *, method: str = "diffusion", **settings: Any
+) -> NDArray[np.int32]:
+    """Divide the cortex of a graph into parcels by features of its nodes.
+
+    Parameters
+    ----------
+    graph : CortexGraph
+        Of n nodes.
+    features : (n, d) float
+    n_parcels : int
+    method : str
+        See `ParcellateConfig.method`.
+    **settings
+        Further settings of `ParcellateConfig`, such as `seed=1` or `preparation={"hops": 2}`.
+
+    Returns
+    -------
+    (n,) int32
+        Parcels from 1, 0 where there is none: the medial wall, islands.
+
+    Raises
+    ------
+    ConfigError, FeatureError, GraphError
+        If settings or features cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np, trimesh
+    >>> from cytomesh import Mesh, mesh_graph, parcellate_nodes
+    >>> sphere = trimesh.creation.icosphere(subdivisions=3, radius=50.0)
+    >>> graph = mesh_graph(Mesh(sphere.vertices, sphere.faces))
+    >>> octant = np.sign(sphere.vertices) + np.random.default_rng(0).normal(size=(642, 3))
+    >>> parcels = parcellate_nodes(graph, octant, n_parcels=8, method="ward")
+    >>> np.unique(parcels).tolist()
+    [1, 2, 3, 4, 5, 6, 7, 8]
+    """
+    given = {**settings, "method": method, "n_parcels": n_parcels}
+    config = validate(ParcellateConfig, given, "parcellate_nodes", ConfigError)
+    selected = prepare_features(graph, np.asarray(features), config.preparation, config.min_nodes, graph.name)
+    parcels = np.zeros(graph.n_nodes, np.int32)
+    parcels[selected.nodes] = divide(selected, config.method, n_parcels, config, graph.name).labels + 1
+    return parcels

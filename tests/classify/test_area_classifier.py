@@ -1,0 +1,61 @@
+"""Every classifier fits and predicts on arrays, as the program does on runs."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cytomesh import AreaClassifier
+from cytomesh.classify.kinds import CLASSIFIERS, LAYERS
+from cytomesh.core.errors import ConfigError, FeatureError, SplitError
+
+KINDS = sorted({*CLASSIFIERS, *LAYERS})
+QUICK = {"epochs": 30, "validate_every": 5, "learning_rate": 0.02}
+
+
+@pytest.fixture
+def nodes(synthetic):
+    mesh = synthetic.sphere(2)
+    labels = np.where(mesh.vertices[:, 2] > 0, 7, 3)
+    noise = np.random.default_rng(0).normal(size=(mesh.n_vertices, 5))
+    return noise + 2.0 * (labels == 7)[:, None], labels, mesh.adjacency()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_learns_on_one_mesh_and_predicts_on_another(nodes, kind):
+    inputs, labels, adjacency = nodes
+    given = labels.copy()
+    given[::3] = 0
+    classifier = AreaClassifier(kind, training=QUICK).fit(inputs, given, adjacency, validation=np.arange(162) % 3 == 1)
+    assert classifier.classes_.tolist() == [3, 7]
+    probabilities = classifier.predict_proba(inputs, adjacency)
+    assert probabilities.shape == (162, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (classifier.predict(inputs, adjacency) == labels)[::3].mean() > 0.9
+    two = sp.block_diag([adjacency, adjacency], format="csr")
+    both = classifier.predict(np.concatenate([inputs, inputs[::-1]]), two)
+    assert both.shape == (324,)
+    again = AreaClassifier(kind, training=QUICK).fit(inputs, given, adjacency, validation=np.arange(162) % 3 == 1)
+    np.testing.assert_array_equal(again.predict_proba(inputs, adjacency), probabilities)
+
+
+def test_inputs_on_another_scale_are_the_same_inputs(nodes):
+    inputs, labels, _ = nodes
+    one = AreaClassifier("logistic").fit(inputs, labels).predict_proba(inputs)
+    other = AreaClassifier("logistic").fit(1000 * inputs + 5, labels).predict_proba(1000 * inputs + 5)
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_what_cannot_be_used_is_named(nodes):
+    inputs, labels, adjacency = nodes
+    with pytest.raises(ConfigError, match="did you mean 'shrinkage'"):
+        AreaClassifier("lda", shrinkge=0.1)
+    with pytest.raises(ConfigError, match="mesh edges"):
+        AreaClassifier("gat", edges=["length"])
+    with pytest.raises(FeatureError, match=r"162 x 162.*expected 100 x 100"):
+        AreaClassifier("gcn").fit(inputs[:100], labels[:100], adjacency)
+    with pytest.raises(FeatureError, match="NaN"):
+        AreaClassifier("lda").fit(np.full_like(inputs, np.nan), labels)
+    with pytest.raises(FeatureError, match="shape"):
+        AreaClassifier("lda").fit(inputs[:5], labels)
+    with pytest.raises(SplitError, match="1 areas"):
+        AreaClassifier("lda").fit(inputs, np.ones(162, int))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.assemble import class_targets
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.models import make_classifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import Column

@@ -1,13 +1,15 @@
-"""The area adjacency graph: which areas border on each other, from training labels, and hops between areas."""
+"""How areas lie to each other: which border on which, hops between them, and ways to them along the cortex."""
 
 from __future__ import annotations
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import dijkstra
 
 from cytomesh.classify.nodes import NodeData
 from cytomesh.graph.neighbourhoods import nearest_source
+from cytomesh.surface.mesh import Mesh, edge_lengths
 
 GAP_HOPS = 4
 """Labels grow this far over unlabelled nodes: annotated sections lie apart."""
@@ -40,3 +42,30 @@ def hop_distances(graph: nx.Graph) -> NDArray[np.float64]:
         for j, length in lengths.items():
             hops[i, j] = length
     return hops
+
+
+def distances_to_areas(
+    mesh: Mesh, areas: NDArray[np.int64], nodes: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Length of the shortest way over mesh edges from each node to the area wanted of it.
+
+    Parameters
+    ----------
+    areas : (n,) int64
+        Area of each vertex of the mesh.
+    nodes, wanted : (m,) int64
+        Vertices, and the area to reach from each.
+
+    Returns
+    -------
+    (m,) float64, mm; inf where the area is not on the same component. Ways over edges are longer than geodesics by a
+    few per cent on regular meshes.
+    """
+    lengths = edge_lengths(mesh.vertices, mesh.adjacency())
+    result = np.full(len(nodes), np.inf)
+    for area in np.unique(wanted):
+        sources = np.flatnonzero(areas == area)
+        if sources.size:
+            asked = wanted == area
+            result[asked] = dijkstra(lengths, indices=sources, min_only=True)[nodes[asked]]
+    return result

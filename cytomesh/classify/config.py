@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.kinds import Model
 from cytomesh.classify.layers import AttentionModel
 from cytomesh.classify.mean_field import CrfConfig

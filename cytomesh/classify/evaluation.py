@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.areas import area_adjacency, hop_distances
-from cytomesh.classify.distances import distances_to_areas
-from cytomesh.classify.inputs import mirrored_reference
-from cytomesh.classify.inputs_config import MORPHOLOGY
+from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
+from cytomesh.classify.inputs import MORPHOLOGY, mirrored_reference
 from cytomesh.classify.metrics import average, macro_f1, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData

@@ -1,51 +1,85 @@
-"""Node inputs by name: read, standardised on training nodes, averaged over neighbourhoods, missing ones filled in."""
+"""What a model can see of a node, by name: settings, and values as they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from cytomesh.classify.inputs_config import MORPHOLOGY, InputsConfig
-from cytomesh.classify.out_of_core import Column, Inputs, StoredInputs, dense, known_rows, release
-from cytomesh.classify.prepare import context_column, fill_in, standardise
+from cytomesh.classify.out_of_core import release
+from cytomesh.core.config import Config
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features
-from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
 
 SMOOTH_INPUTS = ("pmap", "coordinates")
 """Inputs without neighbourhood means."""
+MORPHOLOGY = {
+    "thickness": "thickness_mm",
+    "curvature": "curvature_per_mm",
+    "obliqueness": "obliqueness_deg",
+    "distance": "distance_mm",
+}
+"""Input name -> column of the node table."""
+
+KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInputs:
-    """What a model sees of the nodes of several graphs.
+def ascending(hops: list[int], least: int) -> list[int]:
+    """Refuse hops out of order, for validators."""
+    if hops != sorted(set(hops)) or min(hops, default=least) < least:
+        raise ValueError(f"hops must be ascending, {least} or more")
+    return hops
 
-    Parameters
-    ----------
-    values : list of (n, d) float32
-        One a graph, complete: arrays, or `StoredInputs` where all together exceed `InputsConfig.memory_gib`.
-    names : tuple of str
-        Input names, `features` resolved to `features:<encoder>`.
-    widths : tuple of int
-        Columns of each input.
-    scaling : dict of str to (d_i,) or (1,) float32
-        Means and SDs, for use on other graphs; empty where each graph is standardised by itself.
-    notes : tuple of str
-        What a reader of the scores should know.
-    """
 
-    values: list[Inputs]
-    names: tuple[str, ...]
-    widths: tuple[int, ...]
-    scaling: dict[str, Floats]
-    notes: tuple[str, ...]
+class InputsConfig(Config):
+    """What a model sees of each node."""
+
+    names: list[str] = Field(default=["features"], min_length=1)
+    """Any mix of `features` (the run's only encoder), `features:<encoder>`, `pmap`, `coordinates`, `thickness`,
+    `curvature`, `obliqueness`, `distance`."""
+    hops: list[int] = Field(default=[0], min_length=1)
+    """Neighbourhood sizes whose means stand side by side; 0 is the node itself. Not applied to `pmap` and
+    `coordinates`, which are smooth as they are."""
+    neighbourhood: Literal["walk", "disc"] = "walk"
+    """`walk`: the mean over a node and its neighbours, applied h times (bell-shaped, stays within nodes that have the
+    input); `disc`: the plain mean over all nodes at most h edges away."""
+    standardise: Literal["training", "graph"] = "training"
+    """Mean and SD of the training nodes for all graphs, or of each graph's own nodes (takes staining differences
+    between brains out; uses no labels)."""
+    clip_sd: float = Field(default=5.0, gt=0)
+    """Standardised inputs are clipped at this many SD."""
+    memory_gib: float = Field(default=4.0, ge=0)
+    """Inputs of all graphs that are larger than this together (in single precision) stay on disk and are made ready
+    part by part, with the same values; neighbourhood means and filled-in rows are written beside the results meanwhile.
+    For networks with `training.part_nodes`, and LDA."""
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name in ("features", "pmap", "coordinates", *MORPHOLOGY) or name.removeprefix("features:") not in (
+                name,
+                "",
+            ):
+                continue
+            near = difflib.get_close_matches(name, KNOWN_INPUTS, n=1)
+            way_out = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KNOWN_INPUTS)}"
+            raise ValueError(f"unknown input '{name}', {way_out}")
+        if len(set(names)) != len(names):
+            raise ValueError("an input is listed twice")
+        return names
+
+    @field_validator("hops")
+    @classmethod
+    def _ordered(cls, hops: list[int]) -> list[int]:
+        return ascending(hops, least=0)
 
 
 def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
@@ -109,73 +143,3 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
 def mirrored_reference(graph: CortexGraph) -> NDArray[np.float64]:
     """Return reference positions, (n, 3) mm, +x lateral in both hemispheres: what one learns, the other can use."""
     return graph.reference * np.array([-1.0 if graph.hemisphere == "L" else 1.0, 1.0, 1.0])
-
-
-def prepare_inputs(
-    run: Path,
-    graphs: Sequence[CortexGraph],
-    is_train: Sequence[Mask],
-    settings: InputsConfig,
-    known_scaling: Mapping[str, Floats] | None = None,
-    scratch: Path | None = None,
-) -> NodeInputs:
-    """Read and prepare all inputs of all graphs.
-
-    Each input is standardised (training nodes, or each graph's own known nodes), clipped, averaged over the
-    neighbourhoods, standardised again if it was, and filled in where missing.
-
-    Parameters
-    ----------
-    known_scaling : mapping, optional
-        Means and SDs of earlier training nodes (`NodeInputs.scaling`), used instead of those of `is_train`.
-    scratch : Path, optional
-        Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
-        they are stored, with the same values. Without it, everything is in memory.
-    """
-    names = resolve_names(run, settings.names)
-    sources = [[read_input(run, graph, name) for graph in graphs] for name in names]
-    hops = [[0] if name in SMOOTH_INPUTS else settings.hops for name in names]
-    widths = [of_graphs[0].shape[1] * len(h) for of_graphs, h in zip(sources, hops, strict=True)]
-    n_bytes = 4 * sum(widths) * sum(graph.n_nodes for graph in graphs)
-    if n_bytes <= settings.memory_gib * 2**30:
-        scratch = None
-    pieces: list[list[Column]] = [[] for _ in graphs]
-    scaling: dict[str, Floats] = {}
-    notes: list[str] = []
-    for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
-        _same_width(name, of_graphs, graphs)
-        known = [known_rows(source, graph.is_linked) for source, graph in zip(of_graphs, graphs, strict=True)]
-        key = f"{name}/node"
-        columns = [Column(source) for source in of_graphs]
-        columns, scaling[key] = standardise(columns, known, is_train, settings, name, (known_scaling or {}).get(key))
-        has_input = known
-        if sizes != [0]:
-            key = f"{name}/neighbourhood"
-            parts = zip(columns, known, graphs, strict=True)
-            columns = [context_column(column, k, graph, sizes, settings, name, scratch) for column, k, graph in parts]
-            has_input = [known_rows(column.source, k) for column, k in zip(columns, known, strict=True)]
-            # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
-            columns, scaling[key] = standardise(
-                columns, has_input, is_train, settings, name, (known_scaling or {}).get(key)
-            )
-        for graph, column, k, has, piece in zip(graphs, columns, known, has_input, pieces, strict=True):
-            filled, n_unreachable = fill_in(column, has, graph, name, scratch)
-            piece.append(filled)
-            if not k.all():
-                notes.append(
-                    f"{graph.name}: {name} missing at {int((~k).sum())} nodes, filled in from their surroundings"
-                )
-            if n_unreachable:
-                notes.append(f"{graph.name}: {name} out of reach at {n_unreachable} nodes, set to the training mean")
-    if settings.standardise == "graph":
-        scaling = {}
-    stored = [StoredInputs((tuple(piece),)) for piece in pieces]
-    values: list[Inputs] = [dense(part) for part in stored] if scratch is None else list(stored)
-    return NodeInputs(values, names, tuple(widths), scaling, tuple(notes))
-
-
-def _same_width(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph]) -> None:
-    for v, graph in zip(values, graphs, strict=True):
-        if v.shape[1] != values[0].shape[1]:
-            found = f"{v.shape[1]} columns"
-            raise FeatureError(graph.name, name, found=found, expected=f"{values[0].shape[1]} as in {graphs[0].name}")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from scipy.special import softmax
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.inputs_config import ascending
+from cytomesh.classify.inputs import ascending
 from cytomesh.classify.label_shift import match_proportions
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import NodeData

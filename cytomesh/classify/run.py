@@ -17,7 +17,7 @@ from cytomesh.classify.assemble import assemble, drop_small_areas, with_split
 from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import class_records, evaluate
-from cytomesh.classify.inputs import NodeInputs, resolve_names
+from cytomesh.classify.inputs import resolve_names
 from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.metrics import average, macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
@@ -25,6 +25,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import spin_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.prepare import NodeInputs
 from cytomesh.classify.splits import make_split
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest, file_digests

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cytomesh import AreaClassifier
+from cytomesh.classify.area_classifier import AreaClassifier
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS
 from cytomesh.core.errors import ConfigError, FeatureError, SplitError
 

@@ -1,7 +1,8 @@
+import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 
-from cytomesh.classify.areas import area_adjacency, hop_distances
+from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
 from cytomesh.classify.nodes import NodeData
 
 
@@ -23,3 +24,17 @@ def test_neighbours_across_unlabelled_gaps_without_test_labels():
     hops = hop_distances(area_adjacency(path_data(targets, sides)))
     np.testing.assert_array_equal(hops[:3, :3], [[0, 1, 2], [1, 0, 1], [2, 1, 0]])
     assert np.isinf(hops[3, :3]).all()
+
+
+def test_against_networkx(synthetic):
+    mesh = synthetic.sphere(1)
+    areas = np.arange(42) % 4
+    nodes, wanted = np.array([0, 5, 9, 40, 7]), np.array([1, 2, 1, 0, 9])
+    graph = nx.Graph()
+    for i, j in mesh.edges.tolist():
+        graph.add_edge(i, j, length=float(np.linalg.norm(mesh.vertices[i] - mesh.vertices[j])))
+    expected = []
+    for node, area in zip(nodes, wanted, strict=True):
+        lengths = nx.single_source_dijkstra_path_length(graph, int(node), weight="length")
+        expected.append(min((lengths[v] for v in np.flatnonzero(areas == area)), default=np.inf))
+    np.testing.assert_allclose(distances_to_areas(mesh, areas, nodes, wanted), expected)

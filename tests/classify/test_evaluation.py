@@ -4,7 +4,7 @@ import pytest
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import baseline_predictions, evaluate, section_interval
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.graph.storage import load_graphs
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cytomesh.classify.inputs import prepare_inputs, read_input, resolve_names
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig, read_input, resolve_names
+from cytomesh.classify.prepare import prepare_inputs
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.graph.storage import load_graphs

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from cytomesh.classify.assemble import assemble, class_maps
 from cytomesh.classify.config import AreasConfig, ClassifyConfig
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.core.errors import AtlasError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import Table

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.out_of_core import Column
 from cytomesh.classify.prepare import context_column, fill_in, moments
 from cytomesh.graph.neighbourhoods import impute, neighbour_means

@@ -7,7 +7,7 @@ import torch
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.discriminant import DiscriminantConfig
-from cytomesh.classify.inputs_config import InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.layers import AttentionModel
 from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import MlpModel

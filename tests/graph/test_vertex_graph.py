@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cytomesh import LabelTable, mesh_graph
 from cytomesh.core.errors import GraphError
+from cytomesh.core.labels import LabelTable
+from cytomesh.graph.vertex_graph import mesh_graph
 from tests.conftest import sphere_mesh
 
 

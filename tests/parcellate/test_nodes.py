@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from cytomesh import mesh_graph, parcellate_nodes
 from cytomesh.core.errors import ConfigError
+from cytomesh.graph.vertex_graph import mesh_graph
+from cytomesh.parcellate.nodes import parcellate_nodes
 
 
 def test_planted_areas_come_back_without_a_run(make_planted):

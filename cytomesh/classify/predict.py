@@ -192,7 +192,7 @@ def _refuse_damage(folder: Path, record: Mapping[str, Any]) -> None:
 
 def trained_settings(folder: Path, record: Mapping[str, Any]) -> ClassifyConfig:
     """Return the settings that rebuild a classifier and its inputs; those of training and scores are not looked at."""
-    stored = record["settings"]
+    stored = {ClassifyConfig.renamed.get(name, name): value for name, value in record["settings"].items()}
     used = {name: stored[name] for name in USED if name in stored}
     # in how many parts nodes go through a network, which may not fit into memory together
     used["training"] = {"part_nodes": stored.get("training", {}).get("part_nodes")}

@@ -84,17 +84,6 @@ def choose_level(level_scales: tuple[float, ...], step: float) -> int:
     return max(fine_enough, key=lambda i: level_scales[i], default=0)
 
 
-def patch_grid(angle_deg: float, size_px: int, step: float) -> NDArray[np.float64]:
-    """Return (size_px, size_px, 2) (column, row) offsets of a patch's pixels from its centre, in image pixels."""
-    angle = math.radians(angle_deg)
-    offset = (np.arange(size_px) - (size_px - 1) / 2) * step
-    right, down = np.meshgrid(offset, offset)
-    # "up" is (cos, -sin) in (column, row), "right" is a quarter turn clockwise from it.
-    columns = right * math.sin(angle) - down * math.cos(angle)
-    rows = right * math.cos(angle) + down * math.sin(angle)
-    return np.stack([columns, rows], axis=-1)
-
-
 def _groups(centres: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Split patches into groups that lie in the same cell of the image."""
     if not len(centres):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from timm.optim import Lars
-from torch import Tensor, nn
+from torch import nn
 
 from cytomesh.pretrain.config import ScheduleConfig
 
@@ -74,9 +74,3 @@ class WeightAverage:
         """Go on from a checkpoint."""
         for name, value in state.items():
             self.state[name].copy_(value)
-
-
-def copy_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return a model's weights and buffers, by name."""
-    state: dict[str, Tensor] = model.state_dict()
-    return state

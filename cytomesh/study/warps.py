@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from cytomesh.core.errors import TransformError
-from cytomesh.core.files import atomic_path
 from cytomesh.core.reading import DAMAGE, regular_size
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
@@ -164,9 +163,3 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[np.float64]:
             raise ValueError(f"{name} of {shape} {dtype} in {size:,} bytes")
     with archive.open(f"{name}.npy") as stream:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), np.float64)
-
-
-def write_warp(path: Path, warp: InPlaneWarp) -> None:
-    """Write a displacement field as `.npz`, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, displacement_px=warp.values, origin_px=warp.origin_px, step_px=warp.step_px)

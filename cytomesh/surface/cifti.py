@@ -1,4 +1,4 @@
-"""Labels and scalars of both hemispheres in one CIFTI-2 file, as Connectome Workbench opens them."""
+"""Labels of both hemispheres in one CIFTI-2 file, as Connectome Workbench opens them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.cifti2 import Cifti2Image
-from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis, ScalarAxis
+from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
@@ -41,28 +41,6 @@ def write_cifti_labels(path: Path, labels: Mapping[str, NDArray[Any]], table: La
         table.check(values, f"{path}, {hemisphere}")
     axis = LabelAxis([title], [known])
     _save(path, axis, {side: values[None] for side, values in labels.items()}, "NIFTI_INTENT_CONNECTIVITY_DENSE_LABELS")
-
-
-def write_cifti_scalars(path: Path, maps: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-    """Write a `.dscalar.nii`: named float32 maps, one value a vertex.
-
-    Parameters
-    ----------
-    maps : mapping from "L" and/or "R" to a mapping from name to (n,) float
-        The same names for both hemispheres.
-
-    Raises
-    ------
-    SurfaceError
-        If the hemispheres have different maps, or there is none.
-    """
-    names = {tuple(of_hemisphere) for of_hemisphere in maps.values()}
-    if len(names) > 1:
-        raise SurfaceError(
-            path, found=f"different maps for the hemispheres: {sorted(names)}", expected="the same names"
-        )
-    rows = {side: np.stack(list(of_hemisphere.values())) for side, of_hemisphere in maps.items()}
-    _save(path, ScalarAxis(list(next(iter(names), ()))), rows, "NIFTI_INTENT_CONNECTIVITY_DENSE_SCALARS")
 
 
 def _save(path: Path, axis: Any, rows: Mapping[str, NDArray[Any]], intent: str) -> None:

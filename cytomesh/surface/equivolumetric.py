@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.surface.mesh import Mesh
-
 
 def volume_share(
     pial_area: NDArray[np.float64], white_area: NDArray[np.float64], depth: NDArray[np.float64]
@@ -35,17 +33,3 @@ def depth_of_share(
     root = np.sqrt(np.maximum(pial_area**2 + share * (white_area**2 - pial_area**2), 0.0))
     # (root - A_p) / (A_w - A_p), written so that equal areas divide by no zero
     return np.asarray(share * (white_area + pial_area) / np.maximum(root + pial_area, 1e-12))
-
-
-def equivolumetric_surface(pial: Mesh, white: Mesh, share: float) -> Mesh:
-    """Return the surface above which the given share of the cortex's volume lies, column by column.
-
-    Parameters
-    ----------
-    pial, white : Mesh
-        Vertices correspond.
-    share : float
-        0 gives pial, 1 gives white.
-    """
-    depth = depth_of_share(pial.vertex_areas, white.vertex_areas, share)[:, None]
-    return Mesh((1 - depth) * pial.vertices + depth * white.vertices, pial.faces)

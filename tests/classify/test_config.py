@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,13 @@ def test_the_issue_s_presets_exist():
 def test_wrong_settings_are_named(override, message):
     with pytest.raises(ConfigError, match=message):
         load_config(ClassifyConfig, None, [override])
+
+
+def test_former_names_are_read_with_a_word(caplog):
+    caplog.set_level("WARNING", "cytomesh")
+    logging.getLogger("cytomesh").propagate = True
+    settings = ClassifyConfig.model_validate({"surroundings": {"hops": [3]}, "proportions": "training"})
+    assert (settings.crf.hops, settings.label_shift) == ([3], "training")
+    assert "'surroundings' is called 'crf' now" in caplog.text
+    with pytest.raises(ValueError, match="both crf and surroundings"):
+        ClassifyConfig.model_validate({"surroundings": {}, "crf": {}})

@@ -9,7 +9,8 @@ from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.lookup import open_lookup
 from cytomesh.study.sections import read_sections, write_sections
-from cytomesh.study.warps import InPlaneWarp, write_warp
+from cytomesh.study.warps import InPlaneWarp
+from tests.warp_files import write_warp
 
 NAME = "B01_hemi-L"
 SETTINGS = ("surface.voxel_mm=0.7", "surface.edge_length_mm=1.5")

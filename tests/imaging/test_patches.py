@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,10 +8,21 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.patches import choose_level, patch_grid, read_patches
+from cytomesh.imaging.patches import choose_level, read_patches
 from cytomesh.imaging.pyramid import open_image, write_ome_zarr
 
 UM = 20.0
+
+
+def patch_grid(angle_deg, size_px, step):
+    """Return (size_px, size_px, 2) (column, row) offsets of a patch's pixels from its centre, in image pixels."""
+    angle = math.radians(angle_deg)
+    offset = (np.arange(size_px) - (size_px - 1) / 2) * step
+    right, down = np.meshgrid(offset, offset)
+    # "up" is (cos, -sin) in (column, row), "right" is a quarter turn clockwise from it.
+    columns = right * math.sin(angle) - down * math.cos(angle)
+    rows = right * math.cos(angle) + down * math.sin(angle)
+    return np.stack([columns, rows], axis=-1)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 from cytomesh.core.errors import TransformError
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, read_sections, write_sections
-from cytomesh.study.warps import InPlaneWarp, read_warp, warped_plane, write_warp
+from cytomesh.study.warps import InPlaneWarp, read_warp, warped_plane
+from tests.warp_files import write_warp
 
 UM_PER_PX = 20.0
 MATRIX = np.array([[0.02, 0.0, -10.0], [0.0, 0.004, 3.0], [0.0, -0.0196, 10.0]])

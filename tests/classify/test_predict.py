@@ -86,7 +86,7 @@ def of_another_version(record):
     record["settings"]["training"] = {"epochs": "many", "part_nodes": None}
     record["settings"]["null"] = "none"
     record["settings"]["later"] = {"on": True}
-    del record["format"], record["settings"]["surroundings"]
+    del record["format"], record["settings"]["crf"]
 
 
 def test_a_model_of_another_version_says_the_same(model, new_brain, tmp_path, capsys):

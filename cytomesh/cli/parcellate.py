@@ -35,11 +35,16 @@ def parcellate(
 
     parcels.html beside the results shows them on the surface.
     """
+    from cytomesh.core.errors import PackageError
+    from cytomesh.core.progress import warn
     from cytomesh.parcellate.config import ParcellateConfig
     from cytomesh.parcellate.run import parcellate_run
     from cytomesh.report.parcels import parcel_page
 
     settings = load_settings(ParcellateConfig, config, overrides, seed)
     summary = parcellate_run(out, name, settings, resume=resume, allow_stale=allow_stale)
-    parcel_page(out, name)
+    try:
+        parcel_page(out, name)
+    except PackageError as error:  # the parcels are there, and other programs open them
+        warn(f"no parcels.html: {error}")
     show(summary, as_json)

@@ -145,5 +145,11 @@ class PluginError(CytomeshError, RuntimeError):
     """What another package adds cannot be used."""
 
 
+class PackageError(CytomeshError, ImportError):
+    """A package that only some tasks need is not installed."""
+
+    __str__ = CytomeshError.__str__
+
+
 class StaleError(CytomeshError, RuntimeError):
     """A product was made from what has changed since."""

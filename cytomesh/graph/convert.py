@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
+from cytomesh.core.extras import optional
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -73,15 +74,14 @@ def to_networkx(graph: CortexGraph) -> nx.Graph:
 
 def to_dataframe(graph: CortexGraph) -> pd.DataFrame:
     """Return one row a node; `area` is the name of the annotation, area probabilities become columns `p <area>`."""
-    import pandas as pd
-
+    pandas = optional("pandas", "pandas")
     columns = {name: np.asarray(values) for name, values in graph.nodes.columns.items() if name != "pmap"}
     names = np.array(["", *graph.labels.names], object)
     columns["area"] = names[graph.labels.columns(graph.annotation) + 1]
-    frame = pd.DataFrame(columns)
+    frame = pandas.DataFrame(columns)
     if graph.pmap is not None:
-        maps = pd.DataFrame.sparse.from_spmatrix(graph.pmap, columns=[f"p {name}" for name in graph.labels.names])
-        frame = pd.concat([frame, maps], axis=1)
+        maps = pandas.DataFrame.sparse.from_spmatrix(graph.pmap, columns=[f"p {name}" for name in graph.labels.names])
+        frame = pandas.concat([frame, maps], axis=1)
     frame.attrs = {"brain": graph.brain, "hemisphere": graph.hemisphere, "units": dict(graph.nodes.units)}
     return frame
 
@@ -93,13 +93,14 @@ def to_surface_image(graph: CortexGraph, values: NDArray[Any]) -> SurfaceImage:
     ------
     GraphError
         If there is not one row of values a node.
+    PackageError
+        If nilearn is not installed.
     """
-    from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
-
+    nilearn = optional("nilearn.surface", "nilearn")
     _one_row_a_node(graph, values)
     side = {"L": "left", "R": "right"}[graph.hemisphere]
-    mesh = InMemoryMesh(coordinates=graph.positions.astype(np.float32), faces=graph.mesh.faces)
-    return SurfaceImage(PolyMesh(**{side: mesh}), {side: np.asarray(values)})
+    mesh = nilearn.InMemoryMesh(coordinates=graph.positions.astype(np.float32), faces=graph.mesh.faces)
+    return nilearn.SurfaceImage(nilearn.PolyMesh(**{side: mesh}), {side: np.asarray(values)})
 
 
 def _one_row_a_node(graph: CortexGraph, values: NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.extras import optional
 from cytomesh.page.colours import LINES, line_colour
 from cytomesh.page.document import asset
 from cytomesh.page.html import Content, Html, embed_json, tag
@@ -37,9 +38,8 @@ def chart(
 
 def chart_scripts() -> list[str]:
     """Return what a page with such charts, with selectors or with sortable tables needs: plotly.js and its own."""
-    from plotly.offline import get_plotlyjs
-
-    return [get_plotlyjs(), asset("cytomesh.page", "page.js")]
+    plotly = optional("plotly.offline", "cytomesh[report]")
+    return [plotly.get_plotlyjs(), asset("cytomesh.page", "page.js")]
 
 
 def axis(title: str, unit: str = "", /, **more: Any) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.extras import optional
 from cytomesh.core.random import derived_seed
 from cytomesh.parcellate.affinity import edge_list
 
@@ -36,14 +35,10 @@ def leiden_communities(weights: sp.csr_matrix, k: int, seed: int) -> NDArray[np.
 
     Raises
     ------
-    ConfigError
+    PackageError
         If igraph and leidenalg are not installed.
     """
-    try:
-        igraph, leidenalg = (importlib.import_module(name) for name in ("igraph", "leidenalg"))
-    except ImportError as cause:
-        hint = "pip install 'cytomesh[leiden]', or leave 'leiden' out"
-        raise ConfigError("leiden", found="igraph and leidenalg are not installed", hint=hint) from cause
+    igraph, leidenalg = (optional(name, "cytomesh[leiden]") for name in ("igraph", "leidenalg"))
     i, j = edge_list(weights)
     graph = igraph.Graph(n=weights.shape[0], edges=np.column_stack([i, j]))
     affinity = np.asarray(weights[i, j]).ravel()

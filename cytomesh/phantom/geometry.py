@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from cytomesh.core.errors import SurfaceError
+from cytomesh.core.errors import PackageError, SurfaceError
 from cytomesh.phantom.repair import separate_banks, thicken
 from cytomesh.surface.mesh import Mesh
 
@@ -134,8 +134,11 @@ def _fsaverage5(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     # find_spec instead of an import: nilearn's own loader pulls in pandas and scikit-learn, seconds in each process
     spec = importlib.util.find_spec("nilearn")
+    if spec is None:
+        hint = "pip install 'cytomesh[phantom]'"
+        raise PackageError("nilearn", found="a package that is not installed", hint=hint)
     side = {"L": "left", "R": "right"}[hemisphere]
-    folder = Path(spec.origin if spec and spec.origin else ".").parent / "datasets" / "data" / "fsaverage5"
+    folder = Path(spec.origin or ".").parent / "datasets" / "data" / "fsaverage5"
     arrays = []
     for kind in ("pial", "white", "sphere"):
         path = folder / f"{kind}_{side}.gii.gz"

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from cytomesh.core.extras import optional
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import chart_scripts
@@ -231,8 +232,7 @@ def reduced_mesh(mesh: Mesh, n_nodes: int) -> tuple[NDArray[np.int64], NDArray[n
     """
     if mesh.n_vertices <= n_nodes:
         return np.arange(mesh.n_vertices), mesh.faces
-    import pyvista as pv
-
+    pv = optional("pyvista", "cytomesh[report]")
     solid = pv.PolyData.from_regular_faces(mesh.vertices, mesh.faces)
     reduced = solid.decimate(1 - n_nodes / mesh.n_vertices)
     nearest = cKDTree(mesh.vertices).query(np.asarray(reduced.points))[1]

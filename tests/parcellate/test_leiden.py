@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import PackageError
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.config import AffinityConfig
 from cytomesh.parcellate.leiden import leiden_communities
@@ -34,5 +34,5 @@ def _sets(labels: np.ndarray) -> list[set[int]]:
 def test_without_the_extra_the_way_out_is_named(make_planted, monkeypatch) -> None:
     graph, _ = make_planted(1)
     monkeypatch.setitem(sys.modules, "igraph", None)  # as if it were not installed
-    with pytest.raises(ConfigError, match="leiden"):
+    with pytest.raises(PackageError, match="leiden"):
         leiden_communities(graph.adjacency, 3, 0)

@@ -1,0 +1,33 @@
+"""Packages that only some tasks need."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from cytomesh.core.errors import PackageError
+
+
+def optional(module: str, install: str) -> Any:
+    """Import a module of a package that may be absent.
+
+    Parameters
+    ----------
+    module : str
+        Such as "plotly.offline".
+    install : str
+        What pip is to be given, such as "cytomesh[report]".
+
+    Raises
+    ------
+    PackageError
+        If the package is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as cause:
+        package = module.partition(".")[0]
+        if cause.name is None or cause.name.partition(".")[0] != package:
+            raise  # the package is there, and one that it needs is not
+        hint = f"pip install '{install}'"
+        raise PackageError(package, found="a package that is not installed", hint=hint) from cause

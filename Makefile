@@ -7,13 +7,16 @@ STAMP := $(VENV)/.ready-$(KEY)
 test bench: export OMP_NUM_THREADS ?= 2
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-gpu lint bench clean
 
 demo: $(STAMP)
 	$(VENV)/bin/cytomesh demo --out runs/demo
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest
+
+test-gpu: $(STAMP)
+	$(VENV)/bin/python -m pytest tests/test_gpu.py
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

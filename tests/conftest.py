@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,20 @@ import pytest
 import trimesh
 
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import hush, speak
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _as_the_program() -> Iterator[None]:
+    """Show log lines on standard error, where tests look for them; a test's own `speak` ends with it."""
+    speak()
+    yield
+    hush()
 
 
 @pytest.fixture(scope="session")

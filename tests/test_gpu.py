@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from cytomesh import AreaClassifier, SpatialNCE, load_features, load_graphs
+from cytomesh.classify.area_classifier import AreaClassifier
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.files import read_json
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graphs
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
+from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
 from cytomesh.pretrain.run import pretrain_run
 from tests.conftest import sphere_mesh
 from tests.provenance_chain import write_study

@@ -37,7 +37,7 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.run import parcellate_run
 from cytomesh.phantom.baselines import phantom_baselines
-from cytomesh.phantom.config import AreaConfig, BrainConfig, GeometryConfig, PhantomConfig, SectionConfig
+from cytomesh.phantom.config import AreaConfig, GeometryConfig, PhantomBrainConfig, PhantomConfig, SectionConfig
 from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
@@ -115,7 +115,7 @@ def test_workers_are_limited_and_this_process_is_not():
 def test_phantom(tmp_path):
     settings = PhantomConfig(
         name="small",
-        brains=(BrainConfig(id="S01", role="train"), BrainConfig(id="S02", role="unseen")),
+        brains=(PhantomBrainConfig(id="S01", role="train"), PhantomBrainConfig(id="S02", role="unseen")),
         geometry=GeometryConfig(transform_mm=20),
         areas=AreaConfig(count=8, pmap_mm=6, pmap_smoothing_mm=5),
         sections=SectionConfig(

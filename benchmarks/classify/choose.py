@@ -30,11 +30,11 @@ from cytomesh.classify.assemble import with_split
 from cytomesh.classify.blocks import fold_masks
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.mean_field import CrfConfig, MeanFieldCrf
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import make_classifier
 from cytomesh.classify.prepare import NodeInputs, prepare_inputs
 from cytomesh.classify.splits import NodeSplit
 from cytomesh.core.config import load_config
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -140,7 +140,7 @@ def held_out_score(graph: CortexGraph, inputs: NodeInputs, settings: ClassifyCon
 
 
 def _macro_f1(targets: np.ndarray[Any, Any], probabilities: Floats, rows: np.ndarray[Any, Any]) -> float:
-    return macro_f1(targets[rows], probabilities[rows].argmax(axis=1), probabilities.shape[1])
+    return macro_f1(targets[rows], probabilities[rows].argmax(axis=1))
 
 
 def _shares(labels: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

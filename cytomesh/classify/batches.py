@@ -17,7 +17,7 @@ from cytomesh.classify.networks import reach
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import Inputs
 from cytomesh.core.random import generator
-from cytomesh.graph.partition import Part, partition
+from cytomesh.graph.partition import MeshPart, partition
 
 NO_EDGES = MeshEdges(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -72,7 +72,7 @@ def make_batches(model: NetworkConfig, data: NodeData, max_nodes: int | None) ->
     return [Batch(i, part.nodes, len(part.core), _edges(data, part)) for i, part in enumerate(parts)]
 
 
-def _edges(data: NodeData, part: Part) -> MeshEdges:
+def _edges(data: NodeData, part: MeshPart) -> MeshEdges:
     if data.edge_attributes is None:
         return MeshEdges.from_adjacency(part.adjacency(data.adjacency))
     attributes = data.edge_attributes[kept_entries(data.adjacency, part.nodes)]

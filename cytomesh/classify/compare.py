@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.evaluation import EVALUATIONS, macro_f1_draws, section_draws, section_numbers
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -48,7 +48,7 @@ def compare_runs(run: Path, names: Sequence[str], seed: int = 0) -> dict[str, An
         entry: dict[str, Any] = {"n_nodes": int(rows.sum())}
         drawn = section_draws(sections[rows], seed)
         for name in names:
-            entry[name] = {"macro_f1": macro_f1(truth[rows], predicted[name][rows], n_classes)}
+            entry[name] = {"macro_f1": macro_f1(truth[rows], predicted[name][rows])}
             if name == names[0]:
                 continue
             entry[name]["difference"] = entry[name]["macro_f1"] - entry[names[0]]["macro_f1"]

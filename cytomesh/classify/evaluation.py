@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
 from cytomesh.classify.inputs import MORPHOLOGY, mirrored_reference
-from cytomesh.classify.metrics import average, macro_f1, mean_and_sd, reliability, scores, tables
+from cytomesh.classify.metrics import average, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.errors import SplitError
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import CortexGraph
@@ -78,10 +79,10 @@ def evaluate(
                 **tables(targets, averaged[rows], hops, names),
                 "reliability": reliability(averaged[rows], targets),
                 "error_mm": _error_mm(data, graphs, averaged, side),
-                "bins": _bins(graphs, rows, targets, predicted, len(names)),
+                "bins": _bins(graphs, rows, targets, predicted),
                 "interval": section_interval(section_numbers(graphs)[rows], targets, predicted, len(names), seed),
             },
-            "baselines": {name: macro_f1(targets, p[rows], len(names)) for name, p in baselines.items()},
+            "baselines": {name: macro_f1(targets, p[rows]) for name, p in baselines.items()},
         }
     pairs = [[names[i], names[j]] for i, j in adjacency.edges]
     return {"splits": splits, "classes": class_records(data, names), "area_adjacency": pairs}
@@ -196,7 +197,6 @@ def _bins(
     rows: NDArray[np.int64],
     targets: NDArray[np.int64],
     predicted: NDArray[np.int64],
-    n_classes: int,
 ) -> dict[str, list[dict[str, float]]]:
     """Scores in fifths of obliqueness, link distance and thickness, where the graphs know them."""
     result: dict[str, list[dict[str, float]]] = {}
@@ -213,7 +213,7 @@ def _bins(
                 "high": float(values[index == i].max()),
                 "n_nodes": int((index == i).sum()),
                 "accuracy": float((targets == predicted)[index == i].mean()),
-                "macro_f1": macro_f1(targets[index == i], predicted[index == i], n_classes),
+                "macro_f1": macro_f1(targets[index == i], predicted[index == i]),
             }
             for i in np.unique(index)
         ]

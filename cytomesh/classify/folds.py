@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.run import classify_product
 from cytomesh.classify.splits import BrainSplit
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json, write_json, write_text
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import log
 from cytomesh.core.random import generator
 from cytomesh.core.reading import reading
@@ -97,7 +97,7 @@ def folds_run(
         values = [record[score] for record in records]
         summary |= {score: float(np.mean(values)), f"{score}_sd": float(np.std(values))}
     summary |= {
-        "macro_f1_pooled": macro_f1(positions[0], positions[1], len(areas)),
+        "macro_f1_pooled": macro_f1(positions[0], positions[1]),
         "n_folds": len(folds),
         "n_brains": sum(map(len, folds)),
         "n_nodes": int(truth.size),

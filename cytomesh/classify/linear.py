@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import softmax
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from cytomesh.classify.classifier import Classifier, ModelConfig
 from cytomesh.classify.discriminant import class_moments
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.out_of_core import Inputs, StoredInputs, map_rows, take
+from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.graph.neighbourhoods import Floats
 
 Plane = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -89,7 +88,10 @@ class LogisticClassifier(LinearClassifier):
             # The iteration limit is a setting; the score moves by less than its SD beyond it.
             warnings.simplefilter("ignore", ConvergenceWarning)
             solver.fit(inputs[:].astype(np.float64), targets)
-        return _plane(solver, n_classes)
+        weights, bias = solver.coef_.T, solver.intercept_
+        if n_classes == 2:  # scikit-learn keeps one column for two classes
+            weights, bias = np.hstack([0 * weights, weights]), np.concatenate([0 * bias, bias])
+        return weights, bias
 
 
 class LdaClassifier(LinearClassifier):
@@ -103,28 +105,8 @@ class LdaClassifier(LinearClassifier):
         self.settings = settings
 
     def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
-        """Solve by least squares."""
-        if isinstance(inputs, StoredInputs):
-            return lda_in_chunks(inputs, targets, n_classes, self.settings.shrinkage)
-        priors = np.full(n_classes, 1 / n_classes)
-        solver = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.settings.shrinkage, priors=priors)
-        with warnings.catch_warnings():
-            # An area with one node has no covariance of its own; it is named in the notes of metrics.json.
-            warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
-            solver.fit(inputs.astype(np.float64), targets)
-        return _plane(solver, n_classes)
-
-
-def _plane(solver: LogisticRegression | LinearDiscriminantAnalysis, n_classes: int) -> Plane:
-    weights, bias = solver.coef_.T, solver.intercept_
-    if n_classes == 2:  # scikit-learn keeps one column for two classes
-        weights, bias = np.hstack([0 * weights, weights]), np.concatenate([0 * bias, bias])
-    return weights, bias
-
-
-def lda_in_chunks(inputs: StoredInputs, targets: NDArray[np.int64], n_classes: int, shrinkage: float) -> Plane:
-    """Return LDA's weights (d, k) and bias (k,) for inputs that do not fit into memory, from their moments."""
-    means, within = class_moments(inputs, targets, n_classes, shrinkage)
-    weights: NDArray[np.float64] = np.linalg.lstsq(within, means.T, rcond=None)[0].astype(np.float64)
-    bias: NDArray[np.float64] = -0.5 * (means.T * weights).sum(axis=0)
-    return weights, bias
+        """Solve by least squares, from the moments of the classes: inputs may be larger than memory."""
+        means, within = class_moments(inputs, targets, n_classes, self.settings.shrinkage)
+        weights: NDArray[np.float64] = np.linalg.lstsq(within, means.T, rcond=None)[0].astype(np.float64)
+        bias: NDArray[np.float64] = -0.5 * (means.T * weights).sum(axis=0)
+        return weights, bias

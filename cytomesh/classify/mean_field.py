@@ -10,9 +10,9 @@ from scipy.special import softmax
 from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.inputs import ascending
 from cytomesh.classify.label_shift import match_proportions
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import Config
+from cytomesh.core.learning import macro_f1
 from cytomesh.graph.neighbourhoods import Floats, Mask, neighbour_means
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -93,11 +93,11 @@ class MeanFieldCrf(Classifier):
 
     def choose_weight(self, data: NodeData) -> None:
         """Take the weight with the best macro-F1 of the validation nodes; of equal ones the smallest."""
-        alone, rows, k = self.model.probabilities(data), data.evaluated("validation"), data.classes.size
+        alone, rows = self.model.probabilities(data), data.evaluated("validation")
         scores = []
         for weight in WEIGHTS:
             self.weight = weight
-            scores.append(macro_f1(data.targets[rows], self.arrange(alone, data)[rows].argmax(axis=1), k))
+            scores.append(macro_f1(data.targets[rows], self.arrange(alone, data)[rows].argmax(axis=1)))
         self.weight = WEIGHTS[int(np.argmax(scores))]
 
     def probabilities(self, data: NodeData) -> Floats:

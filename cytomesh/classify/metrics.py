@@ -29,15 +29,6 @@ def per_class(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def macro_f1(targets: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> float:
-    """Mean F1 over the classes that occur in `targets`.
-
-    Areas without test nodes cannot be scored and areas without training nodes cannot be found: neither has a part.
-    """
-    table = per_class(confusion_matrix(targets, predicted, n_classes))
-    return float(table["f1"][table["support"] > 0].mean())
-
-
 def expected_calibration_error(confidence: NDArray[np.floating[Any]], is_right: NDArray[np.bool_]) -> float:
     """ECE: |accuracy - mean confidence| in 15 equal bins of confidence, weighted by nodes (Guo et al. 2017, eq. 3)."""
     gap = np.bincount(_bins(confidence), is_right - confidence.astype(np.float64), ECE_BINS)

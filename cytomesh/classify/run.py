@@ -19,7 +19,7 @@ from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import resolve_names
 from cytomesh.classify.kinds import classifier_kind
-from cytomesh.classify.metrics import average, macro_f1
+from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import spin_null
@@ -33,6 +33,7 @@ from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, remove, write_json
 from cytomesh.core.formats import FORMATS
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.provenance import flat_settings
@@ -264,7 +265,7 @@ def _null(
         for side in observed:
             rows = spun.evaluated(side)
             if rows.any():
-                result[side] = macro_f1(spun.targets[rows], predicted[rows], spun.classes.size)
+                result[side] = macro_f1(spun.targets[rows], predicted[rows])
         return result
 
     return spin_null(spheres, graphs, settings.null.spins, settings.seed, observed, score)

@@ -21,12 +21,12 @@ from cytomesh.classify.discriminant import Discriminant
 from cytomesh.classify.graph_layer import NetworkConfig
 from cytomesh.classify.kinds import LOSSES, LossSettings
 from cytomesh.classify.losses import CrossEntropyConfig, NodeLoss, training_targets
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import MlpModel, make_network
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.core.config import Config
 from cytomesh.core.errors import CheckpointError, TrainingError
+from cytomesh.core.learning import macro_f1, warm_up_cosine
 from cytomesh.core.progress import track
 from cytomesh.core.random import generator, isolated_seed
 from cytomesh.graph.neighbourhoods import Floats
@@ -168,10 +168,11 @@ class NeuralClassifier(Classifier):
         criterion = NodeLoss(loss, *weighing)
         learning = [batch for batch in batches if data.is_train[batch.core].any()]
         n_steps = settings.epochs * len(steps_of_epoch(learning, settings.parts_per_step, seed, 1))
+        warm_up = max(1, round(WARM_UP_SHARE * n_steps))
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, n_steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_up_cosine(step, n_steps, warm_up))
         totals = [self._total(data, batch, criterion) for batch in batches]
         curve: list[dict[str, float]] = []
         best_score, best_epoch, best = -1.0, 0, _copy(network)
@@ -186,9 +187,7 @@ class NeuralClassifier(Classifier):
             if validation.size and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
                 logits = self._logits(data.inputs, batches, validation)
                 record["validation_loss"] = (criterion(logits, true) / criterion.total(true)).item()
-                record["validation_macro_f1"] = macro_f1(
-                    data.targets[validation], logits.argmax(1).cpu().numpy(), self.n_classes
-                )
+                record["validation_macro_f1"] = macro_f1(data.targets[validation], logits.argmax(1).cpu().numpy())
                 if record["validation_macro_f1"] > best_score:
                     best_score, best_epoch, best = record["validation_macro_f1"], epoch, _copy(network)
                 elif epoch - best_epoch >= settings.patience:
@@ -252,13 +251,6 @@ class NeuralClassifier(Classifier):
                     found = self.network(batch.load(inputs, self.device), batch.edges)
                     logits[torch.from_numpy(place[batch.core[wanted]])] = found[torch.from_numpy(wanted)]
             return sum_over_ranks(logits)
-
-
-def _rate(step: int, n_steps: int) -> float:
-    warm_up = max(1, round(WARM_UP_SHARE * n_steps))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, n_steps - warm_up)))
 
 
 def _copy(network: nn.Module) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cytomesh.imaging.augment import AugmentConfig
 Network = Annotated[NetworkConfig, OneOf(LAYERS, MlpModel)]
 
 
-class SamplingConfig(Config):
+class NodeSamplingConfig(Config):
     """Whose patches a batch holds: annotated training nodes, and nodes around them."""
 
     seeds_per_batch: PositiveInt = 24
@@ -31,7 +31,7 @@ class SamplingConfig(Config):
     """Seeds are drawn n^-balance as often from an area with n nodes: 0 every node, 1 every area counts the same."""
 
 
-class HeadConfig(Config):
+class NetworkStartConfig(Config):
     """The network alone, before encoder and network: else its random weights would spoil the encoder."""
 
     steps: int = Field(default=60, ge=0)
@@ -40,7 +40,7 @@ class HeadConfig(Config):
     """Peak, after a warm-up over a tenth of the steps; half a cosine follows."""
 
 
-class ScheduleConfig(Config):
+class RoundsConfig(Config):
     """Encoder and network together: AdamW with linear warm-up and cosine decay, in rounds.
 
     At the end of each round all nodes are encoded anew and the validation nodes are scored.
@@ -74,15 +74,15 @@ class FinetuneConfig(Config):
     split: Split = SectionSplit()
     """As of `cytomesh classify`: labels of the training side are learnt from, those of the validation side decide
     when to stop, and no other label is read."""
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: NodeSamplingConfig = NodeSamplingConfig()
     """Whose patches a batch holds."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of the patches in training, none by default: features that were learnt without comparing views
     can move far with them, and the network would learn of features that embed never gives. Mean and SD are always
     those of the encoder."""
-    head: HeadConfig = HeadConfig()
+    head: NetworkStartConfig = NetworkStartConfig()
     """The network alone."""
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: RoundsConfig = RoundsConfig()
     """Encoder and network together."""
     device: Device = "auto"
     """Where to compute, in float32."""

@@ -19,7 +19,7 @@ from cytomesh.core.run import product, read_study_path
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
-from cytomesh.finetune.trainer import Trainer
+from cytomesh.finetune.trainer import JointTrainer
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -113,7 +113,7 @@ def finetune_run(
             with isolated_seed(settings.seed, "finetune"):
                 network = make_network(settings.model, tuned.dim, len(nodes.classes))
             model = JointModel(tuned, network).to(here.device)
-            trainer = Trainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
+            trainer = JointTrainer(settings, pretrained, model, nodes, source, tuning, inputs.key)
             if go_on(tuning / "checkpoints", inputs.key, trainer.restore):
                 log(f"{name}: going on from round {trainer.round}")
             trainer.train()
@@ -153,7 +153,7 @@ def _patches(
     return open_patches(run, pool, pretrained.patches, data)
 
 
-def _summary(name: str, start: str, settings: FinetuneConfig, trainer: Trainer) -> dict[str, Any]:
+def _summary(name: str, start: str, settings: FinetuneConfig, trainer: JointTrainer) -> dict[str, Any]:
     score = trainer.score
     return {
         "encoder": name,
@@ -169,7 +169,7 @@ def _summary(name: str, start: str, settings: FinetuneConfig, trainer: Trainer) 
     }
 
 
-def _facts(study: Study, start: str, settings: FinetuneConfig, trainer: Trainer) -> dict[str, Any]:
+def _facts(study: Study, start: str, settings: FinetuneConfig, trainer: JointTrainer) -> dict[str, Any]:
     """Return what the model card says: of the tuning where it would speak of pretraining."""
     sampling, nodes = settings.sampling, trainer.nodes
     steps = int(trainer.score["best_round"]) * settings.schedule.steps_per_round

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import reach
 from cytomesh.core.errors import TrainingError
+from cytomesh.core.learning import macro_f1, warm_up_cosine
 from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed, isolated_seed
@@ -28,9 +28,8 @@ from cytomesh.finetune.sampling import NodeBatch, NodeSampler
 from cytomesh.imaging.augment import Augmentation
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.config import ScheduleConfig as Course
 from cytomesh.pretrain.monitor import MetricsLog
-from cytomesh.pretrain.optimizer import learning_rate, parameter_groups
+from cytomesh.pretrain.optimizer import parameter_groups
 from cytomesh.pretrain.patches import PatchSource, crop
 
 HEAD_WARMUP = 0.1
@@ -44,7 +43,7 @@ class StepData:
     patches: NDArray[np.uint8]
 
 
-class Trainer:
+class JointTrainer:
     """Train encoder and network by the areas of training nodes.
 
     A step encodes the patches of the nodes drawn, all of them with a gradient; at the end of a round all nodes are
@@ -88,9 +87,7 @@ class Trainer:
         self.device = model.centre.device
         self.targets = torch.from_numpy(nodes.targets).to(self.device)
         schedule = settings.schedule
-        self.course = Course(
-            steps=schedule.rounds * schedule.steps_per_round, warmup_steps=schedule.warmup_steps, learning_rate=1.0
-        )
+        self.n_steps = schedule.rounds * schedule.steps_per_round
         peaks = (model.encoder, schedule.encoder_learning_rate), (model.network, schedule.network_learning_rate)
         self.optimizer = torch.optim.AdamW(
             [group | {"lr": peak} for part, peak in peaks for group in parameter_groups(part, schedule.weight_decay)]
@@ -131,9 +128,6 @@ class Trainer:
     def train_network(self, inputs: Tensor) -> None:
         """Train the network alone, on the inputs of all nodes, (n, d), and the whole graphs."""
         head, nodes = self.settings.head, self.nodes
-        course = Course(
-            steps=head.steps, warmup_steps=round(HEAD_WARMUP * head.steps), learning_rate=head.learning_rate
-        )
         groups = parameter_groups(self.model.network, self.settings.schedule.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=head.learning_rate)
         rows = torch.from_numpy(np.flatnonzero(nodes.is_train)).to(self.device)
@@ -145,7 +139,7 @@ class Trainer:
         for step in track(range(head.steps), "network alone", unit="steps"):
             torch.manual_seed(derived_seed(self.settings.seed, "head", step))
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, course)
+                group["lr"] = warm_up_cosine(step, head.steps, round(HEAD_WARMUP * head.steps), head.learning_rate)
             logits = self.model.network(inputs, self.edges)[rows]
             loss = functional.cross_entropy(logits, wanted, weights, label_smoothing=smoothing)
             optimizer.zero_grad(set_to_none=True)
@@ -190,8 +184,9 @@ class Trainer:
         torch.manual_seed(seed)  # dropout
         patches = torch.from_numpy(data.patches).to(self.device)
         images = crop(self.augment(patches, torch.Generator().manual_seed(seed)), self.border_px)
+        rate = warm_up_cosine(step, self.n_steps, self.settings.schedule.warmup_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * learning_rate(step, self.course)
+            group["lr"] = peak * rate
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.joint_loss(data.batch, images)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -238,7 +233,7 @@ class Trainer:
             logits = self.model.network(inputs, self.edges)
         rows = self.nodes.is_validation
         predicted = logits[torch.from_numpy(rows)].argmax(dim=1).cpu().numpy()
-        return macro_f1(self.nodes.targets[rows], predicted, len(self.nodes.classes))
+        return macro_f1(self.nodes.targets[rows], predicted)
 
     def _is_over(self) -> bool:
         schedule = self.settings.schedule

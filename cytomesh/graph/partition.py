@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MeshPart:
     """A piece of a graph.
 
     Parameters
@@ -29,7 +29,7 @@ class Part:
         return whole[self.nodes][:, self.nodes]
 
 
-def partition(positions: NDArray[np.floating], adjacency: sp.csr_matrix, max_nodes: int, halo: int) -> list[Part]:
+def partition(positions: NDArray[np.floating], adjacency: sp.csr_matrix, max_nodes: int, halo: int) -> list[MeshPart]:
     """Cut a graph into parts of at most `max_nodes` core nodes each.
 
     Recursive coordinate bisection: the longest side of the bounding box is halved at the median until pieces are
@@ -56,7 +56,7 @@ def partition(positions: NDArray[np.floating], adjacency: sp.csr_matrix, max_nod
         order = np.argpartition(positions[piece, axis], middle)
         pieces += [piece[order[middle:]], piece[order[:middle]]]
     links = adjacency.astype(bool)
-    return [Part(core, np.concatenate([core, _around(links, core, halo)])) for core in small]
+    return [MeshPart(core, np.concatenate([core, _around(links, core, halo)])) for core in small]
 
 
 def _around(links: sp.csr_matrix, core: NDArray[np.int64], hops: int) -> NDArray[np.int64]:

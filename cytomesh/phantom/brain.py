@@ -13,7 +13,7 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.random import generator
 from cytomesh.phantom.areas import vary
 from cytomesh.phantom.artefacts import Artefact, plan
-from cytomesh.phantom.config import BrainConfig, PhantomConfig, SectionConfig
+from cytomesh.phantom.config import PhantomBrainConfig, PhantomConfig, SectionConfig
 from cytomesh.phantom.fields import smooth_field
 from cytomesh.phantom.geometry import Cortex
 from cytomesh.phantom.individual import Individual, individual
@@ -39,7 +39,7 @@ class PhantomBrain:
 
     Parameters
     ----------
-    config : BrainConfig
+    config : PhantomBrainConfig
     shape : Individual
         How it differs from the template.
     cortex : Cortex
@@ -50,7 +50,7 @@ class PhantomBrain:
         Fluctuation of log cell density of each layer.
     """
 
-    config: BrainConfig
+    config: PhantomBrainConfig
     shape: Individual
     cortex: Cortex
     labels: NDArray[np.int32]
@@ -58,7 +58,7 @@ class PhantomBrain:
 
 
 def draw_brain(
-    config: BrainConfig, settings: PhantomConfig, template: Cortex, atlas: NDArray[np.int32]
+    config: PhantomBrainConfig, settings: PhantomConfig, template: Cortex, atlas: NDArray[np.int32]
 ) -> PhantomBrain:
     """Draw one brain: shape, areas and fluctuation."""
     shape = individual(settings.geometry, settings.seed, config.id)

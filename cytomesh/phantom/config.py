@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from cytomesh.core.config import Config, Seed
 
 
-class BrainConfig(Config):
+class PhantomBrainConfig(Config):
     """One simulated brain."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9]+$")
@@ -104,10 +104,10 @@ class ArtefactConfig(Config):
 
 
 DEFAULT_BRAINS = (
-    BrainConfig(id="B01", role="train"),
-    BrainConfig(id="B02", role="train"),
-    BrainConfig(id="B03", role="transfer"),
-    BrainConfig(id="B04", role="unseen"),
+    PhantomBrainConfig(id="B01", role="train"),
+    PhantomBrainConfig(id="B02", role="train"),
+    PhantomBrainConfig(id="B03", role="transfer"),
+    PhantomBrainConfig(id="B04", role="unseen"),
 )
 
 
@@ -120,7 +120,7 @@ class PhantomConfig(Config):
     """Name of the study."""
     hemisphere: Literal["L", "R"] = "L"
     """Hemisphere that all brains consist of."""
-    brains: tuple[BrainConfig, ...] = DEFAULT_BRAINS
+    brains: tuple[PhantomBrainConfig, ...] = DEFAULT_BRAINS
     """The brains, at least one of them for training."""
     geometry: GeometryConfig = GeometryConfig()
     """How the brains differ in shape."""

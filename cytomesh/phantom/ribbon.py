@@ -38,7 +38,7 @@ class Slab:
 
 
 @dataclass(frozen=True)
-class Ribbon:
+class SlabRibbon:
     """The pixels of the cortex in one section, (n,) each.
 
     Parameters
@@ -71,7 +71,7 @@ def crop(slab: Slab, height_pial: NDArray[np.float64], height_white: NDArray[np.
     return Slab(slab.pial[used], slab.white[used], index.reshape(-1, 3), slab.labels[used], slab.sheet[used])
 
 
-def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], step: int) -> Ribbon:
+def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], step: int) -> SlabRibbon:
     """Find depth, area and place along the sheet of the masked pixels.
 
     Parameters
@@ -108,7 +108,7 @@ def locate(slab: Slab, mask: NDArray[np.bool_], to_world: NDArray[np.float64], s
     closest = (rows + step // 2) // step * width + (columns + step // 2) // step
     vertex = sample.vertex[place[closest]]
     depth = mixed[:, 0] / np.maximum(mixed[:, 0] + mixed[:, 1], 1e-6)
-    return Ribbon(
+    return SlabRibbon(
         rows,
         columns,
         depth.astype(np.float32),

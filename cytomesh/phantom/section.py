@@ -18,7 +18,7 @@ from cytomesh.imaging.pyramid import write_ome_zarr
 from cytomesh.phantom.artefacts import Artefact, stain_gradient, tear
 from cytomesh.phantom.config import SectionConfig, StainConfig
 from cytomesh.phantom.profiles import Profiles
-from cytomesh.phantom.ribbon import Ribbon, Slab, locate
+from cytomesh.phantom.ribbon import Slab, SlabRibbon, locate
 from cytomesh.phantom.slicing import cut, fill, polygons
 from cytomesh.phantom.stain import BACKGROUND_GREY, BrainStain, cells, coverage, develop, glia
 from cytomesh.study.bids import annotation_path, contours_path, image_path, write_sidecar
@@ -119,7 +119,9 @@ def contours(slab: Slab, plane: SectionPlane, um_per_px: float) -> tuple[MultiPo
     return pial, MultiPolygon([part for part in white.geoms if pial.covers(part)])
 
 
-def render(job: SectionJob, ribbon: Ribbon, layers: NDArray[np.uint8], core: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def render(
+    job: SectionJob, ribbon: SlabRibbon, layers: NDArray[np.uint8], core: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """Draw the cells and develop the image, with the section's artefact, (h, w) uint8."""
     counts = cells(ribbon, layers, job.profiles, job.sections, job.stain.density, job.seed)
     white_counts = glia(int(core.sum()), job.sections, job.stain.density, job.seed)
@@ -133,7 +135,11 @@ def render(job: SectionJob, ribbon: Ribbon, layers: NDArray[np.uint8], core: NDA
 
 
 def write_truth(
-    job: SectionJob, ribbon: Ribbon, layers: NDArray[np.uint8], areas: NDArray[np.integer], core: NDArray[np.bool_]
+    job: SectionJob,
+    ribbon: SlabRibbon,
+    layers: NDArray[np.uint8],
+    areas: NDArray[np.integer],
+    core: NDArray[np.bool_],
 ) -> None:
     """Write area, layer (1..6, 7 = white matter) and depth of every n-th pixel, and the true plane."""
     step = max(1, round(job.sections.truth_um_per_px / job.sections.um_per_px))

@@ -12,7 +12,7 @@ from cytomesh.core.random import generator
 from cytomesh.phantom.config import SectionConfig, StainConfig
 from cytomesh.phantom.fields import smooth_field
 from cytomesh.phantom.profiles import CELLS_UM, Profiles, class_shares
-from cytomesh.phantom.ribbon import Ribbon
+from cytomesh.phantom.ribbon import SlabRibbon
 
 BACKGROUND_GREY = 244.0
 ABSORPTION = 4.0
@@ -52,7 +52,12 @@ def draw_stain(settings: StainConfig, seed: int, brain: str) -> BrainStain:
 
 
 def cells(
-    ribbon: Ribbon, layers: NDArray[np.uint8], profiles: Profiles, settings: SectionConfig, density: float, seed: int
+    ribbon: SlabRibbon,
+    layers: NDArray[np.uint8],
+    profiles: Profiles,
+    settings: SectionConfig,
+    density: float,
+    seed: int,
 ) -> NDArray[np.float32]:
     """Draw the number of cells of each size class in each pixel of the ribbon, (n, 4).
 
@@ -77,7 +82,7 @@ def glia(count: int, settings: SectionConfig, density: float, seed: int) -> NDAr
 
 def coverage(
     shape: tuple[int, int],
-    ribbon: Ribbon,
+    ribbon: SlabRibbon,
     counts: NDArray[np.float32],
     white: NDArray[np.bool_],
     white_counts: NDArray[np.float32],
@@ -101,7 +106,7 @@ def coverage(
 
 def develop(
     covered: NDArray[np.float32],
-    ribbon: Ribbon,
+    ribbon: SlabRibbon,
     white: NDArray[np.bool_],
     stain: BrainStain,
     section_gain: float,

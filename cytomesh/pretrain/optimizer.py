@@ -1,8 +1,7 @@
-"""Optimisers, learning rate, and the running mean of the weights."""
+"""Optimisers, and the running mean of the weights."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -31,14 +30,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def learning_rate(step: int, config: ScheduleConfig) -> float:
-    """Linear warm-up, then half a cosine to 0 (Loshchilov & Hutter, 2017, eq. 5, without restarts)."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 class WeightAverage:

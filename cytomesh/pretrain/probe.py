@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.func import functional_call
 
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import ConfigError
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.pretrain.config import MonitorConfig, PretrainConfig
 from cytomesh.pretrain.encode import batch_slices, encode_patches
@@ -74,8 +74,8 @@ class Probe:
         finally:
             encoder.train(is_training)
         return {
-            "knn": macro_f1(knn(train, self.labels[0], held_out, self.config.neighbours), self.labels[1]),
-            "linear": macro_f1(linear(train, self.labels[0], held_out), self.labels[1]),
+            "knn": macro_f1(self.labels[1], knn(train, self.labels[0], held_out, self.config.neighbours)),
+            "linear": macro_f1(self.labels[1], linear(train, self.labels[0], held_out)),
         }
 
     def _choose(self, rng: np.random.Generator, label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -124,8 +124,3 @@ def linear(train: NDArray[np.float64], labels: NDArray[np.int64], features: NDAr
     model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0, class_weight="balanced"))
     predicted: NDArray[np.int64] = model.fit(train, labels).predict(features)
     return predicted
-
-
-def macro_f1(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    """Return the mean F1 over the areas that occur in the truth."""
-    return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0.0))

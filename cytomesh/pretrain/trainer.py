@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import TrainingError
+from cytomesh.core.learning import warm_up_cosine
 from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed, isolated_seed
@@ -34,7 +35,7 @@ from cytomesh.pretrain.grad_cache import backward_in_parts
 from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
 from cytomesh.pretrain.objectives.base import Contrastive
-from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer, learning_rate
+from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer
 from cytomesh.pretrain.patches import PatchSource, crop
 from cytomesh.pretrain.probe import Probe
 from cytomesh.pretrain.report import Report
@@ -191,8 +192,10 @@ class Trainer:
         pieces = images.tensor_split(min(parts, len(images)))
         batches = [concatenate([part] * settings.views).to(device) for part in batch.batches]
         terms = self.terms.at(self.step / settings.schedule.steps)
+        course = settings.schedule
+        rate = warm_up_cosine(self.step, course.steps, course.warmup_steps, course.learning_rate)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, settings.schedule)
+            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
 
         def encode(part: int) -> Outputs:

@@ -5,7 +5,7 @@ from cytomesh.classify.assemble import assemble
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import baseline_predictions, evaluate, section_interval
 from cytomesh.classify.inputs import InputsConfig
-from cytomesh.classify.metrics import macro_f1
+from cytomesh.core.learning import macro_f1
 from cytomesh.graph.storage import load_graphs
 
 
@@ -49,7 +49,7 @@ def test_baselines_know_the_place_only(problem):
     # the synthetic probability maps are right everywhere, and areas lie at the same place in all brains
     np.testing.assert_array_equal(baselines["probability maps"][data.targets >= 0], data.targets[data.targets >= 0])
     rows = data.evaluated("unseen")
-    assert macro_f1(data.targets[rows], baselines["coordinates"][rows], 6) > 0.7
+    assert macro_f1(data.targets[rows], baselines["coordinates"][rows]) > 0.7
 
 
 def test_interval_against_resampling_by_loops():
@@ -60,7 +60,7 @@ def test_interval_against_resampling_by_loops():
     values = []
     for _ in range(2000):
         rows = np.concatenate([np.flatnonzero(sections == s) for s in random.integers(0, 12, 12)])
-        values.append(macro_f1(targets[rows], predicted[rows], 3))
+        values.append(macro_f1(targets[rows], predicted[rows]))
     interval = section_interval(sections, targets, predicted, 3, seed=0)
     np.testing.assert_allclose([interval["low"], interval["high"]], np.percentile(values, [2.5, 97.5]), atol=0.01)
 

@@ -6,10 +6,10 @@ import pytest
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.folds import brain_folds, folds_run
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.files import read_json
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import read_table
@@ -44,7 +44,7 @@ def test_every_brain_is_tested_once_and_finished_folds_are_kept(section_run, tmp
         predicted.append(np.asarray(table["area"])[is_labelled] - 1)
     assert summary["macro_f1"] == pytest.approx(np.mean(single))
     assert summary["macro_f1_sd"] == pytest.approx(np.std(single))
-    pooled = macro_f1(np.concatenate(truth).astype(np.int64), np.concatenate(predicted).astype(np.int64), 6)
+    pooled = macro_f1(np.concatenate(truth).astype(np.int64), np.concatenate(predicted).astype(np.int64))
     assert summary["macro_f1_pooled"] == pytest.approx(pooled)
     rows = (folder / "folds.tsv").read_text().splitlines()
     assert len(rows) == 5

@@ -9,10 +9,10 @@ from scipy.sparse.csgraph import dijkstra
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.linear import LdaClassifier, LdaModel
 from cytomesh.classify.mean_field import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, CrfConfig, MeanFieldCrf
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import load_config
+from cytomesh.core.learning import macro_f1
 
 K = 4
 
@@ -116,7 +116,7 @@ def test_an_open_weight_is_chosen_on_validation_nodes():
         given = arranged(weight=weight)
         given.fit(data, 0)
         rows = sides == "validation"
-        scores[weight] = macro_f1(data.targets[rows], given.probabilities(data)[rows].argmax(axis=1), K)
+        scores[weight] = macro_f1(data.targets[rows], given.probabilities(data)[rows].argmax(axis=1))
     assert model.weight == max(WEIGHTS, key=scores.__getitem__)
     assert scores[model.weight] > scores[0.0]
 

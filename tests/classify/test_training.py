@@ -9,10 +9,10 @@ from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.discriminant import DiscriminantConfig
 from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.layers import AttentionModel
-from cytomesh.classify.metrics import macro_f1
 from cytomesh.classify.networks import MlpModel
 from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.errors import CheckpointError, TrainingError
+from cytomesh.core.learning import macro_f1
 from cytomesh.graph.storage import load_graphs
 
 GAT = AttentionModel(kind="gat", hidden=16, heads=2)
@@ -60,7 +60,7 @@ def test_stops_early_and_keeps_the_best(data):
     best = max(record.get("validation_macro_f1", 0.0) for record in curve)
     rows = data.is_validation
     predicted = model.probabilities(data)[rows].argmax(axis=1)
-    assert macro_f1(data.targets[rows], predicted, data.classes.size) == pytest.approx(best)
+    assert macro_f1(data.targets[rows], predicted) == pytest.approx(best)
 
 
 def test_without_validation_all_epochs(data):

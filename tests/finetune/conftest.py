@@ -16,7 +16,7 @@ from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
 from cytomesh.finetune.run import open_pretrained
-from cytomesh.finetune.trainer import Trainer
+from cytomesh.finetune.trainer import JointTrainer
 from cytomesh.graph.storage import load_graphs
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.patches import SectionReader
@@ -57,10 +57,10 @@ def run(start_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_trainer(start_run: Path, tmp_path: Path) -> Callable[..., Trainer]:
+def make_trainer(start_run: Path, tmp_path: Path) -> Callable[..., JointTrainer]:
     """Build a trainer without any training done: `make_trainer("model.layers=1")`."""
 
-    def make(*overrides: str) -> Trainer:
+    def make(*overrides: str) -> JointTrainer:
         chosen = small_settings(*overrides)
         encoder, pretrained = open_pretrained(start_run / "encoders" / START)
         graphs = [graph for graph in load_graphs(start_run) if graph.brain_role != "unseen"]
@@ -68,6 +68,6 @@ def make_trainer(start_run: Path, tmp_path: Path) -> Callable[..., Trainer]:
         pool = build_pool(open_study(read_study_path(start_run)), graphs, ("train", "transfer"))
         torch.manual_seed(0)
         model = JointModel(encoder, make_network(chosen.model, encoder.dim, len(nodes.classes)))
-        return Trainer(chosen, pretrained, model, nodes, SectionReader(pool, pretrained.patches), tmp_path, "key")
+        return JointTrainer(chosen, pretrained, model, nodes, SectionReader(pool, pretrained.patches), tmp_path, "key")
 
     return make

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cytomesh.phantom.config import AreaConfig, BrainConfig, GeometryConfig, PhantomConfig, SectionConfig
+from cytomesh.phantom.config import AreaConfig, GeometryConfig, PhantomBrainConfig, PhantomConfig, SectionConfig
 from cytomesh.phantom.geometry import Cortex, template
 from cytomesh.phantom.write import write_phantom
 
@@ -12,7 +12,7 @@ def small_settings() -> PhantomConfig:
     """Two brains of six or seven coarse sections: all that the tests of files need."""
     return PhantomConfig(
         name="small",
-        brains=(BrainConfig(id="S01", role="train"), BrainConfig(id="S02", role="unseen")),
+        brains=(PhantomBrainConfig(id="S01", role="train"), PhantomBrainConfig(id="S02", role="unseen")),
         geometry=GeometryConfig(transform_mm=15),
         areas=AreaConfig(count=12, pmap_mm=5, pmap_smoothing_mm=4),
         sections=SectionConfig(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cytomesh.core.learning import warm_up_cosine
 from cytomesh.pretrain.config import ScheduleConfig
-from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer, learning_rate
+from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer
 
 
 def layer() -> torch.nn.Linear:
@@ -39,10 +40,10 @@ def test_adamw_decays_matrices_only():
 
 def test_warm_up_and_cosine():
     config = ScheduleConfig(steps=110, warmup_steps=10, learning_rate=2.0)
-    assert learning_rate(0, config) == pytest.approx(0.2)
-    assert learning_rate(9, config) == pytest.approx(2.0)
-    assert learning_rate(60, config) == pytest.approx(1.0)
-    assert learning_rate(110, config) == pytest.approx(0.0)
+    assert warm_up_cosine(0, config.steps, config.warmup_steps, config.learning_rate) == pytest.approx(0.2)
+    assert warm_up_cosine(9, config.steps, config.warmup_steps, config.learning_rate) == pytest.approx(2.0)
+    assert warm_up_cosine(60, config.steps, config.warmup_steps, config.learning_rate) == pytest.approx(1.0)
+    assert warm_up_cosine(110, config.steps, config.warmup_steps, config.learning_rate) == pytest.approx(0.0)
 
 
 def test_average_follows_weights_and_buffers_and_goes_on():

@@ -89,7 +89,7 @@ def attend(
     kept: Tensor | None = None,
     to_edge: Tensor | None = None,
 ) -> Tensor:
-    """Attention-weighted means over neighbours.
+    """Attention-weighted means over neighbours, on a CPU.
 
     Parameters
     ----------
@@ -107,37 +107,7 @@ def attend(
     -------
     (n, h, c) float
     """
-    if x.device.type == "cpu":
-        return _Attend.apply(x, to_source, to_target, edges, kept, to_edge)
-    return attend_by_edges(x, to_source, to_target, edges.edge_index(x.device), kept, to_edge)
-
-
-def attend_by_edges(
-    x: Tensor,
-    to_source: Tensor,
-    to_target: Tensor,
-    edge_index: Tensor,
-    kept: Tensor | None = None,
-    to_edge: Tensor | None = None,
-) -> Tensor:
-    """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
-    source, target = edge_index
-    scores = to_source[source] + to_target[target]
-    if to_edge is not None:
-        scores = scores + to_edge
-    return mean_by_edges(torch.nn.functional.leaky_relu(scores, SLOPE), x, edge_index, kept)
-
-
-def mean_by_edges(scores: Tensor, x: Tensor, edge_index: Tensor, kept: Tensor | None) -> Tensor:
-    """Mean of the neighbours' vectors x (n, h, c), weighed by the softmax of the edges' scores (e, h)."""
-    source, target = edge_index
-    lowest = scores.new_full(x.shape[:2], -torch.inf)
-    highest = lowest.scatter_reduce(0, target[:, None].expand_as(scores), scores.detach(), "amax")
-    weights = torch.exp(scores - highest[target])
-    weights = weights / torch.zeros_like(lowest).index_add(0, target, weights)[target]
-    if kept is not None:
-        weights = weights * kept
-    return torch.zeros_like(x).index_add(0, target, weights[..., None] * x[source])
+    return _Attend.apply(x, to_source, to_target, edges, kept, to_edge)
 
 
 class _Attend(torch.autograd.Function):

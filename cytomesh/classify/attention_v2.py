@@ -20,7 +20,6 @@ from cytomesh.classify.attention import (
     SLOPE,
     MeshEdges,
     as_array,
-    mean_by_edges,
     mean_of_row,
     products_of_row,
 )
@@ -30,7 +29,7 @@ from cytomesh.graph.row_kernels import ROWS_PER_TASK, over_rows
 def attend_v2(
     source: Tensor, target: Tensor, attention: Tensor, edges: MeshEdges, kept: Tensor | None = None
 ) -> Tensor:
-    """Attention-weighted means over neighbours.
+    """Attention-weighted means over neighbours, on a CPU.
 
     Parameters
     ----------
@@ -46,18 +45,7 @@ def attend_v2(
     -------
     (n, h, c) float
     """
-    if source.device.type == "cpu":
-        return _AttendV2.apply(source, target, attention, edges, kept)
-    return attend_v2_by_edges(source, target, attention, edges.edge_index(source.device), kept)
-
-
-def attend_v2_by_edges(
-    source: Tensor, target: Tensor, attention: Tensor, edge_index: Tensor, kept: Tensor | None
-) -> Tensor:
-    """Compute the same edge by edge, for devices without the row kernel: memory grows with edges times channels."""
-    tail, head = edge_index
-    scores = (torch.nn.functional.leaky_relu(source[tail] + target[head], SLOPE) * attention).sum(-1)
-    return mean_by_edges(scores, source, edge_index, kept)
+    return _AttendV2.apply(source, target, attention, edges, kept)
 
 
 class _AttendV2(torch.autograd.Function):

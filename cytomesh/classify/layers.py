@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cytomesh.classify.attention import MeshEdges, attend
 from cytomesh.classify.attention_v2 import attend_v2
 from cytomesh.classify.graph_layer import GraphConfig, GraphLayer
+from cytomesh.classify.pyg import by_pyg, has_kernels
 from cytomesh.graph.neighbourhoods import Floats
 
 
@@ -91,6 +92,9 @@ class Attention(GraphLayer):
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, heads * channels)."""
+        if not has_kernels(inputs):
+            shape = (inputs.shape[1], self.channels, self.heads, self.lin_edge.in_features if self.lin_edge else 0)
+            return by_pyg("GATConv", self, shape, self.dropout, inputs, edges)
         x = self.lin(inputs).view(-1, self.heads, self.channels)
         to_source, to_target = (self._products(v, self.lin, inputs) for v in (self.att_src, self.att_dst))
         kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, x)
@@ -139,6 +143,9 @@ class AttentionV2(GraphLayer):
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, heads * channels)."""
+        if not has_kernels(inputs):
+            shape = (inputs.shape[1], self.channels, self.heads, 0)
+            return by_pyg("GATv2Conv", self, shape, self.dropout, inputs, edges)
         source, target = (linear(inputs).view(-1, self.heads, self.channels) for linear in (self.lin_l, self.lin_r))
         kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, source)
         out = attend_v2(source, target, self.att[0], edges, kept)

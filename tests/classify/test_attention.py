@@ -3,7 +3,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from cytomesh.classify.attention import MeshEdges, attend, attend_by_edges
+from cytomesh.classify.attention import MeshEdges, attend
+from tests.classify.attention_by_edges import attend_by_edges
 
 
 @pytest.fixture(params=["balls", "one node", "nodes without edges", "no node"])

@@ -3,7 +3,8 @@ import scipy.sparse as sp
 import torch
 
 from cytomesh.classify.attention import MeshEdges
-from cytomesh.classify.attention_v2 import attend_v2, attend_v2_by_edges
+from cytomesh.classify.attention_v2 import attend_v2
+from tests.classify.attention_by_edges import attend_v2_by_edges
 
 
 @pytest.fixture(params=["small", "several blocks of rows", "one node", "nodes without edges", "no node"])

@@ -3,6 +3,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from cytomesh.classify import layers
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.layers import Attention, AttentionV2, GraphConvolution, MeanConvolution
 
@@ -67,6 +68,34 @@ def test_edge_attributes_equal_to_pyg_with_the_same_weights(synthetic):
         results.append([out.detach(), leaf.grad, *(dict(layer.named_parameters())[k].grad for k in ours.state_dict())])
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["gat", "gat with attributes", "gatv2"])
+def test_devices_without_row_kernels_compute_the_same(synthetic, monkeypatch, kind):
+    adjacency = synthetic.sphere(1).adjacency()
+    attributes = np.random.default_rng(0).normal(size=(adjacency.nnz, 2)).astype(np.float32)
+    torch.manual_seed(3)
+    layer = {
+        "gat": lambda: Attention(N_INPUTS, CHANNELS, HEADS, 0.0),
+        "gat with attributes": lambda: Attention(N_INPUTS, CHANNELS, HEADS, 0.0, 2),
+        "gatv2": lambda: AttentionV2(N_INPUTS, CHANNELS, HEADS, 0.0),
+    }[kind]()
+    edges = MeshEdges.from_adjacency(adjacency, attributes if "attributes" in kind else None)
+    results = []
+    for has in (True, False):
+        monkeypatch.setattr(layers, "has_kernels", lambda inputs, has=has: has)
+        layer.zero_grad()
+        x = torch.randn(42, N_INPUTS, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        out = layer(x, edges)
+        (out**2).sum().backward()
+        results.append([out.detach(), x.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    dropping = type(layer)(N_INPUTS, CHANNELS, HEADS, 0.5)
+    x = torch.randn(42, N_INPUTS)
+    assert (dropping(x, edges) != dropping(x, edges)).any()
+    torch.testing.assert_close(dropping.eval()(x, edges), dropping(x, edges))
 
 
 @pytest.mark.parametrize("layer", [Attention, AttentionV2])

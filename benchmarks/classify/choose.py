@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from benchmarks.bigbrain.nodes import write_run
+from benchmarks.classify.blocks import fold_masks
 from benchmarks.common import Options, Result, main
 from cytomesh.classify.assemble import with_split
-from cytomesh.classify.blocks import fold_masks
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.mean_field import CrfConfig, MeanFieldCrf
 from cytomesh.classify.models import make_classifier

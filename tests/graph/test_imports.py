@@ -21,7 +21,7 @@ from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.surface.annot import write_annot
-from cytomesh.surface.gifti import write_labels, write_scalars, write_surface
+from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
@@ -168,6 +168,13 @@ def test_again_only_what_changed(manifest, tmp_path):
         ({"hemisphere": "R"}, "B1_hemi-R"),
         ({"brain": "../x"}, "brain"),
         ({"feature": ["L.maps.func.gii"]}, "feature"),
+        ({"columns": "text.csv"}, "section: found values of type"),
+        ({"cortex": "text.csv"}, "text.csv: section: found values of type"),
+        ({"cortex": "L.maps.func.gii"}, "2 maps: myelin, cells"),
+        ({"cortex": "none.npy"}, "no vertex above 0"),
+        ({"features": ["L.areas.label.gii"]}, "arrays of intent LABEL"),
+        ({"features": ["huge.npy"]}, "huge.npy: huge: found 1e[+]300"),
+        ({"pial": "R.pial.surf.gii"}, "R.pial.surf.gii: found structure CortexRight"),
     ],
 )
 def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
@@ -175,9 +182,30 @@ def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
     write_surface(folder / "coarse.surf.gii", sphere_mesh(2), "L", "sphere")
     write_surface(folder / "turned.surf.gii", Mesh(mesh.vertices, mesh.faces[:, [1, 2, 0]]), "L", "white")
     (folder / "clash.csv").write_text("x_mm\n" + "1\n" * 642)
+    (folder / "text.csv").write_text("section\n" + "A1\n" * 642)
+    np.save(folder / "none.npy", np.zeros(642))
+    np.save(folder / "huge.npy", np.full(642, 1e300))
     change(manifest, **keys)
     with pytest.raises((StudyError, GraphError, CytomeshError), match=words):
         import_graphs(manifest, tmp_path / "run")
+
+
+def test_sections_and_their_roles_are_kept_whole(manifest, tmp_path):
+    first = np.arange(642) < 300
+    table = pa.table({"section": np.where(first, 4, np.nan), "section_role": np.where(first, "train", "none")})
+    pq.write_table(table, manifest.parent / "L.parquet")
+    import_graphs(manifest, tmp_path / "run")
+    graph = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L")
+    assert set(graph.section_role.tolist()) == {"train", "none"} and set(graph.section.tolist()) == {4, -1}
+
+
+def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
+    folder = manifest.parent
+    labels, known = read_labels(folder / "L.areas.label.gii")
+    table = LabelTable.from_names([*known.names, *(f"R_{name}" for name in NAMES)])
+    write_labels(folder / "L.areas.label.gii", labels, table, "L")
+    import_graphs(manifest, tmp_path / "run")
+    assert set(load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L").labels.names) == set(NAMES)
 
 
 def test_the_template_is_valid():

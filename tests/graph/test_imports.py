@@ -15,6 +15,7 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, GraphError, StudyError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
@@ -114,6 +115,46 @@ def test_later_stages_work(manifest, tmp_path, cytomesh):
     assert cytomesh("report", "--out", run)[0] == 0
     code, out, _ = cytomesh("status", "--out", run)
     assert code == 0 and "stale" not in out
+
+
+def test_later_stages_work_without_pial_and_white(manifest, tmp_path, cytomesh):
+    run, data = tmp_path / "run", yaml.safe_load(manifest.read_text())
+    for i, own in enumerate(data["hemispheres"]):
+        side = own["hemisphere"]
+        write_surface(manifest.parent / f"{side}.surf.gii", sphere_mesh(3), side, "midthickness")
+        own |= {"midthickness": f"{side}.surf.gii", "pial": None, "white": None, "role": ("train", "unseen")[i]}
+    manifest.write_text(yaml.safe_dump(data))
+    assert cytomesh("graph", "import", manifest, "--out", run)[0] == 0
+    words = ("--set", "model={kind: logistic}", "--set", "split={kind: hemisphere}", "--set", "null.spins=2")
+    code, _, errors = cytomesh("classify", "--out", run, "--name", "sides", *words)
+    assert code == 0, errors
+    code, _, errors = cytomesh("classify-predict", "--out", run, "--name", "new", "--model", run / "classify" / "sides")
+    assert code == 0, errors
+    areas = read_table(run / "classify" / "new" / "B1_hemi-L_areas.parquet")
+    assert len(areas) == 4 and "surface_mm2" in areas and "thickness_mm" not in areas
+    code, _, errors = cytomesh("report", "--out", run)
+    assert code == 0, errors
+    code, _, errors = cytomesh("classify", "--out", run, *words, "--set", "inputs.names=[thickness]")
+    assert code == 1 and "thickness" in errors and "graph import" in errors
+
+
+def test_ways_out_of_imported_graphs_lead_to_the_import(manifest, tmp_path, cytomesh):
+    run = tmp_path / "run"
+    import_graphs(manifest, run)
+    again = f"'cytomesh graph import SURFACES.yaml --out {run} --no-resume'"
+    left = load_graph(run / "graphs" / "B1_hemi-L")
+    nodes, features = run / "graphs" / left.name / "nodes.parquet", run / "features" / "maps" / f"{left.name}.npy"
+    for path in (nodes, features):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CytomeshError, match=again):
+        load_graph(nodes.parent)
+    with pytest.raises(CytomeshError, match=again):
+        load_features(run, "maps", left)
+    import_graphs(manifest, run, resume=False)
+    with pytest.raises(CytomeshError, match="graph import.* or choose one of: maps"):
+        load_features(run, "cnn", left)
+    code, _, errors = cytomesh("embed", "--out", run)
+    assert code == 1 and "build-graph" not in errors
 
 
 def test_a_split_among_neighbours_is_refused(manifest, tmp_path, cytomesh):

@@ -201,6 +201,8 @@ def _bins(
     """Scores in fifths of obliqueness, link distance and thickness, where the graphs know them."""
     result: dict[str, list[dict[str, float]]] = {}
     for name in ("obliqueness", "distance", "thickness"):
+        if not all(MORPHOLOGY[name] in graph.nodes for graph in graphs):
+            continue
         values = np.concatenate([graph.nodes.stack([MORPHOLOGY[name]])[:, 0] for graph in graphs])[rows]
         values = np.abs(values) if name == "distance" else values
         if not np.isfinite(values).all():

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from cytomesh.classify.out_of_core import release
 from cytomesh.core.config import Config
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
+from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features
 from cytomesh.graph.storage import CortexGraph
@@ -94,7 +95,7 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(names)
     encoders = [folder.name for folder in product_folders(run, "features")]
     if not encoders:
-        hint = f"run 'cytomesh embed --out {run}' first, or leave 'features' out of inputs.names"
+        hint = f"run '{command(run, 'features')}' first, or leave 'features' out of inputs.names"
         raise MissingStageError(run / "features", found="no features", hint=hint)
     if len(encoders) > 1:
         expected = " or ".join(f"features:{encoder}" for encoder in encoders)
@@ -129,9 +130,8 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
     else:
         column = MORPHOLOGY[name]
         if column not in graph.nodes:
-            raise FeatureError(
-                graph.name, name, found=f"no column '{column}' in nodes.parquet", hint="build the graph again"
-            )
+            hint = f"run '{command(run, 'graphs')}', with surfaces that have it, or leave it out of inputs.names"
+            raise FeatureError(graph.name, name, found=f"no column '{column}' in nodes.parquet", hint=hint)
         values = graph.nodes.stack([column])
     bad = graph.is_linked & ~np.isfinite(values).all(axis=1)
     if bad.any():

@@ -259,18 +259,22 @@ def unlabelled(
 
 
 def area_table(graph: CortexGraph, area: NDArray[np.int32], confidence: NDArray[np.float32]) -> Table:
-    """Tabulate each area's nodes, surface (mm2), mean and SD of thickness (mm) and mean confidence."""
-    surface, thickness = graph.nodes["area_mm2"], graph.nodes["thickness_mm"]
-    rows = []
+    """Tabulate each area's nodes, surface (mm2), mean and SD of thickness (mm), where known, and mean confidence."""
+    surface = graph.nodes["area_mm2"]
+    thickness = graph.nodes.columns.get("thickness_mm")
+    rows: list[dict[str, Any]] = []
     for label in np.unique(area[area > 0]).tolist():
         here = area == label
-        inside = here & np.isfinite(thickness)
-        spread = (float(thickness[inside].mean()), float(thickness[inside].std())) if inside.any() else (np.nan, np.nan)
-        rows.append(
-            (label, graph.labels.name(label), int(here.sum()), surface[here].sum(), *spread, confidence[here].mean())
-        )
-    names = ("label", "area", "n_nodes", "surface_mm2", "thickness_mm", "thickness_sd_mm", "confidence")
-    columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
+        row = {"label": label, "area": graph.labels.name(label), "n_nodes": int(here.sum())}
+        row["surface_mm2"] = surface[here].sum()
+        if thickness is not None:
+            inside = thickness[here & np.isfinite(thickness)]
+            row["thickness_mm"] = inside.mean() if inside.size else np.nan
+            row["thickness_sd_mm"] = inside.std() if inside.size else np.nan
+        rows.append({**row, "confidence": confidence[here].mean()})
+    names = ["label", "area", "n_nodes", "surface_mm2", "thickness_mm", "thickness_sd_mm", "confidence"]
+    names = [name for name in names if thickness is not None or not name.startswith("thickness")]
+    columns = {name: np.array([row[name] for row in rows]) for name in names}
     return Table(columns, {"surface_mm2": "mm2", "thickness_mm": "mm", "thickness_sd_mm": "mm"}, {"graph": graph.name})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class LabelTable:
     indices : tuple of int
         Label values, positive, unique, of 32 bits: label arrays are int32. In any order.
     names : tuple of str
-        One name a label, unique.
+        One name a label, unique; accents that macOS writes apart become part of their letters (NFC).
     colours : (n, 4) float64
         RGBA in 0..1, one row a label.
     """
@@ -36,6 +37,7 @@ class LabelTable:
 
     def __post_init__(self) -> None:
         n = len(self.indices)
+        object.__setattr__(self, "names", tuple(map(_composed, self.names)))
         if len(self.names) != n or self.colours.shape != (n, 4):
             raise AtlasError("label table", found=f"{n} indices, {len(self.names)} names, colours {self.colours.shape}")
         wrong = [index for index in self.indices if not 0 < index <= MAX_LABEL]
@@ -71,6 +73,7 @@ class LabelTable:
         AtlasError
             If no label has this name; the nearest known ones are named.
         """
+        name = _composed(name)
         if name in self.names:
             return self.indices[self.names.index(name)]
         raise AtlasError(
@@ -108,6 +111,10 @@ class LabelTable:
     def rows(self) -> Iterable[tuple[int, str, NDArray[np.float64]]]:
         """Iterate over (index, name, RGBA)."""
         return zip(self.indices, self.names, self.colours, strict=True)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def distinct_colours(n: int) -> NDArray[np.float64]:

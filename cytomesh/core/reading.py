@@ -10,7 +10,7 @@ import struct
 import tokenize
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -36,15 +36,19 @@ DAMAGE = (
     pickle.UnpicklingError,
 )
 MAX_HEAD_BYTES = 2**26
-# What writes the results of each stage, by their folder in a run.
+# What writes the results of each stage, by their folder in a run, and the option that names one.
 COMMANDS = {
-    "graphs": "build-graph STUDY.yaml",
-    "patches": "pretrain",
-    "encoders": "pretrain",
-    "features": "embed",
-    "classify": "classify",
-    "parcellate": "parcellate",
+    "graphs": ("build-graph STUDY.yaml", ""),
+    "patches": ("pretrain", ""),
+    "encoders": ("pretrain", "--name"),
+    "features": ("embed", "--encoder"),
+    "classify": ("classify", "--name"),
+    "parcellate": ("parcellate", "--name"),
 }
+IMPORT = "graph import SURFACES.yaml"
+IMPORTED = "imported file"
+"""What records of imported graphs call what they were made from."""
+MAX_RECORD_BYTES = 2**26
 
 
 def regular_size(path: Path, limit: int | None = None) -> int:
@@ -145,8 +149,23 @@ def way_back(path: Path) -> str:
     """Return the way out for a damaged file: the command that makes it anew, if it lies in a run."""
     for i, part in reversed(list(enumerate(path.parts))):
         if part in COMMANDS and 0 < i < len(path.parts) - 1:
-            run, name = Path(*path.parts[:i]), path.parts[i + 1]
-            option = {"encoders": f" --name {name}", "features": f" --encoder {name}"}.get(part, "")
-            option = f" --name {name}" if part in ("classify", "parcellate") else option
-            return f"copy it again, or run 'cytomesh {COMMANDS[part]} --out {run}{option} --no-resume'"
+            return f"copy it again, or run '{command(Path(*path.parts[:i]), part, path.parts[i + 1])} --no-resume'"
     return "copy it again, or run what wrote it again"
+
+
+def command(run: Path, stage: str, name: str = "") -> str:
+    """Return the command that makes what a run holds of a stage: imported graphs come with their features."""
+    if stage in ("graphs", "features") and is_imported(run):
+        return f"cytomesh {IMPORT} --out {run}"
+    word, option = COMMANDS[stage]
+    return f"cytomesh {word} --out {run}" + (f" {option} {name}" if option and name else "")
+
+
+def is_imported(run: Path) -> bool:
+    """Whether a run's graphs are of surfaces from elsewhere, as their records say."""
+    for record in run.glob("graphs/*/provenance.json"):
+        with suppress(OSError):
+            regular_size(record, MAX_RECORD_BYTES)
+            if IMPORTED.encode() in record.read_bytes():
+                return True
+    return False

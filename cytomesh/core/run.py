@@ -40,7 +40,7 @@ from cytomesh.core.provenance import (
     said,
     write_record,
 )
-from cytomesh.core.reading import reading
+from cytomesh.core.reading import is_imported, reading
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
 """What file systems answer that know no locks."""
@@ -297,6 +297,8 @@ def read_study_path(run: Path) -> Path:
     """
     record = run / "study.json"
     hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}': what is built is kept"
+    if is_imported(run):
+        hint = "its graphs were imported, and have no images: classify, parcellate and report work with their features"
     if not record.exists() and not record.is_symlink():
         raise MissingStageError(record, found="no study", hint=hint)
     facts = read_json(record)

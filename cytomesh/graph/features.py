@@ -15,7 +15,7 @@ from cytomesh.core.errors import FeatureError, MissingStageError
 from cytomesh.core.files import open_npy, read_json, write_array, write_json
 from cytomesh.core.formats import FORMATS, check_format
 from cytomesh.core.provenance import Inputs, Record, made_now, read_record, write_record
-from cytomesh.core.reading import reading, way_back
+from cytomesh.core.reading import command, reading, way_back
 from cytomesh.core.run import NO_RECORD, check_name, product_folders
 from cytomesh.graph.freshness import record_path
 from cytomesh.graph.storage import CortexGraph
@@ -67,16 +67,15 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
     path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"
     if not path.is_file() or not path.with_suffix(".json").is_file():
         known = [folder.name for folder in product_folders(run, "features")]
-        hint = (
-            f"run 'cytomesh embed --out {run} --encoder {encoder}', or choose one of: {', '.join(known) or 'none yet'}"
-        )
+        hint = f"run '{command(run, 'features', encoder)}', or choose one of: {', '.join(known) or 'none yet'}"
         raise MissingStageError(path, found="no features", hint=hint)
     record = read_json(path.with_suffix(".json"), FeatureError)
     with reading(path.with_suffix(".json"), FeatureError):
         check_format(path.with_suffix(".json"), "features", record.get("format"))
         of_graph, of_encoder, written = record["graph_digest"], record["encoder"], record.get("digest")
     if of_graph != graph.digest:
-        hint = "run 'cytomesh embed' again; the graph was rebuilt or the file copied from another run"
+        again = command(run, "features", encoder)
+        hint = f"run '{again}'; the graph was rebuilt or the file copied from another run"
         raise FeatureError(path, found="features of another graph", expected=f"those of {graph.name}", hint=hint)
     if of_encoder != encoder:
         found = f"features of encoder {of_encoder!r:.60} in the folder of '{encoder}'"
@@ -117,7 +116,7 @@ def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> s
             node = int(rows[np.argmax(bad)])
             place = f"node {node} (section {int(graph.section[node])})"
             found = f"NaN or infinite values at {int(bad.sum())} linked nodes or more"
-            raise FeatureError(source, place, found=found, expected="finite features", hint="embed again")
+            raise FeatureError(source, place, found=found, expected="finite features", hint=way_back(Path(source)))
         lowest = np.minimum(lowest, block.min(axis=0))
         highest = np.maximum(highest, block.max(axis=0))
     if len(linked) > 1 and not (highest > lowest).any():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
 from cytomesh.graph.storage import load_graph, write_graph
+from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, numbers_of
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.gifti import SurfaceKind
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
-
-SIDE_PREFIX = {side: re.compile(f"({side}|{side}H|ctx-{side}H)[_. -]", re.IGNORECASE) for side in ("L", "R")}
-"""What programs put before the name of an area to say its side: L_, lh., ctx-lh-."""
 
 
 def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str, Any]:
@@ -67,9 +65,9 @@ def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str
 
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     """Read the files of a hemisphere, with the prefix of the side taken off the names of its areas."""
-    paths = own_files(own, folder)
+    paths, side = own_files(own, folder), own.hemisphere
     kinds: list[SurfaceKind] = ["midthickness", "pial", "white", "sphere"]
-    surfaces = {k: read_any_surface(paths[k], is_sphere=k == "sphere") for k in kinds if k in paths}
+    surfaces = {k: read_any_surface(paths[k], is_sphere=k == "sphere", hemisphere=side) for k in kinds if k in paths}
     if "midthickness" not in surfaces:
         pial, white = surfaces["pial"], surfaces["white"]
         _same_triangles(own.name, "white", white, pial)
@@ -77,21 +75,32 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     n = surfaces["midthickness"].n_vertices
     for kind, mesh in surfaces.items():
         _same_triangles(own.name, kind, mesh, surfaces["midthickness"])
-    columns = []
-    for path in (paths[name] for name in paths if name.startswith("features")):
-        for name, values in read_vertex_data(path, n, own.hemisphere).items():
-            if values.dtype.kind not in "iufb":
-                hint = "give tables of numbers as features, and text as 'columns'"
-                raise GraphError(path, name, found=f"values of type {values.dtype}", expected="numbers", hint=hint)
-            columns.append(values.astype(np.float32))
+    columns = [
+        feature_of(path, name, values)
+        for path in (paths[kind] for kind in paths if kind.startswith("features"))
+        for name, values in read_vertex_data(path, n, side).items()
+    ]
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
-        labels, table = read_vertex_labels(paths["labels"], n, own.hemisphere)
-    cortex = [*read_vertex_data(paths["cortex"], n, own.hemisphere).values()] if "cortex" in paths else []
-    further = read_vertex_data(paths["columns"], n, own.hemisphere) if "columns" in paths else {}
-    is_cortex = cortex[0].astype(float) > 0 if cortex else np.ones(n, bool)
-    named = LabelTable(table.indices, _without_side(table.names, own.hemisphere), table.colours)
-    return VertexData(surfaces, np.column_stack(columns), labels, named, is_cortex, further)
+        labels, table = read_vertex_labels(paths["labels"], n, side)
+    further = read_vertex_data(paths["columns"], n, side) if "columns" in paths else {}
+    free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
+    is_cortex = _read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
+    table = _of_one_side(labels, table, side)
+    return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free)
+
+
+def _read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool_]:
+    maps = read_vertex_data(path, n_vertices, hemisphere)
+    if len(maps) != 1:
+        found, hint = f"{len(maps)} maps: {', '.join(maps)}", "write the one that is above 0 in cortex to its own file"
+        raise GraphError(path, found=found, expected="one map", hint=hint)
+    ((name, values),) = maps.items()
+    is_cortex = numbers_of(path, name, values, np.float32) > 0
+    if not is_cortex.any():
+        expected, hint = "a map that is above 0 in cortex", "turn it round if it is one of the medial wall"
+        raise GraphError(path, name, found="no vertex above 0", expected=expected, hint=hint)
+    return is_cortex
 
 
 def own_files(own: OwnHemisphere, folder: Path) -> dict[str, Path]:
@@ -173,9 +182,12 @@ def _same_triangles(name: str, kind: str, mesh: Mesh, other: Mesh) -> None:
         raise GraphError(name, kind, found=found, expected=expected, hint=hint)
 
 
-def _without_side(names: Iterable[str], hemisphere: str) -> tuple[str, ...]:
-    """Take the prefix of the side off where all names have it."""
-    names = tuple(names)
-    found = [SIDE_PREFIX[hemisphere].match(name) for name in names]
-    bare = tuple(name[match.end() :] for name, match in zip(names, found, strict=True) if match)
-    return bare if len(bare) == len(names) else names
+def _of_one_side(labels: NDArray[np.int32], table: LabelTable, hemisphere: str) -> LabelTable:
+    """Leave out areas of the other side that no vertex has, and take the prefix of the side off where all have it."""
+    may_be = np.array([side_of(name, IN_AREAS) in (None, hemisphere) for name in table.names], bool)
+    here = np.isin(table.indices, labels) | may_be
+    rows = [row for row, is_here in zip(table.rows(), here, strict=True) if is_here]
+    indices, names = tuple(index for index, *_ in rows), tuple(name for _, name, _ in rows)
+    bare = tuple(without_prefix(name, hemisphere) for name in names)
+    has_all = all(short != name for short, name in zip(bare, names, strict=True))
+    return LabelTable(indices, bare if has_all else names, table.colours[here])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import atomic_path, digest, write_json
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.reading import reading, way_back
+from cytomesh.core.reading import IMPORT, command, reading, way_back
 from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph import convert
@@ -272,7 +272,7 @@ def load_graph(folder: Path) -> CortexGraph:
         If the node table was written by another program, or its rows are not the vertices of the mesh.
     """
     if not (folder / "qc.json").is_file():
-        hint = "run 'cytomesh build-graph' first, with --resume if it was interrupted"
+        hint = f"run '{command(folder.parents[1], 'graphs')}' first, with --resume if it was interrupted"
         raise MissingStageError(folder, found="no finished graph (no qc.json)", hint=hint)
     path = folder / "nodes.parquet"
     nodes = read_table(path, "graph")
@@ -293,7 +293,7 @@ def _check_facts(path: Path, nodes: Table) -> None:
     if missing:
         writer = "by pandas" if "pandas" in nodes.metadata else "by another program"
         found = f"no {', '.join(missing)} in the metadata of the file: it was written again {writer}"
-        hint = "build the graph again; to change columns, keep the metadata (pyarrow: replace_schema_metadata)"
+        hint = f"{way_back(path)}; to change columns, keep the metadata (pyarrow: replace_schema_metadata)"
         raise GraphError(path, found=found, expected="a node table of cytomesh", hint=hint)
 
 
@@ -333,17 +333,16 @@ def _check_rows(path: Path, graph: CortexGraph) -> None:
             f"row {int(np.argmax(wrong))}",
             found=f"{int(wrong.sum())} of {graph.n_nodes} rows up to {np.nanmax(away):.1f} mm from their vertices",
             expected="row i to be vertex i of midthickness.surf.gii",
-            hint="the rows were sorted or joined elsewhere: build the graph again",
+            hint=f"the rows were sorted or joined elsewhere: {way_back(path)}",
         )
 
 
 def load_graphs(run: Path) -> list[CortexGraph]:
     """Read every finished graph of a run, sorted by name."""
-    folders = [folder for folder in product_folders(run, "graphs") if (folder / "qc.json").is_file()]
-    if not folders:
-        hint = f"run 'cytomesh build-graph STUDY.yaml --out {run}' first"
-        raise MissingStageError(run / "graphs", found="no finished graph", hint=hint)
-    return [load_graph(folder) for folder in folders]
+    if folders := [folder for folder in product_folders(run, "graphs") if (folder / "qc.json").is_file()]:
+        return [load_graph(folder) for folder in folders]
+    hint = f"run '{command(run, 'graphs')}' first (or 'cytomesh {IMPORT}', for surfaces of your own)"
+    raise MissingStageError(run / "graphs", found="no finished graph", hint=hint)
 
 
 def load_surface(run: Path, name: str, kind: SurfaceKind) -> Mesh:

@@ -14,13 +14,11 @@ from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.tables import Table
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.graph.vertex_columns import FREE_COLUMNS
 from cytomesh.study.manifest import BrainRole, Hemisphere
 from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.gifti import SurfaceKind
 from cytomesh.surface.mesh import Mesh
-
-FREE_COLUMNS = ("section", "section_role")
-"""Columns of every graph that a table of further columns may give."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class VertexData:
     table : LabelTable
     is_cortex : (n,) bool
     columns : dict of str to (n,) array
-        Further node columns.
+        Further node columns; "section" and "section_role" as graphs have them.
     """
 
     surfaces: Mapping[SurfaceKind, Mesh]
@@ -87,11 +85,7 @@ def vertex_graph(
         raise GraphError(
             f"{brain}_hemi-{hemisphere}", "columns", found=f"names that every graph has: {', '.join(taken)}", hint=hint
         )
-    further = {
-        name: np.asarray(values, columns[name].dtype if name in columns else None)
-        for name, values in data.columns.items()
-    }
-    nodes = Table({**columns, **further}, metadata={"study": source})
+    nodes = Table({**columns, **data.columns}, metadata={"study": source})
     return CortexGraph(brain, hemisphere, role, mesh, nodes, table)
 
 

@@ -16,7 +16,7 @@ from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings
-from cytomesh.core.reading import reading
+from cytomesh.core.reading import command, reading
 from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
@@ -201,6 +201,7 @@ def _encoder(run: Path, wanted: str | None) -> str:
     known = [folder.name for folder in product_folders(run, "features")]
     if len(known) == 1:
         return known[0]
-    hint = f"choose one with --set encoder=NAME: {', '.join(known)}" if known else "run 'cytomesh embed' first"
+    hint = f"choose one with --set encoder=NAME: {', '.join(known)}"
+    hint = hint if known else f"run '{command(run, 'features')}' first"
     found = f"{len(known)} sets of features"
     raise MissingStageError(run / "features", found=found, expected="one, or its name in the settings", hint=hint)

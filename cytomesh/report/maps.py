@@ -130,8 +130,9 @@ def _morphometry(graph: CortexGraph) -> list[NodeMap]:
     section = np.where(is_linked, graph.section, np.nan)
     curvature = column("curvature_per_mm")
     bend = float(np.nanpercentile(np.abs(curvature), 95)) if np.isfinite(curvature).any() else 1.0
+    has_thickness = "thickness_mm" in graph.nodes
     return [
-        ScalarMap("cortical thickness", "morphometry", column("thickness_mm"), "mm"),
+        *([ScalarMap("cortical thickness", "morphometry", column("thickness_mm"), "mm")] if has_thickness else []),
         ScalarMap("curvature", "morphometry", curvature, "1/mm", CIVIDIS, (-bend, bend)),
         ScalarMap(
             "obliqueness", "links", np.where(is_linked, column("obliqueness_deg"), np.nan), "deg", VIRIDIS, (0.0, 90.0)

@@ -94,6 +94,8 @@ def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any
 
 def _distributions(graphs: Sequence[CortexGraph]) -> list[Html]:
     def values(graph: CortexGraph, column: str) -> NDArray[np.float64]:
+        if column not in graph.nodes:
+            return np.zeros(0)
         column_values = np.asarray(graph.nodes[column], np.float64)
         if column != "thickness_mm":
             column_values = column_values[graph.is_linked]

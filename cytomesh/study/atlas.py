@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError
 from cytomesh.core.files import atomic_path, write_text
 from cytomesh.core.labels import LabelTable
+from cytomesh.study.contour_formats.features import composed
 from cytomesh.study.manifest import AtlasConfig
 from cytomesh.study.nifti import Nifti, open_nifti
-from cytomesh.study.tables import read_cells, read_dicts, table_text
+from cytomesh.study.tables import read_cells, table_text
 
 COLUMNS = ("index", "name", "r", "g", "b", "a")
 # Resampling overshoots 0 and 1 a little; values beyond this are no probabilities.
@@ -38,7 +39,7 @@ def read_labels(path: Path) -> LabelTable:
         If the file is missing, a column is missing, or an index or name is wrong or listed twice.
     """
     try:
-        header, rows = next(iter(read_cells(path)), []), read_dicts(path)
+        header, *lines = read_cells(path) or [[]]
     except FileNotFoundError as cause:
         raise AtlasError(path, found="no such label table", hint="correct atlas.labels in the manifest") from cause
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
@@ -49,10 +50,15 @@ def read_labels(path: Path) -> LabelTable:
             path, "line 1", found=f"no column {', '.join(missing)}", expected=f"columns {', '.join(COLUMNS)}"
         )
     indices: list[int] = []
+    names: list[str] = []
     colours: list[list[float]] = []
-    for line, row in enumerate(rows, start=2):
+    for line, cells in enumerate(lines, start=2):
+        if not cells:
+            continue
+        row = dict(zip(header, [*cells, *[""] * len(header)], strict=False))
         try:
             indices.append(int(row["index"]))
+            names.append(row["name"])
             colours.append([int(row[channel]) / 255 for channel in COLUMNS[2:]])
         except (TypeError, ValueError, OverflowError) as cause:
             raise AtlasError(
@@ -63,7 +69,7 @@ def read_labels(path: Path) -> LabelTable:
                 path, f"line {line}", found=f"colour or name out of range: {row}", expected="a name and 0-255"
             )
     try:
-        return LabelTable(tuple(indices), tuple(row["name"] for row in rows), np.array(colours).reshape(-1, 4))
+        return LabelTable(tuple(indices), tuple(names), np.array(colours).reshape(-1, 4))
     except AtlasError as cause:
         raise AtlasError(path, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
 
@@ -182,7 +188,7 @@ def load_atlas(settings: AtlasConfig, labels: LabelTable, space: str, manifest: 
         return None
     if isinstance(maps, Path):
         return Atlas(labels, manifest.parent / maps, space)
-    return Atlas(labels, {name: manifest.parent / path for name, path in maps.items()}, space)
+    return Atlas(labels, {composed(name): manifest.parent / path for name, path in maps.items()}, space)
 
 
 def write_probability_maps(path: Path, values: NDArray[np.floating], affine: NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -14,14 +15,21 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import reading
 from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.sides import check_side
 
 # FreeSurfer's surface RAS is the RAS of a volume whose voxels run left, down and forward, whatever the volume's own
 # axes: columns are the steps along its three voxel axes (tkregister).
 TKREGISTER = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 FREESURFER_MAGIC = (b"\xff\xff\xfe", b"\xff\xff\xff")
+MAX_HEAD_BYTES = 2**16
+# Longest side, mm: from a shrew's hemisphere to more than a whale's.
+EXTENT_MM = (3.0, 500.0)
+# How much of a surface may be missing, as the share of its area that does not cancel out (closed surfaces: 0), so that
+# it still says by itself which way is out; of a patch either may be.
+MAX_OPEN = 0.3
 
 
-def read_any_surface(path: Path, *, is_sphere: bool = False) -> Mesh:
+def read_any_surface(path: Path, *, is_sphere: bool = False, hemisphere: str | None = None) -> Mesh:
     """Read a surface; vertex order is kept, and coordinates are scanner RAS, mm.
 
     Parameters
@@ -29,17 +37,28 @@ def read_any_surface(path: Path, *, is_sphere: bool = False) -> Mesh:
     path : Path
         `.gii` (`.gii.gz`), PLY, or FreeSurfer geometry (`lh.pial`), which is told by its first bytes.
     is_sphere : bool
-        A sphere has no place in the scanner: its coordinates are taken as they are.
+        A sphere has no place in the scanner: its coordinates are taken as they are, of any size.
+    hemisphere : str, optional
+        "L" or "R": a file that says that it is of the other side is refused.
 
     Raises
     ------
     SurfaceError
-        If the file is none of these, or damaged.
+        If the file is none of these, damaged, of the other side, of the size of no brain, or inside out.
     """
+    mesh = _read(path, is_sphere, hemisphere)
+    if hemisphere is not None:
+        check_side(path, hemisphere)
+    if not is_sphere:
+        _check_brain(path, mesh)
+    return mesh
+
+
+def _read(path: Path, is_sphere: bool, hemisphere: str | None) -> Mesh:
     with reading(path, SurfaceError, hint="check the path"), path.open("rb") as stream:
         start = stream.read(3)
-    if path.name.endswith((".gii", ".gii.gz")):
-        return read_surface(path)
+    if path.name.lower().endswith((".gii", ".gii.gz")):
+        return read_surface(path, hemisphere)
     if start in FREESURFER_MAGIC:
         return _read_freesurfer(path, is_sphere)
     if start == b"ply":
@@ -55,19 +74,46 @@ def _read_freesurfer(path: Path, is_sphere: bool) -> Mesh:
     ):
         warnings.simplefilter("ignore")  # about files without a volume, which is checked below
         vertices, faces, facts = freesurfer.read_geometry(path, read_metadata=True)
-    vertices = np.asarray(vertices, np.float64)
+        mesh = Mesh(vertices, faces)
     has_volume = str(facts.get("valid", "")).startswith("1")
-    return Mesh(vertices if is_sphere or not has_volume else _scanner(vertices, facts), faces.astype(np.int64))
+    return mesh if is_sphere or not has_volume else Mesh(_scanner(path, mesh.vertices, facts), mesh.faces)
 
 
-def _scanner(vertices: NDArray[np.float64], facts: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _scanner(path: Path, vertices: NDArray[np.float64], facts: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """Bring surface RAS into scanner RAS: the volume's own directions and centre (c_ras) in place of tkregister's."""
     axes = np.column_stack([facts[name] for name in ("xras", "yras", "zras")])
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3) or not np.isfinite(facts["cras"]).all():  # NaN, too
+        found = f"xras, yras, zras {axes.T.tolist()}, cras {np.asarray(facts['cras']).tolist()}"
+        expected, hint = "three directions at right angles, and a centre in mm", "write it again (mris_convert)"
+        raise SurfaceError(path, "geometry of the volume", found=found, expected=expected, hint=hint)
     return vertices @ (axes @ np.linalg.inv(TKREGISTER)).T + np.asarray(facts["cras"], np.float64)
 
 
 def _read_ply(path: Path) -> Mesh:
     found = "a PLY file that is no triangle mesh"  # damaged, or points without triangles
     with reading(path, SurfaceError, found=found, hint="export it again", also=(Exception,)):
+        with path.open("rb") as stream:
+            head = stream.read(MAX_HEAD_BYTES).partition(b"end_header")[0].decode("ascii", "replace")
         shape = trimesh.load_mesh(path, file_type="ply", process=False)
-        return Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces, np.int64))
+        mesh = Mesh(np.asarray(shape.vertices, np.float64), np.asarray(shape.faces))
+    for element, read in (("vertex", mesh.n_vertices), ("face", mesh.n_faces)):
+        declared = re.search(rf"^element {element} (\d+)\s*$", head, re.MULTILINE)
+        if declared and int(declared[1]) != read:
+            found, hint = f"{read} after triangulation", "export it again, as triangles: it is cut off, or has polygons"
+            raise SurfaceError(path, f"element {element}", found=found, expected=declared[1], hint=hint)
+    return mesh
+
+
+def _check_brain(path: Path, mesh: Mesh) -> None:
+    """Refuse surfaces whose unit is not the mm, or whose triangles are seen from inside."""
+    extent, (low, high) = float(np.ptp(mesh.vertices, axis=0).max(initial=0.0)), EXTENT_MM
+    if not low <= extent <= high:
+        found = f"a surface that is {extent:g} mm long"
+        hint = "bring its coordinates from their unit into mm (wb_command -surface-apply-affine)"
+        raise SurfaceError(path, found=found, expected=f"{low:g} to {high:g} mm, the size of a cortex", hint=hint)
+    if mesh.openness <= MAX_OPEN and mesh.volume_mm3 < 0:
+        found = f"triangles that are clockwise seen from outside (volume {mesh.volume_mm3:.0f} mm3)"
+        hint = (
+            "if its coordinates are mirrored, correct them; else turn its triangles (wb_command -surface-flip-normals)"
+        )
+        raise SurfaceError(path, found=found, expected="triangles counter-clockwise seen from outside", hint=hint)

@@ -10,22 +10,25 @@ from xml.parsers.expat import ExpatError
 import nibabel as nib
 import numpy as np
 from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
-from nibabel.nifti1 import xform_codes
+from nibabel.nifti1 import intent_codes, xform_codes
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import AtlasError, MissingStageError, SurfaceError
+from cytomesh.core.errors import MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import gunzip, reading, regular_size
 from cytomesh.surface.gifti_guard import MAX_BYTES, refuse_bombs
+from cytomesh.surface.keyed import keyed_labels
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.rows import distinct, in_order
+from cytomesh.surface.sides import check_side
 
 Hemisphere = Literal["L", "R"]
 SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
 
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
-# What programs call key 0, vertices of no area.
-NO_AREA = ("", "unknown", "none", "background", "medial wall", "unassigned", "unlabeled", "unlabelled", "no label")
+STRUCTURE_KEY = "AnatomicalStructurePrimary"
+NO_SCALARS = {"POINTSET", "TRIANGLE", "LABEL"}
 # NIfTI's numbers of spaces.
 UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
 # A centre nearer to the origin than this moves nothing.
@@ -36,7 +39,7 @@ _SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThicknes
 def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) -> None:
     """Write a `.surf.gii`; coordinates are stored as float32 (GIFTI's only float type), about 1e-5 mm."""
     anatomy = {
-        "AnatomicalStructurePrimary": STRUCTURES[hemisphere],
+        STRUCTURE_KEY: STRUCTURES[hemisphere],
         "AnatomicalStructureSecondary": _SECONDARY[kind],
         "GeometricType": "Spherical" if kind == "sphere" else "Anatomical",
     }
@@ -57,7 +60,7 @@ def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) ->
     _save(path, GiftiImage(darrays=[points, triangles], meta=_structure(hemisphere)))
 
 
-def read_surface(path: Path) -> Mesh:
+def read_surface(path: Path, hemisphere: str | None = None) -> Mesh:
     """Read a `.surf.gii`; vertex order is kept, and coordinates are brought into the scanner's space (RAS, mm).
 
     FreeSurfer's are off by the centre of its volume (c_ras), which its GIFTI files name as `VolGeomC_*` and, from
@@ -66,10 +69,10 @@ def read_surface(path: Path) -> Mesh:
     Raises
     ------
     SurfaceError
-        If the file is damaged or no surface, if its transform leads to another space, or if the centre of its volume
-        is not at the origin and nothing says whether the coordinates count from there.
+        If the file is damaged or no surface, says that it is not of `hemisphere`, if its transform leads to another
+        space, or if the centre of its volume is off the origin and nothing says whether coordinates count from there.
     """
-    image = _load(path)
+    image = _load(path, hemisphere)
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if len(points) != 1 or len(triangles) != 1:
@@ -87,15 +90,16 @@ def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]
     if matrix.size != 16:
         raise SurfaceError(path, "MatrixData", found=f"{matrix.size} numbers", expected="4 x 4", hint="write it again")
     matrix = matrix.reshape(4, 4)  # in one line or four
+    is_affine = np.isfinite(matrix).all() and np.allclose(matrix[3], (0, 0, 0, 1), atol=1e-6)
     source, target = (0, 0) if system is None else (_space_code(system.dataspace), _space_code(system.xformspace))
-    if not np.isfinite(matrix).all() or not np.allclose(matrix, np.eye(4), atol=1e-6):
-        if (source, target) == (UNKNOWN_SPACE, SCANNER_SPACE) and np.linalg.cond(matrix) < 1e8:
+    if not is_affine or not np.allclose(matrix, np.eye(4), atol=1e-6):
+        if is_affine and (source, target) == (UNKNOWN_SPACE, SCANNER_SPACE) and np.linalg.cond(matrix) < 1e8:
             return vertices @ matrix[:3, :3].T + matrix[:3, 3]
-        found = f"coordinates of space {source} with a transform to space {target}, {matrix[:3].tolist()}"
+        found = f"coordinates of space {source} with a transform to space {target}, {matrix.tolist()}"
         hint = "apply the transform (wb_command -surface-apply-affine) and write the identity"
         raise SurfaceError(path, found=found, expected="coordinates in scanner space, RAS, mm", hint=hint)
     centre = [float(points.meta.get(f"VolGeomC_{axis}", 0) or 0) for axis in "RAS"]
-    if source == UNKNOWN_SPACE and np.abs(centre).max() > CENTRE_MM:
+    if source == UNKNOWN_SPACE and not np.abs(centre).max() <= CENTRE_MM:  # NaN, too
         raise SurfaceError(
             path,
             found=f"a volume whose centre (VolGeomC) is {centre} mm, and no word on whether coordinates count from it",
@@ -124,7 +128,7 @@ def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere
     _save(path, GiftiImage(darrays=[array], labeltable=gifti_table, meta=_structure(hemisphere)))
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
+def read_labels(path: Path, hemisphere: str | None = None) -> tuple[NDArray[np.int32], LabelTable]:
     """Read a `.label.gii`: (n,) int32 labels and their table.
 
     Raises
@@ -132,36 +136,15 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
     AtlasError
         If a value has no entry in the file's label table.
     SurfaceError
-        If the file is damaged, or its table names two keys alike or an area by key 0.
+        If the file is damaged, says that it is not of `hemisphere`, or its table names two keys alike or an area by
+        key 0.
     """
-    image = _load(path)
+    image = _load(path, hemisphere)
     arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
     if len(arrays) != 1:
         raise SurfaceError(path, found=f"{len(arrays)} label arrays", expected="one (a .label.gii)")
-    values = np.asarray(arrays[0].data)
-    entries = [label for label in image.labeltable.labels if label.key != 0]
-    for label in image.labeltable.labels:
-        if label.key == 0 and _is_area(label) and (values == 0).any():
-            found = f"an area with key 0, '{label.label}'"
-            raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint="give it another key")
-    colours = np.array([label.rgba for label in entries], np.float64).reshape(-1, 4)
-    try:
-        table = LabelTable(tuple(label.key for label in entries), tuple(label.label for label in entries), colours)
-    except AtlasError as cause:
-        hint = cause.hint or "give every key its own name"
-        raise SurfaceError(path, "label table", found=cause.found, expected=cause.expected, hint=hint) from cause
-    table.check(values, str(path))
-    return values.astype(np.int32), table
-
-
-def _is_area(label: GiftiLabel) -> bool:
-    transparent = label.alpha is not None and label.alpha == 0
-    return not transparent and not is_no_area(label.label or "")
-
-
-def is_no_area(name: str) -> bool:
-    """Whether a label's name says that it is none ("???", "unknown", "Medial_wall")."""
-    return name.strip("?[]- ").lower().replace("_", " ") in NO_AREA
+    entries = [(label.key, label.label or "", [*label.rgba]) for label in image.labeltable.labels]
+    return keyed_labels(path, _vector(arrays[0].data), entries)
 
 
 def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str) -> None:
@@ -180,16 +163,29 @@ def write_scalars(path: Path, maps: Mapping[str, NDArray[Any]], hemisphere: str)
     _save(path, GiftiImage(darrays=arrays, meta=_structure(hemisphere)))
 
 
-def read_scalars(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the named maps of a `.func.gii` or `.shape.gii`; those without a name, or of one name, are numbered."""
-    arrays = _load(path).darrays
-    names = [array.meta.get("Name", "") for array in arrays]
-    unique = [name if name and names.count(name) == 1 else f"{name or 'map'} {i}" for i, name in enumerate(names)]
-    return {name: np.asarray(array.data, np.float32) for name, array in zip(unique, arrays, strict=True)}
+def read_scalars(path: Path, hemisphere: str | None = None) -> dict[str, NDArray[np.float32]]:
+    """Read the named maps of a `.func.gii` or `.shape.gii`; those without a name, or of one name, are numbered.
+
+    AFNI's list of the vertices that rows belong to (NODE_INDEX) puts them in place.
+
+    Raises
+    ------
+    SurfaceError
+        If the file is damaged, says that it is not of `hemisphere`, or holds other things than values of vertices.
+    """
+    arrays = _load(path, hemisphere).darrays
+    intents = [intent_codes.niistring[array.intent].removeprefix("NIFTI_INTENT_") for array in arrays]
+    if others := sorted(set(intents) & NO_SCALARS):
+        hint = "give labels as 'labels', and surfaces as surfaces"
+        raise SurfaceError(path, found=f"arrays of intent {', '.join(others)}", expected="maps of values", hint=hint)
+    maps = [array for array, intent in zip(arrays, intents, strict=True) if intent != "NODE_INDEX"]
+    named = distinct([(array.meta.get("Name", ""), np.asarray(_vector(array.data), np.float32)) for array in maps])
+    rows = [("NODE_INDEX", array.data) for array, name in zip(arrays, intents, strict=True) if name == "NODE_INDEX"]
+    return in_order(path, named, rows)
 
 
 def _structure(hemisphere: str) -> GiftiMetaData:
-    return GiftiMetaData({"AnatomicalStructurePrimary": STRUCTURES[hemisphere]})
+    return GiftiMetaData({STRUCTURE_KEY: STRUCTURES[hemisphere]})
 
 
 def _save(path: Path, image: GiftiImage) -> None:
@@ -197,7 +193,12 @@ def _save(path: Path, image: GiftiImage) -> None:
         nib.save(image, temporary)
 
 
-def _load(path: Path) -> GiftiImage:
+def _vector(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (n,) for values of (n, 1)."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _load(path: Path, hemisphere: str | None = None) -> GiftiImage:
     if not path.exists() and not path.is_symlink():
         raise MissingStageError(path, found="no such file")
     with reading(
@@ -208,4 +209,8 @@ def _load(path: Path) -> GiftiImage:
         if raw.startswith(b"\x1f\x8b"):  # .gii.gz, as nilearn and TemplateFlow pack them
             raw = gunzip(raw, MAX_BYTES)
         refuse_bombs(path, raw)
-        return GiftiImage.from_bytes(raw)
+        image = GiftiImage.from_bytes(raw)
+    if hemisphere is not None:
+        metadata = [image.meta, *(array.meta for array in image.darrays)]
+        check_side(path, hemisphere, [text for facts in metadata if (text := facts.get(STRUCTURE_KEY))])
+    return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,11 +21,35 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import gunzip
 from cytomesh.core.registry import Registry
 from cytomesh.surface.gifti import STRUCTURES, read_scalars
+from cytomesh.surface.rows import Named, distinct, in_order, is_vertex_column
 
 Maps = dict[str, NDArray[Any]]
 """Name of a map to its values, (n,)."""
 MAX_BYTES = 2**30
 """What a packed file may become."""
+NO_VALUE = [
+    "",
+    *(word for text in ("n/a", "na", "nan", "null", "#n/a") for word in (text, text.upper())),
+    "NaN",
+    "None",
+]
+"""Cells of text tables without a value."""
+CONVERSIONS = {
+    ".label": "a list of vertices; numpy: mask = zeros(n); mask[nibabel.freesurfer.read_label('lh.cortex.label')] = 1; "
+    "save('lh.cortex.npy', mask)",
+    ".asc": "FreeSurfer's text; take the file that it was made from, or mris_convert -c lh.thickness.asc lh.white "
+    "lh.thickness.shape.gii",
+    ".annot": "areas: give the file as 'labels'",
+    ".dlabel.nii": "areas: give the file as 'labels'",
+    ".surf.gii": "a surface: give the file as midthickness, pial, white or sphere",
+    ".dtseries.nii": "a time series; wb_command -cifti-reduce IN.dtseries.nii MEAN OUT.dscalar.nii",
+    ".nii": "a volume; wb_command -volume-to-surface-mapping, or mri_vol2surf",
+    ".nii.gz": "a volume; wb_command -volume-to-surface-mapping, or mri_vol2surf",
+    ".txt": "a table without names; give it a first row of names, separated by commas, as .csv",
+    ".1d": "a table without names; give it a first row of names, separated by commas, as .csv",
+    ".niml.dset": "AFNI's; ConvertDset -o_gii -input IN.niml.dset -prefix OUT.func.gii",
+}
+"""Kinds of files that are known, and are no maps: what they are, and the way from there."""
 
 
 class MapReader(ABC):
@@ -36,7 +61,7 @@ class MapReader(ABC):
     @classmethod
     def takes(cls, path: Path) -> bool:
         """Return whether a file is of this kind, by its name."""
-        return path.name.endswith(cls.suffixes)
+        return path.name.lower().endswith(cls.suffixes)
 
     @abstractmethod
     def read(self, path: Path, hemisphere: str) -> Maps:
@@ -70,9 +95,9 @@ class GiftiReader(MapReader):
 
     suffixes = (".shape.gii", ".func.gii", ".gii", ".gii.gz")
 
-    def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
+    def read(self, path: Path, hemisphere: str) -> Maps:
         """Return the maps by their names."""
-        maps = read_scalars(path)
+        maps = read_scalars(path, hemisphere)
         return {stem(path) if name == "map 0" and len(maps) == 1 else name: values for name, values in maps.items()}
 
 
@@ -85,7 +110,7 @@ class CiftiReader(MapReader):
         """Return the maps of the hemisphere by their names."""
         axis, rows = read_cifti(path, hemisphere)
         names = axis.name if isinstance(axis, ScalarAxis) else [f"{stem(path)} {i + 1}" for i in range(len(rows))]
-        return dict(zip(map(str, names), rows, strict=True))
+        return distinct(zip(map(str, names), rows, strict=True), stem(path))
 
 
 class NumpyReader(MapReader):
@@ -95,13 +120,10 @@ class NumpyReader(MapReader):
 
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the columns by the names of their arrays."""
-        if path.suffix == ".npy":
-            return _columns(stem(path), np.load(path, allow_pickle=False))
-        maps: Maps = {}
+        if path.suffix.lower() == ".npy":
+            return dict(_columns(stem(path), np.load(path, allow_pickle=False)))
         with np.load(path, allow_pickle=False) as data:
-            for name in data.files:
-                maps |= _columns(name, data[name])
-        return maps
+            return distinct(column for name in data.files for column in _columns(name, data[name]))
 
 
 class ParquetReader(MapReader):
@@ -111,7 +133,7 @@ class ParquetReader(MapReader):
 
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the columns."""
-        return _arrow(pq.read_table(path))
+        return _arrow(path, pq.read_table(path))
 
 
 class TextReader(MapReader):
@@ -121,9 +143,9 @@ class TextReader(MapReader):
 
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the columns."""
-        options = pa_csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
-        empty = pa_csv.ConvertOptions(null_values=["", "n/a", "NA", "NaN", "nan"])
-        return _arrow(pa_csv.read_csv(path, parse_options=options, convert_options=empty))
+        options = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        empty = pa_csv.ConvertOptions(null_values=NO_VALUE)
+        return _arrow(path, pa_csv.read_csv(path, parse_options=options, convert_options=empty))
 
 
 class MghReader(MapReader):
@@ -134,9 +156,9 @@ class MghReader(MapReader):
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the frames."""
         raw = path.read_bytes()
-        image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix == ".mgz" else raw)
+        image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix.lower() == ".mgz" else raw)
         values = np.asarray(image.dataobj)  # (n, 1, 1) or (n, 1, 1, maps)
-        return _columns(stem(path), values.reshape(len(values), -1) if values.ndim > 3 else values.ravel())
+        return dict(_columns(stem(path), values.reshape(len(values), -1) if values.ndim > 3 else values.ravel()))
 
 
 class MorphReader(MapReader):
@@ -146,8 +168,9 @@ class MorphReader(MapReader):
 
     @classmethod
     def takes(cls, path: Path) -> bool:
-        """Return whether the name begins as FreeSurfer's do."""
-        return path.name.partition(".")[0] in ("lh", "rh")
+        """Return whether the name is as FreeSurfer's are, lh.thickness or lh.area.pial."""
+        side, _, name = path.name.partition(".")
+        return side in ("lh", "rh") and not name.endswith(tuple(CONVERSIONS))
 
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the values."""
@@ -171,18 +194,35 @@ def read_cifti(path: Path, hemisphere: str) -> tuple[Any, NDArray[np.float64]]:
 
 def stem(path: Path) -> str:
     """Return what a file calls its values: "thickness" of sub-01.L.thickness.shape.gii and of lh.thickness."""
-    name = path.name.removesuffix(".gz")
-    for end in (".shape.gii", ".func.gii", ".gii", ".dscalar.nii", ".npy", ".mgh", ".mgz"):
-        name = name.removesuffix(end)
+    name = path.name
+    for end in (".gz", ".shape.gii", ".func.gii", ".gii", ".dscalar.nii", ".npy", ".mgh", ".mgz"):
+        name = name[: -len(end)] if name.lower().endswith(end) else name
     return name.rpartition(".")[2]
 
 
-def _columns(name: str, values: NDArray[Any]) -> Maps:
+def _columns(name: str, values: NDArray[Any]) -> list[Named]:
     """Name the columns of (n,) or (n, ...) values, with a number where there are several."""
     if values.ndim == 1:
-        return {name: values}
-    return {f"{name} {i + 1}": column for i, column in enumerate(values.reshape(len(values), -1).T)}
+        return [(name, values)]
+    return [(f"{name} {i + 1}", column) for i, column in enumerate(values.reshape(len(values), -1).T)]
 
 
-def _arrow(table: pa.Table) -> Maps:
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+def _arrow(path: Path, table: pa.Table) -> Maps:
+    """Return the columns of a table, its rows in the order of the vertices that a column, or pandas' index, names."""
+    facts = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    index = {name for name in facts if isinstance(name, str)}
+    named = [(field.name, _plain(column)) for field, column in zip(table.schema, table.columns, strict=True)]
+    rows = [(name, values) for name, values in named if name in index or is_vertex_column(name)]
+    rows += [("index", _range(range_)) for range_ in facts if isinstance(range_, dict) and range_.get("step") != 1]
+    others = [(name, values) for name, values in named if not (name in index or is_vertex_column(name))]
+    return in_order(path, distinct(others), rows)
+
+
+def _range(facts: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return an index that pandas keeps as a rule, such as that of rows in reverse order."""
+    return np.arange(facts["start"], facts["stop"], facts["step"])
+
+
+def _plain(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column as an array; one without any value, which has no type, as NaN."""
+    return np.full(len(column), np.nan) if pa.types.is_null(column.type) else column.to_numpy()

@@ -30,8 +30,11 @@ class Mesh:
     faces: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        faces = np.asarray(self.faces)
+        if faces.dtype.kind not in "iu" and not np.array_equal(faces, np.rint(faces)):  # NaN, too
+            raise SurfaceError("mesh", "faces", found="numbers of vertices that are not whole", expected="integers")
         object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, np.float64))
-        object.__setattr__(self, "faces", np.ascontiguousarray(self.faces, np.int64))
+        object.__setattr__(self, "faces", np.ascontiguousarray(faces, np.int64))
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or self.faces.ndim != 2 or self.faces.shape[1] != 3:
             shapes = f"vertices {self.vertices.shape}, faces {self.faces.shape}"
             raise SurfaceError("mesh", found=shapes, expected="(n, 3) and (m, 3)")
@@ -127,8 +130,14 @@ class Mesh:
 
     @property
     def volume_mm3(self) -> float:
-        """Enclosed volume by the divergence theorem, mm3; positive if faces are outward."""
-        return float(np.einsum("ij,ij->", self.vertices[self.faces[:, 0]], self._face_vectors) / 6.0)
+        """Volume by the divergence theorem, mm3, positive if faces are outward; holes are closed towards the centre."""
+        away = self.vertices[self.faces[:, 0]] - self.vertices.mean(axis=0)
+        return float(np.einsum("ij,ij->", away, self._face_vectors) / 6.0)
+
+    @property
+    def openness(self) -> float:
+        """Area of what is missing, seen from where it is largest, as share of the surface's; 0 if it is closed."""
+        return float(np.linalg.norm(self._face_vectors.sum(axis=0)) / max(2 * self.area_mm2, 1e-12))
 
     def to_trimesh(self) -> trimesh.Trimesh:
         """Return a trimesh with the same vertices in the same order."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import nibabel.freesurfer as freesurfer
 import numpy as np
 from nibabel.cifti2.cifti2_axes import LabelAxis
 from numpy.typing import NDArray
@@ -15,11 +15,16 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import reading
-from cytomesh.surface.gifti import is_no_area, read_labels
-from cytomesh.surface.map_readers import MAP_READERS, MapReader, Maps, read_cifti
+from cytomesh.surface.annot import read_annot
+from cytomesh.surface.gifti import read_labels
+from cytomesh.surface.keyed import keyed_labels, without_no_areas
+from cytomesh.surface.map_readers import CONVERSIONS, MAP_READERS, MapReader, Maps, read_cifti
+from cytomesh.surface.sides import check_areas, check_side
 
 T = TypeVar("T")
 KNOWN_LABELS = ".label.gii, .annot or .dlabel.nii"
+BOTH_SIDES = (".dscalar.nii", ".dlabel.nii")
+"""CIFTI files say which values are of which side; their names need not."""
 
 
 def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
@@ -28,11 +33,12 @@ def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
     Parameters
     ----------
     path : Path
-        Of a kind in `MAP_READERS`. A table has one row a vertex, in their order; columns of text are kept.
+        Of a kind in `MAP_READERS`. A table has one row a vertex, in their order or in that of a column that numbers
+        them ("vertex", the index of pandas); columns of text are kept.
     n_vertices : int
         Vertices of the surface that the values belong to.
     hemisphere : str
-        "L" or "R": which part of a CIFTI file is meant.
+        "L" or "R": which part of a CIFTI file is meant; other files must not say that they are of the other side.
 
     Returns
     -------
@@ -42,35 +48,47 @@ def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
     Raises
     ------
     SurfaceError
-        If the file is of no known kind, damaged, or not of one row a vertex.
+        If the file is of no known kind, damaged, of the other side, or not of one row a vertex.
     """
     reader = _map_reader(path)
+    _check_name(path, hemisphere)
     return _rows_checked(path, _read(path, partial(reader.read, hemisphere=hemisphere)), n_vertices)
 
 
 def read_vertex_labels(path: Path, n_vertices: int, hemisphere: str) -> tuple[NDArray[np.int32], LabelTable]:
     """Read one label a vertex, (n_vertices,) int32 with 0 for none, and the table of labels.
 
+    Areas whose names say that they are none, as the medial wall, are 0.
+
     Raises
     ------
     SurfaceError, AtlasError
-        If the file is of no known kind (see `KNOWN_LABELS`), damaged, or not of one value a vertex.
+        If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value a vertex.
     """
-    if path.name.endswith(".gii"):
-        labels, table = read_labels(path)
-    elif path.name.endswith(".annot"):
-        labels, table = _read(path, _annot)
-    elif path.name.endswith(".dlabel.nii"):
+    kind = path.name.lower()
+    if kind.endswith((".gii", ".gii.gz")):
+        labels, table = _read(path, partial(read_labels, hemisphere=hemisphere))
+    elif kind.endswith(".annot"):
+        labels, table = _read(path, read_annot)
+    elif kind.endswith(".dlabel.nii"):
         labels, table = _read(path, partial(_dlabel, hemisphere))
     else:
         raise SurfaceError(path, found="labels of an unknown kind", expected=KNOWN_LABELS, hint="convert it")
+    _check_name(path, hemisphere)
     _rows_checked(path, {"labels": labels}, n_vertices)
     table.check(labels, str(path))
+    labels, table = without_no_areas(labels, table)
+    check_areas(path, hemisphere, [table.name(label) for label in np.unique(labels[labels != 0]).tolist()])
     return labels, table
 
 
+def _check_name(path: Path, hemisphere: str) -> None:
+    if not path.name.lower().endswith(BOTH_SIDES):
+        check_side(path, hemisphere)
+
+
 def _read(path: Path, reader: Callable[[Path], T]) -> T:
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):  # False for names that cannot be, too
         raise SurfaceError(path, found="no such file", hint="check the path")
     # each library has its own errors; all mean that this file is not what it is named
     found, hint = "a file that cannot be read as its name says", "copy or write it again"
@@ -92,33 +110,21 @@ def _map_reader(path: Path) -> MapReader:
     reader = next((reader for reader in MAP_READERS.values() if reader.takes(path)), None)
     if reader is None:
         known = ", ".join(suffix for reader in MAP_READERS.values() for suffix in reader.suffixes)
-        raise SurfaceError(
-            path, found="values of an unknown kind", expected=f"{known} or FreeSurfer's lh.thickness", hint="convert it"
+        kind = next((end for end in CONVERSIONS if path.name.lower().endswith(end)), "")
+        found, expected = (
+            f"values of an unknown kind{', ' if kind else ''}{kind}",
+            f"{known} or FreeSurfer's lh.thickness",
         )
+        raise SurfaceError(path, found=found, expected=expected, hint=CONVERSIONS.get(kind, "convert it"))
     return reader()
 
 
 def _dlabel(hemisphere: str, path: Path) -> tuple[NDArray[np.int32], LabelTable]:
     axis, rows = read_cifti(path, hemisphere)
     if not isinstance(axis, LabelAxis) or len(rows) != 1:
-        raise SurfaceError(
-            path, found=f"{len(rows)} maps", expected="one map of labels", hint="wb_command -cifti-merge"
-        )
-    labels = np.nan_to_num(rows[0]).astype(np.int64)
-    entries = {key: entry for key, entry in axis.label[0].items() if key != 0}
-    here = sorted(key for key in entries if (labels == key).any())  # the other hemisphere's areas are left out
-    colours = np.array([entries[key][1] for key in here], np.float64).reshape(-1, 4)
-    table = LabelTable(tuple(here), tuple(str(entries[key][0]) for key in here), colours)
-    table.check(labels, str(path))
-    return labels.astype(np.int32), table
-
-
-def _annot(path: Path) -> tuple[NDArray[np.int32], LabelTable]:
-    """Rows of FreeSurfer's colour table become labels from 1; its rows for no area, and vertices without one, 0."""
-    rows, colours, names = freesurfer.read_annot(path)
-    words = [name.decode() for name in names]
-    areas = [i for i, word in enumerate(words) if not is_no_area(word)]
-    label_of_row = np.zeros(len(words) + 1, np.int32)  # the last one is for row -1
-    label_of_row[areas] = np.arange(1, len(areas) + 1)
-    rgba = np.column_stack([colours[areas, :3] / 255.0, np.ones(len(areas))])
-    return label_of_row[rows], LabelTable(tuple(range(1, len(areas) + 1)), tuple(words[i] for i in areas), rgba)
+        hint = f"wb_command -cifti-merge ONE.dlabel.nii -cifti {path} -column 1"
+        raise SurfaceError(path, found=f"{len(rows)} maps", expected="one map of labels", hint=hint)
+    labels = np.nan_to_num(rows[0])
+    here = {0, *np.unique(labels).tolist()}  # the other hemisphere's areas are left out
+    entries = [(key, str(name), rgba) for key, (name, rgba) in sorted(axis.label[0].items()) if key in here]
+    return keyed_labels(path, labels, entries)

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,11 @@ def test_large_labels_are_compared_exactly():
 def test_indices_that_no_label_array_holds(index):
     with pytest.raises(AtlasError, match=rf"\[{index}\], expected positive, unique integers up to 2147483647"):
         LabelTable((index, 1), ("a", "b"), np.ones((2, 4)))
+
+
+def test_accents_that_macos_writes_apart_are_those_of_others():
+    table = LabelTable.from_names([unicodedata.normalize("NFD", "pré-SMA"), "V1"])
+    assert table.names[0] == "pr\u00e9-SMA"
+    assert table.index("pr\u00e9-SMA") == table.index("pre\u0301-SMA") == 1
+    with pytest.raises(AtlasError, match="listed twice"):
+        LabelTable.from_names(["pr\u00e9-SMA", "pre\u0301-SMA"])

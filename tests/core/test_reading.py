@@ -8,7 +8,7 @@ import pytest
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, DamagedError, MissingStageError
 from cytomesh.core.files import open_npy, read_json
-from cytomesh.core.reading import reading, refuse_no_safetensors, regular_size, way_back
+from cytomesh.core.reading import command, reading, refuse_no_safetensors, regular_size, way_back
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.study.tables import read_cells
@@ -102,6 +102,19 @@ def test_the_command_that_makes_a_file_anew(tmp_path, monkeypatch, path, command
     monkeypatch.chdir(tmp_path)
     assert f"'cytomesh {command}'" in way_back((tmp_path / path).relative_to(tmp_path))
     assert "cytomesh" not in way_back(tmp_path / "elsewhere" / "a.json")
+
+
+def test_imported_graphs_and_their_features_are_imported_again(tmp_path):
+    record = tmp_path / "graphs" / "B01_hemi-L" / "provenance.json"
+    record.parent.mkdir(parents=True)
+    for text, word in (('{"image": 1}', "embed"), ('{"imported file: pial": 1}', "graph import SURFACES.yaml")):
+        record.write_text(text)
+        assert command(tmp_path, "features", "maps").startswith(f"cytomesh {word} --out {tmp_path}")
+    assert command(tmp_path, "classify", "gat") == f"cytomesh classify --out {tmp_path} --name gat"
+    record.unlink()
+    os.mkfifo(record)
+    with at_once():
+        assert "build-graph" in command(tmp_path, "graphs")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1', "[" * 100_000, "1" * 10_000, "\ud800"])

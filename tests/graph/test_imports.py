@@ -15,13 +15,14 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, GraphError, StudyError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.surface.annot import write_annot
-from cytomesh.surface.gifti import write_labels, write_scalars, write_surface
+from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
@@ -116,6 +117,46 @@ def test_later_stages_work(manifest, tmp_path, cytomesh):
     assert code == 0 and "stale" not in out
 
 
+def test_later_stages_work_without_pial_and_white(manifest, tmp_path, cytomesh):
+    run, data = tmp_path / "run", yaml.safe_load(manifest.read_text())
+    for i, own in enumerate(data["hemispheres"]):
+        side = own["hemisphere"]
+        write_surface(manifest.parent / f"{side}.surf.gii", sphere_mesh(3), side, "midthickness")
+        own |= {"midthickness": f"{side}.surf.gii", "pial": None, "white": None, "role": ("train", "unseen")[i]}
+    manifest.write_text(yaml.safe_dump(data))
+    assert cytomesh("graph", "import", manifest, "--out", run)[0] == 0
+    words = ("--set", "model={kind: logistic}", "--set", "split={kind: hemisphere}", "--set", "null.spins=2")
+    code, _, errors = cytomesh("classify", "--out", run, "--name", "sides", *words)
+    assert code == 0, errors
+    code, _, errors = cytomesh("classify-predict", "--out", run, "--name", "new", "--model", run / "classify" / "sides")
+    assert code == 0, errors
+    areas = read_table(run / "classify" / "new" / "B1_hemi-L_areas.parquet")
+    assert len(areas) == 4 and "surface_mm2" in areas and "thickness_mm" not in areas
+    code, _, errors = cytomesh("report", "--out", run)
+    assert code == 0, errors
+    code, _, errors = cytomesh("classify", "--out", run, *words, "--set", "inputs.names=[thickness]")
+    assert code == 1 and "thickness" in errors and "graph import" in errors
+
+
+def test_ways_out_of_imported_graphs_lead_to_the_import(manifest, tmp_path, cytomesh):
+    run = tmp_path / "run"
+    import_graphs(manifest, run)
+    again = f"'cytomesh graph import SURFACES.yaml --out {run} --no-resume'"
+    left = load_graph(run / "graphs" / "B1_hemi-L")
+    nodes, features = run / "graphs" / left.name / "nodes.parquet", run / "features" / "maps" / f"{left.name}.npy"
+    for path in (nodes, features):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CytomeshError, match=again):
+        load_graph(nodes.parent)
+    with pytest.raises(CytomeshError, match=again):
+        load_features(run, "maps", left)
+    import_graphs(manifest, run, resume=False)
+    with pytest.raises(CytomeshError, match="graph import.* or choose one of: maps"):
+        load_features(run, "cnn", left)
+    code, _, errors = cytomesh("embed", "--out", run)
+    assert code == 1 and "build-graph" not in errors
+
+
 def test_a_split_among_neighbours_is_refused(manifest, tmp_path, cytomesh):
     run = tmp_path / "run"
     side = manifest.parent / "L.parquet"
@@ -168,6 +209,13 @@ def test_again_only_what_changed(manifest, tmp_path):
         ({"hemisphere": "R"}, "B1_hemi-R"),
         ({"brain": "../x"}, "brain"),
         ({"feature": ["L.maps.func.gii"]}, "feature"),
+        ({"columns": "text.csv"}, "section: found values of type"),
+        ({"cortex": "text.csv"}, "text.csv: section: found values of type"),
+        ({"cortex": "L.maps.func.gii"}, "2 maps: myelin, cells"),
+        ({"cortex": "none.npy"}, "no vertex above 0"),
+        ({"features": ["L.areas.label.gii"]}, "arrays of intent LABEL"),
+        ({"features": ["huge.npy"]}, "huge.npy: huge: found 1e[+]300"),
+        ({"pial": "R.pial.surf.gii"}, "R.pial.surf.gii: found structure CortexRight"),
     ],
 )
 def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
@@ -175,9 +223,30 @@ def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
     write_surface(folder / "coarse.surf.gii", sphere_mesh(2), "L", "sphere")
     write_surface(folder / "turned.surf.gii", Mesh(mesh.vertices, mesh.faces[:, [1, 2, 0]]), "L", "white")
     (folder / "clash.csv").write_text("x_mm\n" + "1\n" * 642)
+    (folder / "text.csv").write_text("section\n" + "A1\n" * 642)
+    np.save(folder / "none.npy", np.zeros(642))
+    np.save(folder / "huge.npy", np.full(642, 1e300))
     change(manifest, **keys)
     with pytest.raises((StudyError, GraphError, CytomeshError), match=words):
         import_graphs(manifest, tmp_path / "run")
+
+
+def test_sections_and_their_roles_are_kept_whole(manifest, tmp_path):
+    first = np.arange(642) < 300
+    table = pa.table({"section": np.where(first, 4, np.nan), "section_role": np.where(first, "train", "none")})
+    pq.write_table(table, manifest.parent / "L.parquet")
+    import_graphs(manifest, tmp_path / "run")
+    graph = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L")
+    assert set(graph.section_role.tolist()) == {"train", "none"} and set(graph.section.tolist()) == {4, -1}
+
+
+def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
+    folder = manifest.parent
+    labels, known = read_labels(folder / "L.areas.label.gii")
+    table = LabelTable.from_names([*known.names, *(f"R_{name}" for name in NAMES)])
+    write_labels(folder / "L.areas.label.gii", labels, table, "L")
+    import_graphs(manifest, tmp_path / "run")
+    assert set(load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L").labels.names) == set(NAMES)
 
 
 def test_the_template_is_valid():

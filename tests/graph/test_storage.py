@@ -48,7 +48,7 @@ def test_a_table_written_again_by_pandas_is_named(tmp_path, graph):
     path = graph_folder(tmp_path, graph.name) / "nodes.parquet"
     pq.read_table(path).to_pandas().to_parquet(path)
     with pytest.raises(
-        GraphError, match=r"nodes\.parquet: found no brain, hemisphere, brain_role .*by pandas.*build the"
+        GraphError, match=r"nodes\.parquet: found no brain, hemisphere, brain_role .*by pandas.*build-graph"
     ):
         load_graphs(tmp_path)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)

@@ -52,6 +52,14 @@ def test_one_file_an_area_equals_one_file(maps, tmp_path):
     assert separate.sample(positions)[:, 2].nnz == 0
 
 
+def test_maps_are_found_by_names_with_accents_written_apart(maps, tmp_path):
+    labels = LabelTable.from_names(["pr\u00e9-SMA"])
+    nib.save(nib.Nifti1Image(maps[1][..., 0], maps[2]), tmp_path / "a.nii.gz")
+    settings = AtlasConfig(labels="labels.tsv", probability_maps={"pre\u0301-SMA": "a.nii.gz"}, space="MNI")
+    atlas = load_atlas(settings, labels, "MNI", tmp_path / "study.yaml")
+    assert atlas.sample(np.zeros((1, 3))).nnz == 1
+
+
 def test_unknown_area_name(tmp_path):
     with pytest.raises(AtlasError, match="atlas.probability_maps: found unknown area 'V9', expected one of V1, V2, M1"):
         Atlas(LABELS, {"V9": tmp_path / "V9.nii"}, "MNI")
@@ -118,6 +126,7 @@ def test_label_tables_round_trip(tmp_path):
         ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t999\t255\n", "line 2: found colour or name out of range"),
         ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t9\t255\n1\tV2\t0\t0\t9\t255\n", "positive, unique"),
         ("index\tname\tr\tg\tb\ta\n1\tV1\t0\t0\t9\t255\n2\tV1\t0\t0\t9\t255\n", "names listed twice: V1"),
+        ("index\tname\tr\tg\tb\ta\n\n1\tV1\t0\t0\t9\t255\n\nx\tV2\t0\t0\t9\t255\n", "line 5"),
         ("", "no column"),
     ],
 )

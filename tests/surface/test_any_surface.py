@@ -13,6 +13,7 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.formats import write_freesurfer, write_ply
 from cytomesh.surface.gifti import write_surface
+from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
 
@@ -83,3 +84,64 @@ def test_others_are_named(tmp_path, name, content, words):
     assert name in str(caught.value)
     with pytest.raises(SurfaceError, match="absent"):
         read_any_surface(tmp_path / "absent.surf.gii.x")
+
+
+@pytest.mark.parametrize("unit_mm", [0.001, 1000.0, 12.0])
+def test_sizes_of_no_brain_are_refused(tmp_path, unit_mm):
+    mesh = sphere_mesh(1)
+    write_surface(tmp_path / "a.surf.gii", Mesh(mesh.vertices * unit_mm, mesh.faces), "L", "sphere")
+    with pytest.raises(SurfaceError, match=r"a\.surf\.gii.* mm long, expected 3 to 500 mm"):
+        read_any_surface(tmp_path / "a.surf.gii")
+    assert read_any_surface(tmp_path / "a.surf.gii", is_sphere=True).n_vertices == mesh.n_vertices
+
+
+def test_surfaces_that_are_inside_out_are_refused(tmp_path):
+    mesh = sphere_mesh(3)
+    mirrored, turned = Mesh(mesh.vertices * [-1, 1, 1], mesh.faces), Mesh(mesh.vertices + 100.0, mesh.faces[:, ::-1])
+    no_wall = Mesh(mesh.vertices + 100.0, turned.faces[(mesh.vertices[mesh.faces, 0] > -40).all(axis=1)])
+    for surface in (mirrored, turned, no_wall):
+        write_ply(tmp_path / "a.ply", surface)
+        with pytest.raises(SurfaceError, match=r"a\.ply: found triangles that are clockwise"):
+            read_any_surface(tmp_path / "a.ply")
+    # a patch may be a gyrus seen from outside, or a sulcus
+    patch = Mesh(mesh.vertices, turned.faces[(mesh.vertices[mesh.faces, 0] > 20).all(axis=1)])
+    write_ply(tmp_path / "a.ply", patch)
+    assert read_any_surface(tmp_path / "a.ply").n_faces == patch.n_faces
+
+
+@pytest.mark.parametrize("cut", [0, 3000, 30000])
+def test_ascii_ply_that_is_cut_off_is_refused(tmp_path, cut):
+    text = sphere_mesh(3).to_trimesh().export(file_type="ply", encoding="ascii", vertex_normal=False)
+    (tmp_path / "a.ply").write_bytes(text[: len(text) - cut])
+    if cut:
+        with pytest.raises(SurfaceError, match=r"a\.ply"):
+            read_any_surface(tmp_path / "a.ply")
+    else:
+        assert read_any_surface(tmp_path / "a.ply").n_faces == 1280
+
+
+@pytest.mark.parametrize("spoil", ["index", "coordinate"])
+def test_bad_indices_and_coordinates_name_the_file(tmp_path, spoil):
+    mesh = sphere_mesh(1)
+    vertices, faces = mesh.vertices.copy(), mesh.faces.copy()
+    if spoil == "index":
+        faces[3, 1] = 500
+    else:
+        vertices[3, 1] = np.nan
+    write_volume_surface(tmp_path / "lh.pial", vertices, faces, -np.eye(3), np.zeros(3))
+    head = "ply\nformat ascii 1.0\nelement vertex 42\nproperty float x\nproperty float y\nproperty float z\n"
+    rows = [*(" ".join(map(str, row)) for row in vertices), *(f"3 {a} {b} {c}" for a, b, c in faces)]
+    head += "element face 80\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "a.ply").write_text(head + "\n".join(rows) + "\n")
+    for name in ("lh.pial", "a.ply"):
+        with pytest.raises(SurfaceError, match=name):
+            read_any_surface(tmp_path / name)
+
+
+@pytest.mark.parametrize(("axes", "centre"), [(np.zeros((3, 3)), 0.0), (np.ones((3, 3)), 0.0), (np.eye(3), np.nan)])
+def test_volumes_without_three_axes_are_refused(tmp_path, axes, centre):
+    mesh = sphere_mesh(1)
+    write_volume_surface(tmp_path / "lh.white", mesh.vertices, mesh.faces, axes, [centre] * 3)
+    with pytest.raises(SurfaceError, match=r"lh\.white: geometry of the volume"):
+        read_any_surface(tmp_path / "lh.white")
+    assert read_any_surface(tmp_path / "lh.white", is_sphere=True).n_vertices == mesh.n_vertices

@@ -68,3 +68,11 @@ def test_trimesh_keeps_every_vertex_in_place():
 def test_bad_meshes_are_refused(vertices, faces, message):
     with pytest.raises(SurfaceError, match=message):
         Mesh(vertices, np.array(faces))
+
+
+def test_vertex_numbers_are_whole():
+    mesh = sphere_mesh(1)
+    assert Mesh(mesh.vertices, mesh.faces.astype(np.float32)).faces.dtype == np.int64
+    for wrong in (0.5, np.nan):
+        with pytest.raises(SurfaceError, match="not whole"):
+            Mesh(mesh.vertices, mesh.faces + wrong)

@@ -150,3 +150,50 @@ def test_labels_of_other_kinds_and_sizes_are_named(tmp_path):
         read_vertex_labels(tmp_path / "a.txt", N, "L")
     with pytest.raises((SurfaceError, AtlasError)):
         read_vertex_labels(tmp_path / "absent.annot", N, "L")
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "a.TSV", "A.NPY", "a.MGH", "A.FUNC.GII", "a.DSCALAR.NII"])
+def test_suffixes_in_capitals(tmp_path, name):
+    write(tmp_path, name.lower()).rename(tmp_path / "x")
+    (tmp_path / "x").rename(tmp_path / name)
+    np.testing.assert_allclose(list(read_vertex_data(tmp_path / name, N, "L").values())[1], SECOND, rtol=1e-6)
+
+
+@pytest.mark.parametrize("word", ["N/A", "#N/A", "NULL", "null", "nan", "NA", ""])
+def test_words_for_no_value(tmp_path, word):
+    (tmp_path / "a.csv").write_text(
+        "a,b,c\n" + "\n".join(f"{word if i < 3 else i},{i},{word}" for i in range(N)) + "\n"
+    )
+    maps = read_vertex_data(tmp_path / "a.csv", N, "L")
+    assert np.isnan(maps["a"]).sum() == 3 and np.isnan(maps["c"]).all() and list(maps) == ["a", "b", "c"]
+
+
+def test_maps_of_one_name_in_cifti_numpy_and_text(tmp_path):
+    models = BrainModelAxis.from_surface(np.arange(N), N, name="CortexLeft")
+    image = nib.Cifti2Image(np.stack([FIRST, SECOND]), header=(ScalarAxis(["a", "a"]), models))
+    nib.save(image, tmp_path / "a.dscalar.nii")
+    np.savez(tmp_path / "a.npz", **{"a": np.column_stack([FIRST, FIRST]), "a 2": SECOND})
+    (tmp_path / "a.csv").write_text("a,a\n" + "\n".join(f"{a},{b}" for a, b in zip(FIRST, SECOND, strict=True)) + "\n")
+    for name, n in (("a.dscalar.nii", 2), ("a.npz", 3), ("a.csv", 2)):
+        maps = list(read_vertex_data(tmp_path / name, N, "L").values())
+        assert len(maps) == n
+        np.testing.assert_allclose(maps[0], FIRST, rtol=1e-6)
+        np.testing.assert_allclose(maps[-1], SECOND, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lh.cortex.label", "read_label"),
+        ("lh.thickness.asc", "mris_convert -c"),
+        ("lh.aparc.annot", "as 'labels'"),
+        ("a.txt", "row of names"),
+        ("a.nii.gz", "-volume-to-surface-mapping"),
+    ],
+)
+def test_kinds_that_are_no_maps_name_the_way(tmp_path, name, words):
+    (tmp_path / name).write_text("1\n" * N)
+    with pytest.raises(SurfaceError, match=f"unknown kind.*{words}"):
+        read_vertex_data(tmp_path / name, N, "L")
+    with pytest.raises(SurfaceError, match="no such file"):
+        read_vertex_data(tmp_path / f"{300 * 'x'}.npy", N, "L")

@@ -1,0 +1,92 @@
+"""Columns of values of vertices that a graph takes over: of the kind, and in the range, that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import GraphError
+from cytomesh.study.sections import SectionRole
+
+MAX_SECTION = 2**31 - 1
+
+
+def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """Return numbers in a floating type.
+
+    Raises
+    ------
+    GraphError
+        If they are none, or beyond its range.
+    """
+    if values.dtype.kind not in "iufb":
+        text = next((repr(value)[:40] for value in values.tolist() if not isinstance(value, (int, float))), "")
+        found = f"values of type {values.dtype}{', such as ' if text else ''}{text}"
+        hint = "give tables of numbers here (n/a for missing ones), and text as 'columns'"
+        raise GraphError(path, name, found=found, expected="numbers", hint=hint)
+    with np.errstate(over="ignore"):
+        numbers = values.astype(dtype)
+    if (lost := np.isfinite(values) & ~np.isfinite(numbers)).any():
+        found, expected = f"{values[lost][0]:g} and the like", f"numbers up to {np.finfo(dtype).max:.2g}"
+        raise GraphError(
+            path, name, found=found, expected=expected, hint="divide the map by a constant, or take its log"
+        )
+    return numbers
+
+
+def feature_of(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a map of numbers as float32.
+
+    Raises
+    ------
+    GraphError
+        If it has none: no vertex would have features.
+    """
+    numbers = numbers_of(path, name, values, np.float32)
+    if not np.isfinite(numbers).any():
+        raise GraphError(path, name, found="no value at any vertex", expected="numbers", hint="leave this map out")
+    return np.asarray(numbers, np.float32)
+
+
+def sections_of(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:
+    """Return numbers of sections, -1 where there is none (NaN).
+
+    Raises
+    ------
+    GraphError
+        If they are no whole numbers of 32 bits.
+    """
+    numbers = numbers_of(path, "section", values, np.float64)
+    numbers = np.where(np.isnan(numbers), -1, numbers)
+    wrong = (numbers != np.rint(numbers)) | (numbers < -1) | (numbers > MAX_SECTION)
+    if wrong.any():
+        found, expected = f"{numbers[wrong][0]:g} and the like", f"whole numbers from 0 to {MAX_SECTION}, n/a for none"
+        raise GraphError(path, "section", found=found, expected=expected, hint="number the sections anew")
+    return numbers.astype(np.int32)
+
+
+def roles_of(path: Path, values: NDArray[Any]) -> NDArray[np.str_]:
+    """Return roles of sections, "none" where there is no word.
+
+    Raises
+    ------
+    GraphError
+        If they are not those of a study's sections.
+    """
+    known = get_args(SectionRole)
+    words = np.array(["none" if value in (None, "") or value != value else str(value) for value in values.tolist()])
+    if others := sorted(set(words.tolist()) - set(known)):
+        found, hint = f"roles {', '.join(others[:5])}", "other words can be split by under another name: kind: column"
+        raise GraphError(path, "section_role", found=found, expected=f"one of {', '.join(known)}", hint=hint)
+    return words
+
+
+FREE_COLUMNS: Mapping[str, Callable[[Path, NDArray[Any]], NDArray[Any]]] = {
+    "section": sections_of,
+    "section_role": roles_of,
+}
+"""Columns of every graph that a table of further columns may give."""

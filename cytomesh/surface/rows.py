@@ -1,0 +1,82 @@
+"""Columns of values of vertices: names that differ, and rows in the order of the vertices."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.core.progress import warn
+
+Named = tuple[str, NDArray[Any]]
+VERTEX_COLUMN = re.compile(
+    r"|unnamed: ?\d+|__index_level_\d+__|index|(vertex|vertices|vtx|node)([ _-]?(id|idx|index|no|number))?",
+    re.IGNORECASE,
+)
+"""How programs name the column that says which vertex, or row, a row is; R and pandas leave its name empty."""
+
+
+def distinct(maps: Iterable[Named], unnamed: str = "map") -> dict[str, NDArray[Any]]:
+    """Return maps by their names; those without a name, or of one name, get their number in the file."""
+    maps = list(maps)
+    times = Counter(name for name, _ in maps)
+    found: dict[str, NDArray[Any]] = {}
+    for i, (name, values) in enumerate(maps):
+        known = name if name and times[name] == 1 else f"{name or unnamed} {i}"
+        while known in found:
+            known += "'"
+        found[known] = values
+    return found
+
+
+def is_vertex_column(name: str) -> bool:
+    """Whether a column of this name says which vertex a row is, and is no map."""
+    return VERTEX_COLUMN.fullmatch(name.strip()) is not None
+
+
+def in_order(path: Path, maps: dict[str, NDArray[Any]], columns: Sequence[Named]) -> dict[str, NDArray[Any]]:
+    """Return maps with row i at vertex i, by columns that say which vertex each row is, from 0 or from 1.
+
+    Raises
+    ------
+    SurfaceError
+        If such a column does not name every vertex once, or two say different things.
+    """
+    orders: list[Named] = []
+    for name, values in columns:
+        order = _order(values)
+        if order is None:
+            raise SurfaceError(
+                path,
+                f"column '{name}'",
+                found="values that are not the numbers of all vertices, each once",
+                expected=f"0 to {len(values) - 1}, in any order",
+                hint="give a row to every vertex (n/a where there is no value), or another name to a column of values",
+            )
+        if np.array_equal(order, np.arange(len(order))):
+            warn(f"{path}: column '{name}' only counts the rows: it is left out")
+        else:
+            orders.append((name, order))
+    if not orders:
+        return maps
+    (name, order), *others = orders
+    if other := next((its for its, values in others if not np.array_equal(values, order)), None):
+        found, expected = f"columns '{name}' and '{other}' that order the rows differently", "one order"
+        raise SurfaceError(path, found=found, expected=expected, hint="leave one of them out")
+    warn(f"{path}: rows are put in the order of column '{name}'")
+    return {its: values[order] if len(values) == len(order) else values for its, values in maps.items()}
+
+
+def _order(values: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return which row belongs to each vertex; None unless each of n vertices has one."""
+    if values.dtype.kind not in "iuf" or values.ndim != 1 or not values.size:
+        return None
+    order = np.argsort(values, kind="stable").astype(np.int64)
+    first = values[order[0]]
+    return order if first in (0, 1) and np.array_equal(values[order], first + np.arange(len(values))) else None

@@ -1,0 +1,80 @@
+"""The side of the brain that files, structures and areas say they are of, and whether that is the side they serve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from cytomesh.core.errors import SurfaceError
+
+SIDES = {"L": "left", "R": "right"}
+IN_FILE_NAMES = {
+    side: re.compile(
+        rf"(^|[._-]){side}h(?=[._-])|(^|[._])({word}|hemi-({side}|{word}))(?=[._])|(^|\.)(?-i:{side})(?=\.)",
+        re.IGNORECASE,
+    )
+    for side, word in SIDES.items()
+}
+"""lh.pial, sub-01.L.pial.surf.gii, sub-01_hemi-L_pial.surf.gii, pial_left.gii.gz."""
+IN_STRUCTURES = {side: re.compile(f"{word}$", re.IGNORECASE) for side, word in SIDES.items()}
+"""CortexLeft, CIFTI_STRUCTURE_CORTEX_LEFT."""
+PREFIXES = {
+    side: re.compile(rf"({side}H?|ctx[-_.]{side}H|{word})[_. -]", re.IGNORECASE) for side, word in SIDES.items()
+}
+"""What programs put before the name of an area: L_, lh., ctx-lh-."""
+IN_AREAS = {
+    side: re.compile(rf"^{PREFIXES[side].pattern}|_{side}H_|[_. -]({side}H?|{word})$", re.IGNORECASE)
+    for side, word in SIDES.items()
+}
+"""And within or after it: 7Networks_LH_Vis_1, Precentral_L."""
+
+
+def side_of(text: str, patterns: dict[str, re.Pattern[str]]) -> str | None:
+    """Return the one side that a text names, "L" or "R"; None if it names none, or both."""
+    found = [side for side, pattern in patterns.items() if pattern.search(text)]
+    return found[0] if len(found) == 1 else None
+
+
+def without_prefix(name: str, sides: Iterable[str] = SIDES) -> str:
+    """Take the prefix of a side off the name of an area."""
+    found = (PREFIXES[side].match(name) for side in sides)
+    return next((name[match.end() :] for match in found if match), name)
+
+
+def check_side(path: Path, hemisphere: str, structures: Iterable[str] = ()) -> None:
+    """Refuse a file whose name (not that of its folder), or a structure that it names, is of the other side.
+
+    Raises
+    ------
+    SurfaceError
+    """
+    said = {f"structure {text}": side_of(text, IN_STRUCTURES) for text in structures}
+    said[f"the name {path.name}"] = side_of(path.name, IN_FILE_NAMES)
+    wrong = [what for what, side in said.items() if side not in (None, hemisphere)]
+    if wrong:
+        raise _other_side(path, wrong[0], hemisphere)
+
+
+def check_areas(path: Path, hemisphere: str, names: Iterable[str]) -> None:
+    """Refuse areas that are all of the other side.
+
+    Raises
+    ------
+    SurfaceError
+    """
+    names = list(names)
+    sides = {side_of(name, IN_AREAS) for name in names}
+    if len(sides) == 1 and not sides <= {None, hemisphere}:
+        raise _other_side(path, f"areas such as {', '.join(names[:3])}", hemisphere)
+
+
+def _other_side(path: Path, found: str, hemisphere: str) -> SurfaceError:
+    other = "R" if hemisphere == "L" else "L"
+    return SurfaceError(
+        path,
+        found=f"{found}, of the {SIDES[other]} side",
+        expected=f"data of hemisphere {hemisphere}, {SIDES[hemisphere]}",
+        hint=f"name the file of that side, or say hemisphere: {other}; if what it says is wrong, correct it "
+        "(rename the file; wb_command -set-structure)",
+    )

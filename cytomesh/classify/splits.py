@@ -124,6 +124,10 @@ def make_split(
 
 
 def _by_section(graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]]) -> NodeSplit:
+    if not any((graph.section >= 0).any() for graph in graphs):
+        raise SplitError(
+            "split", "kind: section", found="graphs of which no node has a section", hint=_other_splits(graphs)
+        )
     _one_role_a_section(graphs)
     sides = []
     for graph, values in zip(graphs, labels, strict=True):
@@ -134,6 +138,18 @@ def _by_section(graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32
             side = np.full(graph.n_nodes, graph.brain_role, "<U10")
         sides.append(np.where(values > 0, side, NONE))
     return NodeSplit(sides, ())
+
+
+def _other_splits(graphs: Sequence[CortexGraph]) -> str:
+    """Say which splits these graphs allow, as they are written on the command line."""
+    ways = []
+    if len({graph.hemisphere for graph in graphs}) > 1:
+        ways.append("--set 'split={kind: hemisphere}' (trains on L, tests on R)")
+    brains = list(dict.fromkeys(graph.brain for graph in graphs))
+    if len(brains) > 1:
+        ways.append(f"--set 'split={{kind: brain, train: [{', '.join(brains[:-1])}], test: [{brains[-1]}]}}'")
+    ways.append("--set 'split={kind: column, column: NAME, train: [...], test: [...]}' with a column of your nodes")
+    return ", or ".join(ways)
 
 
 def _one_role_a_section(graphs: Sequence[CortexGraph]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
-from cytomesh.core.progress import log, track
+from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.run import Product, lock, product, product_folders, write_study_path
 from cytomesh.core.tables import Table
@@ -33,6 +33,7 @@ from cytomesh.graph.inputs import (
 from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
 from cytomesh.graph.measures import mean_curvature
+from cytomesh.graph.objections import said, stack_objections
 from cytomesh.graph.provenance import graph_inputs
 from cytomesh.graph.qc import (
     check_cortex,
@@ -60,6 +61,8 @@ class _Task:
     settings: BuildGraphConfig
     inputs: Inputs
     workers: int
+    is_first: bool = False
+    """Whether it is the first of its brain's that is built: what concerns all is said once."""
 
     @property
     def name(self) -> str:
@@ -110,6 +113,8 @@ def build_graphs(
             inputs = graph_inputs(run, study, brain, hemisphere, settings, digests)
             tasks.append(_Task(manifest, run, brain.id, hemisphere, settings, inputs, inner))
         todo = [task for task in tasks if not (resume and _is_current(task))]
+        first = {task.brain: task.hemisphere for task in reversed(todo)}
+        todo = [replace(task, is_first=first[task.brain] == task.hemisphere) for task in todo]
         for task, seconds in zip(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):
@@ -119,7 +124,8 @@ def build_graphs(
             if folder.name not in names:
                 log(f"graphs/{folder.name}: the study has no such hemisphere; remove the folder if it is not wanted")
         write_text(run / "graphs" / "config.yaml", write_config(settings))
-        return {task.name: _summary(read_json(task.product.folder / "qc.json"), task in todo) for task in tasks}
+        new = {task.name for task in todo}
+        return {task.name: _summary(read_json(task.product.folder / "qc.json"), task.name in new) for task in tasks}
 
 
 def _is_current(task: _Task) -> bool:
@@ -158,6 +164,10 @@ def _write(task: _Task, folder: Path) -> float:
     brain = study.brain(task.brain)
     skip_bad = task.settings.on_bad_section == "skip"
     inputs = read_inputs(brain.sections, task.hemisphere, task.workers, skip_bad)
+    objections = stack_objections(task.manifest, inputs)
+    if task.is_first:
+        for line in said(objections, task.manifest):
+            warn(f"{task.brain}: {line}")
     alignment = None
     if task.settings.alignment.enabled:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)
@@ -204,6 +214,7 @@ def _write(task: _Task, folder: Path) -> float:
         },
         "bridged": bridged,
         "trimmed": trimmed,
+        "objections": objections,
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},

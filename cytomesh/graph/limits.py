@@ -29,6 +29,8 @@ class Verdict:
         Unit of all three.
     key : str
         The setting that bounds it, `checks.<key>`; empty for what is only reported.
+    place : str
+        The section that has this value; empty where it is the whole stack's.
     """
 
     name: str
@@ -37,6 +39,12 @@ class Verdict:
     highest: float | None = None
     unit: str = ""
     key: str = ""
+    place: str = ""
+
+    @property
+    def measured(self) -> str:
+        """Value and unit in words; empty where there is nothing to measure."""
+        return f"{number(self.value)} {self.unit}".rstrip() if self.value is not None else ""
 
     @property
     def is_judged(self) -> bool:
@@ -68,12 +76,26 @@ def check_verdicts(name: str, verdicts: Sequence[Verdict], page: Path) -> None:
     """
     failed = [verdict for verdict in verdicts if not verdict.is_passed]
     if failed:
+        places = [] if any(verdict.place for verdict in failed) else _farthest(verdicts)
         raise QualityError(
             name,
-            found="; ".join(f"{verdict.name} {number(verdict.value)} {verdict.unit}".rstrip() for verdict in failed),
-            expected="; ".join(f"{bounds(verdict)} (checks.{verdict.key})" for verdict in failed),
-            hint=f"look at {page}, or change the limits",
+            found="; ".join(map(_failure, failed)),
+            hint=f"look at {' and at '.join([*places, str(page)])}, or change the limits",
         )
+
+
+def _failure(verdict: Verdict) -> str:
+    text = f"{verdict.name} {verdict.measured} ({bounds(verdict)}, checks.{verdict.key})"
+    return f"{text}, {verdict.place}" if verdict.place else text
+
+
+def _farthest(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say in which section contours lie farthest from the surface: where a whole volume is wrong, look there first."""
+    known = [verdict for verdict in verdicts if verdict.key == "max_contour_distance_mm" and verdict.place]
+    if not known:
+        return []
+    worst = max(known, key=lambda verdict: verdict.value or 0.0)
+    return [f"{worst.place} (contours on average {worst.measured} from the surface, farther than in any other)"]
 
 
 def bounds(verdict: Verdict) -> str:
@@ -111,7 +133,8 @@ def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
         voxel_mm3 = report["voxel_mm"] ** 3
         whole = before["voxels_before"] * voxel_mm3
         n_changed = before["voxels_filled"] + before["voxels_cut"] - before["voxels_opened"]
-        changed = n_changed * voxel_mm3 - before["discarded_mm3"]
+        # voxels of a discarded piece may be among those opened: they are not taken off twice
+        changed = max(n_changed * voxel_mm3 - before["discarded_mm3"], 0.0)
         piece, largest = before["largest_discarded_mm3"] / whole, checks.max_discarded_share
         yield Verdict(
             f"{kind}: filled or cut, share of the volume",
@@ -129,18 +152,23 @@ def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
 
 def _fidelity(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     for kind in ("pial", "white"):
-        records = [section[f"{kind}_distance_mm"] for section in qc["sections"] if f"{kind}_distance_mm" in section]
-        means = np.array([record["mean"] for record in records], np.float64)
-        means = means[np.isfinite(means)]
-        worst = float(means.max()) if means.size else None
+        means = {
+            section["section"]: float(section[f"{kind}_distance_mm"]["mean"])
+            for section in qc["sections"]
+            if f"{kind}_distance_mm" in section
+        }
+        means = {section: mean for section, mean in means.items() if np.isfinite(mean)}
+        worst = max(means, key=lambda section: means[section], default=None)
         yield Verdict(
             f"{kind}: contour to surface, mean of the worst section",
-            worst,
+            None if worst is None else means[worst],
             highest=checks.max_contour_distance_mm,
             unit="mm",
             key="max_contour_distance_mm",
+            place="" if worst is None else f"section {worst}",
         )
-        yield Verdict(f"{kind}: contour to surface, mean of the median section", _median(means), unit="mm")
+        median = float(np.median(list(means.values()))) if means else None
+        yield Verdict(f"{kind}: contour to surface, mean of the median section", median, unit="mm")
         estimate, built = qc["contour_estimates"][kind], qc["surfaces"][kind]
         for quantity, measured, limit, key in (
             ("volume", "volume_mm3", checks.max_volume_error, "max_volume_error"),
@@ -172,13 +200,12 @@ def _links(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
 def _alignment(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     moved = [section for section in qc["sections"] if "shift_mm" in section]
     if moved:
-        shift = max(float(np.hypot(*section["shift_mm"])) for section in moved)
-        turn = max(abs(section["rotation_deg"]) for section in moved)
-        yield Verdict("alignment: largest shift", shift, highest=checks.max_shift_mm, unit="mm", key="max_shift_mm")
-        yield Verdict(
-            "alignment: largest turn", turn, highest=checks.max_rotation_deg, unit="deg", key="max_rotation_deg"
-        )
-
-
-def _median(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    return float(np.median(values)) if values.size else None
+        shifts = [float(np.hypot(*section["shift_mm"])) for section in moved]
+        turns = [abs(section["rotation_deg"]) for section in moved]
+        for title, values, limit, unit, key in (
+            ("shift", shifts, checks.max_shift_mm, "mm", "max_shift_mm"),
+            ("turn", turns, checks.max_rotation_deg, "deg", "max_rotation_deg"),
+        ):
+            worst = int(np.argmax(values))
+            place = f"section {moved[worst]['section']}"
+            yield Verdict(f"alignment: largest {title}", values[worst], highest=limit, unit=unit, key=key, place=place)

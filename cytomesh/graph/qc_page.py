@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.graph.limits import Verdict, bounds, number
+from cytomesh.graph.limits import Verdict, bounds
 from cytomesh.graph.qc import reconstruction_notes, unused_sections
 from cytomesh.page.document import page
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, folded, join, table, tag, verdict_cell
@@ -45,6 +45,8 @@ def quality_page(qc: Mapping[str, Any]) -> str:
     notes = reconstruction_notes(qc["bridged"], qc["trimmed"], qc["report"], qc["cortex"])
     if notes:
         parts.append(Part("notes", "What the surfaces have and the contours have not", bullets(notes)))
+    if qc.get("objections"):
+        parts.append(Part("objections", "Sections that do not fit their stack", bullets(qc["objections"])))
     if unused:
         parts.append(Part("unused", "Sections without use", bullets(unused)))
     return page(f"{qc['name']}: quality", join(head), parts)
@@ -53,8 +55,8 @@ def quality_page(qc: Mapping[str, Any]) -> str:
 def _checks(verdicts: Sequence[Verdict]) -> Html:
     rows: list[Row] = [
         [
-            verdict.name,
-            f"{number(verdict.value)} {verdict.unit}".rstrip() if verdict.value is not None else "none",
+            f"{verdict.name} ({verdict.place})" if verdict.place else verdict.name,
+            verdict.measured or "none",
             bounds(verdict),
             verdict_cell(verdict.is_passed) if verdict.is_judged else "",
         ]

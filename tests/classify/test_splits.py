@@ -50,6 +50,15 @@ def test_empty_side(brains, synthetic, emptied, place):
         make_split([graph], labels_of([graph]), SectionSplit(), 0)
 
 
+def test_graphs_without_sections_are_pointed_to_other_splits(brains, synthetic):
+    imported = [synthetic.change(graph, section=np.full(graph.n_nodes, -1, np.int32)) for graph in brains]
+    with pytest.raises(SplitError, match=r"no node has a section.*kind: brain, train: \[B01, B02\], test: \[B03\]"):
+        make_split(imported, labels_of(imported), SectionSplit(), 0)
+    sides = [synthetic.change(synthetic.graph("B01", side), section=np.full(imported[0].n_nodes, -1)) for side in "LR"]
+    with pytest.raises(SplitError, match=r"Way out: --set 'split=\{kind: hemisphere\}'.*kind: column"):
+        make_split(sides, labels_of(sides), SectionSplit(), 0)
+
+
 def test_hemisphere_split_with_blocks(synthetic):
     graphs = [synthetic.graph("B01", hemisphere) for hemisphere in "LR"]
     settings = HemisphereSplit(kind="hemisphere", validation=0.2)

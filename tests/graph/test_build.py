@@ -11,6 +11,7 @@ import shapely
 
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ContourError, QualityError
+from cytomesh.core.progress import hush, speak
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
@@ -298,3 +299,21 @@ def test_a_hole_that_is_closed_is_said_with_its_place(make_study, tmp_path, caps
     x, y, _ = report["white"]["places_mm"][0]
     assert abs(x) < 10 and abs(y) < 5
     assert "topology changed" in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
+
+
+def test_objections_to_the_stack_are_said_once_and_shown(write_ellipsoids, tmp_path, capsys):
+    manifest = write_ellipsoids(tmp_path / "study")
+    table = tmp_path / "study" / "sections.tsv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:9] + lines[12:]))  # sections 8 to 10 are not declared
+    speak()
+    try:
+        build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+        said = [line for line in capsys.readouterr().err.splitlines() if "are absent" in line]
+        build_graphs(manifest, tmp_path / "run", settings(), workers=1)
+        assert "absent" not in capsys.readouterr().err
+    finally:
+        hush()
+    assert len(said) == 1 and said[0].startswith("B01: sections 7 and 11: planes 4.000 mm apart")
+    page = (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
+    assert "Sections that do not fit their stack" in page and "about 3 sections are absent" in page

@@ -29,12 +29,13 @@ def record(euler=2, crossings=0, distance=0.05, volume=100.0, shift=0.1, cut=2, 
         "contour_estimates": {kind: {"volume_mm3": 100.0, "area_mm2": 80.0} for kind in ("pial", "white")},
         "sections": [
             {
+                "section": 11,
                 "pial_distance_mm": {"mean": distance},
                 "white_distance_mm": {"mean": 0.02},
                 "shift_mm": [shift, 0.0],
                 "rotation_deg": -0.4,
             },
-            {"pial_distance_mm": {"mean": float("nan")}},
+            {"section": 12, "pial_distance_mm": {"mean": float("nan")}},
         ],
         "links": {
             "share_linked_of_reachable": 0.95,
@@ -111,6 +112,27 @@ def test_a_brain_that_lost_a_part_fails_by_default(change, key):
     check_verdicts("B_hemi-L", judge(record(), CheckConfig()), Path("qc.html"))
     with pytest.raises(QualityError, match=rf"checks\.{key}"):
         check_verdicts("B_hemi-L", judge(record(**change), CheckConfig()), Path("qc.html"))
+
+
+def test_each_value_stands_with_its_limit_and_its_section():
+    with pytest.raises(QualityError) as caught:
+        check_verdicts("B", judge(record(distance=0.3, volume=120.0), CheckConfig(**STRICT)), Path("qc.html"))
+    assert (
+        "mean of the worst section 0.3 mm (at most 0.1 mm, checks.max_contour_distance_mm), section 11; "
+        in caught.value.found
+    )
+    assert (
+        "pial: volume against the contours' own, relative 0.2 (at most 0.05, checks.max_volume_error)"
+        in caught.value.found
+    )
+    with pytest.raises(QualityError, match="look at section 11 "):  # no failed value has a section of its own
+        check_verdicts("B", judge(record(distance=0.06, volume=120.0), CheckConfig(**STRICT)), Path("qc.html"))
+
+
+def test_a_share_is_not_negative_where_opened_voxels_are_discarded():
+    few = record(cut=-10, discarded=1.0)
+    share = next(v for v in judge(few, CheckConfig()) if v.name == "pial: filled or cut, share of the volume")
+    assert share.value == 0.0
 
 
 def test_bounds_in_words():

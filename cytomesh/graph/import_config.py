@@ -11,7 +11,10 @@ from cytomesh.study.manifest import BrainRole, Hemisphere
 
 
 class OwnHemisphere(Config):
-    """One hemisphere. Paths are relative to the manifest; all files have the surface's vertices in its order."""
+    """One hemisphere. Paths are relative to the manifest; all files have the surface's vertices in its order.
+
+    A file that says that it is of the other side, by its name or what is in it, is refused.
+    """
 
     brain: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")
     """Name of the brain, subject or template; letters, digits and hyphens."""
@@ -28,11 +31,11 @@ class OwnHemisphere(Config):
     sphere: Path | None = None
     """Spherical surface (optional): spin nulls need it."""
     features: list[Path] = Field(min_length=1)
-    """Values of vertices, side by side in this order."""
+    """Values of vertices, side by side in this order; a column "vertex" of a table puts its rows in place."""
     labels: Path | None = None
     """Areas of vertices (optional)."""
     cortex: Path | None = None
-    """A map that is above 0 in cortex (optional); nodes outside, as the medial wall, take no part."""
+    """One map that is above 0 in cortex (optional); nodes outside, as the medial wall, take no part."""
     columns: Path | None = None
     """Table of further node columns (optional), such as the block or section that a split goes by."""
 

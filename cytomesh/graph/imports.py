@@ -23,6 +23,7 @@ from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
 from cytomesh.graph.storage import load_graph, write_graph
 from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, numbers_of
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
+from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.gifti import SurfaceKind
 from cytomesh.surface.mesh import Mesh
@@ -106,8 +107,8 @@ def _read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.boo
 def own_files(own: OwnHemisphere, folder: Path) -> dict[str, Path]:
     """Return the files of a hemisphere by what they are."""
     kinds = ("midthickness", "pial", "white", "sphere", "labels", "cortex", "columns")
-    named = {kind: folder / path for kind in kinds if (path := getattr(own, kind)) is not None}
-    return named | {f"features {i + 1}": folder / path for i, path in enumerate(own.features)}
+    named = {kind: named_file(folder, str(path)) for kind in kinds if (path := getattr(own, kind)) is not None}
+    return named | {f"features {i + 1}": named_file(folder, str(path)) for i, path in enumerate(own.features)}
 
 
 def joint_table(tables: Mapping[str, LabelTable]) -> LabelTable:

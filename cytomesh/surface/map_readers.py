@@ -145,7 +145,11 @@ class TextReader(MapReader):
         """Return the columns."""
         options = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         empty = pa_csv.ConvertOptions(null_values=NO_VALUE)
-        return _arrow(path, pa_csv.read_csv(path, parse_options=options, convert_options=empty))
+        table = pa_csv.read_csv(path, parse_options=options, convert_options=empty)
+        if all(map(_is_number, table.column_names)):
+            hint = "write the names of the columns above the first row"
+            raise SurfaceError(path, "line 1", found="numbers", expected="names of columns", hint=hint)
+        return _arrow(path, table)
 
 
 class MghReader(MapReader):
@@ -221,6 +225,14 @@ def _arrow(path: Path, table: pa.Table) -> Maps:
 def _range(facts: Mapping[str, Any]) -> NDArray[np.int64]:
     """Return an index that pandas keeps as a rule, such as that of rows in reverse order."""
     return np.arange(facts["start"], facts["stop"], facts["step"])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(column: pa.ChunkedArray) -> NDArray[Any]:

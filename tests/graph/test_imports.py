@@ -240,6 +240,12 @@ def test_sections_and_their_roles_are_kept_whole(manifest, tmp_path):
     assert set(graph.section_role.tolist()) == {"train", "none"} and set(graph.section.tolist()) == {4, -1}
 
 
+def test_names_of_files_with_accents_written_apart(manifest, tmp_path):
+    np.save(manifest.parent / "carte\u0301.npy", np.arange(642.0))
+    change(manifest, features=["cart\u00e9.npy"])
+    assert import_graphs(manifest, tmp_path / "run")["B1_hemi-L"]["n_features"] == 1
+
+
 def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
     folder = manifest.parent
     labels, known = read_labels(folder / "L.areas.label.gii")

@@ -168,6 +168,12 @@ def test_words_for_no_value(tmp_path, word):
     assert np.isnan(maps["a"]).sum() == 3 and np.isnan(maps["c"]).all() and list(maps) == ["a", "b", "c"]
 
 
+def test_a_table_without_names_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("".join(f"{i}.5,{i}\n" for i in range(N + 1)))
+    with pytest.raises(SurfaceError, match=r"a\.csv: line 1: found numbers, expected names of columns"):
+        read_vertex_data(tmp_path / "a.csv", N, "L")
+
+
 def test_maps_of_one_name_in_cifti_numpy_and_text(tmp_path):
     models = BrainModelAxis.from_surface(np.arange(N), N, name="CortexLeft")
     image = nib.Cifti2Image(np.stack([FIRST, SECOND]), header=(ScalarAxis(["a", "a"]), models))

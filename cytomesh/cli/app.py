@@ -20,6 +20,7 @@ from cytomesh.cli import (
     phantom,
     pretrain,
     report,
+    settings,
     status,
     study,
 )
@@ -55,7 +56,7 @@ def cytomesh(
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
 app.add_typer(graph.app, name="graph")
-for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, status, demo):
+for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, status, settings, demo):
     app.add_typer(_module.app)
 
 

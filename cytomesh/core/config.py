@@ -180,7 +180,11 @@ def _remove(data: Any, location: tuple[int | str, ...]) -> None:
 def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) -> str:
     field = ".".join(str(part) for part in location)
     if item["type"] != "extra_forbidden":
-        return f"{field or 'the file'}: {item['msg']} (got {str(item['input'])[:60]!r})"
+        said = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"]
+        # what concerns several fields names them itself
+        if item["type"] not in ("value_error", "missing") or not isinstance(item["input"], dict | BaseModel):
+            said += f" (got {str(item['input'])[:60]!r})"
+        return f"{field}: {said}" if field else said
     known = _known_keys(kind, location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"unknown key '{field}'" + (
@@ -193,11 +197,12 @@ def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[
     for part in location:
         fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
         # list indices, mapping keys and union tags in the location do not change the model
-        models = [model for field in fields for model in _models_of(field)] or models
+        models = [model for field in fields for model in models_of(field)] or models
     return sorted({name for model in models for name in model.model_fields})
 
 
-def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+def models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    """Return the models that a setting may hold: of every implementation where a registry knows them."""
     kinds = [model for item in field.metadata if hasattr(item, "configs") for model in item.configs()]
     return kinds or _models_in(field.annotation)
 

@@ -105,11 +105,18 @@ class Inputs:
             "new": [name for name in after if name not in before],
             "gone": [name for name in before if name not in after],
         }
-        return [line for word, names in words.items() for line in _grouped(names, word)]
+        named = {name: [self._with_file(item) for item in items] for name, items in words.items()}
+        return [line for word, names in named.items() for line in _grouped(names, word)]
 
     def changes(self, now: Inputs) -> list[str]:
         """Say all that differs now; nothing if the product is what would be made now."""
         return self.changed_settings(now) + self.changed_data(now)
+
+    def _with_file(self, name: str) -> str:
+        """Return a name, with that of its file where neither study nor run says which it is."""
+        where, _ = self.files.get(name, ("", ""))
+        file = where.rpartition("/")[2]
+        return f"{name} ({file})" if where.startswith("file:") and ": " in name and file not in name else name
 
     def _parts(self) -> tuple[Mapping[str, Any], ...]:
         return self.values, self.files, self.products

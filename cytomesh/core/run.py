@@ -147,16 +147,14 @@ class Product:
         return self._beside if self.is_finished else self.folder
 
     @property
-    def begun(self) -> Inputs | None:
-        """The inputs of what was begun and not finished."""
-        record = read_record(self.work_folder / UNFINISHED)
-        return record.inputs if record else None
+    def unfinished(self) -> Record | None:
+        """The record of what was begun and not finished; `made["error"]` is what the last attempt ended with."""
+        return read_record(self.work_folder / UNFINISHED)
 
     @property
-    def failure(self) -> str | None:
-        """The error that the last attempt ended with."""
-        record = read_record(self.work_folder / UNFINISHED)
-        return record.made.get("error") if record else None
+    def begun(self) -> Inputs | None:
+        """The inputs of what was begun and not finished."""
+        return self.unfinished.inputs if self.unfinished else None
 
     def changes(self, inputs: Inputs) -> list[str]:
         """Say why the product is not what these inputs would give; nothing if it is, or if there is none yet."""

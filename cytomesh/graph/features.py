@@ -20,6 +20,9 @@ from cytomesh.core.run import NO_RECORD, check_name, product_folders
 from cytomesh.graph.freshness import record_path
 from cytomesh.graph.storage import CortexGraph
 
+SECTIONS = ".sections-"
+"""Begins the names of folders in which the features of a graph grow: SECTIONS, graph, "-", key of the inputs."""
+
 
 def save_features(
     run: Path, encoder: str, graph: CortexGraph, features: NDArray[Any], facts: Mapping[str, Any]
@@ -133,14 +136,20 @@ def keep_features(
     facts: Mapping[str, Any],
     inputs: Inputs,
     seed: int = 0,
+    seconds: float = 0.0,
 ) -> None:
     """Write the features of a graph (see `save_features`), then their record."""
     product = f"features/{name}/{graph.name}"
     record_path(run, product).unlink(missing_ok=True)  # a kill from here on leaves features that nothing vouches for
     save_features(run, name, graph, features, facts)
     outputs = {"features": content_digest(run / f"{product}.npy")}
-    record = Record("features", f"{name}/{graph.name}", inputs, outputs, made=made_now(seed))
+    record = Record("features", f"{name}/{graph.name}", inputs, outputs, made=made_now(seed), seconds=seconds)
     write_record(record_path(run, product), record)
+
+
+def growing_features(folder: Path) -> dict[str, Path]:
+    """Return, by graph, the folders of sections in which features of one encoder grow until they are whole."""
+    return {path.name.removeprefix(SECTIONS).rpartition("-")[0]: path for path in sorted(folder.glob(f"{SECTIONS}*"))}
 
 
 def feature_changes(run: Path, name: str, graph: str, inputs: Inputs, digests: FileDigests) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from cytomesh.page.document import asset
 from cytomesh.page.html import Content, Html, embed_json, tag
 
 Values = Sequence[float] | NDArray[Any]
+LINE_LETTERS = 40
+"""Of an axis title: about what the height of a chart, or half of a page, has room for."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -43,8 +46,10 @@ def chart_scripts() -> list[str]:
 
 
 def axis(title: str, unit: str = "", /, **more: Any) -> dict[str, Any]:
-    """Return an axis with its title and unit."""
-    return {"title": {"text": f"{title} ({unit})" if unit else title}, "automargin": True, **more}
+    """Return an axis with its title and unit, in lines that fit beside a chart."""
+    text = f"{title} ({unit})" if unit else title
+    lines = textwrap.wrap(text, LINE_LETTERS, break_long_words=False, break_on_hyphens=False)
+    return {"title": {"text": "<br>".join(lines)}, "automargin": True, **more}
 
 
 def category_axis(title: str, names: Sequence[str]) -> dict[str, Any]:

@@ -124,6 +124,16 @@ def table(columns: Sequence[Column], rows: Iterable[Row], *, caption: Content, s
     return tag("div", grid, class_="table", tabindex=0, role="region", aria_label="table")
 
 
+def without_empty(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Leave out the columns that have a value in no row."""
+    kept = [i for i in range(len(columns)) if not rows or any(_is_filled(row[i]) for row in rows)]
+    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _is_filled(cell: Cell | Content | None) -> bool:
+    return (cell.text if isinstance(cell, Cell) else cell) not in (None, "")
+
+
 def _cell(cell: Cell | Content | None, column: Column, is_head: bool) -> Html:
     is_number = isinstance(column, Number)
     if isinstance(column, Number) and isinstance(cell, int | float):

@@ -181,8 +181,12 @@ class PretrainConfig(Config):
         monitor = self.monitor
         if (monitor.patience or monitor.export == "best") and not monitor.every_steps:
             raise ValueError("monitor.patience and monitor.export: best need monitor.every_steps")
-        if self.schedule.warmup_steps > self.schedule.steps > 0:
-            raise ValueError("schedule.warmup_steps is larger than schedule.steps")
+        warmup, steps = self.schedule.warmup_steps, self.schedule.steps
+        if warmup > steps > 0:
+            raise ValueError(
+                f"schedule.steps is smaller than schedule.warmup_steps ({steps} < {warmup}): "
+                f"--set schedule.warmup_steps=0, or at most {steps}"
+            )
         return self
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,19 @@ from cytomesh.core.errors import FeatureError, QualityError
 from cytomesh.core.files import clear_partial, open_npy, remove, write_array
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log, track
-from cytomesh.core.provenance import Inputs, flat_settings, said
+from cytomesh.core.provenance import (
+    UNFINISHED,
+    Inputs,
+    Record,
+    flat_settings,
+    made_now,
+    read_record,
+    said,
+    write_record,
+)
 from cytomesh.core.reading import reading
 from cytomesh.core.run import check_name, lock, read_study_path
-from cytomesh.graph.features import feature_changes, keep_features
+from cytomesh.graph.features import SECTIONS, feature_changes, growing_features, keep_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.imaging.patches import read_patches
@@ -35,7 +44,6 @@ from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study, open_study
 
 NOT_IN_KEY = {"device", "seed"}
-SECTIONS = ".sections-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +100,9 @@ def embed_run(
                 freshness = Freshness(run, digests)
                 for some in inputs.values():
                     freshness.check(some, allow_stale=allow_stale)
-                _plan(run, name, inputs, digests, resume=resume)
+                _plan(run, name, inputs, digests, settings.seed, resume=resume)
         here.barrier()  # all ranks do what the main one has planned
-        shards = _planned(run / "features" / name)
+        shards = growing_features(run / "features" / name)
         todo = [graph for graph in graphs if graph.name in shards]
         pieces = [
             Piece(graph, part, shards[graph.name] / f"{part.section.index}.npy")
@@ -105,13 +113,16 @@ def embed_run(
         if here.is_main:
             say_conversion(name, (piece.part for piece in pieces), encoder.config.in_chans or 1)
         n_cpus = max(1, available_cpus() // here.size)
-        with closing(embed_sections([piece.part for piece in mine], encoder, settings, n_cpus)) as features:
+        computed = embed_sections([piece.part for piece in mine], encoder, settings, n_cpus)
+        with _failure_kept(shards.values()), closing(computed) as features:
             done = (_embed_piece(piece, features) for piece in mine)
             n_patches = sum(track(done, "embed", total=len(mine), unit="sections"))
         here.barrier()
         if here.is_main:
+            seconds_a_patch = (time.perf_counter() - began) / max(1, sum(len(piece.part.rows) for piece in pieces))
             for graph in todo:
-                _assemble(run, name, graph, encoder, settings, shards[graph.name], inputs[graph.name])
+                seconds = seconds_a_patch * sum(len(piece.part.rows) for piece in pieces if piece.graph is graph)
+                _assemble(run, name, graph, encoder, settings, shards[graph.name], inputs[graph.name], seconds)
         here.barrier()
     if not todo:
         log(f"{name}: features are there, kept")
@@ -122,7 +133,7 @@ def embed_run(
         "graphs": len(graphs),
         "nodes": sum(graph.n_nodes for graph in graphs),
         "linked": sum(int(graph.is_linked.sum()) for graph in graphs),
-        "sections_embedded": len(pieces),
+        "sections_embedded": len({piece.part.section.name for piece in pieces}),
         "seconds": seconds,
         "images_per_second": n_patches * here.size / seconds,
     }
@@ -142,28 +153,38 @@ def embed_inputs(
     return own.merge(images_of(run, study, [graph], digests))
 
 
-def _plan(run: Path, name: str, inputs: Mapping[str, Inputs], digests: FileDigests, *, resume: bool) -> None:
+def _plan(run: Path, name: str, inputs: Mapping[str, Inputs], digests: FileDigests, seed: int, *, resume: bool) -> None:
     """Make a folder for the sections of each graph that is to be embedded; remove those of other settings or data."""
     folder = run / "features" / name
     folder.mkdir(parents=True, exist_ok=True)
     clear_partial(folder)
-    wanted = []
+    wanted = {}
     for graph, now in inputs.items():
         reasons = feature_changes(run, name, graph, now, digests) if resume else ["--no-resume"]
         if reasons:
-            wanted.append(folder / f"{SECTIONS}{graph}-{now.key}")
+            record = Record("features", f"{name}/{graph}", now, made=made_now(seed))
+            wanted[folder / f"{SECTIONS}{graph}-{now.key}"] = record
             if (folder / f"{graph}.npy").is_file():
                 log(f"{folder.name}: {graph} embedded again: {said(reasons)}")
     for path in folder.glob(f"{SECTIONS}*"):
         if path not in wanted or not resume:
             remove(path)
-    for path in wanted:
+    for path, record in wanted.items():
         path.mkdir(exist_ok=True)
+        write_record(path / UNFINISHED, record)
 
 
-def _planned(folder: Path) -> dict[str, Path]:
-    """Return the folder of the sections of each graph that is to be embedded."""
-    return {path.name.removeprefix(SECTIONS).rpartition("-")[0]: path for path in folder.glob(f"{SECTIONS}*")}
+@contextmanager
+def _failure_kept(shards: Iterable[Path]) -> Iterator[None]:
+    """Leave an error that ends the work beside what is done, for `cytomesh status`."""
+    try:
+        yield
+    except Exception as error:
+        for path in shards:
+            record = read_record(path / UNFINISHED)
+            if record is not None:
+                write_record(path / UNFINISHED, replace(record, made={**record.made, "error": str(error)}))
+        raise
 
 
 def embed_sections(
@@ -235,7 +256,14 @@ def offsets_deg(settings: EmbedConfig) -> list[float]:
 
 
 def _assemble(
-    run: Path, name: str, graph: CortexGraph, encoder: PatchEncoder, settings: EmbedConfig, shards: Path, inputs: Inputs
+    run: Path,
+    name: str,
+    graph: CortexGraph,
+    encoder: PatchEncoder,
+    settings: EmbedConfig,
+    shards: Path,
+    inputs: Inputs,
+    seconds: float,
 ) -> None:
     """Put the sections of a graph together; nodes without image link stay NaN."""
     features = np.full((graph.n_nodes, encoder.dim), np.nan, settings.dtype)
@@ -247,5 +275,5 @@ def _assemble(
     facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px}
     if not np.isfinite(features[graph.is_linked]).all():
         raise QualityError(graph.name, found="linked nodes without features")
-    keep_features(run, name, graph, features, facts, inputs, settings.seed)
+    keep_features(run, name, graph, features, facts, inputs, settings.seed, round(seconds, 3))
     remove(shards)

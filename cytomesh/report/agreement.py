@@ -8,7 +8,21 @@ from typing import Any
 
 from cytomesh.page.charts import axis, beside, category_axis, chart, dots, label
 from cytomesh.page.colours import line_colour
-from cytomesh.page.html import Cell, Column, Content, Html, Number, Part, Row, choice, join, missing, not_shown, table
+from cytomesh.page.html import (
+    Cell,
+    Column,
+    Content,
+    Html,
+    Number,
+    Part,
+    Row,
+    choice,
+    join,
+    missing,
+    not_shown,
+    table,
+    without_empty,
+)
 from cytomesh.report.results import Spread, damage_notes, read_parcellations
 
 TITLE = "Parcellation"
@@ -42,14 +56,20 @@ def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
                 cells += [entry.get("score"), _spread(entry, kind), entry.get(f"over_{kind}")]
             rows.append([name, graph, metrics["n_parcels"], *cells])
     columns: list[Column] = ["parcellation", "graph", Number("parcels", form="d")]
+    n_facts = len(columns)
     for measure in ("ari", "nmi"):
         columns += [Number(MEASURES[measure]), Number("null"), Number("over null", form="+.3f")]
     kinds = {
         null_kind(m["areas"].get("ari", {})) for record in parcellations.values() for m in record["graphs"].values()
     }
     meaning = "; ".join(NULLS[kind] for kind in NULLS if kind in kinds)
-    caption = f"Parcellation: agreement of parcels with annotated areas, 1 is perfect. Null: {meaning}, mean ± SD."
-    return table(columns, rows, caption=caption, sortable=True)
+    shown, filled = without_empty(columns, rows)
+    caption = (
+        f"Parcellation: agreement of parcels with annotated areas, 1 is perfect. Null: {meaning}, mean ± SD."
+        if len(shown) > n_facts
+        else "Parcellation: there are no annotated areas to compare the parcels with."
+    )
+    return table(shown, filled, caption=caption, sortable=True)
 
 
 def null_kind(entry: Mapping[str, Any]) -> str:
@@ -128,6 +148,7 @@ def _shape_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:
     columns: list[Column] = ["method", "graph", Number("parcels", form=","), Number("connected pieces", form=",")]
     columns += [Number(size, "nodes", ",") for size in ("smallest", "median", "largest")]
     columns += [Number("variance explained"), Number("geometry alone")]
+    columns, rows = without_empty(columns, rows)
     caption = "Parcels: number, size, and the share of the features' variance that lies between them."
     return table(columns, rows, caption=caption, sortable=True)
 

@@ -27,13 +27,15 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     what = (
         f"{study.species}, {study.stain}. Reference space: {study.space}."
         if study
+        else "Imported surfaces, without section images."
+        if is_imported(run, graphs)
         else "The study cannot be opened from here."
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     body = [
         tag("h1", title),
         tag("p", f"{what} Page made {made} with cytomesh {made_now(0)['packages']['cytomesh']}.", class_="soft"),
-        _cards(study, graphs),
+        _cards(study, graphs, is_imported(run, graphs)),
     ]
     models, parcellations = read_models(run), read_parcellations(run)
     body += [score_table(models)] if models else []
@@ -41,7 +43,12 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     return join([*body, _origin(run)])
 
 
-def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
+def is_imported(run: Path, graphs: Sequence[CortexGraph]) -> bool:
+    """Whether a run is of imported graphs: no study belongs to it, and no node has a place in an image."""
+    return not (run / "study.json").exists() and not any(graph.has_image.any() for graph in graphs)
+
+
+def _cards(study: Study | None, graphs: Sequence[CortexGraph], is_own: bool) -> Html:
     brains = {graph.brain: graph.brain_role for graph in graphs}
     roles = [
         f"{list(brains.values()).count(role)} {role}"
@@ -55,10 +62,13 @@ def _cards(study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
         (str(len(brains)), f"{'brain' if len(brains) == 1 else 'brains'} ({', '.join(roles)})"),
         (str(len(graphs)), "hemisphere" if len(graphs) == 1 else "hemispheres"),
         (f"{len(linked):,}", "nodes"),
-        (f"{100 * linked.mean():.0f} %", "nodes linked to an image"),
-        (f"{100 * annotated.mean():.0f} %", "nodes annotated"),
-        (str(int((areas > 0).sum())), f"areas, of {len(graphs[0].labels)} in the label table"),
+        (f"{100 * linked.mean():.0f} %", "nodes with features" if is_own else "nodes linked to an image"),
     ]
+    if len(graphs[0].labels):
+        cards += [
+            (f"{100 * annotated.mean():.0f} %", "nodes annotated"),
+            (str(int((areas > 0).sum())), f"areas, of {len(graphs[0].labels)} in the label table"),
+        ]
     if study:
         cards.insert(1, (str(sum(len(brain.sections) for brain in study.brains)), "sections"))
     return tag("div", *(tag("div", tag("b", value), tag("span", text)) for value, text in cards), class_="cards")

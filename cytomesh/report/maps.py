@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
 from cytomesh.surface.gifti import read_labels, read_scalars
 
 MAX_GRADIENTS = 3
+ANNOTATION, THICKNESS = "annotation", "cortical thickness"
+NO_CORTEX = "no cortex (cut face)"
+NO_CORTEX_COLOUR = "#6f6a63"
 BLUE, YELLOW, VERMILION = (OKABE_ITO[name] for name in ("blue", "yellow", "vermilion"))
 CHECK_TABLE = LabelTable((1, 2), ("as annotated", "differs"), table_colours(BLUE, VERMILION))
 ROLE_TABLE = LabelTable(
@@ -68,11 +72,48 @@ NodeMap = LabelMap | ScalarMap
 def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
     """Collect every map of a graph that the run holds, in the order of the selector."""
     return [
-        LabelMap("annotation", "areas", graph.annotation, graph.labels, "not annotated"),
+        annotation_map(graph),
         *_classifications(run, graph),
         *_parcellations(run, graph),
         *_morphometry(graph),
     ]
+
+
+def annotation_map(graph: CortexGraph) -> LabelMap:
+    """Return the map of expert areas; faces at which the tissue was cut are told from what is not annotated."""
+    table, values = graph.labels, graph.annotation
+    if not graph.is_cortex.all():
+        outside = max(table.indices, default=0) + 1
+        colours = np.vstack([table.colours.reshape(-1, 4), table_colours(NO_CORTEX_COLOUR)])
+        table = LabelTable((*table.indices, outside), (*table.names, NO_CORTEX), colours)
+        values = np.where(graph.is_cortex, values, outside).astype(np.int32)
+    return LabelMap(ANNOTATION, "areas", values, table, "not annotated")
+
+
+def thickness_map(graph: CortexGraph) -> ScalarMap:
+    """Return the map of cortical thickness; without values where there was no pial or white surface."""
+    known = graph.nodes["thickness_mm"] if "thickness_mm" in graph.nodes else np.full(graph.n_nodes, np.nan)
+    return ScalarMap(THICKNESS, "morphometry", np.asarray(known, np.float64), "mm")
+
+
+def with_values(maps: Mapping[str, Sequence[NodeMap]]) -> dict[str, list[NodeMap]]:
+    """Leave out maps without a value in any graph: they would be grey all over."""
+    titles = {item.title for items in maps.values() for item in items if _has_values(item)}
+    return {graph: [item for item in items if item.title in titles] for graph, items in maps.items()}
+
+
+def first_title(maps: Mapping[str, Sequence[NodeMap]], wanted: Sequence[str]) -> str:
+    """Return which of some maps the first graph has a value of, else whatever comes first there."""
+    first = next(iter(maps.values()))
+    there = [item.title for item in first if _has_values(item)] or [item.title for item in first]
+    return next((title for title in wanted if title in there), there[0])
+
+
+def _has_values(item: NodeMap) -> bool:
+    if isinstance(item, LabelMap):
+        names = dict(zip(item.table.indices, item.table.names, strict=True))
+        return any(names.get(int(label)) not in (None, NO_CORTEX) for label in np.unique(item.values))
+    return bool(np.isfinite(item.values).any())
 
 
 def prediction_title(model: str) -> str:
@@ -130,9 +171,8 @@ def _morphometry(graph: CortexGraph) -> list[NodeMap]:
     section = np.where(is_linked, graph.section, np.nan)
     curvature = column("curvature_per_mm")
     bend = float(np.nanpercentile(np.abs(curvature), 95)) if np.isfinite(curvature).any() else 1.0
-    has_thickness = "thickness_mm" in graph.nodes
     return [
-        *([ScalarMap("cortical thickness", "morphometry", column("thickness_mm"), "mm")] if has_thickness else []),
+        thickness_map(graph),
         ScalarMap("curvature", "morphometry", curvature, "1/mm", CIVIDIS, (-bend, bend)),
         ScalarMap(
             "obliqueness", "links", np.where(is_linked, column("obliqueness_deg"), np.nan), "deg", VIRIDIS, (0.0, 90.0)

@@ -16,9 +16,33 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.page.charts import axis, chart, curve
 from cytomesh.page.colours import CIVIDIS, css_colour
 from cytomesh.page.document import page
-from cytomesh.page.html import Cell, Column, Html, Number, Part, Row, choice, join, missing, swatch, table, tag
+from cytomesh.page.html import (
+    Cell,
+    Column,
+    Html,
+    Number,
+    Part,
+    Row,
+    choice,
+    join,
+    missing,
+    swatch,
+    table,
+    tag,
+    without_empty,
+)
 from cytomesh.report.agreement import agreement_table
-from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap
+from cytomesh.report.maps import (
+    ANNOTATION,
+    THICKNESS,
+    LabelMap,
+    NodeMap,
+    ScalarMap,
+    annotation_map,
+    first_title,
+    thickness_map,
+    with_values,
+)
 from cytomesh.report.surfaces import Mark, viewer, viewer_scripts
 from cytomesh.surface.gifti import read_labels
 
@@ -48,7 +72,7 @@ def parcel_page(run: Path, name: str) -> Path:
     parts = [
         _surfaces(run, folder, graphs, cards, candidates),
         _cards_part(cards, tables),
-        _candidates_part(candidates),
+        _candidates_part(candidates, _has_areas(cards)),
         _stability_part(metrics),
         *_count_part(metrics),
     ]
@@ -75,18 +99,19 @@ def _surfaces(
     cards: Mapping[str, Sequence[Mapping[str, Any]]],
     candidates: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> Part:
-    maps = {graph.name: _maps(folder, graph, cards[graph.name]) for graph in graphs}
+    maps = with_values({graph.name: _maps(folder, graph, cards[graph.name]) for graph in graphs})
     marks = {
         name: [_mark(entry) for entry in entries if entry["p"] is not None and entry["p"] <= RARE]
         for name, entries in candidates.items()
     }
-    first = [item.title for item in maps[graphs[0].name]]
-    shown = (PARCELS, CONFIDENCE if CONFIDENCE in first else "annotation")
-    note = (
-        "Parcels with similar features have similar colours; point at one for its card. White diamonds: candidate "
-        "subdivisions, data-driven borders inside one annotated area that the same method hardly finds in random "
-        f"numbers (p at most {RARE:g}, corrected for all borders looked at); all are listed below."
-    )
+    shown = (PARCELS, first_title(maps, (CONFIDENCE, ANNOTATION, THICKNESS)))
+    note = "Parcels with similar features have similar colours; point at one for its card."
+    if any(marks.values()):
+        note += (
+            " White diamonds: candidate subdivisions, data-driven borders inside one annotated area that the same "
+            f"method hardly finds in random numbers (p at most {RARE:g}, corrected for all borders looked at); all are "
+            "listed below."
+        )
     return Part("surfaces", "Parcels on the surface", viewer(run, graphs, maps, shown, note, marks))
 
 
@@ -99,10 +124,15 @@ def _maps(folder: Path, graph: CortexGraph, cards: Sequence[Mapping[str, Any]]) 
     if CONFIDENCE in columns:
         values = np.asarray(columns[CONFIDENCE], np.float64)
         maps.append(ScalarMap(CONFIDENCE, "confidence", values, "", CIVIDIS, (0.0, 1.0)))
-    maps.append(LabelMap("annotation", "areas", graph.annotation, graph.labels, "not annotated"))
+    maps.append(annotation_map(graph))
     for name in sorted(column for column in columns if column.startswith("gradient_")):
         maps.append(ScalarMap(name.replace("_", " "), "gradients", np.asarray(columns[name], np.float64), ""))
+    maps.append(thickness_map(graph))
     return maps
+
+
+def _has_areas(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    return any(card["n_annotated"] for entries in cards.values() for card in entries)
 
 
 def _lines(card: Mapping[str, Any]) -> tuple[str, ...]:
@@ -155,15 +185,18 @@ def _pixels(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]) -> Part:
+    has_areas = _has_areas(cards)
     columns: list[Column] = ["parcel", Number("nodes", form=",d"), Number("annotated", "nodes", ",d")]
     columns += [Number("area", "mm²", ",.0f"), Number("thickness", "mm", ".2f"), Number("confidence", form=".2f")]
     columns += ["middle: x, y, z", "lies in", "most similar areas"]
     caption = (
-        "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections. "
-        "Lies in: share of its annotated nodes. "
-        "Most similar areas: by mean features; in brackets how much nearer they are than parcels that know geometry "
-        "alone, in standard deviations of those."
+        "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections."
     )
+    if has_areas:
+        caption += (
+            " Lies in: share of its annotated nodes. Most similar areas: by mean features; in brackets how much nearer "
+            "they are than parcels that know geometry alone, in standard deviations of those."
+        )
     panels = []
     for graph, entries in cards.items():
         colours = dict(zip(tables[graph].indices, tables[graph].colours, strict=True))
@@ -174,7 +207,7 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
                 [
                     Cell(join([swatch(colour), card["name"]]), card["parcel"]),
                     card["n_nodes"],
-                    card["n_annotated"],
+                    card["n_annotated"] if has_areas else None,
                     card["area_mm2"],
                     card.get("thickness_mm"),
                     card.get("confidence"),
@@ -183,12 +216,15 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
                     ", ".join(_similar(card)),
                 ]
             )
-        panels.append((graph, tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")))
+        grid = table(*without_empty(columns, rows), caption=caption, sortable=True)
+        panels.append((graph, tag("div", grid, class_="tall")))
     return Part("cards", "Parcel cards", choice("Graph", panels))
 
 
-def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Part:
+def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]], has_areas: bool) -> Part:
     title = "Candidate subdivisions"
+    if not has_areas:
+        return missing("candidates", title, "Not looked for: there are no annotated areas that a border could divide.")
     if not any(candidates.values()):
         return missing(
             "candidates", title, "No border inside an annotated area is stronger than those of geometry alone."

@@ -19,6 +19,7 @@ from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Html, Part, join, missing, swatch, tag
+from cytomesh.report.head import is_imported
 from cytomesh.report.pictures import data_uri, displayable, round_length, scale_bar
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
@@ -43,6 +44,8 @@ class PatchRequest:
 
 def patch_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with examples of the largest areas and of high and low confidence."""
+    if is_imported(run, graphs):
+        return missing("patches", TITLE, "Imported surfaces have no section images.")
     if study is None:
         return missing("patches", TITLE, "The study of this run cannot be opened, so no patch is shown.")
     sections = {
@@ -66,7 +69,7 @@ def patch_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) ->
         if figures:
             rows.append(join([title, tag("div", *figures, class_="patches")]))
     intro = (
-        f"Pial side up; {size_px} x {size_px} px at {um_per_px:g} um/px, a field of "
+        f"Pial side up; {size_px} x {size_px} px at {um_per_px:g} µm/px, a field of "
         f"{size_px * um_per_px / 1000:.3g} mm; scale bars: {bar_mm:g} mm. Nodes are drawn at random among the linked "
         "ones; where the section is oblique to the cortex (angle given), layers look wider than they are."
     )

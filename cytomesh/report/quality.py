@@ -13,7 +13,21 @@ from cytomesh.core.files import read_json
 from cytomesh.graph.qc import unused_sections
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import axis, chart, histogram
-from cytomesh.page.html import Cell, Column, Html, Number, Part, Row, bullets, join, table, tag, verdict_cell
+from cytomesh.page.html import (
+    Cell,
+    Column,
+    Html,
+    Number,
+    Part,
+    Row,
+    bullets,
+    join,
+    table,
+    tag,
+    verdict_cell,
+    without_empty,
+)
+from cytomesh.report.head import is_imported
 
 TITLE = "Quality of surfaces and links"
 N_BINS = 40
@@ -22,7 +36,12 @@ N_BINS = 40
 def quality_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part from the `qc.json` of every graph and the links' own numbers."""
     records = {graph.name: read_json(graph_folder(run, graph.name) / "qc.json") for graph in graphs}
-    body = [_surfaces(graphs, records), _links(graphs, records), tag("div", *_distributions(graphs), class_="charts")]
+    has_links = not is_imported(run, graphs)
+    body = [
+        _surfaces(graphs, records),
+        *([_links(graphs, records)] if has_links else []),
+        tag("div", *_distributions(graphs), class_="charts"),
+    ]
     left_out = {name: "; ".join(unused_sections(record)) for name, record in records.items()}
     shown = [join([tag("strong", name), ": ", sections]) for name, sections in left_out.items() if sections]
     if shown:
@@ -61,7 +80,7 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
     columns += [Number("pial area", "cm²", ".0f"), Number("pial volume", "cm³", ".0f")]
     columns += [Number("thickness, median", "mm", ".2f"), Number("thickness, 5 to 95 %", "mm")]
     caption = "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
-    return table(columns, rows, caption=caption, sortable=True)
+    return table(*without_empty(columns, rows), caption=caption, sortable=True)
 
 
 def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any]]) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
+from cytomesh.report.head import is_imported
 from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
@@ -25,8 +27,10 @@ NO_AREA = "#8a8a8a"
 TITLE = "Sections and image links"
 
 
-def section_part(study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
+def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with a few sections of each brain."""
+    if is_imported(run, graphs):
+        return missing("sections", TITLE, "Imported surfaces have no section images.")
     if study is None:
         return missing("sections", TITLE, "The study of this run cannot be opened, so its sections are not shown.")
     panels: list[tuple[str, Html]] = []
@@ -76,7 +80,7 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
     label = f"section {section.index} of brain {brain.id} with contours and image links"
     drawing = section_drawing(section, box, layers, 0.026 * width, label)
     where = f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm"
-    facts = f"role {section.role}, {section.um_per_px:g} um/px, "
+    facts = f"role {section.role}, {section.um_per_px:g} µm/px, "
     facts += f"{n_links} links, median obliqueness {np.median(angles):.0f} deg" if n_links else "no links"
     legend: list[Content] = [tag("strong", where), f"; {facts}. "]
     legend += [tag("span", swatch(colour), name, "  ") for name, colour in areas]

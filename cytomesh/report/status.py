@@ -9,8 +9,9 @@ from typing import Literal
 
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import MissingStageError
-from cytomesh.core.provenance import said
+from cytomesh.core.provenance import UNFINISHED, Record, read_record, said
 from cytomesh.core.run import Product, product_folders
+from cytomesh.graph.features import growing_features
 from cytomesh.graph.freshness import Freshness
 
 State = Literal["done", "stale", "stopped", "failed"]
@@ -65,7 +66,8 @@ def _products(run: Path) -> Iterator[str]:
     for stage in ("graphs", "encoders"):
         yield from (f"{stage}/{folder.name}" for folder in product_folders(run, stage))
     for folder in product_folders(run, "features"):
-        yield from (f"features/{folder.name}/{path.stem}" for path in sorted(folder.glob("[!.]*.npy")))
+        names = {path.stem for path in folder.glob("[!.]*.npy")} | growing_features(folder).keys()
+        yield from (f"features/{folder.name}/{name}" for name in sorted(names))
     for stage in ("classify", "parcellate"):
         for folder in product_folders(run, stage):
             folds = product_folders(run / stage, folder.name)
@@ -81,19 +83,30 @@ def _status(run: Path, product: str, freshness: Freshness) -> Status:
     state: State = "stale" if reasons else "done"
     if record is None:
         reasons = (NOTHING_KNOWN,)
-    if product.startswith("features/"):
-        size = (run / f"{product}.npy").stat().st_size
-    else:
-        folder = Product(run, product)
-        size = sum(path.stat().st_size for path in (run / product).rglob("*") if path.is_file())
-        if folder.begun is not None:
-            state = "failed" if folder.failure else "stopped"
-            reasons = (folder.failure,) if folder.failure else ("begun and not finished",)
-            if folder.is_finished:
-                reasons = (*reasons, "an earlier result is in place")
+    is_there, begun, size = _found(run, product)
+    if begun is not None:
+        failure = begun.made.get("error")
+        state = "failed" if failure else "stopped"
+        reasons = (failure or "begun and not finished", *(["an earlier result is in place"] if is_there else []))
     made = record.made if record else {}
     started, seconds = str(made.get("started", ""))[:16].replace("T", " "), record.seconds if record else 0.0
     return Status(product, state, reasons, size / 1e6, seconds, started)
+
+
+def _found(run: Path, product: str) -> tuple[bool, Record | None, int]:
+    """Return whether a finished product is there, the record of one that is begun, and the size of both, bytes."""
+    if not product.startswith("features/"):
+        folder = Product(run, product)
+        return folder.is_finished, folder.unfinished, _size(run / product)
+    path, name = (run / product).parent, product.rpartition("/")[2]
+    values, growing = path / f"{name}.npy", growing_features(path).get(name)
+    begun = read_record(growing / UNFINISHED) if growing else None
+    is_there = values.is_file()
+    return is_there, begun, (values.stat().st_size if is_there else 0) + (_size(growing) if growing else 0)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def status_table(statuses: list[Status]) -> str:
@@ -101,6 +114,7 @@ def status_table(statuses: list[Status]) -> str:
     width = max((len(status.product) for status in statuses), default=0)
     lines = [f"{'':<{width}}  {'state':<7} {'size':>12} {'made in':>11}  {'begun (UTC)':16}  why".rstrip()]
     for status in statuses:
-        numbers = f"{status.megabytes:9.1f} MB {status.seconds:9.1f} s  {status.started:16}"
+        took = f"{status.seconds:9.1f} s" if status.seconds else f"{'':11}"  # not known of what was imported
+        numbers = f"{status.megabytes:9.1f} MB {took}  {status.started:16}"
         lines.append(f"{status.product:<{width}}  {status.state:<7} {numbers}  {said(status.reasons)}".rstrip())
     return "\n".join(lines)

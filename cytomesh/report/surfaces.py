@@ -20,7 +20,17 @@ from cytomesh.page.charts import chart_scripts
 from cytomesh.page.colours import css_colour
 from cytomesh.page.document import asset
 from cytomesh.page.html import Html, Part, embed_json, join, tag
-from cytomesh.report.maps import LabelMap, NodeMap, ScalarMap, node_maps, prediction_title
+from cytomesh.report.maps import (
+    ANNOTATION,
+    THICKNESS,
+    LabelMap,
+    NodeMap,
+    ScalarMap,
+    first_title,
+    node_maps,
+    prediction_title,
+    with_values,
+)
 from cytomesh.report.results import read_models
 from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh
@@ -32,10 +42,13 @@ VIEWS = ("lateral", "medial", "dorsal", "ventral", "anterior", "posterior")
 
 def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the surface viewer with every graph and map of the run."""
-    maps = {graph.name: node_maps(run, graph) for graph in graphs}
-    shown = ("annotation", _second_map(run, maps[graphs[0].name]))
+    maps = with_values({graph.name: node_maps(run, graph) for graph in graphs})
+    second = _second_map(run, maps[graphs[0].name])
+    others = (title for title in (ANNOTATION, THICKNESS) if title != second)
+    has_links = any(graph.has_image.any() for graph in graphs)
     predictions = "Predictions cover nodes without an image link, too: see the map 'role of the linked section'."
-    return Part("surfaces", "Surfaces", viewer(run, graphs, maps, shown, predictions))
+    shown = (first_title(maps, tuple(others)), second)
+    return Part("surfaces", "Surfaces", viewer(run, graphs, maps, shown, predictions if has_links else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ def _second_map(run: Path, maps: Sequence[NodeMap]) -> str:
     models = [model for model in read_models(run) if prediction_title(model.name) in predictions]
     if models:
         return prediction_title(max(models, key=lambda model: model.mean_macro_f1).name)
-    return titles[0]
+    return titles[0] if titles else maps[0].title
 
 
 def _packed_graph(

@@ -103,7 +103,7 @@ def _summary(run: Path, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> H
                 name,
                 str(encoder.get("name", "not recorded")),
                 ", ".join(name for name, chosen in objectives.items() if chosen) or "not recorded",
-                f"{patches['size_px']} px at {patches['um_per_px']} um/px"
+                f"{patches['size_px']} px at {patches['um_per_px']:g} µm/px"
                 if {"size_px", "um_per_px"} <= patches.keys()
                 else "not recorded",
                 max(int(line.get("step", i)) for i, line in enumerate(lines)),

@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 import pytest
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cytomesh.core.config import Config, Seed, load_config, preset, validate_stored, write_config
 from cytomesh.core.errors import CheckpointError, ConfigError
@@ -26,7 +26,22 @@ class Square(Config):
     """Side."""
 
 
+class Range(Config):
+    low: float = 0.0
+    """Low."""
+    high: float = 1.0
+    """High."""
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.low > self.high:
+            raise ValueError(f"low is above high ({self.low:g} > {self.high:g})")
+        return self
+
+
 class Settings(Config):
+    range: Range = Range()
+    """Range."""
     seed: Seed = 0
     """Seed."""
     kernel: Kernel = Kernel()
@@ -65,6 +80,13 @@ def test_bad_files_name_file_and_field(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"bad\.yaml.*{message}"):
         load_config(Settings, path)
+
+
+def test_what_concerns_several_fields_is_said_in_its_own_words():
+    with pytest.raises(ConfigError, match=r"^--set: found range: low is above high \(3 > 1\)\. Way out"):
+        load_config(Settings, None, ["range.low=3"])
+    with pytest.raises(ConfigError, match=r"^--set: found low is above high \(3 > 1\)\. Way out"):
+        load_config(Range, None, ["low=3"])
 
 
 def test_all_problems_at_once(tmp_path):

@@ -74,6 +74,8 @@ def test_changes_in_words():
     assert now.changed_data(INPUTS)[-1] == "image links of B01_hemi-L new"
     maps = Inputs(files={"probability maps": ("study:a", "1")})
     assert maps.changes(Inputs(files={"probability maps": ("study:a", "2")})) == ["probability maps changed"]
+    own, new = (Inputs(files={"imported file: features 1": ("file:/data/lh.values.npy", c)}) for c in "12")
+    assert own.changes(new) == ["imported file of features 1 (lh.values.npy) changed"]
 
 
 def test_parts_of_inputs():

@@ -81,7 +81,7 @@ def test_a_result_stays_until_its_successor_is_finished(tmp_path):
     assert (result.folder / "result.txt").read_text() == "old" and (
         result.folder / "config.yaml"
     ).read_text() == "a: 1\n"
-    assert result.failure == "broken" and result.is_current(inputs())
+    assert result.unfinished.made["error"] == "broken" and result.is_current(inputs())
     assert [path.name for path in product_folders(tmp_path, "classify")] == ["gat"]
     make(result, inputs(a=2), "new")
     assert (result.folder / "result.txt").read_text() == "new"

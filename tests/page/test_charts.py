@@ -34,3 +34,8 @@ def test_shares_are_of_all_values() -> None:
 
 def test_numbers_are_short() -> None:
     assert numbers([1.23456789, np.inf], 3) == [1.23, None]
+
+
+def test_long_axis_titles_are_wrapped_with_their_unit() -> None:
+    title = axis("signed distance of the node from its section plane", "mm")["title"]["text"]
+    assert title == "signed distance of the node from its<br>section plane (mm)"

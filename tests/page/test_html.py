@@ -1,6 +1,6 @@
 import json
 
-from cytomesh.page.html import Html, Number, choice, embed_json, table, tag
+from cytomesh.page.html import Cell, Html, Number, choice, embed_json, table, tag, without_empty
 
 
 def test_text_and_attributes_are_escaped_once() -> None:
@@ -30,3 +30,11 @@ def test_table_sorts_by_values() -> None:
 def test_single_panel_needs_no_selector() -> None:
     assert choice("Brain", [("B01", Html("<p></p>"))]) == "<p></p>"
     assert choice("Brain", [("B01", Html("")), ("B02", Html(""))]).count("<option") == 2
+
+
+def test_columns_without_a_value_are_left_out() -> None:
+    columns, rows = without_empty(
+        ["a", Number("b"), Number("c"), "d"], [["x", None, 0, Cell("")], ["y", None, None, ""]]
+    )
+    assert columns == ["a", Number("c")] and rows == [["x", 0], ["y", None]]
+    assert without_empty(["a"], []) == (["a"], [])

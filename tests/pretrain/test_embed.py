@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import FeatureError, MissingStageError
+from cytomesh.core.errors import FeatureError, ImageError, MissingStageError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.features import load_features
 from cytomesh.graph.storage import load_graphs
@@ -26,6 +26,7 @@ from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.status import run_status
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
@@ -204,3 +205,22 @@ def test_the_same_pixels_give_the_same_features_in_every_format(run, tmp_path, s
         (found,) = embed.embed_sections([part], encoder, SETTINGS, 1)
         features.append(found)
     np.testing.assert_array_equal(*features)
+
+
+def test_status_tells_of_a_failed_embedding_and_how_long_one_took(run, monkeypatch):
+    summary = embed.embed_run(run, "half", SETTINGS, resume=False)
+    assert summary["sections_embedded"] == len({(g.brain, s) for g in load_graphs(run) for s in g.section if s >= 0})
+    names = [f"features/half/{graph.name}" for graph in load_graphs(run)]
+    before = {status.product: status for status in run_status(run)}
+    assert all(before[name].state == "done" and before[name].seconds > 0 for name in names)
+
+    def fail(*_):
+        raise ImageError("07.png", found="a truncated image")
+
+    with monkeypatch.context() as patched, pytest.raises(ImageError):
+        patched.setattr(embed, "read_patches", fail)
+        embed.embed_run(run, "two", SETTINGS)
+    failed = {status.product: status for status in run_status(run)}[f"features/two/{load_graphs(run)[0].name}"]
+    assert failed.state == "failed" and failed.reasons == ("07.png: found a truncated image",)
+    embed.embed_run(run, "two", SETTINGS)
+    assert {s.state for s in run_status(run) if s.product.startswith("features/two/")} == {"done"}

@@ -139,3 +139,27 @@ def test_graphs_without_pixels(run: Path, tmp_path) -> None:
     write_json(copy / "parcellate" / "own" / f"{GRAPH}_subdivisions.json", changed)
     assert "look at section" not in parcel_page(copy, "own").read_text(encoding="utf-8")
     report_run(copy)
+
+
+def test_without_annotated_areas_nothing_reads_like_a_result(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(folder.parents[1], copy)
+    place = copy / "parcellate" / folder.name
+    metrics = read_json(place / "metrics.json")
+    for graph in load_graphs(copy):
+        bare = Table({**graph.nodes.columns, "annotation": np.zeros(graph.n_nodes, np.int32)})
+        quality = read_json(copy / "graphs" / graph.name / "qc.json")
+        save_graph(copy, replace(graph, nodes=bare), {"pial": graph.mesh, "white": graph.mesh}, quality)
+        path = place / f"{graph.name}_parcels.json"
+        none = {"n_annotated": 0, "overlaps": [], "most_similar": []}
+        write_json(path, [{**card, **none} for card in read_json(path)])
+        write_json(place / f"{graph.name}_subdivisions.json", [])
+        metrics["graphs"][graph.name]["areas"] = {}
+    write_json(place / "metrics.json", metrics)
+    text = parcel_page(copy, folder.name).read_text(encoding="utf-8")
+    assert "there are no annotated areas that a border could divide" in text and "is stronger than" not in text
+    body = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    for word in ("lies in", "most similar", "NMI", "over null", "White diamonds"):
+        assert word not in body
+    data = json.loads(re.search(r'id="viewer".*?<script type="application/json">(.*?)</script>', text, re.S)[1])
+    assert "annotation" not in {item["title"] for item in data["graphs"][0]["maps"]}

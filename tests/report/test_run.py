@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.tables import Table
+from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.report.run import report_run
 
 PARTS = ["surfaces", "pretraining", "classification", "parcellation", "sections", "patches", "quality"]
@@ -194,6 +198,22 @@ def test_stages_that_have_not_run_are_named(run: Path, tmp_path: Path) -> None:
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     for command in ("pretrain", "classify", "parcellate"):
         assert f"'cytomesh {command}' has not run" in page.text
+
+
+def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path) -> None:
+    for graph in load_graphs(run):
+        none = np.full(graph.n_nodes, np.nan)
+        nowhere = {**dict.fromkeys(("column_px", "row_px", "angle_deg", "distance_mm", "obliqueness_deg"), none)}
+        columns = {**graph.nodes.columns, **nowhere, "section": np.full(graph.n_nodes, -1, np.int32)}
+        columns |= {"annotation": np.zeros(graph.n_nodes, np.int32)}
+        own = replace(graph, nodes=Table(columns), labels=LabelTable.from_names([]))
+        save_graph(tmp_path, own, {"pial": graph.mesh, "white": graph.mesh}, {"surfaces": {}})
+    text = report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "Imported surfaces, without section images" in page.text and "nodes with features" in page.text
+    for word in ("cannot be opened", "linked to an image", "in the label table", "Image links"):
+        assert word not in page.text
+    assert re.findall(r'data-map="(.*?)"', text)[0] == "cortical thickness"
 
 
 def test_damaged_file_costs_its_part_only(run: Path, tmp_path: Path) -> None:

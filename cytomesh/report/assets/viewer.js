@@ -111,9 +111,10 @@
       for (let f = 0; f < cells.i.length; f++) flat.push(cells.i[f], cells.j[f], cells.k[f]);
       const normals = normalsOf(cells.xyz, flat);
       const line = { x: [], y: [], z: [] };
+      const lift = 0.0015 * sizeOf(graph); // less than a pixel beside the silhouette
       for (let s = 0; s < cells.border.length; s += 2) {
         for (const v of [cells.border[s], cells.border[s + 1]]) {
-          ["x", "y", "z"].forEach((axis, a) => line[axis].push(cells.xyz[3 * v + a] + 0.35 * normals[3 * v + a]));
+          ["x", "y", "z"].forEach((axis, a) => line[axis].push(cells.xyz[3 * v + a] + lift * normals[3 * v + a]));
         }
         ["x", "y", "z"].forEach((axis) => line[axis].push(null));
       }
@@ -145,7 +146,7 @@
     if (!graph.marks?.length) return [];
     const points = pointsOf(surface);
     const normals = normalsOf(points, unpack(graph.faces));
-    const at = (axis) => graph.marks.map((mark) => points[3 * mark.row + axis] + 1.2 * normals[3 * mark.row + axis]);
+    const at = (axis) => graph.marks.map((mark) => points[3 * mark.row + axis] + 0.008 * sizeOf(graph) * normals[3 * mark.row + axis]);
     const text = graph.marks.map((mark) => mark.lines.map(plain).join("<br>"));
     const marker = { symbol: "diamond", size: 5, color: "#ffffff", line: { color: "#000000", width: 2 } };
     return [{ type: "scatter3d", mode: "markers", x: at(0), y: at(1), z: at(2), text, hoverinfo: "text", marker }];
@@ -171,11 +172,16 @@
     return { low, high, margin, centre: [0, 1, 2].map((a) => (low[a] + high[a]) / 2) };
   }
 
+  function sizeOf(graph) {
+    const box = boxOf(graph);
+    return Math.max(...[0, 1, 2].map((a) => box.high[a] - box.low[a]));
+  }
+
   function frame(graph) {
     const box = boxOf(graph);
     const axis = (a) => ({ visible: false, range: [box.low[a] - box.margin, box.high[a] + box.margin], autorange: false });
     const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
-    const [x, y, z] = sides.map((side) => (2.15 * side) / Math.max(...sides));
+    const [x, y, z] = sides.map((side) => (1.9 * side) / Math.max(...sides));
     const ratio = zoom ?? { x, y, z };
     return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: ratio, annotations: letters(box, view.eye), bgcolor: "#ffffff", camera: view };
   }

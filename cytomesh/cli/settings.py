@@ -1,0 +1,50 @@
+"""`cytomesh settings`: every setting of a stage, with its default and what it means."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+class Stage(StrEnum):
+    """What takes settings."""
+
+    build_graph = "build-graph"
+    pretrain = "pretrain"
+    embed = "embed"
+    finetune = "finetune"
+    classify = "classify"
+    classify_predict = "classify-predict"
+    parcellate = "parcellate"
+    phantom = "phantom"
+    demo = "demo"
+    contours_extract = "contours-extract"
+
+
+PLACES = {
+    Stage.build_graph: "cytomesh.graph.config:BuildGraphConfig",
+    Stage.pretrain: "cytomesh.pretrain.config:PretrainConfig",
+    Stage.embed: "cytomesh.pretrain.config:EmbedConfig",
+    Stage.finetune: "cytomesh.finetune.config:FinetuneConfig",
+    Stage.classify: "cytomesh.classify.config:ClassifyConfig",
+    Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
+    Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
+    Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
+    Stage.demo: "cytomesh.demo:DemoConfig",
+    Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",
+}
+
+
+@app.command("settings")
+def settings(stage: Annotated[Stage, typer.Argument(help="The command that takes them.")]) -> None:
+    """Print every setting of a command as commented YAML, at its default: for --config, or to look up --set keys."""
+    from importlib import import_module
+
+    from cytomesh.core.settings_text import settings_text
+
+    module, _, name = PLACES[stage].partition(":")
+    typer.echo(settings_text(getattr(import_module(module), name)))

@@ -1,0 +1,28 @@
+from dataclasses import replace
+
+import numpy as np
+
+from cytomesh.core.tables import Table
+from cytomesh.graph.storage import load_graphs
+from cytomesh.report.maps import NO_CORTEX, ScalarMap, annotation_map, first_title, thickness_map, with_values
+
+
+def test_cut_faces_are_told_from_what_is_not_annotated(run):
+    graph = load_graphs(run)[0]
+    assert annotation_map(graph).table is graph.labels
+    is_cortex = np.arange(graph.n_nodes) > 9
+    columns = {**graph.nodes.columns, "is_cortex": is_cortex, "annotation": np.where(is_cortex, graph.annotation, 0)}
+    shown = annotation_map(replace(graph, nodes=Table(columns)))
+    outside = shown.table.index(NO_CORTEX)
+    assert ((shown.values == outside) == ~is_cortex).all()
+    assert (shown.values[is_cortex] == graph.annotation[is_cortex]).all()
+
+
+def test_maps_without_values_are_neither_shown_nor_offered(run):
+    graph = load_graphs(run)[0]
+    bare = replace(graph, nodes=Table({**graph.nodes.columns, "annotation": np.zeros(graph.n_nodes, np.int32)}))
+    maps = {"a": [annotation_map(bare), ScalarMap("s", "g", np.full(3, np.nan), ""), thickness_map(graph)]}
+    assert [item.title for item in with_values(maps)["a"]] == ["cortical thickness"]
+    assert first_title(maps, ("annotation", "cortical thickness")) == "cortical thickness"
+    both = with_values({**maps, "b": [annotation_map(graph)]})
+    assert [item.title for item in both["a"]] == ["annotation", "cortical thickness"]

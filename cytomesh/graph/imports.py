@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import GraphError, StudyError
 from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.progress import log, track
+from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.core.run import check_name, lock, product
 from cytomesh.graph.features import feature_changes, keep_features
@@ -57,6 +58,7 @@ def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str
     check_name(own.features, "features")
     with lock(run, "graphs"), file_digests(run) as digests:
         read = {item.name: read_hemisphere(item, manifest.parent) for item in track(own.hemispheres, "files")}
+        read = same_features(read)
         table = joint_table({item.name: read[item.name].table for item in own.hemispheres})
         return {
             item.name: _import(run, own, item, manifest.parent, read[item.name], table, digests, resume)
@@ -76,11 +78,12 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     n = surfaces["midthickness"].n_vertices
     for kind, mesh in surfaces.items():
         _same_triangles(own.name, kind, mesh, surfaces["midthickness"])
-    columns = [
-        feature_of(path, name, values)
+    named = [
+        (name, feature_of(path, name, values))
         for path in (paths[kind] for kind in paths if kind.startswith("features"))
         for name, values in read_vertex_data(path, n, side).items()
     ]
+    names, columns = zip(*named, strict=True)
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
         labels, table = read_vertex_labels(paths["labels"], n, side)
@@ -88,7 +91,42 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
     is_cortex = _read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
     table = _of_one_side(labels, table, side)
-    return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free)
+    return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
+
+
+def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
+    """Bring the features of all hemispheres into the order of the first one's, by their names.
+
+    Raises
+    ------
+    GraphError
+        If a hemisphere has other features, or more or fewer of them.
+    """
+    first, *others = read
+    wanted, found = read[first].names, dict(read)
+    for name in others:
+        names = read[name].names
+        if names == wanted:
+            continue
+        if len(names) != len(wanted) or len(set(names)) < len(names) or len(set(wanted)) < len(wanted):
+            what = f"{len(names)} features ({_some(names)})"
+            hint = "give all hemispheres the same features"
+            raise GraphError(name, found=what, expected=f"{len(wanted)} as in {first} ({_some(wanted)})", hint=hint)
+        if set(names) == set(wanted):
+            warn(f"{name}: features are in another order than in {first}, and brought into that one by their names")
+            order = [names.index(each) for each in wanted]
+            found[name] = replace(read[name], features=read[name].features[:, order], names=wanted)
+        elif set(names) & set(wanted):
+            only = f"only {_some([each for each in names if each not in wanted])}"
+            hint = "give all hemispheres the same features"
+            raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
+        else:  # such as "left 1" and "right 1"
+            warn(f"{name}: features have other names than in {first}, and are taken to be in the same order")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool_]:

@@ -37,6 +37,8 @@ class VertexData:
     is_cortex : (n,) bool
     columns : dict of str to (n,) array
         Further node columns; "section" and "section_role" as graphs have them.
+    names : tuple of str
+        What the files call the features, d of them; empty where they have no names.
     """
 
     surfaces: Mapping[SurfaceKind, Mesh]
@@ -45,6 +47,7 @@ class VertexData:
     table: LabelTable
     is_cortex: NDArray[np.bool_]
     columns: Mapping[str, NDArray[Any]]
+    names: tuple[str, ...] = ()
 
 
 def vertex_graph(

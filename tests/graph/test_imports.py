@@ -24,6 +24,7 @@ from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.vertex_data import read_vertex_data
 from tests.conftest import sphere_mesh
 
 TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
@@ -258,3 +259,20 @@ def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
 def test_the_template_is_valid():
     own = validate(OwnSurfaces, read_yaml(TEMPLATE, StudyError), str(TEMPLATE), StudyError)
     assert own.hemispheres[0].name == "sub-01_hemi-L"
+
+
+def test_features_are_matched_by_name(manifest, tmp_path, capsys):
+    folder = manifest.parent
+    maps = read_vertex_data(folder / "R.maps.func.gii", 642, "R")
+    write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "myelin": maps["myelin"]}, "R")
+    import_graphs(manifest, tmp_path / "run")
+    assert "brought into that one by their names" in capsys.readouterr().err
+    right = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-R")
+    found = load_features(tmp_path / "run", "maps", right)
+    np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
+    write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
+    with pytest.raises(GraphError, match="only iron"):
+        import_graphs(manifest, tmp_path / "run")
+    write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"]}, "R")
+    with pytest.raises(GraphError, match=r"1 features \(cells\), expected 2 as in B1_hemi-L \(myelin, cells\)"):
+        import_graphs(manifest, tmp_path / "run")

@@ -17,6 +17,8 @@ from cytomesh.study.contours import HemisphereContours, SectionContours
 from cytomesh.study.sections import Section, positions
 
 BOUNDARIES = ("pial", "white")
+# An area is off by a wrong pixel size if the root of what it is off by is so near to a whole number.
+SCALE_TOLERANCE = 0.1
 # A section is torn, or has too much, where its area is off by more than LEAST_CHANGE and SPREADS times what is usual in
 # its stack, and one piece of that size lies in both neighbours but not here (or here but in neither). In whole human
 # hemispheres that is 2 % at most at planes 1 mm apart and 8 % at 5 mm, where areas are off by 0.6 % and 3 % usually.
@@ -196,8 +198,18 @@ def _jumps(stack: _Stack) -> Iterator[CytomeshError]:
             f" {stack.sections[before].index} and {stack.sections[after].index} give, around"
             f" ({at.x:.1f}, {at.y:.1f}) px",
             expected=f"about {usual[n]:,.1f} mm2",
-            hint=f"{remedy}, or leave the section's contours out (n/a, status damaged)",
+            hint=_scale_hint(areas[n + 1] / usual[n])
+            + f"{remedy}, or leave the section's contours out (n/a, status damaged)",
         )
+
+
+def _scale_hint(ratio: float) -> str:
+    """Say that the pixel size may be wrong where an area is off by about the square of a whole number."""
+    factor = float(np.sqrt(max(ratio, 1 / ratio)))
+    if round(factor) < 2 or abs(factor / round(factor) - 1) > SCALE_TOLERANCE:
+        return ""
+    word = "large" if ratio > 1 else "small"
+    return f"if all rings of the section are off alike, um_per_px and to_world are {factor:.1f} times too {word}; else "
 
 
 def _lost(stack: _Stack, before: int, here: int, after: int) -> BaseGeometry:

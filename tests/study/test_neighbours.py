@@ -168,3 +168,14 @@ def test_five_thousand_sections_in_seconds():
     start = time.perf_counter()
     assert check_neighbours(TABLE, sections, contours) == []
     assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize(("factor", "words"), [(2.0, "2.0 times too large"), (1 / 3, "3.0 times too small")])
+def test_a_wrong_pixel_size_and_plane_are_suspected(factor, words):
+    sections, contours = body()
+    step = sections[9].plane.to_world.copy()
+    step[:, :2] *= factor
+    sections[9] = replace(sections[9], plane=SectionPlane(step), um_per_px=100.0 * factor)
+    problems = check_neighbours(TABLE, sections, contours)
+    assert {problem.place.split(",")[0] for problem in problems} == {"B01 section 10"}
+    assert all(words in problem.hint for problem in problems)

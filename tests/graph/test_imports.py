@@ -244,7 +244,10 @@ def test_sections_and_their_roles_are_kept_whole(manifest, tmp_path):
 
 def test_names_of_files_with_accents_written_apart(manifest, tmp_path):
     np.save(manifest.parent / "carte\u0301.npy", np.arange(642.0))
-    change(manifest, features=["cart\u00e9.npy"])
+    own = yaml.safe_load(manifest.read_text())
+    for hemisphere in own["hemispheres"]:
+        hemisphere["features"] = ["cart\u00e9.npy"]
+    manifest.write_text(yaml.safe_dump(own))
     assert import_graphs(manifest, tmp_path / "run")["B1_hemi-L"]["n_features"] == 1
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.parallel import available_cpus
+from cytomesh.core.reading import regular_size
 
 LARGE_BYTES = 2**28
 """Files and folders above this are known by size, time and samples: reading terabytes twice helps nobody."""
@@ -59,6 +60,8 @@ class FileDigests:
         if value is not None:
             return value
         try:
+            if not path.is_dir():
+                regular_size(path)  # a pipe would be waited for
             signature, newest = _signature(path)
             value = compute(path)
         except FileNotFoundError:
@@ -113,9 +116,9 @@ def content_digest(path: Path) -> str:
         is_large = sum(file.stat().st_size for file in files) > LARGE_BYTES
         facts = _stamp if is_large else content_digest
         return digest({file.relative_to(path).as_posix(): facts(file) for file in files})
+    size = regular_size(path)
     if path.suffix == ".safetensors" and (found := _tensor_digest(path)):
         return found
-    size = path.stat().st_size
     with path.open("rb") as stream:
         if size <= LARGE_BYTES:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -157,6 +157,21 @@ def read_json(path: Path, error: type[CytomeshError] = DamagedError) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_record(path: Path, error: type[CytomeshError] = DamagedError) -> dict[str, Any]:
+    """Read a JSON file of a run that holds an object (names and values).
+
+    Raises
+    ------
+    MissingStageError, CytomeshError
+        As `read_json`; and if it holds a list or a single value.
+    """
+    record = read_json(path, error)
+    if not isinstance(record, dict):
+        found = f"a JSON {type(record).__name__}"
+        raise error(path, found=found, expected="an object", hint=way_back(path))
+    return record
+
+
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as `.npy`, never with pickle."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:

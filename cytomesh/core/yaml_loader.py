@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 MAX_DEPTH = 100
 # Values after aliases have been put in: a hundred bytes can stand for a billion values.
 MAX_VALUES = 1_000_000
+OCTAL = re.compile(r"[-+]?0\d+")
 
 
 def load_yaml(text: str) -> Any:
@@ -69,6 +71,18 @@ class _Loader(yaml.SafeLoader):
         extents = [self._extents[id(part)] for part in parts]
         return 1 + sum(values for values, _ in extents), 1 + max((levels for _, levels in extents), default=0)
 
+    def refuse_number(self, node: yaml.ScalarNode) -> Any:
+        """Construct a number, unless it is one of YAML 1.1 that no reader of the file would take it for."""
+        text = node.value.replace("_", "")
+        if ":" in text:
+            problem = f"'{node.value}' is a number to base 60 in YAML: write the number, or put quotes around text"
+        elif OCTAL.fullmatch(text):
+            problem = f"'{node.value}' is a number to base 8 in YAML: write it without zeros before, or in quotes"
+        else:
+            kind = node.tag.rpartition(":")[2]
+            return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
@@ -76,3 +90,7 @@ class _Loader(yaml.SafeLoader):
             kind = node.tag.rpartition(":")[2]
             problem = f"'{str(node.value)[:60]}' is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from cause
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.refuse_number)

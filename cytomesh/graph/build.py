@@ -47,6 +47,8 @@ from cytomesh.graph.qc import (
 from cytomesh.graph.qc_page import quality_page
 from cytomesh.graph.stereology import bridged_sections, contour_estimates, section_facts, trimmed_sections
 from cytomesh.graph.storage import CortexGraph, write_graph
+from cytomesh.study.extent import check_extent
+from cytomesh.study.problems import raise_problems
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.reconstruct import CorticalSurfaces, reconstruct
@@ -164,6 +166,8 @@ def _write(task: _Task, folder: Path) -> float:
     brain = study.brain(task.brain)
     skip_bad = task.settings.on_bad_section == "skip"
     inputs = read_inputs(brain.sections, task.hemisphere, task.workers, skip_bad)
+    drawn = [item.drawn for item in inputs]
+    raise_problems(check_extent(study.path, brain.id, [item.section for item in inputs], drawn))
     objections = stack_objections(task.manifest, inputs)
     if task.is_first:
         for line in said(objections, task.manifest):

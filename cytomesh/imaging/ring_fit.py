@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -13,6 +15,7 @@ from scipy.signal import fftconvolve
 
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.ring_offset import RingOffset, check_offsets, measure_offset, near_px
 from cytomesh.imaging.tissue import TissueConfig, tissue_mask
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
@@ -36,8 +39,29 @@ class _Fit:
     hint: str
 
 
+class RingLook:
+    """What `cytomesh.study.check.check_study` looks at images for: pial rings along the tissue."""
+
+    def __call__(self, section: Section, contours: SectionContours) -> tuple[list[CytomeshError], RingOffset | None]:
+        """Look at one section."""
+        return look_at_rings(section, contours)
+
+    def together(
+        self, table: Path, sections: Sequence[Section], seen: Sequence[RingOffset | None]
+    ) -> list[CytomeshError]:
+        """Say what the sections of a brain have in common."""
+        return check_offsets(table, sections, seen)
+
+
 def check_rings(section: Section, contours: SectionContours) -> list[CytomeshError]:
+    """Return what is wrong with the rings of one section, see `look_at_rings`."""
+    return look_at_rings(section, contours)[0]
+
+
+def look_at_rings(section: Section, contours: SectionContours) -> tuple[list[CytomeshError], RingOffset | None]:
     """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
+
+    Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
 
     Parameters
     ----------
@@ -48,32 +72,36 @@ def check_rings(section: Section, contours: SectionContours) -> list[CytomeshErr
     """
     rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
     if section.image is None or not rings:
-        return []
+        return [], None
     with open_image(section.image) as image:
         level, pixels = image.read_small(THUMBNAIL_PX)
     mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
     if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
-        return []
+        return [], None
     scale, offset = np.array(level.scale[::-1]), np.array(level.offset[::-1])
     points = np.concatenate([_points(ring, float(scale.max())) for ring in rings])
     points = (points - offset) / scale  # (n, 2) columns and rows of the thumbnail
-    near = _near_edges(mask)
+    apart = _to_edges(mask)
+    near = (apart <= _tolerance(mask.shape)).astype(np.float32)
     share = _share(near, points)
+    corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
+    nearer = (apart <= near_px(mask.shape)).astype(np.float32)
+    measured = measure_offset(nearer, points, partial(_share, nearer), corner, scale)
     if share >= GOOD:
-        return []
-    best = max(_others(near, points, offset, scale), key=lambda fit: fit.share)
+        return [], measured
+    best = max(_others(near, points, corner, scale), key=lambda fit: fit.share)
     if best.share < CLEAR or best.share < share + GAIN:
-        return []
+        return [], measured
     found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
-    return [ImageError(section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint)]
+    problem = ImageError(section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint)
+    return [problem], measured
 
 
 def _others(
-    near: NDArray[np.float32], points: NDArray[np.float64], offset: NDArray[np.float64], scale: NDArray[np.float64]
+    near: NDArray[np.float32], points: NDArray[np.float64], corner: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> Iterator[_Fit]:
     """Yield how rings would fit scaled, flipped and moved."""
     height, width = near.shape
-    corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
     for factor in SCALES:
         there = (points - corner) * factor + corner
         hint = "contours were drawn on a downsampled image or another pyramid level: export them at full resolution"
@@ -99,10 +127,10 @@ def _tolerance(shape: tuple[int, ...]) -> float:
     return max(2.0, TOLERANCE * max(shape))
 
 
-def _near_edges(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return 1 where an edge of the tissue is near, the image's border not being one."""
+def _to_edges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the distance to the nearest edge of the tissue, pixels, the image's border not being one."""
     edge = mask & ~binary_erosion(mask, border_value=1)
-    return (distance_transform_edt(~edge) <= _tolerance(mask.shape)).astype(np.float32)
+    return np.asarray(distance_transform_edt(~edge))
 
 
 def _share(near: NDArray[np.float32], points: NDArray[np.float64]) -> float:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.core.files import read_json
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.files import read_record
+from cytomesh.core.progress import log
 from cytomesh.core.provenance import RECORD, made_now
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.page.html import Column, Html, Number, folded, join, table, tag
@@ -77,9 +79,10 @@ def _cards(study: Study | None, graphs: Sequence[CortexGraph], is_own: bool) -> 
 def _origin(run: Path) -> Html:
     """Return a closed list of the stages that have run: seed, time, versions."""
     records = {
-        path.parent.relative_to(run): read_json(path)
+        path.parent.relative_to(run): record
         for stage in STAGES
         for path in sorted((run / stage).glob(f"[!.]*/{RECORD}"))
+        if (record := _record(path)) is not None
     }
     if not records:
         return Html("")
@@ -90,6 +93,15 @@ def _origin(run: Path) -> Html:
     columns: list[Column] = ["stage", Number("seed"), "started (UTC)", "Python", "packages"]
     stages = table(columns, rows, caption="Settings of each stage are in config.yaml beside its output.")
     return folded("Stages, seeds and versions", stages)
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """Read a stage's record; a damaged one is logged and left out."""
+    try:
+        return read_record(path)
+    except CytomeshError as error:
+        log(f"left out of the report: {error}")
+        return None
 
 
 def _moment(record: dict[str, Any]) -> str:

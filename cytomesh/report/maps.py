@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import log
 from cytomesh.core.run import product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
@@ -70,13 +71,20 @@ NodeMap = LabelMap | ScalarMap
 
 
 def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
-    """Collect every map of a graph that the run holds, in the order of the selector."""
-    return [
+    """Collect every map of a graph that the run holds, in the order of the selector.
+
+    Maps of another number of nodes, of damaged files, are logged and left out.
+    """
+    maps = [
         annotation_map(graph),
         *_classifications(run, graph),
         *_parcellations(run, graph),
         *_morphometry(graph),
     ]
+    for item in maps:
+        if len(item.values) != graph.n_nodes:
+            log(f"left out of the report: {graph.name}, {item.title}: {len(item.values)} of {graph.n_nodes} nodes")
+    return [item for item in maps if len(item.values) == graph.n_nodes]
 
 
 def annotation_map(graph: CortexGraph) -> LabelMap:
@@ -133,8 +141,11 @@ def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
         confidence_file = folder / f"{graph.name}_confidence.func.gii"
         if confidence_file.is_file():
             confidence = next(iter(read_scalars(confidence_file).values())).astype(np.float64)
-            confidence = np.where(predicted > 0, confidence, np.nan)
+            if len(confidence) == len(predicted):
+                confidence = np.where(predicted > 0, confidence, np.nan)
             maps.append(ScalarMap(f"confidence, {name}", "confidence", confidence, "", CIVIDIS, (0.0, 1.0)))
+        if len(predicted) != graph.n_nodes:
+            continue
         is_compared = (graph.annotation > 0) & (predicted > 0)
         if is_compared.any():
             check = np.where(is_compared, np.where(predicted == graph.annotation, 1, 2), 0).astype(np.int32)

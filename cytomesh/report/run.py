@@ -86,6 +86,7 @@ def _attempt(anchor: str, title: str, build: Callable[[], Part]) -> Part:
     """Build a part; a damaged file costs that part, not the page."""
     try:
         return build()
-    except (CytomeshError, ValueError, KeyError) as error:
-        log(f"report without '{title}': {error}")
-        return missing(anchor, title, f"Not shown: {error}")
+    except (CytomeshError, ValueError, LookupError, TypeError, AttributeError) as error:
+        words = str(error) if isinstance(error, CytomeshError) else f"{type(error).__name__}: {error}"
+        log(f"report without '{title}': {words}")
+        return missing(anchor, title, f"Not shown: {words}")

@@ -20,11 +20,16 @@ from cytomesh.study.headers import (
     TIFF_SUFFIXES,
     open_plain,
     read_header,
+    refuse_turned,
 )
 from cytomesh.study.nifti import Nifti, open_nifti
 from cytomesh.study.pixels import check_sums
+from cytomesh.study.png_chunks import grey_scale
 from cytomesh.study.sections import Section
-from cytomesh.study.tiff_tags import refuse_cut_off
+from cytomesh.study.tiff_tags import UPRIGHT, refuse_cut_off, refuse_orientation
+
+# Of TIFF: JPEG in its variants, JPEG 2000, JPEG XR, JPEG XL, WebP. Those that can do without loss mostly do not.
+LOSSY = {6, 7, 22610, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34934, 50001, 50002, 52546}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,7 @@ def read_label_image(path: Path) -> NDArray[Any]:
     name = path.name.lower()
     try:
         if name.endswith(PLAIN_SUFFIXES[:1]):
-            check_sums(path)
-            with open_plain(path) as image:
-                array: NDArray[Any] = np.asarray(image)
+            array: NDArray[Any] = _read_png(path)
         elif name.endswith(TIFF_SUFFIXES):
             array = _read_tiff(path)
         elif name.endswith((".nii", ".nii.gz")):
@@ -129,9 +132,31 @@ def read_label_image(path: Path) -> NDArray[Any]:
     return array
 
 
+def _read_png(path: Path) -> NDArray[Any]:
+    check_sums(path)
+    with open_plain(path) as image:
+        if image.format != "PNG":
+            raise _lossy(path, f"a {image.format} by the name of a PNG")
+        refuse_turned(path, image)
+        array = np.asarray(image)
+    return array // grey_scale(path) if array.dtype == np.uint8 else array
+
+
+def _lossy(path: Path, found: str) -> ImageError:
+    hint = "export it as PNG, or as TIFF with LZW or Deflate"
+    return ImageError(path, found=found, expected="labels stored without loss", hint=hint)
+
+
 def _read_tiff(path: Path) -> NDArray[Any]:
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
+        n_images = sum(not other.keyframe.is_reduced for other in tiff.series[1:])
+        if n_images:
+            hint = "export the labels of this section alone"
+            raise ImageError(path, found=f"{n_images + 1} images in one file", expected="one", hint=hint)
+        if (kind := int(series.keyframe.compression)) in LOSSY:
+            raise _lossy(path, f"compression {getattr(series.keyframe.compression, 'name', kind)}")
+        refuse_orientation(path, series.keyframe.tags.valueof(274, UPRIGHT))
         if math.prod(series.shape) > MAX_DECODED_PX:
             raise ImageError(path, found=f"shape {series.shape}", expected=f"at most {MAX_DECODED_PX:,} px")
         refuse_cut_off(path, tiff, [series.keyframe])

@@ -28,6 +28,7 @@ OVERSHOOT = 1e-3
 # ones to more than 1.5 in 0.3 % of the voxels. Ten times that is no accident.
 MAX_SUM, MAX_OVER = 1.5, 0.03
 BLOCK_BYTES = 1 << 28
+PROBABLE, SAMPLED = 0.5, 20_000
 
 
 def read_labels(path: Path) -> LabelTable:
@@ -127,29 +128,49 @@ class Atlas:
             columns = [self._sample_area(name, positions, samplers) for name in self.labels.names]
         return sp.csr_matrix(sp.hstack(columns, format="csr", dtype=np.float32))
 
-    def check(self) -> None:
-        """Read all maps; raise AtlasError if one is missing, of the wrong shape, or no probability, nor their sum."""
-        sums: dict[tuple[int, ...], NDArray[np.float32]] = {}  # by grid: maps of one shape are taken to share it
+    @property
+    def source(self) -> Path:
+        """The file of the maps, or the first of them."""
+        return self.maps if isinstance(self.maps, Path) else next(iter(self.maps.values()), Path())
 
-        def add(path: Path, name: str, volume: Any) -> None:
+    def check(self) -> NDArray[np.float64]:
+        """Read all maps, and return (n, 3) positions of voxels, mm, where areas are probable: a sample of them.
+
+        Raises
+        ------
+        AtlasError
+            If a map is missing, of the wrong shape, zero throughout, or no probability, nor their sum.
+        """
+        sums: dict[tuple[int, ...], NDArray[np.float32]] = {}  # by grid: maps of one shape are taken to share it
+        affines: dict[tuple[int, ...], NDArray[np.float64]] = {}
+
+        def add(path: Path, name: str, volume: Any, affine: NDArray[np.float64]) -> None:
             values = _probabilities(path, name, volume)
             values = values.reshape(values.shape[:3])
+            affines.setdefault(values.shape, affine)
             sums[values.shape] = sums.get(values.shape, np.float32(0)) + values
 
+        source = self.source
         if isinstance(self.maps, Path):
-            source = self.maps
-            for volume, name in zip(_volumes(self._open_stack(source)), self.labels.names, strict=True):
-                add(source, name, volume)
+            image = self._open_stack(source)
+            for volume, name in zip(_volumes(image), self.labels.names, strict=True):
+                add(source, name, volume, image.affine)
+            if not any(total.any() for total in sums.values()):
+                raise _empty(source)
         else:
-            source = next(iter(self.maps.values()), Path())
             for name, path in self.maps.items():
-                add(path, name, _open_volume(path).read(np.float32))
+                image = _open_volume(path)
+                values = image.read(np.float32)
+                if not values.any():
+                    raise _empty(path)
+                add(path, name, values, image.affine)
         for total in sums.values():
             n_over, n_any = int((total > MAX_SUM).sum()), int((total > OVERSHOOT).sum())
             if n_over > MAX_OVER * n_any:
                 found = f"{n_over} voxels ({n_over / n_any:.0%}) where probabilities add up, to {total.max():.2f}"
                 hint = "is an area there twice, or in a map that holds several?"
                 raise AtlasError(source, found=found, expected="at most 1 over all areas", hint=hint)
+        return np.concatenate([np.empty((0, 3)), *(_probable(sums[shape], affines[shape]) for shape in sums)])
 
     def _open_stack(self, path: Path) -> Nifti:
         image = _open_nifti(path)
@@ -241,6 +262,17 @@ def _probabilities(path: Path, area: str, volume: Any) -> NDArray[np.float32]:
         found = f"values from {low:g} to {high:g}"
         raise AtlasError(path, f"area '{area}'", found=found, expected="probabilities, 0 to 1", hint=hint)
     return values
+
+
+def _probable(total: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n, 3) positions of voxels where areas are as probable as half of what they are at most, a sample."""
+    flat = np.flatnonzero(total >= PROBABLE * total.max())
+    grid = np.column_stack(np.unravel_index(flat[:: max(1, flat.size // SAMPLED)], total.shape))
+    return np.asarray(grid @ affine[:3, :3].T + affine[:3, 3], np.float64)
+
+
+def _empty(path: Path) -> AtlasError:
+    return AtlasError(path, found="zero throughout", expected="probabilities of areas", hint="export the map again")
 
 
 def _volumes(image: Nifti) -> Iterator[NDArray[np.float32]]:

@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import shapely
-from pydantic import ValidationError
+from numpy.typing import NDArray
 
-from cytomesh.core.config import describe, read_yaml
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
-from cytomesh.study.annotation import AnnotationImage, read_annotation
+from cytomesh.core.reading import regular_size
+from cytomesh.study.annotation import read_annotation
+from cytomesh.study.annotation_fit import check_orientation, check_place, ribbon_shares
 from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
+from cytomesh.study.extent import check_extent, check_hemispheres
 from cytomesh.study.headers import ImageHeader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest
 from cytomesh.study.neighbours import check_neighbours, check_sides
 from cytomesh.study.pixels import check_pixels, decode_all
+from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
+from cytomesh.study.tolerant import tolerant_manifest
 from cytomesh.study.transforms import load_transform
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 from cytomesh.study.warps import warped_plane
 
-# Annotations may hold the other hemisphere, too, without contours: about half of the labelled pixels.
-MAX_OUTSIDE = 0.6
-SAMPLED_PIXELS = 20000
 # Fewer are checked before processes have started.
 FEW_SECTIONS = 100
 Depth = Literal["quick", "usual", "thorough"]
-Look = Callable[[Section, SectionContours], list[CytomeshError]]
+Surface = Callable[[Path], NDArray[np.float64]]
+"""Reads the vertices of a surface file, (n, 3) mm."""
+
+
+class Look(Protocol):
+    """Compares images with contours, such as `cytomesh.imaging.ring_fit.RingLook`."""
+
+    def __call__(self, section: Section, contours: SectionContours) -> tuple[list[CytomeshError], Any]:
+        """Return what is wrong in a section, and what is to be compared with other sections."""
+
+    def together(self, table: Path, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
+        """Return what is wrong with all sections of a brain; None is seen of sections that were not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found of one section: the header of its image, its contours if they are right, and what is wrong."""
+
+    header: ImageHeader | None
+    contours: SectionContours | None
+    problems: list[CytomeshError]
+    misfits: list[CytomeshError] = field(default_factory=list)  # of its rings to its image
+    seen: Any = None
+    misplaced: list[CytomeshError] = field(default_factory=list)  # labels of its annotation
+    shares: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +136,9 @@ class CheckReport:
         }
 
 
-def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1) -> CheckReport:
+def check_study(
+    path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1, surface: Surface | None = None
+) -> CheckReport:
     """Read everything a manifest refers to and report all problems; never raises for them.
 
     Parameters
@@ -122,42 +147,45 @@ def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, wo
         The manifest.
     depth : {"quick", "usual", "thorough"}
         Of images: headers only; the places, too, where a file that was cut off ends; or every pixel.
-    look : callable, optional
-        Compares a section's image with its contours, such as `cytomesh.imaging.ring_fit.check_rings`; not if quick.
+    look : Look, optional
+        Compares images with contours; not if quick.
     workers : int
         Processes.
+    surface : callable, optional
+        Reads the template's surfaces; without it, brains are not compared with them.
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
-    manifest = _tolerant_manifest(path, problems)
+    manifest = tolerant_manifest(path, problems)
     if manifest is None:
         return CheckReport(path, problems=tuple(problems))
     folder = path.parent
     labels = attempt(problems, lambda: load_labels(manifest, path))
-    has_maps = _check_atlas(manifest, labels, path, problems)
-    for side, surfaces in manifest.space.template.items():
-        for kind in ("pial", "white"):
-            surface = folder / getattr(surfaces, kind)
-            if not surface.is_file():
-                problems.append(StudyError(path, f"space.template.{side}.{kind}", found=f"no such file: {surface}"))
+    template = _read_template(manifest, path, surface, problems)
+    has_maps, maps = _check_atlas(manifest, labels, path, template, problems)
     headers: list[ImageHeader] = []
     areas = None if manifest.atlas is None else labels
     brains = []
     for settings in manifest.brains:
-        attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
-        sections, found = parse_sections(folder / settings.sections, settings.id, manifest.contours)
+        transform = attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
+        table = folder / settings.sections
+        sections, found = parse_sections(table, settings.id, manifest.contours)
         problems += found
         check = partial(_check_section, labels=areas, depth=depth, look=look)
         looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
-        contours = []
-        for header, drawn, faults in track(looked, f"Check {settings.id}", len(sections), "sections"):
-            headers += [header] if header else []
-            contours.append(drawn)
-            problems += faults
+        checked = list(track(looked, f"Check {settings.id}", len(sections), "sections"))
+        headers += [item.header for item in checked if item.header]
+        problems += _together(table, sections, checked, look)
+        contours = [item.contours for item in checked]
+        misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
+        if not misfits and transform is not None:
+            misfits = check_placement(path, settings.id, ring_points(sections, contours), transform, template, maps)
+        problems += misfits
+        problems += check_hemispheres(table, settings.hemispheres, sections, contours)
         problems += [problem for _, problem in check_stack(sections, contours).problems]
-        problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
-        problems += check_sides(folder / settings.sections, sections, contours)
-        problems += check_neighbours(folder / settings.sections, sections, contours)
+        problems += check_white(table, settings.hemispheres, sections, contours)
+        problems += check_sides(table, sections, contours)
+        problems += check_neighbours(table, sections, contours)
         n_annotated = sum(section.annotation is not None for section in sections)
         if manifest.atlas is None and n_annotated:
             problems.append(
@@ -184,20 +212,66 @@ def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, wo
     )
 
 
-def _check_atlas(manifest: Manifest, labels: LabelTable | None, path: Path, problems: list[CytomeshError]) -> bool:
+def _together(
+    table: Path, sections: Sequence[Section], checked: Sequence[_Checked], look: Look | None
+) -> list[CytomeshError]:
+    """Return what is wrong with sections: what all of them share is said once, instead of for each."""
+    problems = [problem for item in checked for problem in item.problems]
+    rings = look.together(table, sections, [item.seen for item in checked]) if look is not None else []
+    areas = check_orientation(table, sections, [item.shares for item in checked])
+    for shared, single in (
+        (rings, [problem for item in checked for problem in item.misfits]),
+        (areas, [problem for item in checked for problem in item.misplaced]),
+    ):
+        is_said = any(isinstance(problem, StudyError) for problem in shared)
+        named = {problem.place for problem in single}
+        problems += shared if is_said else [*single, *(problem for problem in shared if problem.place not in named)]
+    return problems
+
+
+def _read_template(
+    manifest: Manifest, path: Path, surface: Surface | None, problems: list[CytomeshError]
+) -> dict[str, NDArray[np.float64]]:
+    """Read the template's surfaces; returns the vertices of the pial ones by hemisphere."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for side, surfaces in manifest.space.template.items():
+        for kind in ("pial", "white"):
+            file = path.parent / getattr(surfaces, kind)
+            place = f"space.template.{side}.{kind}"
+            try:
+                regular_size(file)
+            except OSError as cause:
+                what = "no such file" if isinstance(cause, FileNotFoundError) else cause.strerror or str(cause)
+                problems.append(StudyError(path, place, found=f"{what}: {str(file)[:200]}", hint="correct the path"))
+                continue
+            vertices = attempt(problems, partial(surface, file)) if surface else None
+            if vertices is not None and kind == "pial":
+                found[side] = vertices
+    return found
+
+
+def _check_atlas(
+    manifest: Manifest,
+    labels: LabelTable | None,
+    path: Path,
+    template: Mapping[str, NDArray[np.float64]],
+    problems: list[CytomeshError],
+) -> tuple[bool, NDArray[np.float64] | None]:
+    """Check the maps; return whether there are any, and where areas are probable if they are right."""
     settings = manifest.atlas
     if settings is None or labels is None:
-        return False
+        return False, None
     atlas = attempt(problems, lambda: load_atlas(settings, labels, manifest.space.name, path))
-    if atlas is not None:
-        attempt(problems, atlas.check)
-    return settings.probability_maps is not None
+    maps = attempt(problems, atlas.check) if atlas is not None else None
+    if atlas is not None and maps is not None:
+        misfits = check_maps(atlas.source, maps, template)
+        problems += misfits
+        maps = None if misfits else maps
+    return settings.probability_maps is not None, maps
 
 
-def _check_section(
-    section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None
-) -> tuple[ImageHeader | None, SectionContours | None, list[CytomeshError]]:
-    """Return the header of one section's image, its contours if they are right, and what is wrong with its files."""
+def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None) -> _Checked:
+    """Read the files of one section."""
     problems: list[CytomeshError] = []
     image = section.image
     header: ImageHeader | None = None
@@ -221,35 +295,23 @@ def _check_section(
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
+    checked = _Checked(header, contours, problems)
     if look is not None and depth != "quick" and is_whole and contours is not None:
-        problems += look(section, contours)
+        misfits, seen = look(section, contours)
+        checked = replace(checked, misfits=misfits, seen=seen)
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:
         before = len(problems)
         annotation = attempt(problems, lambda: read_annotation(section, labels))
         if annotation is not None and contours is not None:
-            problems += _check_place(section, annotation, contours)
+            checked = replace(
+                checked,
+                misplaced=check_place(section, annotation, contours),
+                shares=None if checked.misfits else ribbon_shares(section, annotation, contours),
+            )
         # An image that cannot be read has been reported already.
         problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
-    return header, contours, problems
-
-
-def _check_place(section: Section, annotation: AnnotationImage, contours: SectionContours) -> list[CytomeshError]:
-    """Compare an annotation with the pial boundaries: areas of the cortex lie inside them."""
-    pial = shapely.union_all([rings.pial for rings in contours.values()])
-    labelled = np.flatnonzero(annotation.labels)
-    if pial.is_empty or not labelled.size:
-        return []
-    chosen = labelled[:: max(1, labelled.size // SAMPLED_PIXELS)]
-    rows, columns = np.divmod(chosen, annotation.labels.shape[1])
-    # corners of annotation and image coincide, not the centres of their pixels
-    x, y = ((places + 0.5) * annotation.um_per_px / section.um_per_px - 0.5 for places in (columns, rows))
-    outside = 1 - float(shapely.contains_xy(pial, x, y).mean())
-    if outside <= MAX_OUTSIDE:
-        return []
-    found = f"{outside:.0%} of the labelled pixels outside every pial contour"
-    hint = "is the annotation upside down or mirrored, of another section, or of another pixel size?"
-    return [ImageError(section.annotation or "", section.name, found=found, expected="areas inside", hint=hint)]
+    return checked
 
 
 def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:
@@ -284,52 +346,3 @@ def _summary(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSumma
         first_mm=float(offsets[0]) if len(offsets) else 0.0,
         last_mm=float(offsets[-1]) if len(offsets) else 0.0,
     )
-
-
-def _tolerant_manifest(path: Path, problems: list[CytomeshError]) -> Manifest | None:
-    """Validate the manifest; if it is wrong, report that and go on with the parts that are right."""
-    data = attempt(problems, lambda: read_yaml(path, StudyError))
-    if data is None:
-        return None
-    try:
-        return Manifest.model_validate(data)
-    except ValidationError as cause:
-        for text, item in zip(describe(Manifest, cause), cause.errors(), strict=True):
-            field = ".".join(str(part) for part in item["loc"])
-            found = text.removeprefix(f"{field}: ")
-            problems.append(StudyError(path, field, found=found, hint="correct the manifest"))
-        try:
-            return Manifest.model_validate(_without(data, [(item["loc"], item["type"]) for item in cause.errors()]))
-        except ValidationError:
-            return None
-
-
-def _without(data: dict[str, Any], faults: list[tuple[tuple[int | str, ...], str]]) -> dict[str, Any]:
-    """Return the manifest's data without what is at fault: unknown keys, whole brains, whole optional groups."""
-    data = copy.deepcopy(data)
-    placeholders: dict[str, Any] = {"name": "?", "species": "?", "stain": "?"}
-    brains: set[int] = set()
-    for place, kind in faults:
-        if kind == "extra_forbidden":
-            _delete(data, place)
-        elif len(place) > 1 and place[0] == "brains":
-            brains.add(int(place[1]))
-        elif place and place[0] in placeholders:
-            data[str(place[0])] = placeholders[str(place[0])]
-        elif place and place[0] == "space":
-            atlas = data.get("atlas")
-            data["space"] = {"name": str(atlas.get("space", "?")) if isinstance(atlas, dict) else "?"}
-        elif place:
-            data.pop(str(place[0]), None)
-    if isinstance(data.get("brains"), list):
-        kept = [brain for i, brain in enumerate(data["brains"]) if i not in brains]
-        data["brains"] = list(
-            {brain.get("id", i): brain for i, brain in enumerate(kept) if isinstance(brain, dict)}.values()
-        )
-    return data
-
-
-def _delete(data: Any, place: tuple[int | str, ...]) -> None:
-    for part in place[:-1]:
-        data = data[part]
-    del data[place[-1]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,14 @@ SAME_PLANE_MM = 1e-3
 # which is harder to see than a flip, 89 of 91, 55 of 88 and 19 of 40 do.
 MIRROR_GAIN = 0.1
 MIRROR_GAIN_OVER_SHIFT = 0.08
+# A section beside its neighbours overlaps them by so much more where they are: of good sections, 1 to 12 mm apart, none
+# does that fits its neighbours worse than they fit each other. In stacks that are not aligned, offsets are the rule:
+# what is named is so much further off than the median.
+MOVE_GAIN = 0.1
+MOVE_SPREADS = 3.0
+# Sections that were exchanged fit better, both, by this; the pairs of so many odd ones are tried.
+EXCHANGE_GAIN = 0.05
+MOST_ODD = 20
 # Rings are compared to this share of their width; their detail does not matter here.
 DETAIL = 0.005
 
@@ -74,6 +83,8 @@ def check_stack(sections: Sequence[Section], contours: Sequence[SectionContours 
         problem = _wrong_size(drawing, [*before, *after]) or _mirrored(drawing, before, after)
         if problem:
             problems.append((drawing.section.index, problem))
+    named = {index for index, _ in problems}
+    problems += [(index, problem) for index, problem in _misplaced(drawn) if index not in named]
     return StackReport(tuple(problems), tuple(notes))
 
 
@@ -214,6 +225,79 @@ def _mirrored(drawing: _Drawing, before: Sequence[_Drawing], after: Sequence[_Dr
     )
 
 
+def _misplaced(drawn: Sequence[_Drawing]) -> Iterator[tuple[int, ContourError]]:
+    """Find sections that lie beside their neighbours, which fit each other better than they fit this one.
+
+    Two of them that fit in each other's place have been exchanged.
+    """
+    odd: list[tuple[int, float, float]] = []
+    offsets = np.zeros(len(drawn))
+    for i in range(1, len(drawn) - 1):
+        before, here, after = drawn[i - 1 : i + 2]
+        if not all(_is_comparable(other.section, here.section) for other in (before, after)):
+            continue
+        others = [_projected(other, here.section.plane) for other in (before, after)]
+        place = _box_centre(here.rings) - np.mean([_box_centre(other) for other in others], axis=0)
+        offsets[i] = np.linalg.norm(here.section.plane.to_world[:, :2] @ place)
+        as_is = max(_overlap(here.rings, other) for other in others)
+        usual = _overlap(*others)
+        if as_is >= usual:
+            continue
+        moved = max(_overlap(_moved(here.rings, (1.0, 1.0), other), other) for other in others)
+        odd.append((i, as_is, moved))
+    exchanged = _exchanged(drawn, [i for i, *_ in odd])
+    for i, j in exchanged.items():
+        yield drawn[i].section.index, _exchange(drawn[i].section, drawn[j].section)
+    least = MOVE_SPREADS * float(np.median(offsets[offsets > 0])) if offsets.any() else 0.0
+    for i, as_is, moved in odd:
+        if i in exchanged or moved - as_is < MOVE_GAIN or offsets[i] < least:
+            continue
+        section = drawn[i].section
+        found = (
+            f"rings {offsets[i]:.0f} mm beside those of sections {drawn[i - 1].section.index} and"
+            f" {drawn[i + 1].section.index}:"
+            f" they overlap by {as_is:.2f}, but by {moved:.2f} if moved there"
+        )
+        hint = "correct the origin (3rd, 6th and 9th number of to_world), or the image of which rings were drawn"
+        expected = "planes whose sections lie over one another"
+        yield (
+            section.index,
+            ContourError(source(section), section.name, found=found, expected=expected, hint=hint),
+        )
+
+
+def _exchanged(drawn: Sequence[_Drawing], odd: Sequence[int]) -> dict[int, int]:
+    """Return which of the odd sections fit, both, in each other's place clearly better than in their own."""
+
+    def fit(rings: int, place: int) -> float:
+        """Return the overlap of a section's rings with the neighbours of a place, their centres brought together."""
+        plane = drawn[place].section.plane
+        others = [_projected(drawn[k], plane) for k in (place - 1, place + 1) if k != rings]
+        return float(np.mean([_overlap(_moved(drawn[rings].rings, (1.0, 1.0), other), other) for other in others]))
+
+    own = {i: fit(i, i) for i in odd[:MOST_ODD]}
+    found: dict[int, int] = {}
+    for i, j in itertools.combinations(own, 2):
+        if fit(i, j) > own[j] + EXCHANGE_GAIN and fit(j, i) > own[i] + EXCHANGE_GAIN:
+            found |= {i: j, j: i}
+    return found
+
+
+def _exchange(section: Section, other: Section) -> ContourError:
+    return ContourError(
+        source(section),
+        section.name,
+        found=f"rings that fit in the place of section {other.index}, whose rings fit here",
+        expected="each section's own image and rings",
+        hint=f"exchange image, contours and annotation of sections {section.index} and {other.index} in the section"
+        " table, or their planes",
+    )
+
+
+def _box_centre(rings: dict[str, BaseGeometry]) -> NDArray[np.float64]:
+    return np.asarray(shapely.total_bounds(list(rings.values())).reshape(2, 2).mean(axis=0))
+
+
 def _projected(other: _Drawing, plane: SectionPlane) -> dict[str, BaseGeometry]:
     """Return a neighbour's rings in the pixels of this plane."""
 
@@ -227,7 +311,7 @@ def _moved(
     rings: dict[str, BaseGeometry], flip: tuple[float, float], other: dict[str, BaseGeometry]
 ) -> dict[str, BaseGeometry]:
     """Return rings flipped about the centre of their box, which is moved to that of the others'."""
-    centre, goal = (shapely.total_bounds(list(item.values())).reshape(2, 2).mean(axis=0) for item in (rings, other))
+    centre, goal = _box_centre(rings), _box_centre(other)
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return (points - centre) * flip + goal

@@ -18,6 +18,7 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.reading import regular_size
+from cytomesh.study.png_chunks import has_orientation, png_bits
 from cytomesh.study.tiff_tags import refuse_cut_off, refuse_meaning, refuse_orientation, section_series, tiff_pixel_size
 from cytomesh.study.units import micrometres, square_um
 
@@ -185,23 +186,22 @@ def _refuse_unlikely(path: Path, image: Image.Image) -> None:
 def _plain_header(path: Path) -> ImageHeader:
     with open_plain(path) as image:
         width, height = image.size
-        if image.format == "PNG" and _png_bits(path) == 16:
+        if image.format == "PNG" and png_bits(path) == 16:
             refuse_dtype(path, "uint16")  # Pillow cuts the low byte off, except of grey
         if image.mode not in PLAIN_CHANNELS:
             raise ImageError(path, found=f"colours of kind {image.mode}", expected="grey or RGB", hint=HINT_FORMATS)
-        # Pillow would decode a whole PNG to look behind its pixels for EXIF.
-        exif = image.getexif() if image.format == "JPEG" or "exif" in image.info else {}
-        refuse_orientation(path, exif.get(EXIF_ORIENTATION))
+        refuse_turned(path, image)
         n_channels = PLAIN_CHANNELS[image.mode]
     return ImageHeader(
         path, "plain", "yx" if n_channels == 1 else "yxs", n_channels, (ImageLevel("0", (height, width)),)
     )
 
 
-def _png_bits(path: Path) -> int:
-    """Return the bits a sample of a PNG: byte 8 of IHDR, the first chunk (PNG, 11.2.1)."""
-    with path.open("rb") as stream:
-        return stream.read(25)[24]
+def refuse_turned(path: Path, image: Image.Image) -> None:
+    """Raise ImageError if a PNG or JPEG asks to be turned or mirrored for display."""
+    # Pillow would decode a whole PNG to look behind its pixels for EXIF
+    if image.format == "JPEG" or has_orientation(path):
+        refuse_orientation(path, image.getexif().get(EXIF_ORIENTATION))
 
 
 def _refuse_size(path: Path, shape: tuple[int, ...], decoded_px: int, hint: str) -> None:
@@ -262,12 +262,12 @@ def _zarr_header(path: Path) -> ImageHeader:
         _check_axes(path, axes, array_shape)
         _refuse_size(path, array_shape, math.prod(chunk), "write it in smaller chunks")
         own = dataset.get("coordinateTransformations", [])
-        scale, shift = _zarr_transform(own, len(axes))
+        scale, shift = _zarr_transform(path, own, len(axes))
         shape = _plane_shape(axes, array_shape)
         rows, columns = names.index("y"), names.index("x")
         if not levels:
             base, n_channels = (scale, shift), _channels(axes, array_shape)
-            steps = _zarr_transform([*own, *common], len(axes))[0]
+            steps = _zarr_transform(path, [*own, *common], len(axes))[0]
             units = [micrometres(multiscales["axes"][i].get("unit")) for i in (columns, rows)]
             if units[0] and units[1]:
                 um_per_px = square_um(path, float(steps[columns] * units[0]), float(steps[rows] * units[1]))
@@ -295,12 +295,17 @@ def _zarr_array(path: Path) -> tuple[tuple[int, ...], str, tuple[int, ...]]:
     )
 
 
-def _zarr_transform(transforms: list[dict[str, Any]], n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _zarr_transform(
+    path: Path, transforms: list[dict[str, Any]], n: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return scale and shift, (n,), of transforms that follow one another: a dataset's, then those of all levels."""
     scale, shift = np.ones(n), np.zeros(n)
     for transform in transforms:
         if transform["type"] == "scale":
             step = np.asarray(transform["scale"], float)
+            if not (np.isfinite(step) & (step > 0)).all():
+                hint = "turn the pixels themselves, and write positive scales"
+                raise ImageError(path, found=f"scale {step.tolist()}", expected="positive numbers", hint=hint)
             scale, shift = scale * step, shift * step
         elif transform["type"] == "translation":
             shift = shift + np.asarray(transform["translation"], float)

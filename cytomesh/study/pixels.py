@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from cytomesh.study.tiff_tags import refuse_cut_off
 HINT = "copy or export the image again"
 WHITE = 255
 BAND_ROWS = 512
+N_NAMED = 3
+# Fewer are looked for one by one, without counting files first.
+FEW_CHUNKS = 10_000
 
 
 def read_plain(header: ImageHeader) -> NDArray[np.uint8]:
@@ -110,10 +116,10 @@ class StoredLevels:
     def _refuse_missing(self, level: int, window: tuple[slice, ...]) -> None:
         """Raise ImageError if chunks of a window are not stored: Zarr reads them as its fill value, mostly black."""
         folder, array = self.header.path / self.header.levels[level].name, self._arrays[level]
-        lacking, n = missing_chunks(folder, array, window)
+        lacking, some, n = missing_chunks(folder, array, window)
         if lacking:
-            some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-            found = f"{len(lacking)} of {n} chunks not stored at level {level} ({some})"
+            names = ", ".join(some) + (", ..." if lacking > len(some) else "")
+            found = f"{lacking:,} of {n:,} chunks not stored at level {level} ({names})"
             hint = (
                 f"copy the image again; if these chunks are meant to be {array.fill_value} throughout, store them, too "
                 "(zarr: write_empty_chunks=True)"
@@ -121,14 +127,46 @@ class StoredLevels:
             raise ImageError(self.header.path, found=found, expected="all chunks", hint=hint)
 
 
-def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple[list[str], int]:
-    """Return the chunks (shards) of a window of a Zarr array that have no file, and how many chunks the window has."""
+def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple[int, list[str], int]:
+    """Return how many chunks (shards) of a window of a Zarr array have no file, the first of them, and all there are.
+
+    A damaged header may declare any number. Where there are fewer files than chunks, the number is a difference (at
+    least), and only as many chunks are looked for as it takes to name a few.
+    """
     spans = []
     for part, n, size in zip(window, array.shape, array.shards or array.chunks, strict=True):
         start, stop, _ = part.indices(n)
         spans.append(range(start // size, -(-stop // size) if stop > start else start // size))
-    keys = [array.metadata.encode_chunk_key(place) for place in itertools.product(*spans)]
-    return [key for key in keys if not (folder / key).is_file()], len(keys)
+    n_chunks = math.prod(map(len, spans))
+    lacking = (
+        key
+        for place in _product(spans)
+        for key in [array.metadata.encode_chunk_key(place)]
+        if not (folder / key).is_file()
+    )
+    least = n_chunks - _count_files(folder, n_chunks) if n_chunks > FEW_CHUNKS else 0
+    named = list(itertools.islice(lacking, N_NAMED))
+    return (least if least > 0 else len(named) + sum(1 for _ in lacking)), named, n_chunks
+
+
+def _product(spans: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Yield all places; `itertools.product` would list each span first."""
+    if not spans:
+        yield ()
+        return
+    for first in spans[0]:
+        for rest in _product(spans[1:]):
+            yield first, *rest
+
+
+def _count_files(folder: Path, enough: int) -> int:
+    """Return how many files are in a folder and below, counted no further than `enough`."""
+    n = 0
+    for _, _, names in os.walk(folder):
+        n += len(names)
+        if n >= enough:
+            break
+    return n
 
 
 def check_pixels(header: ImageHeader) -> None:

@@ -17,7 +17,7 @@ from cytomesh.core.files import write_text
 from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.planes import SectionPlane, plane_normal
 from cytomesh.study.problems import attempt, raise_problems
-from cytomesh.study.tables import named_file, read_cells, table_text
+from cytomesh.study.tables import columns_twice, named_file, read_cells, table_text
 
 SectionRole = Literal["train", "val", "test", "none"]
 SectionStatus = Literal["ok", "missing", "damaged"]
@@ -230,7 +230,8 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     header = [cell.strip() for cell in lines[0]] if lines else []
     missing = [name for name in REQUIRED if name not in header]
     unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
-    if missing or unknown:
+    twice = columns_twice(header)
+    if missing or unknown or twice:
         near = [difflib.get_close_matches(name, (*REQUIRED, *OPTIONAL), n=1) for name in unknown]
         names = [
             f"'{name}'" + (f" (did you mean '{n[0]}'?)" if n else "") for name, n in zip(unknown, near, strict=True)
@@ -238,6 +239,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         facts = [f"no column {', '.join(missing)}"] * bool(missing) + [f"unknown column {', '.join(names)}"] * bool(
             unknown
         )
+        facts += [f"column {', '.join(twice)} given twice"] * bool(twice)
         raise StudyError(
             path, "line 1", found="; ".join(facts), expected=f"columns {', '.join(REQUIRED)}, separated by tabs"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,9 +31,23 @@ def read_cells(path: Path) -> list[list[str]]:
 
 
 def read_dicts(path: Path, rest: str = "") -> list[dict[str, str]]:
-    """Return the lines after the first that are not empty as column -> cell; cells that lack are `rest`."""
+    """Return the lines after the first that are not empty as column -> cell; cells that lack are `rest`.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError, csv.Error
+        If the file cannot be read, or names a column twice.
+    """
     header, *rows = read_cells(path) or [[]]
+    if doubles := columns_twice(header):
+        raise csv.Error(f"{', '.join(doubles)}: columns given twice")
     return [dict(zip(header, [*cells, *[rest] * len(header)], strict=False)) for cells in rows if cells]
+
+
+def columns_twice(header: Iterable[str]) -> list[str]:
+    """Return the names that a header gives more than once: only one of the columns would be read."""
+    names = [cell.strip() for cell in header]
+    return [name for name, n in Counter(names).items() if name and n > 1]
 
 
 def table_text(rows: Iterable[Iterable[str]]) -> str:

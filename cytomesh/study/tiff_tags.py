@@ -79,16 +79,21 @@ def refuse_orientation(path: Path, orientation: object) -> None:
 
 def tiff_pixel_size(path: Path, tiff: tifffile.TiffFile, page: Any) -> float | None:
     """Return the pixel size that a TIFF states, um: in OME-XML, ImageJ's or Aperio's description, or its own tags."""
-    for found in (_ome(tiff.ome_metadata), _imagej(tiff.imagej_metadata, page), _aperio(page), _resolution(page)):
+    for found in (_ome(path, tiff.ome_metadata), _imagej(tiff.imagej_metadata, page), _aperio(page), _resolution(page)):
         if found is not None and (size := square_um(path, *found)) is not None:
             return size
     return None
 
 
-def _ome(xml: str | None) -> tuple[float, float] | None:
+def _ome(path: Path, xml: str | None) -> tuple[float, float] | None:
     if not xml:
         return None
-    image = tifffile.xml2dict(xml)["OME"]["Image"]
+    facts = tifffile.xml2dict(xml)["OME"]
+    if "BinaryOnly" in facts:
+        where = dict(facts["BinaryOnly"] or {}).get("MetadataFile", "another file")
+        hint = f"convert it together with {where} to an OME-TIFF that has its own metadata (bfconvert), or to OME-Zarr"
+        raise ImageError(path, found=f"an OME-TIFF whose metadata are in {where}", expected="one file", hint=hint)
+    image = facts["Image"]
     pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
     return _both(*(_length(pixels, axis) for axis in "XY"))
 
@@ -110,8 +115,11 @@ def _imagej_unit(name: object) -> float | None:
 
 
 def _aperio(page: Any) -> tuple[float, float] | None:
-    found = re.search(r"\|\s*MPP\s*=\s*([\d.]+)", page.description or "")
-    return (float(found[1]), float(found[1])) if found else None
+    found = re.search(r"\|\s*MPP\s*=\s*(\d*[.,]?\d+(?:[eE][-+]?\d+)?)", page.description or "")
+    if found is None:
+        return None
+    size = float(found[1].replace(",", "."))  # of programs in languages with decimal commas
+    return size, size
 
 
 def _resolution(page: Any) -> tuple[float, float] | None:

@@ -118,7 +118,7 @@ def test_a_wrong_brain_does_not_hide_the_others(study_folder):
 def test_atlas_in_another_space_and_missing_template(study_folder):
     study_folder.change(space={"name": "Colin27", "template": {"L": {"pial": "p.gii", "white": "w.gii"}}})
     found = places(check_study(study_folder.manifest))
-    assert [text.split("|")[1] for text in found] == ["atlas.space", "space.template.L.pial", "space.template.L.white"]
+    assert [text.split("|")[1] for text in found] == ["space.template.L.pial", "space.template.L.white", "atlas.space"]
 
 
 def test_a_manifest_that_is_none(tmp_path):

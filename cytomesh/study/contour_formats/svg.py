@@ -35,6 +35,8 @@ OTHER_SHAPES = ("rect", "circle", "ellipse", "line", "use", "text", "image")
 # What is within these is not drawn where it stands.
 NOT_DRAWN = ("defs", "clipPath", "mask", "symbol", "pattern", "marker")
 CHUNK = 1 << 20
+# How a file in UTF-16 begins, with or without a mark of the order of bytes.
+UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 # Each element is held against each style rule that matters.
 MAX_STYLED = 5_000_000
 
@@ -76,7 +78,7 @@ def read_svg(
         If the file is missing, not XML, declares entities, exceeds a limit, has a style or view that cannot be applied,
         or is not of the image's size.
     """
-    data = read_bytes(path)
+    data = _as_utf8(path, read_bytes(path))
     count = _count_numbers(data)
     # a file has other numbers, too, and horizontal lines need but one: the points themselves are counted below
     if count > 3 * MAX_POINTS:
@@ -94,6 +96,18 @@ def read_svg(
     if image_shape is not None:
         _check_page(path, reader, px_per_unit, image_shape)
     return reader.features
+
+
+def _as_utf8(path: Path, data: bytes) -> bytes:
+    """Return UTF-16 as UTF-8, without the declaration that says otherwise; other encodings keep ASCII as it is."""
+    if not data.startswith(UTF_16):
+        return data
+    order = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}.get(data[:2], "utf-16")
+    try:
+        text = data.decode(order)
+    except UnicodeDecodeError as cause:
+        raise ContourError(path, found=f"a file that cannot be read ({cause})", expected="SVG") from cause
+    return re.sub(r"\A<\?xml\b[^>]*\?>", "", text).encode()
 
 
 def _parse(
@@ -117,6 +131,12 @@ def _parse(
     def entity(name: str, *_: object) -> None:
         refuse(f"entity '{name}'")
 
+    def instruction(target: str, text: str) -> None:
+        if target == "xml-stylesheet":
+            hint = "put the style sheet into the file, or save as Plain SVG"
+            found = f"a style sheet in another file ({text[:60]})"
+            raise ContourError(path, found=found, expected="one file", hint=hint)
+
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     parser.StartElementHandler = start
@@ -124,6 +144,7 @@ def _parse(
     parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = doctype
     parser.EntityDeclHandler = entity
+    parser.ProcessingInstructionHandler = instruction
     try:
         for begin in range(0, len(data), CHUNK):
             parser.Parse(data[begin : begin + CHUNK], False)

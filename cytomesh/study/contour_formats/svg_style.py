@@ -41,9 +41,12 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     Raises
     ------
     ValueError
-        If such a rule is for something else than an element, a class or an id, or depends on the medium.
+        If such a rule is for something else than an element, a class or an id, or depends on the medium; or if rules
+        are in another file (@import).
     """
     text = _without_comments(text)
+    if match := re.search(r"@import\b[^;{}]{0,60}", text, re.IGNORECASE):
+        raise ValueError(f"a style sheet in another file ({match[0].strip()})")
     rules: list[Rule] = []
     for block in text.split("}")[:-1]:
         selectors, _, body = block.rpartition("{")
@@ -52,7 +55,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
             continue
         if re.search(r"@(media|supports|layer|container)", text):
             raise ValueError("a style sheet that hides or moves elements under conditions (@media and the like)")
-        # what ends with a semicolon before the selectors is an at-rule without a block, such as @import
+        # what ends with a semicolon before the selectors is an at-rule without a block, such as @charset
         for selector in selectors.rpartition(";")[2].split(","):
             match = SELECTOR.fullmatch(selector.strip())
             if match is None or not selector.strip():

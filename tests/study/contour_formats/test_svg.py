@@ -141,7 +141,7 @@ def test_what_is_hidden_is_left_out(tmp_path, hidden):
         f'<g visibility="hidden"><path visibility="visible" id="pial_L-2" d="{SMALL}"/></g>',
         f'<style>.b{{display:none}} .a{{opacity:.3}}</style><path class="a" id="pial_L-2" d="{SMALL}"/>',
         f'<style>path{{display:none}} .a{{display:inline}}</style><path class="a" id="pial_L-2" d="{SMALL}"/>',
-        f'<style>@import url(x.css); path:hover{{fill:red}}</style><path id="pial_L-2" d="{SMALL}"/>',
+        f'<style>@charset "utf-8"; path:hover{{fill:red}}</style><path id="pial_L-2" d="{SMALL}"/>',
         f'<style>@media print{{path{{fill:red}}}}</style><path id="pial_L-2" d="{SMALL}" style="display:inline"/>',
     ],
 )

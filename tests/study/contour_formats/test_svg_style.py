@@ -4,7 +4,7 @@ from cytomesh.study.contour_formats.svg_style import parse_properties, parse_rul
 
 SHEET = """
 /* what Illustrator and Inkscape write */
-@import url("fonts.css");
+@charset "utf-8";
 .st0 { fill: #FF0000; display: none }
 g.st1, #layer1 { visibility: hidden; }
 path { transform: scale(2) }

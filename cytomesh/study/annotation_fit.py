@@ -1,0 +1,108 @@
+"""Whether annotations lie in the cortex that is drawn, or would if all of them were turned or mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import CytomeshError, ImageError, StudyError
+from cytomesh.study.annotation import AnnotationImage
+from cytomesh.study.contours import SectionContours
+from cytomesh.study.sections import Section
+
+# Annotations may hold the other hemisphere, too, without contours: about half of the labelled pixels.
+MAX_OUTSIDE = 0.6
+SAMPLED_PIXELS = 20000
+ORIENTATIONS = {
+    "as they are": (1, 1),
+    "mirrored (columns)": (-1, 1),
+    "upside down (rows)": (1, -1),
+    "turned by 180 degrees": (-1, -1),
+}
+# Of all labelled pixels, so much more in the cortex: of a section, whose outline may be nearly symmetric; of all.
+SECTION_GAIN, GAIN = 0.3, 0.15
+
+
+def check_place(section: Section, annotation: AnnotationImage, contours: SectionContours) -> list[CytomeshError]:
+    """Compare an annotation with the pial boundaries: areas of the cortex lie inside them."""
+    pial = shapely.union_all([rings.pial for rings in contours.values()])
+    points = _labelled(section, annotation)
+    if pial.is_empty or not len(points):
+        return []
+    outside = 1 - float(shapely.contains_xy(pial, *points.T).mean())
+    if outside <= MAX_OUTSIDE:
+        return []
+    found = f"{outside:.0%} of the labelled pixels outside every pial contour"
+    hint = "is the annotation upside down or mirrored, of another section, or of another pixel size?"
+    return [ImageError(section.annotation or "", section.name, found=found, expected="areas inside", hint=hint)]
+
+
+def ribbon_shares(
+    section: Section, annotation: AnnotationImage, contours: SectionContours
+) -> NDArray[np.float64] | None:
+    """Return (4,) shares of the labelled pixels between pial and white boundary, for `ORIENTATIONS` of the annotation.
+
+    None where there is nothing to compare.
+    """
+    cortex = shapely.union_all([rings.pial.difference(rings.white) for rings in contours.values()])
+    points = _labelled(section, annotation)
+    if cortex.is_empty or not len(points):
+        return None
+    size = np.array(annotation.labels.shape[::-1]) * annotation.um_per_px / section.um_per_px
+    shapely.prepare(cortex)
+    turned = [np.where(np.array(signs) < 0, size - 1 - points, points) for signs in ORIENTATIONS.values()]
+    return np.array([float(shapely.contains_xy(cortex, *there.T).mean()) for there in turned])
+
+
+def check_orientation(
+    table: Path, sections: Sequence[Section], shares: Sequence[NDArray[np.float64] | None]
+) -> list[CytomeshError]:
+    """Find annotations that fit the cortex better turned or mirrored: all of a brain at once, or single ones.
+
+    Parameters
+    ----------
+    table : Path
+        The section table.
+    shares : sequence of (4,) float64 or None
+        See `ribbon_shares`; one a section.
+    """
+    measured = [(section, share) for section, share in zip(sections, shares, strict=True) if share is not None]
+    if not measured:
+        return []
+    names = list(ORIENTATIONS)
+    mean = np.mean([share for _, share in measured], axis=0)
+    best = int(mean.argmax())
+    if len(measured) > 1 and mean[best] > mean[0] + GAIN:
+        found = (
+            f"{_fit(mean[0])}, but {mean[best]:.0%} if they were {names[best]}, on average over {len(measured)} of them"
+        )
+        hint = "export the annotations the way their images are stored"
+        return [StudyError(table, "annotation", found=found, expected="areas in the cortex", hint=hint)]
+    return [
+        ImageError(
+            section.annotation or "",
+            section.name,
+            found=f"{_fit(share[0])}, but {share.max():.0%} if it were {names[int(share.argmax())]}",
+            expected="areas in the cortex",
+            hint="export the annotation the way its image is stored",
+        )
+        for section, share in measured
+        if share.max() > share[0] + SECTION_GAIN
+    ]
+
+
+def _fit(share: float) -> str:
+    return f"{share:.0%} of the labelled pixels between pial and white boundary"
+
+
+def _labelled(section: Section, annotation: AnnotationImage) -> NDArray[np.float64]:
+    """Return (n, 2) places of labelled pixels, a sample of them, in pixels of the section's image."""
+    labelled = np.flatnonzero(annotation.labels)
+    chosen = labelled[:: max(1, labelled.size // SAMPLED_PIXELS)]
+    rows, columns = np.divmod(chosen, annotation.labels.shape[1])
+    # corners of annotation and image coincide, not the centres of their pixels
+    return (np.column_stack([columns, rows]) + 0.5) * annotation.um_per_px / section.um_per_px - 0.5

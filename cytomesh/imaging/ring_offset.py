@@ -173,7 +173,7 @@ def _best_shift(near: NDArray[np.float32], points: NDArray[np.float64]) -> NDArr
     window = match[top : row + reach + 1, left : column + reach + 1]
     if not window.size:
         return np.zeros(2)
-    # of shifts that are as good, the shortest
+    # of shifts that are as good, the one in their middle
     rows, columns = np.nonzero(window > window.max() - 0.5)
     shifts = np.column_stack([columns + left - column, rows + top - row]).astype(np.float64)
-    return np.asarray(shifts[np.linalg.norm(shifts, axis=1).argmin()])
+    return np.asarray(shifts[np.linalg.norm(shifts - shifts.mean(axis=0), axis=1).argmin()])

@@ -231,14 +231,14 @@ def _misplaced(drawn: Sequence[_Drawing]) -> Iterator[tuple[int, ContourError]]:
     Two of them that fit in each other's place have been exchanged.
     """
     odd: list[tuple[int, float, float]] = []
-    offsets = np.zeros(len(drawn))
+    offsets: dict[int, float] = {}
     for i in range(1, len(drawn) - 1):
         before, here, after = drawn[i - 1 : i + 2]
         if not all(_is_comparable(other.section, here.section) for other in (before, after)):
             continue
         others = [_projected(other, here.section.plane) for other in (before, after)]
         place = _box_centre(here.rings) - np.mean([_box_centre(other) for other in others], axis=0)
-        offsets[i] = np.linalg.norm(here.section.plane.to_world[:, :2] @ place)
+        offsets[i] = float(np.linalg.norm(here.section.plane.to_world[:, :2] @ place))
         as_is = max(_overlap(here.rings, other) for other in others)
         usual = _overlap(*others)
         if as_is >= usual:
@@ -248,7 +248,7 @@ def _misplaced(drawn: Sequence[_Drawing]) -> Iterator[tuple[int, ContourError]]:
     exchanged = _exchanged(drawn, [i for i, *_ in odd])
     for i, j in exchanged.items():
         yield drawn[i].section.index, _exchange(drawn[i].section, drawn[j].section)
-    least = MOVE_SPREADS * float(np.median(offsets[offsets > 0])) if offsets.any() else 0.0
+    least = MOVE_SPREADS * float(np.median(list(offsets.values()))) if offsets else 0.0
     for i, as_is, moved in odd:
         if i in exchanged or moved - as_is < MOVE_GAIN or offsets[i] < least:
             continue

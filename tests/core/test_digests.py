@@ -125,3 +125,10 @@ def test_a_damaged_store_costs_time_only(tmp_path, text):
 def test_absent_files_have_a_digest_of_their_own(tmp_path):
     digests = FileDigests()
     assert digests.digest_all([tmp_path / "a", tmp_path / "b"]) == ["absent", "absent"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    assert FileDigests().digest(tmp_path / "x.npy") == "unreadable"
+    with pytest.raises(OSError, match="pipe"):
+        content_digest(tmp_path / "x.npy")

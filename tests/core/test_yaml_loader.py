@@ -17,6 +17,9 @@ def test_plain_documents_are_read_as_by_the_safe_loader():
     [
         ("a:\n  repair: false\n  b: 1\n  repair: true\n", 4, "key 'repair' is given twice, first in line 2"),
         ("{a: 1, a: 1}", 1, "key 'a' is given twice"),
+        ("a: 1\nb: 1:01", 2, "'1:01' is a number to base 60"),
+        ("a: 1:30.5", 1, "'1:30.5' is a number to base 60"),
+        ("a: 010", 1, "'010' is a number to base 8"),
         ("\na: &a [*a]", 2, "an alias of what it stands in"),
         ("x: 1\na: 2020-13-45", 2, "'2020-13-45' is no timestamp"),
         ("a: !!bool maybe", 1, "'maybe' is no bool"),

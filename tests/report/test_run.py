@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cytomesh.core.errors import MissingStageError
@@ -245,3 +246,16 @@ def test_command(cytomesh, run: Path, tmp_path: Path) -> None:
     code, _, err = cytomesh("report", "--out", tmp_path / "nothing")
     assert code == 1
     assert "build-graph" in err
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}"])
+def test_records_of_another_kind_are_left_out(run: Path, tmp_path: Path, text: str) -> None:
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
+    for path in [*tmp_path.glob("classify/*/metrics.json"), *tmp_path.glob("parcellate/*/metrics.json")]:
+        path.write_text(text)
+    for path in tmp_path.glob("graphs/*/qc.json"):
+        path.write_text(text)
+    for path in tmp_path.glob("parcellate/*/*.parquet"):
+        if "null" not in path.name:
+            pq.write_table(pq.read_table(path).slice(0, 50), path)
+    assert "surfaces" in report_run(tmp_path)["parts"]

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from dataclasses import replace
 
 import nibabel as nib
@@ -8,7 +10,7 @@ from PIL import Image
 
 from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
-from cytomesh.study.annotation import read_annotation
+from cytomesh.study.annotation import read_annotation, read_label_image
 from cytomesh.study.sections import read_sections
 
 LABELS = LabelTable.from_names(["V1", "V2", "M1"])
@@ -119,3 +121,45 @@ def test_palettes_are_compared_with_the_colours_of_the_table(section, tmp_path, 
         return
     with pytest.raises(AtlasError, match=rf"p\.png: found {message}"):
         read_annotation(drawn, LABELS)
+
+
+def _png(path, values, depth):
+    """Write a grey PNG of 1, 2 or 4 bits a sample."""
+    height, width = values.shape
+    bits = np.unpackbits(values[..., None].astype(np.uint8), axis=-1)[..., 8 - depth :].reshape(height, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(bits, axis=1))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("depth", "highest"), [(1, 1), (2, 3), (4, 13)])
+def test_grey_of_few_bits_is_read_as_stored(tmp_path, depth, highest):
+    labels = np.arange(24).reshape(4, 6) % (highest + 1)
+    _png(tmp_path / "a.png", labels, depth)
+    np.testing.assert_array_equal(read_label_image(tmp_path / "a.png"), labels)
+
+
+def _turned_png(path, labels):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(labels).save(path, exif=exif)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "found"),
+    [
+        ("a.tif", lambda p, a: tifffile.imwrite(p, a, compression="jpeg"), "compression JPEG"),
+        ("a.png", lambda p, a: Image.fromarray(a).save(p, "JPEG"), "a JPEG by the name of a PNG"),
+        ("a.tif", lambda p, a: tifffile.imwrite(p, a, extratags=[(274, "H", 1, 4, True)]), "orientation 4"),
+        ("a.png", _turned_png, "orientation 6"),
+        ("a.tif", lambda p, a: [tifffile.imwrite(p, a[::k, ::k], append=k < 2) for k in (2, 1)], "2 images"),
+    ],
+)
+def test_lossy_turned_or_several_label_images_are_refused(tmp_path, name, write, found):
+    write(tmp_path / name, np.tile(np.arange(16, dtype=np.uint8), (16, 1)))
+    with pytest.raises(ImageError, match=found):
+        read_label_image(tmp_path / name)

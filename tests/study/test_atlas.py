@@ -172,3 +172,15 @@ def test_probabilities_that_add_up_to_more_than_one_are_named(tmp_path):
     write_probability_maps(tmp_path / "maps.nii.gz", values, np.eye(4))
     with pytest.raises(AtlasError, match=r"32 voxels \(50%\) where probabilities add up, to 1.80"):
         Atlas(labels, tmp_path / "maps.nii.gz", "own").check()
+
+
+def test_maps_of_nothing_are_refused_and_others_say_where_areas_are(tmp_path):
+    labels = LabelTable.from_names(["V1", "V2"])
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    maps = np.zeros((5, 5, 5, 2), np.float32)
+    write_probability_maps(tmp_path / "p.nii.gz", maps, affine)
+    with pytest.raises(AtlasError, match="zero throughout"):
+        Atlas(labels, tmp_path / "p.nii.gz", "MNI").check()
+    maps[1, 2, 3, 0] = 0.8
+    write_probability_maps(tmp_path / "p.nii.gz", maps, affine)
+    assert Atlas(labels, tmp_path / "p.nii.gz", "MNI").check().tolist() == [[2.0, 4.0, 6.0]]

@@ -146,3 +146,33 @@ def test_nothing_is_said_of_white_matter_where_a_section_is_at_fault(tmp_path):
     sections, contours = stack()
     sections[2], contours[2] = replace(sections[2], contours=tmp_path / "c.geojson"), None
     assert check_white(tmp_path, ("L",), sections, contours) == []
+
+
+@pytest.mark.parametrize("by_mm", [1.5, 20.0])
+def test_a_section_beside_its_neighbours_is_named(by_mm):
+    sections, contours = stack(9)
+    matrix = sections[4].plane.to_world.copy()
+    matrix[0, 2] += by_mm
+    sections[4] = replace(sections[4], plane=SectionPlane(matrix))
+    ((index, problem),) = check_stack(sections, contours).problems
+    assert index == 5 and "beside those of sections 4 and 6" in problem.found
+
+
+def test_a_stack_that_is_not_aligned_has_no_problem():
+    rng = np.random.default_rng(0)
+    sections, contours = stack(12)
+    for i, item in enumerate(sections):
+        matrix = item.plane.to_world.copy()
+        matrix[[0, 2], 2] += rng.uniform(-0.8, 0.8, 2)
+        sections[i] = replace(item, plane=SectionPlane(matrix))
+    assert check_stack(sections, contours).problems == ()
+
+
+def test_exchanged_sections_are_named():
+    shapes = {i: lambda _, i=i: scale(shapely.box(20, 20, 60, 50), 1 - 0.08 * i, 1 + 0.08 * i) for i in range(10)}
+    sections, contours = stack(10, shapes)
+    assert check_stack(sections, contours).problems == ()
+    contours[2], contours[6] = contours[6], contours[2]
+    problems = check_stack(sections, contours).problems
+    assert [index for index, _ in problems] == [3, 7]
+    assert "in the place of section 7" in problems[0][1].found

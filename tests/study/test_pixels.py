@@ -1,4 +1,5 @@
 import io
+import json
 import re
 
 import numpy as np
@@ -114,3 +115,11 @@ def test_bits_of_grey_become_full_levels(tmp_path):
     Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1").save(stream, "PNG")
     (tmp_path / "a.png").write_bytes(stream.getvalue())
     assert read_plain(read_header(tmp_path / "a.png")).ravel().tolist() == [0, 255]
+
+
+def test_a_huge_declared_shape_is_named_at_once(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", NOISE, 20.0)
+    path = tmp_path / "a.zarr" / "0" / "zarr.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"shape": [300 * 10**9, 400 * 10**9]}))
+    with pytest.raises(ImageError, match=r"[\d,]{20,} of [\d,]{20,} chunks not stored at level 0 \(.*, \.\.\.\)"):
+        check_pixels(read_header(tmp_path / "a.zarr"))

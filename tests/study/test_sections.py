@@ -125,3 +125,10 @@ def test_notes_with_quotes_come_back(study_folder, tmp_path):
     sections = [replace(section, notes='"torn", 3" wide') for section in read_sections(study_folder.table, "B01")]
     write_sections(tmp_path / "t.tsv", sections)
     assert {section.notes for section in read_sections(tmp_path / "t.tsv", "B01")} == {'"torn", 3" wide'}
+
+
+def test_a_column_given_twice_is_refused(study_folder):
+    lines = study_folder.table.read_text().splitlines()
+    study_folder.table.write_text("\n".join(f"{line}\t{'role' if i == 0 else 'test'}" for i, line in enumerate(lines)))
+    with pytest.raises(StudyError, match="column role given twice"):
+        read_sections(study_folder.table, "B01")

@@ -1,5 +1,7 @@
+import csv
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +29,10 @@ def test_names_that_macos_wrote(tmp_path):
     assert named_file(tmp_path, composed) == tmp_path / composed
     (tmp_path / apart).touch()
     assert named_file(tmp_path, composed).exists() and named_file(tmp_path, apart).exists()
+
+
+def test_a_column_given_twice_is_refused(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("a\tb\ta \n1\t2\t3\n")
+    with pytest.raises(csv.Error, match="a: columns given twice"):
+        read_dicts(path)

@@ -52,6 +52,8 @@ def imagej(unit, per_unit, **more):
         ("aspect.tif", {"resolution": (50.0, 50.0), "resolutionunit": "NONE"}, None),
         ("nothing.tif", {}, None),
         ("aperio.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0.4990|Left = 1"}, 0.499),
+        ("comma.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0,499"}, 0.499),
+        ("power.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 5e-1|Left = 1"}, 0.5),
     ],
 )
 def test_pixel_sizes_that_files_state(tmp_path, name, keys, um):
@@ -137,3 +139,13 @@ def test_a_thumbnail_behind_the_section_does_not_matter(tmp_path):
         tiff.write(GREY, metadata=None)
         tiff.write(GREY[::4, ::4], metadata=None)
     assert read_header(tmp_path / "pages.tif").shape == (32, 48)
+
+
+def test_metadata_in_another_file_are_named(tmp_path):
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<BinaryOnly MetadataFile="x.companion.ome" UUID="urn:uuid:a"/></OME>'
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", GREY, description=xml, metadata=None)
+    with pytest.raises(ImageError, match=r"metadata are in x\.companion\.ome"):
+        read_header(tmp_path / "a.ome.tif")

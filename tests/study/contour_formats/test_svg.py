@@ -294,3 +294,22 @@ def test_real_drawing_lies_on_its_section(real_data):
     values = grey[tuple(shapely.get_coordinates(points).round().astype(int).T[::-1])]
     inside, outside = (values[shapely.contains(inner, points)], values[~shapely.contains(outer, points)])
     assert (inside < 235).mean() > 0.9 and (outside > 235).mean() > 0.9
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_style_sheets_of_utf_16_hold(tmp_path, encoding):
+    text = (
+        '<?xml version="1.0" encoding="utf-16"?><svg xmlns="http://www.w3.org/2000/svg"><style>.a{display:none}</style>'
+        f'<path id="pial_L" d="M10 10H70V50H10Z"/><path class="a" id="pial_L-2" d="{SMALL}"/></svg>'
+    )
+    (tmp_path / "c.svg").write_bytes(text.encode(encoding))
+    assert read_contours(section(tmp_path / "c.svg"))["L"].pial.area == 2400
+
+
+def test_style_sheets_elsewhere_are_refused(tmp_path):
+    path = write(tmp_path / "c.svg", f'<style>@import url(a.css);</style><path id="pial_L" d="{SMALL}"/>')
+    with pytest.raises(ContourError, match="a style sheet in another file"):
+        read_contours(section(path))
+    path.write_text('<?xml-stylesheet href="a.css"?>' + write(tmp_path / "d.svg", "<g/>").read_text())
+    with pytest.raises(ContourError, match="a style sheet in another file"):
+        read_contours(section(path))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import settings
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import hush, speak
@@ -17,6 +18,9 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
 
 REPOSITORY = Path(__file__).parents[1]
+# the first example of a test may import or compile: what is slow is found by the timeout of the test
+settings.register_profile("cytomesh", deadline=None)
+settings.load_profile("cytomesh")
 
 
 @pytest.fixture(autouse=True)

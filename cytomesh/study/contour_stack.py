@@ -215,14 +215,18 @@ def _mirrored(drawing: _Drawing, before: Sequence[_Drawing], after: Sequence[_Dr
     fit = float(flipped[name].max())
     if fit < as_is + least or fit < shifted + least_over_shift or np.mean(flipped[name] > each) <= 0.5:
         return None
-    return ContourError(
-        source(drawing.section),
-        drawing.section.name,
-        found=f"rings that overlap those of neighbours by {as_is:.2f}, but by {fit:.2f} if {name}",
-        expected="sections seen from the same side and the same way up",
-        hint="flip or turn the image and its rings, or change the sign of the step in to_world (and move its origin);"
-        " a turn changes both steps",
+    found = f"rings that overlap those of neighbours by {as_is:.2f}, but by {fit:.2f} if {name}"
+    hint = (
+        "flip or turn the image and its rings, or change the sign of the step in to_world (and move its origin); a turn"
+        " changes both steps"
     )
+    other_names = {side: drawing.rings[other] for side, other in (("L", "R"), ("R", "L")) if other in drawing.rings}
+    renamed = max(_overlap(other_names, other) for other in others) if len(other_names) == 2 else 0.0
+    if renamed >= fit - MIRROR_GAIN / 2:  # a brain's sides are alike: both explain the same rings
+        found += f", and by {renamed:.2f} with left and right exchanged in name only"
+        hint = f"exchange pial_L and pial_R, white_L and white_R in this file; if its image is flipped, too, {hint}"
+    expected = "sections seen from the same side and the same way up, and sides under their names"
+    return ContourError(source(drawing.section), drawing.section.name, found=found, expected=expected, hint=hint)
 
 
 def _misplaced(drawn: Sequence[_Drawing]) -> Iterator[tuple[int, ContourError]]:

@@ -78,7 +78,10 @@ def test_both_hemispheres_with_the_sides_exchanged():
     )
     bad = SectionContours({"L": good["R"], "R": good["L"]})
     report = check_stack(sections, [good, good, bad, good, good])
-    assert [index for index, _ in report.problems] == [3]
+    ((index, problem),) = report.problems
+    assert index == 3
+    assert "exchanged in name only" in problem.found
+    assert problem.hint.startswith("exchange pial_L and pial_R, white_L and white_R")
 
 
 @pytest.mark.parametrize(

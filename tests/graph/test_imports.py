@@ -140,7 +140,7 @@ def test_again_only_what_changed(manifest, tmp_path):
     values = sphere_mesh(3).vertices[:, 0]
     write_scalars(manifest.parent / "L.maps.func.gii", {"x": values}, "L")
     reasons = Freshness(run, FileDigests()).reasons("graphs/B1_hemi-L")
-    assert reasons == ["imported file of features 1 changed"]
+    assert reasons == ["imported file of features 1 (L.maps.func.gii) changed"]
     import_graphs(manifest, run)
     changed = {
         path.parent.name if path.name == "qc.json" else path.stem

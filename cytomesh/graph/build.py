@@ -171,7 +171,7 @@ def _write(task: _Task, folder: Path) -> float:
     objections = stack_objections(task.manifest, inputs)
     if task.is_first:
         for line in said(objections, task.manifest):
-            warn(f"{task.brain}: {line}")
+            warn(line if line.startswith(f"{task.brain} ") else f"{task.brain}: {line}")
     alignment = None
     if task.settings.alignment.enabled:
         inputs, alignment = align_inputs(inputs, task.settings.alignment)

@@ -28,13 +28,14 @@ def check(
     import json
 
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.graph.own_surfaces import check_own_surfaces
     from cytomesh.imaging.ring_fit import check_rings
     from cytomesh.study.check import check_study
 
     if quick and thorough:
         raise ConfigError("--quick", found="--thorough, too", expected="one of them", hint="leave one out")
     depth: Literal["quick", "usual", "thorough"] = "quick" if quick else "thorough" if thorough else "usual"
-    report = check_study(study, depth, check_rings, workers or available_cpus())
+    report = check_study(study, depth, check_rings, workers or available_cpus(), check_own_surfaces)
     typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))
     if report.problems:
         raise typer.Exit(1)

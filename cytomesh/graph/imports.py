@@ -23,10 +23,8 @@ from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
 from cytomesh.graph.storage import load_graph, write_graph
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
-from cytomesh.surface.any_surface import read_any_surface
-from cytomesh.surface.gifti import SurfaceKind
-from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
+from cytomesh.surface.any_surface import read_surfaces
+from cytomesh.surface.vertex_data import read_cortex, read_vertex_data, read_vertex_labels
 
 SIDE_PREFIX = {side: re.compile(f"({side}|{side}H|ctx-{side}H)[_. -]", re.IGNORECASE) for side in ("L", "R")}
 """What programs put before the name of an area to say its side: L_, lh., ctx-lh-."""
@@ -68,15 +66,8 @@ def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     """Read the files of a hemisphere, with the prefix of the side taken off the names of its areas."""
     paths = own_files(own, folder)
-    kinds: list[SurfaceKind] = ["midthickness", "pial", "white", "sphere"]
-    surfaces = {k: read_any_surface(paths[k], is_sphere=k == "sphere") for k in kinds if k in paths}
-    if "midthickness" not in surfaces:
-        pial, white = surfaces["pial"], surfaces["white"]
-        _same_triangles(own.name, "white", white, pial)
-        surfaces["midthickness"] = Mesh((pial.vertices + white.vertices) / 2, pial.faces)
+    surfaces = read_surfaces(paths)
     n = surfaces["midthickness"].n_vertices
-    for kind, mesh in surfaces.items():
-        _same_triangles(own.name, kind, mesh, surfaces["midthickness"])
     columns = []
     for path in (paths[name] for name in paths if name.startswith("features")):
         for name, values in read_vertex_data(path, n, own.hemisphere).items():
@@ -87,9 +78,8 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
         labels, table = read_vertex_labels(paths["labels"], n, own.hemisphere)
-    cortex = [*read_vertex_data(paths["cortex"], n, own.hemisphere).values()] if "cortex" in paths else []
     further = read_vertex_data(paths["columns"], n, own.hemisphere) if "columns" in paths else {}
-    is_cortex = cortex[0].astype(float) > 0 if cortex else np.ones(n, bool)
+    is_cortex = read_cortex(paths["cortex"], n, own.hemisphere) if "cortex" in paths else np.ones(n, bool)
     named = LabelTable(table.indices, _without_side(table.names, own.hemisphere), table.colours)
     return VertexData(surfaces, np.column_stack(columns), labels, named, is_cortex, further)
 
@@ -161,16 +151,6 @@ def _inputs(
     files = {name: (place(path, run), content) for (name, path), content in zip(named.items(), contents, strict=True)}
     values = {"name": manifest.name, "role of the brain": own.role}
     return Inputs(values={**values, "label table": digest(table.indices, table.names, table.colours)}, files=files)
-
-
-def _same_triangles(name: str, kind: str, mesh: Mesh, other: Mesh) -> None:
-    if mesh.n_vertices != other.n_vertices or not np.array_equal(mesh.faces, other.faces):
-        found = f"{mesh.n_vertices} vertices and {mesh.n_faces} triangles"
-        if mesh.n_vertices == other.n_vertices:
-            found += ", which join other vertices"
-        expected = f"the {other.n_vertices} vertices and triangles of the other surfaces"
-        hint = "take all surfaces from one mesh (as FreeSurfer and fs_LR have them)"
-        raise GraphError(name, kind, found=found, expected=expected, hint=hint)
 
 
 def _without_side(names: Iterable[str], hemisphere: str) -> tuple[str, ...]:

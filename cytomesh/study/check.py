@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,10 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.headers import ImageHeader, read_header
-from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
 from cytomesh.study.pixels import check_pixels, decode_all
-from cytomesh.study.problems import attempt
+from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.transforms import load_transform
@@ -40,6 +40,9 @@ SAMPLED_PIXELS = 20000
 FEW_SECTIONS = 100
 Depth = Literal["quick", "usual", "thorough"]
 Look = Callable[[Section, SectionContours], list[CytomeshError]]
+LookAtSurfaces = Callable[
+    [Mapping[str, SurfaceFiles], Sequence[Section], Sequence[SectionContours | None], Depth], list[CytomeshError]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ class CheckReport:
         }
 
 
-def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1) -> CheckReport:
+def check_study(
+    path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1, own: LookAtSurfaces | None = None
+) -> CheckReport:
     """Read everything a manifest refers to and report all problems; never raises for them.
 
     Parameters
@@ -126,6 +131,8 @@ def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, wo
         Compares a section's image with its contours, such as `cytomesh.imaging.ring_fit.check_rings`; not if quick.
     workers : int
         Processes.
+    own : callable, optional
+        Compares surfaces that the study gives with its sections: `cytomesh.graph.own_surfaces.check_own_surfaces`.
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
@@ -136,10 +143,8 @@ def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, wo
     labels = attempt(problems, lambda: load_labels(manifest, path))
     has_maps = _check_atlas(manifest, labels, path, problems)
     for side, surfaces in manifest.space.template.items():
-        for kind in ("pial", "white"):
-            surface = folder / getattr(surfaces, kind)
-            if not surface.is_file():
-                problems.append(StudyError(path, f"space.template.{side}.{kind}", found=f"no such file: {surface}"))
+        template = {kind: getattr(surfaces, kind) for kind in ("pial", "white")}
+        problems += absent_files(path, f"space.template.{side}", template)
     headers: list[ImageHeader] = []
     areas = None if manifest.atlas is None else labels
     brains = []
@@ -155,7 +160,13 @@ def check_study(path: Path, depth: Depth = "usual", look: Look | None = None, wo
             contours.append(drawn)
             problems += faults
         problems += [problem for _, problem in check_stack(sections, contours).problems]
-        problems += check_white(folder / settings.sections, settings.hemispheres, sections, contours)
+        rebuilt = [side for side in settings.hemispheres if side not in settings.surfaces]
+        problems += check_white(folder / settings.sections, rebuilt, sections, contours)
+        given = {str(side): files.within(folder) for side, files in settings.surfaces.items()}
+        for name, files in given.items():
+            problems += absent_files(path, f"brains.{settings.id}.surfaces.{name}", files.files)
+        if own is not None:
+            problems += own(given, sections, contours, depth)
         problems += check_sides(folder / settings.sections, sections, contours)
         problems += check_neighbours(folder / settings.sections, sections, contours)
         n_annotated = sum(section.annotation is not None for section in sections)

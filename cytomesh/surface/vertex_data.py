@@ -48,6 +48,14 @@ def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
     return _rows_checked(path, _read(path, partial(reader.read, hemisphere=hemisphere)), n_vertices)
 
 
+def read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool_]:
+    """Return where a map of the vertices (its first, if it has several) is above 0, (n_vertices,) bool."""
+    values = next(iter(read_vertex_data(path, n_vertices, hemisphere).values()))
+    if values.dtype.kind not in "iufb":
+        raise SurfaceError(path, found=f"values of type {values.dtype}", expected="numbers, above 0 in cortex")
+    return np.asarray(values > 0, bool)
+
+
 def read_vertex_labels(path: Path, n_vertices: int, hemisphere: str) -> tuple[NDArray[np.int32], LabelTable]:
     """Read one label a vertex, (n_vertices,) int32 with 0 for none, and the table of labels.
 

@@ -68,3 +68,12 @@ def test_trimesh_keeps_every_vertex_in_place():
 def test_bad_meshes_are_refused(vertices, faces, message):
     with pytest.raises(SurfaceError, match=message):
         Mesh(vertices, np.array(faces))
+
+
+def test_the_border_of_an_open_surface_is_the_edges_of_one_triangle():
+    sphere = sphere_mesh(1)
+    assert len(sphere.border) == 0
+    opened = Mesh(sphere.vertices, sphere.faces[1:])
+    assert sorted(map(tuple, opened.border.tolist())) == sorted(
+        tuple(sorted((int(a), int(b)))) for a, b in zip(sphere.faces[0], np.roll(sphere.faces[0], -1), strict=True)
+    )

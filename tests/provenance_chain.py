@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
@@ -23,6 +25,7 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.surface.gifti import read_surface, write_scalars
 
 GRAPHS = ("graphs/T01_hemi-L", "graphs/T02_hemi-L")
 FEATURES = ("features/vit/T01_hemi-L", "features/vit/T02_hemi-L")
@@ -98,3 +101,18 @@ def write_study(folder: Path) -> None:
     """Write two small brains, one to train on."""
     changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]", "sections.spacing_mm=8.0"]
     write_phantom(folder, load_config(PhantomConfig, preset("phantom", "tiny"), changes), workers=1)
+
+
+def give_surfaces(folder: Path) -> None:
+    """Name the true surfaces of the second brain in the manifest, instead of having them rebuilt."""
+    own = {kind: f"sub-T02/surf/{kind}.surf.gii" for kind in ("pial", "white", "midthickness")}
+    (folder / "sub-T02" / "surf").mkdir()
+    for kind, path in own.items():
+        shutil.copy(folder / "truth" / "sub-T02" / f"hemi-L_{kind}.surf.gii", folder / path)
+    shutil.copy(folder / "atlas" / "hemi-L_sphere.surf.gii", folder / "sub-T02" / "surf" / "sphere.surf.gii")
+    n = read_surface(folder / own["pial"]).n_vertices
+    write_scalars(folder / "sub-T02" / "surf" / "cortex.shape.gii", {"cortex": np.arange(n) > 9}, "L")
+    own |= {"sphere": "sub-T02/surf/sphere.surf.gii", "cortex": "sub-T02/surf/cortex.shape.gii"}
+    manifest = yaml.safe_load((folder / "study.yaml").read_text())
+    manifest["brains"][1]["surfaces"] = {"L": own}
+    (folder / "study.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))

@@ -29,7 +29,9 @@ from cytomesh.pretrain.job import NOT_IN_KEY as PRETRAIN_FREE
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.report.status import run_status
 from cytomesh.study.study import open_study
-from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain, write_study
+from cytomesh.surface.gifti import read_surface, write_surface
+from cytomesh.surface.mesh import Mesh
+from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain, give_surfaces, write_study
 
 FREE = {
     "graphs": {"seed"},
@@ -44,6 +46,7 @@ FREE = {
 def made(tmp_path_factory) -> Chain:
     folder = tmp_path_factory.mktemp("provenance")
     write_study(folder / "study")
+    give_surfaces(folder / "study")
     chain = Chain(folder / "study", folder / "run")
     assert chain.make() == list(ALL)
     return chain
@@ -112,6 +115,12 @@ def _displacement(chain: Chain) -> None:
     _scaled(next((chain.study / "sub-T02").glob("*displacement.nii.gz")), 0.5)
 
 
+def _own_surface(chain: Chain) -> None:
+    path = chain.study / "sub-T02" / "surf" / "midthickness.surf.gii"
+    mesh = read_surface(path)
+    write_surface(path, Mesh(mesh.vertices + 0.1, mesh.faces), "L", "midthickness")
+
+
 def _brain_role(chain: Chain) -> None:
     path = chain.study / "study.yaml"
     manifest = yaml.safe_load(path.read_text())
@@ -127,6 +136,7 @@ CHANGES = {
     "probability maps": (_maps, set(GRAPHS), {*GRAPHS, AREAS}),
     "to_reference": (_displacement, {GRAPHS[1]}, {GRAPHS[1], AREAS, PARCELS}),
     "name of an area": (_label, set(GRAPHS), {*GRAPHS, AREAS, PARCELS}),
+    "own surface": (_own_surface, {GRAPHS[1]}, {GRAPHS[1], FEATURES[1], AREAS, PARCELS}),
     "role of a brain": (_brain_role, {GRAPHS[1]}, {GRAPHS[1], ENCODER, *FEATURES, AREAS, PARCELS}),
 }
 
@@ -192,6 +202,8 @@ def test_every_file_that_the_study_names_counts_for_what_reads_it(copy):
     expected[study.atlas.maps] = set(GRAPHS)
     for brain, graph in zip(("T01", "T02"), GRAPHS, strict=True):
         expected[next((copy.study / f"sub-{brain}").glob("*displacement.nii.gz"))] = {graph}
+    for path in study.brain("T02").surfaces["L"].files.values():
+        expected[path] = {GRAPHS[1]}
     for surfaces in study.template.values():
         expected |= {surfaces.pial: set(), surfaces.white: set()}  # read for geodesic distances only
     assert len(expected) > 50

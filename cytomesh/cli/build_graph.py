@@ -45,7 +45,7 @@ def build_graph(
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
-    """Reconstruct cortical surfaces from section contours and link every node to its image."""
+    """Reconstruct cortical surfaces from contours, or take those that the study gives; link every node to its image."""
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig
 

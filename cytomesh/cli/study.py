@@ -28,6 +28,7 @@ def check(
     import json
 
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.graph.own_surfaces import check_own_surfaces
     from cytomesh.imaging.ring_fit import RingLook
     from cytomesh.study.check import check_study
     from cytomesh.surface.gifti import read_surface
@@ -35,9 +36,8 @@ def check(
     if quick and thorough:
         raise ConfigError("--quick", found="--thorough, too", expected="one of them", hint="leave one out")
     depth: Literal["quick", "usual", "thorough"] = "quick" if quick else "thorough" if thorough else "usual"
-    report = check_study(
-        study, depth, RingLook(), workers or available_cpus(), lambda path: read_surface(path).vertices
-    )
+    reads = RingLook(), workers or available_cpus(), lambda path: read_surface(path).vertices
+    report = check_study(study, depth, *reads, check_own_surfaces)
     typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))
     if report.problems:
         raise typer.Exit(1)

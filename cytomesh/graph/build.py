@@ -1,4 +1,4 @@
-"""build-graph: section contours of every hemisphere to surfaces, image links and one attributed graph."""
+"""build-graph: section contours (or given surfaces) of every hemisphere to image links and one attributed graph."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import file_digests
-from cytomesh.core.errors import SurfaceError
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import log, track, warn
@@ -21,37 +19,33 @@ from cytomesh.core.run import Product, lock, product, product_folders, write_stu
 from cytomesh.core.tables import Table
 from cytomesh.graph.annotate import sample_probabilities, section_roles, transfer_annotation
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.cuts import find_ends, outside_cortex
-from cytomesh.graph.inputs import (
-    align_inputs,
-    count_reachable,
-    link_sections,
-    median_spacing,
-    plane_contours,
-    read_inputs,
-)
+from cytomesh.graph.cortex import Cortex, rebuilt_cortex
+from cytomesh.graph.inputs import count_reachable, link_sections, median_spacing, read_inputs
 from cytomesh.graph.limits import check_verdicts, judge
-from cytomesh.graph.links import ImageLinks, Ribbon, link_positions
+from cytomesh.graph.links import ImageLinks, link_positions
 from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.objections import said, stack_objections
+from cytomesh.graph.own_surfaces import own_cortex
 from cytomesh.graph.provenance import graph_inputs
 from cytomesh.graph.qc import (
     check_cortex,
     check_links,
+    check_pieces,
     check_surfaces,
     cortex_facts,
     link_facts,
-    reconstruction_notes,
     surface_facts,
+    surface_notes,
 )
 from cytomesh.graph.qc_page import quality_page
-from cytomesh.graph.stereology import bridged_sections, contour_estimates, section_facts, trimmed_sections
+from cytomesh.graph.stereology import section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.study.extent import check_extent
 from cytomesh.study.problems import raise_problems
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
-from cytomesh.surface.reconstruct import CorticalSurfaces, reconstruct
+from cytomesh.surface.gifti import SurfaceKind
+from cytomesh.surface.mesh import Mesh
 
 
 @dataclass(frozen=True)
@@ -172,52 +166,44 @@ def _write(task: _Task, folder: Path) -> float:
     if task.is_first:
         for line in said(objections, task.manifest):
             warn(line if line.startswith(f"{task.brain} ") else f"{task.brain}: {line}")
-    alignment = None
-    if task.settings.alignment.enabled:
-        inputs, alignment = align_inputs(inputs, task.settings.alignment)
-    contours = plane_contours(inputs, task.hemisphere)
-    is_cut = find_ends(contours, task.settings.cuts)
-    try:
-        surfaces = reconstruct(contours, task.settings.surface, is_cut)
-    except SurfaceError as problem:  # which hemisphere's
-        raise problem.within(task.name) from problem
-    bridged, trimmed = bridged_sections(inputs, surfaces.report), trimmed_sections(inputs, task.hemisphere)
-    ribbon = Ribbon(surfaces.pial, surfaces.midthickness, surfaces.white)
-    nodes = ribbon.midthickness.vertices
-    outside = outside_cortex(inputs, task.hemisphere, contours, surfaces, is_cut, task.settings.cuts)
-    is_cortex = outside == ""
-    cortex = cortex_facts(outside, ribbon, is_cut)
-    for line in reconstruction_notes(bridged, trimmed, surfaces.report, cortex):
+    if task.hemisphere in brain.surfaces:
+        cortex = own_cortex(brain, task.hemisphere, inputs, task.settings, study.path.parent)
+    else:
+        cortex = rebuilt_cortex(task.name, task.hemisphere, inputs, task.settings)
+    ribbon, is_cortex = cortex.ribbon, cortex.is_cortex
+    facts = {
+        **cortex.record,
+        "surfaces": surface_facts(ribbon, cortex.thickness_mm[is_cortex]),
+        "cortex": cortex_facts(cortex.outside, ribbon, cortex.is_cut),
+    }
+    for line in surface_notes(facts):
         log(f"{task.name}: {line}")
-    check_cortex(task.name, cortex)
-    facts = surface_facts(ribbon, surfaces.thickness_mm[is_cortex])
-    check_surfaces(task.name, facts, task.settings.checks)
+    check_cortex(task.name, facts["cortex"])
+    if task.hemisphere in brain.surfaces:
+        check_pieces(task.name, facts["surfaces"])
+    else:
+        check_surfaces(task.name, facts["surfaces"], task.settings.checks)
 
-    sections = link_sections(inputs)
+    nodes, sections = ribbon.midthickness.vertices, link_sections(cortex.inputs)
     max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
     max_reach_mm = task.settings.links.max_reach_mm or 2.0 * max_distance_mm
-    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, surfaces.midthickness.vertex_normals)
-    links = links.without(outside)
+    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, ribbon.midthickness.vertex_normals)
+    links = links.without(cortex.outside)
     n_reachable = count_reachable(sections, nodes[is_cortex], max_distance_mm)
     check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
 
-    graph = _graph(study, brain, task.hemisphere, surfaces, links, is_cortex)
+    graph = _graph(study, brain, task.hemisphere, cortex, links)
     seconds = time.perf_counter() - start
     qc = {
         "name": task.name,
         "seconds": seconds,
-        "surfaces": facts,
-        "cortex": cortex,
-        "contour_estimates": contour_estimates(contours, is_cut),
-        "sections": section_facts(inputs, surfaces.report, links, alignment),
-        "report": surfaces.report,
+        **facts,
+        "sections": section_facts(cortex.inputs, cortex.record["report"], links, cortex.alignment),
         "links": {
             "max_distance_mm": max_distance_mm,
             "max_reach_mm": max_reach_mm,
-            **link_facts(links, n_reachable, cortex["n_nodes"]),
+            **link_facts(links, n_reachable, facts["cortex"]["n_nodes"]),
         },
-        "bridged": bridged,
-        "trimmed": trimmed,
         "objections": objections,
         "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
@@ -228,19 +214,15 @@ def _write(task: _Task, folder: Path) -> float:
     page = folder / "qc.html"
     write_text(page, quality_page(qc))
     check_verdicts(task.name, verdicts, page)
-    write_graph(folder, graph, {"pial": ribbon.pial, "white": ribbon.white}, qc, task.settings.formats)
+    surfaces: dict[SurfaceKind, Mesh] = {"pial": ribbon.pial, "white": ribbon.white}
+    if cortex.sphere is not None:
+        surfaces["sphere"] = cortex.sphere
+    write_graph(folder, graph, surfaces, qc, task.settings.formats)
     return seconds
 
 
-def _graph(
-    study: Study,
-    brain: Brain,
-    hemisphere: str,
-    surfaces: CorticalSurfaces,
-    links: ImageLinks,
-    is_cortex: NDArray[np.bool_],
-) -> CortexGraph:
-    mesh = surfaces.midthickness
+def _graph(study: Study, brain: Brain, hemisphere: str, cortex: Cortex, links: ImageLinks) -> CortexGraph:
+    mesh = cortex.ribbon.midthickness
     reference = brain.to_reference.apply(mesh.vertices)
     columns: dict[str, Any] = {
         **dict(zip(("x_mm", "y_mm", "z_mm"), mesh.vertices.T, strict=True)),
@@ -251,14 +233,14 @@ def _graph(
         "angle_deg": links.angle_deg,
         "obliqueness_deg": links.obliqueness_deg,
         "distance_mm": links.distance_mm,
-        "is_cortex": is_cortex,
+        "is_cortex": cortex.is_cortex,
         "is_linked": links.is_linked,
         "link_reason": links.reason,
         "section_role": section_roles(brain.sections, links),
         "annotation": transfer_annotation(brain.sections, links, study.labels),
-        "thickness_mm": np.where(is_cortex, surfaces.thickness_mm, np.nan),
+        "thickness_mm": np.where(cortex.is_cortex, cortex.thickness_mm, np.nan),
         "curvature_per_mm": mean_curvature(mesh),
-        "sulcal_depth_mm": sulcal_depth(surfaces.pial),
+        "sulcal_depth_mm": sulcal_depth(cortex.ribbon.pial),
         "area_mm2": mesh.vertex_areas,
     }
     probabilities = sample_probabilities(study.atlas, reference)

@@ -74,7 +74,7 @@ class BuildGraphConfig(Config):
     surface: SurfaceConfig = SurfaceConfig()
     """Reconstruction of the surfaces."""
     alignment: AlignmentConfig = AlignmentConfig()
-    """Misalignment between neighbouring sections."""
+    """Misalignment between neighbouring sections; where a study gives surfaces, sections stay where it puts them."""
     cuts: CutConfig = CutConfig()
     """Ends of the stack and stretches of rings that are no cortex."""
     links: LinkConfig = LinkConfig()

@@ -53,16 +53,34 @@ def outside_cortex(
     """
     pial = surfaces.pial.vertices
     reason = np.full(len(pial), "", dtype="<U48")
-    drawn = [item for item in inputs if item.contours is not None and hemisphere in item.contours]
-    regions = [_cut_region(item, hemisphere, settings) for item in drawn]
-    if any(not region.is_empty for region in regions):
-        rings = [_ring_points(item, hemisphere, region) for item, region in zip(drawn, regions, strict=True)]
-        points, on_cut = (np.concatenate(part) for part in zip(*rings, strict=True))
-        _, nearest = cKDTree(points).query(pial)
-        reason[on_cut[nearest]] = ON_CUT
+    reason[on_cut_rings(inputs, hemisphere, pial, settings)] = ON_CUT
     for points in (pial, surfaces.midthickness.vertices):
         reason[beyond_cuts(points, contours, is_cut)] = BEYOND
     return reason
+
+
+def on_cut_rings(
+    inputs: Sequence[SectionInput],
+    hemisphere: str,
+    pial: NDArray[np.float64],
+    settings: CutConfig,
+    max_distance_mm: float = np.inf,
+) -> NDArray[np.bool_]:
+    """Return which of (n, 3) pial points, world mm, are nearer to a stretch of a ring on a cut than to any other.
+
+    Parameters
+    ----------
+    max_distance_mm : float
+        Points farther away from all rings are on no cut.
+    """
+    drawn = [item for item in inputs if item.contours is not None and hemisphere in item.contours]
+    regions = [_cut_region(item, hemisphere, settings) for item in drawn]
+    if all(region.is_empty for region in regions):
+        return np.zeros(len(pial), bool)
+    rings = [_ring_points(item, hemisphere, region) for item, region in zip(drawn, regions, strict=True)]
+    points, on_cut = (np.concatenate(part) for part in zip(*rings, strict=True))
+    distance, nearest = cKDTree(points).query(pial)
+    return np.asarray(on_cut[nearest] & (distance <= max_distance_mm))
 
 
 def _cut_region(item: SectionInput, hemisphere: str, settings: CutConfig) -> BaseGeometry:

@@ -22,12 +22,10 @@ from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
 from cytomesh.graph.storage import load_graph, write_graph
-from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, numbers_of
+from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, read_cortex
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
-from cytomesh.surface.any_surface import read_any_surface
-from cytomesh.surface.gifti import SurfaceKind
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.any_surface import read_surfaces
 from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
@@ -69,15 +67,8 @@ def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     """Read the files of a hemisphere, with the prefix of the side taken off the names of its areas."""
     paths, side = own_files(own, folder), own.hemisphere
-    kinds: list[SurfaceKind] = ["midthickness", "pial", "white", "sphere"]
-    surfaces = {k: read_any_surface(paths[k], is_sphere=k == "sphere", hemisphere=side) for k in kinds if k in paths}
-    if "midthickness" not in surfaces:
-        pial, white = surfaces["pial"], surfaces["white"]
-        _same_triangles(own.name, "white", white, pial)
-        surfaces["midthickness"] = Mesh((pial.vertices + white.vertices) / 2, pial.faces)
+    surfaces = read_surfaces(paths, side)
     n = surfaces["midthickness"].n_vertices
-    for kind, mesh in surfaces.items():
-        _same_triangles(own.name, kind, mesh, surfaces["midthickness"])
     named = [
         (name, feature_of(path, name, values))
         for path in (paths[kind] for kind in paths if kind.startswith("features"))
@@ -89,7 +80,7 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
         labels, table = read_vertex_labels(paths["labels"], n, side)
     further = read_vertex_data(paths["columns"], n, side) if "columns" in paths else {}
     free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
-    is_cortex = _read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
+    is_cortex = read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
     table = _of_one_side(labels, table, side)
     return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
 
@@ -127,19 +118,6 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool_]:
-    maps = read_vertex_data(path, n_vertices, hemisphere)
-    if len(maps) != 1:
-        found, hint = f"{len(maps)} maps: {', '.join(maps)}", "write the one that is above 0 in cortex to its own file"
-        raise GraphError(path, found=found, expected="one map", hint=hint)
-    ((name, values),) = maps.items()
-    is_cortex = numbers_of(path, name, values, np.float32) > 0
-    if not is_cortex.any():
-        expected, hint = "a map that is above 0 in cortex", "turn it round if it is one of the medial wall"
-        raise GraphError(path, name, found="no vertex above 0", expected=expected, hint=hint)
-    return is_cortex
 
 
 def own_files(own: OwnHemisphere, folder: Path) -> dict[str, Path]:
@@ -209,16 +187,6 @@ def _inputs(
     files = {name: (place(path, run), content) for (name, path), content in zip(named.items(), contents, strict=True)}
     values = {"name": manifest.name, "role of the brain": own.role}
     return Inputs(values={**values, "label table": digest(table.indices, table.names, table.colours)}, files=files)
-
-
-def _same_triangles(name: str, kind: str, mesh: Mesh, other: Mesh) -> None:
-    if mesh.n_vertices != other.n_vertices or not np.array_equal(mesh.faces, other.faces):
-        found = f"{mesh.n_vertices} vertices and {mesh.n_faces} triangles"
-        if mesh.n_vertices == other.n_vertices:
-            found += ", which join other vertices"
-        expected = f"the {other.n_vertices} vertices and triangles of the other surfaces"
-        hint = "take all surfaces from one mesh (as FreeSurfer and fs_LR have them)"
-        raise GraphError(name, kind, found=found, expected=expected, hint=hint)
 
 
 def _of_one_side(labels: NDArray[np.int32], table: LabelTable, hemisphere: str) -> LabelTable:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cytomesh.core.errors import QualityError
 from cytomesh.graph.config import CheckConfig
+from cytomesh.graph.qc import is_rebuilt
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,20 @@ def number(value: float | None) -> str:
 
 
 def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
-    surfaces, report = qc["surfaces"], qc["report"]
-    required = 2 if checks.require_euler else None
+    surfaces = qc["surfaces"]
+    # given surfaces may be open, at the medial wall say
+    required = 2 if checks.require_euler and is_rebuilt(qc) else None
     for kind in ("pial", "midthickness", "white"):
         euler = surfaces[kind]["euler_number"]
         yield Verdict(f"{kind}: Euler number", euler, required, required, key="require_euler")
+    if is_rebuilt(qc):
+        yield from _correction(qc["report"], checks)
+    for kind, count in surfaces["n_self_intersections"].items():
+        limit = None if kind == "midthickness" else checks.max_self_intersections
+        yield Verdict(f"{kind}: crossing triangle pairs", count, highest=limit, key="max_self_intersections")
+
+
+def _correction(report: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     for kind in ("pial", "white"):
         before = report[kind]
         yield Verdict(f"{kind}: Euler number before topology correction", before["euler_number_before"])
@@ -145,9 +155,6 @@ def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
         yield Verdict(
             f"{kind}: largest discarded piece, share of the volume", piece, highest=largest, key="max_discarded_share"
         )
-    for kind, count in surfaces["n_self_intersections"].items():
-        limit = None if kind == "midthickness" else checks.max_self_intersections
-        yield Verdict(f"{kind}: crossing triangle pairs", count, highest=limit, key="max_self_intersections")
 
 
 def _fidelity(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
@@ -169,6 +176,8 @@ def _fidelity(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
         )
         median = float(np.median(list(means.values()))) if means else None
         yield Verdict(f"{kind}: contour to surface, mean of the median section", median, unit="mm")
+        if not is_rebuilt(qc):  # contours of a few sections say nothing of the whole
+            continue
         estimate, built = qc["contour_estimates"][kind], qc["surfaces"][kind]
         for quantity, measured, limit, key in (
             ("volume", "volume_mm3", checks.max_volume_error, "max_volume_error"),

@@ -112,7 +112,7 @@ class ImageLinks:
         """Return the links but for positions with a reason against one, (n,) str."""
         if not (reason != "").any():
             return self
-        kept = ImageLinks.empty(reason)
+        kept = ImageLinks.empty(reason.copy())
         good = reason == ""
         for field in fields(self):
             getattr(kept, field.name)[good] = getattr(self, field.name)[good]

@@ -131,6 +131,8 @@ def graph_inputs(
     maps = study.atlas.maps if study.atlas else {}
     for area, path in ({"": maps} if isinstance(maps, Path) else maps).items():
         named[f"probability maps: {area}" if area else "probability maps"] = path
+    if own := brain.surfaces.get(hemisphere):
+        named |= {f"{kind}: {brain.id} {hemisphere}": path for kind, path in own.files.items()}
     for section in brain.sections:
         name = section.name
         row = [section.index, section.um_per_px, section.annotation_um_per_px, section.role, section.status]

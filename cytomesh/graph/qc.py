@@ -64,23 +64,45 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
     }
 
 
-def reconstruction_notes(
-    bridged: Sequence[Mapping[str, Any]],
-    trimmed: Sequence[Mapping[str, Any]],
-    report: Mapping[str, Any],
-    cortex: Mapping[str, Any],
-) -> list[str]:
-    """Say in words what the surfaces have that the contours have not: boundaries bridged, topology changed, cut faces.
+def is_rebuilt(record: Mapping[str, Any]) -> bool:
+    """Whether a graph's record is of surfaces that were rebuilt from contours, and not given."""
+    return "own_files" not in record
+
+
+def surface_notes(record: Mapping[str, Any]) -> list[str]:
+    """Say in words what is worth knowing of the surfaces, and which nodes are no cortex.
 
     Parameters
     ----------
-    bridged, trimmed : sequence of dict
-        Of `bridged_sections` and `trimmed_sections`.
-    report : dict
-        Of the reconstruction.
-    cortex : dict
-        Of `cortex_facts`.
+    record : dict
+        With what `Cortex.record`, `surface_facts` ("surfaces") and `cortex_facts` ("cortex") say.
     """
+    notes = _reconstruction_notes(record) if is_rebuilt(record) else _own_notes(record)
+    cortex = record["cortex"]
+    if cortex["n_outside"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in cortex["reasons"].items())
+        notes.append(
+            f"{100 * cortex['share_outside']:.0f} % of the nodes are no cortex ({reasons}): no image links, areas or"
+            " thickness (is_cortex; see cuts in the settings)"
+        )
+    return notes
+
+
+def _own_notes(record: Mapping[str, Any]) -> list[str]:
+    """Say where given surfaces are not closed spheres: nothing has to be changed for that."""
+    notes = []
+    for kind in ("pial", "midthickness", "white"):
+        facts = record["surfaces"][kind]
+        if not facts["is_closed"]:
+            notes.append(f"{kind}: open, with {facts['n_border_edges']:,} edges at its border (the medial wall, say)")
+        elif facts["euler_number"] != 2:
+            notes.append(f"{kind}: Euler number {facts['euler_number']}, a sphere has 2: it has handles")
+    return notes
+
+
+def _reconstruction_notes(record: Mapping[str, Any]) -> list[str]:
+    """Say what the surfaces have that the contours have not: boundaries bridged, topology changed."""
+    bridged, trimmed, report = (record[name] for name in ("bridged", "trimmed", "report"))
     notes = [
         f"section {item['section']}: no {' and no '.join(item['boundaries'])} ring,"
         " interpolated as over a missing section"
@@ -108,12 +130,6 @@ def reconstruction_notes(
                 f"{kind}: {facts['n_discarded']} separate piece{'s' * (facts['n_discarded'] > 1)} discarded,"
                 f" {facts['discarded_mm3']:,.1f} mm3, the largest {facts['largest_discarded_mm3']:,.1f} mm3"
             )
-    if cortex["n_outside"]:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in cortex["reasons"].items())
-        notes.append(
-            f"{100 * cortex['share_outside']:.0f} % of the nodes are no cortex ({reasons}): no image links, areas or"
-            " thickness (is_cortex; see cuts in the settings)"
-        )
     return notes
 
 
@@ -156,17 +172,20 @@ def link_facts(links: ImageLinks, n_reachable: int, n_cortex: int) -> dict[str, 
     }
 
 
+def check_pieces(name: str, facts: dict[str, Any], hint: str = "keep the largest piece of the surfaces") -> None:
+    """Raise QualityError unless each surface is one piece."""
+    for kind in ("pial", "midthickness", "white"):
+        if facts[kind]["n_components"] != 1:
+            found = f"{facts[kind]['n_components']} separate pieces"
+            raise QualityError(f"{name}: {kind}", found=found, expected="one surface a hemisphere", hint=hint)
+
+
 def check_surfaces(name: str, facts: dict[str, Any], checks: CheckConfig) -> None:
     """Raise QualityError unless each surface is one closed piece and, if required, has Euler number 2."""
+    hint = "look for contours of one hemisphere named as the other's, or runs of missing sections"
+    check_pieces(name, facts, hint)
     for kind in ("pial", "midthickness", "white"):
         surface = facts[kind]
-        if surface["n_components"] != 1:
-            raise QualityError(
-                f"{name}: {kind}",
-                found=f"{surface['n_components']} separate pieces",
-                expected="one surface a hemisphere",
-                hint="look for contours of one hemisphere named as the other's, or runs of missing sections",
-            )
         if checks.require_euler and surface["euler_number"] != 2:
             raise QualityError(
                 f"{name}: {kind}",
@@ -232,6 +251,7 @@ def _mesh_facts(mesh: Mesh) -> dict[str, Any]:
         "euler_number": mesh.euler_number,
         "n_components": mesh.n_components,
         "is_closed": mesh.is_closed,
+        "n_border_edges": len(mesh.border),
         "area_mm2": mesh.area_mm2,
         "volume_mm3": mesh.volume_mm3,
         "edge_mm": _spread(lengths),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cytomesh.graph.limits import Verdict, bounds
-from cytomesh.graph.qc import reconstruction_notes, unused_sections
+from cytomesh.graph.qc import is_rebuilt, surface_notes, unused_sections
 from cytomesh.page.document import page
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, folded, join, table, tag, verdict_cell
 from cytomesh.page.svg_charts import DASHED, DOTTED, SOLID, Axis, Line, bar_chart, line_chart
@@ -32,24 +32,39 @@ def quality_page(qc: Mapping[str, Any]) -> str:
             ".",
             class_="soft",
         ),
+        tag("p", _origin(qc), class_="soft"),
     ]
     parts = [
         Part("checks", "Checks", _checks(verdicts)),
-        Part("contours", "Contours and the surfaces built from them", _distances(sections)),
+        *_fidelity(qc),
         Part("thickness", "Cortical thickness", _thickness(qc["surfaces"]["thickness_histogram"])),
         Part("links", "Linked nodes", _linked(sections)),
     ]
     moved = [item for item in sections if "shift_mm" in item]
     if moved:
         parts.append(Part("corrections", "Correction of each section", _corrections(moved)))
-    notes = reconstruction_notes(qc["bridged"], qc["trimmed"], qc["report"], qc["cortex"])
-    if notes:
-        parts.append(Part("notes", "What the surfaces have and the contours have not", bullets(notes)))
+    if notes := surface_notes(qc):
+        rebuilt, given = "What the surfaces have and the contours have not", "Surfaces and cortex"
+        parts.append(Part("notes", rebuilt if is_rebuilt(qc) else given, bullets(notes)))
     if qc.get("objections"):
         parts.append(Part("objections", "Sections that do not fit their stack", bullets(qc["objections"])))
     if unused:
         parts.append(Part("unused", "Sections without use", bullets(unused)))
     return page(f"{qc['name']}: quality", join(head), parts)
+
+
+def _origin(qc: Mapping[str, Any]) -> str:
+    if is_rebuilt(qc):
+        return "Surfaces rebuilt from the contours of the sections."
+    files = "; ".join(f"{kind}: {path}" for kind, path in qc["own_files"].items())
+    return f"Surfaces from own files, node i is their vertex i. {files}."
+
+
+def _fidelity(qc: Mapping[str, Any]) -> list[Part]:
+    if not is_rebuilt(qc) and not any("pial_distance_mm" in item for item in qc["sections"]):
+        return []
+    title = "Contours and the surfaces built from them" if is_rebuilt(qc) else "Contours and the surfaces given"
+    return [Part("contours", title, _distances(qc["sections"]))]
 
 
 def _checks(verdicts: Sequence[Verdict]) -> Html:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
 from cytomesh.study.sections import SectionRole
+from cytomesh.surface.vertex_data import read_vertex_data
 
 MAX_SECTION = 2**31 - 1
 
@@ -90,3 +91,23 @@ FREE_COLUMNS: Mapping[str, Callable[[Path, NDArray[Any]], NDArray[Any]]] = {
     "section_role": roles_of,
 }
 """Columns of every graph that a table of further columns may give."""
+
+
+def read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool_]:
+    """Read which vertices are cortex, (n_vertices,) bool: those above 0 in the file's only map.
+
+    Raises
+    ------
+    SurfaceError, GraphError
+        If the file cannot be read, or holds no such map.
+    """
+    maps = read_vertex_data(path, n_vertices, hemisphere)
+    if len(maps) != 1:
+        found, hint = f"{len(maps)} maps: {', '.join(maps)}", "write the one that is above 0 in cortex to its own file"
+        raise GraphError(path, found=found, expected="one map", hint=hint)
+    ((name, values),) = maps.items()
+    is_cortex = numbers_of(path, name, values, np.float32) > 0
+    if not is_cortex.any():
+        expected, hint = "a map that is above 0 in cortex", "turn it round if it is one of the medial wall"
+        raise GraphError(path, name, found="no vertex above 0", expected=expected, hint=hint)
+    return is_cortex

@@ -39,6 +39,40 @@ class _Fit:
     hint: str
 
 
+@dataclass(frozen=True, slots=True)
+class TissueThumbnail:
+    """Where a small version of an image shows tissue.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+    scale, offset : (2,) float64
+        Pixels of the image a pixel of the thumbnail, and where its first one lies; columns, rows.
+    """
+
+    mask: NDArray[np.bool_]
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def places(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, 2) columns and rows of the image as those of the thumbnail."""
+        return np.asarray((pixels - self.offset) / self.scale)
+
+    def share(self, pixels: NDArray[np.float64]) -> float:
+        """Return the share of (n, 2) columns and rows of the image that lie on tissue."""
+        return _share(self.mask, self.places(pixels))
+
+
+def tissue_thumbnail(path: Path) -> TissueThumbnail | None:
+    """Return where an image shows tissue; None where all or nothing seems to be."""
+    with open_image(path) as image:
+        level, pixels = image.read_small(THUMBNAIL_PX)
+    mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
+    if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
+        return None
+    return TissueThumbnail(mask, np.array(level.scale[::-1]), np.array(level.offset[::-1]))
+
+
 class RingLook:
     """What `cytomesh.study.check.check_study` looks at images for: pial rings along the tissue."""
 
@@ -73,14 +107,11 @@ def look_at_rings(section: Section, contours: SectionContours) -> tuple[list[Cyt
     rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
     if section.image is None or not rings:
         return [], None
-    with open_image(section.image) as image:
-        level, pixels = image.read_small(THUMBNAIL_PX)
-    mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
-    if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
+    thumbnail = tissue_thumbnail(section.image)
+    if thumbnail is None:
         return [], None
-    scale, offset = np.array(level.scale[::-1]), np.array(level.offset[::-1])
-    points = np.concatenate([_points(ring, float(scale.max())) for ring in rings])
-    points = (points - offset) / scale  # (n, 2) columns and rows of the thumbnail
+    mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
+    points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
     apart = _to_edges(mask)
     near = (apart <= _tolerance(mask.shape)).astype(np.float32)
     share = _share(near, points)
@@ -133,7 +164,7 @@ def _to_edges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(distance_transform_edt(~edge))
 
 
-def _share(near: NDArray[np.float32], points: NDArray[np.float64]) -> float:
+def _share(near: NDArray[np.float32] | NDArray[np.bool_], points: NDArray[np.float64]) -> float:
     at = np.rint(points).astype(np.int64)
     inside = ((at >= 0) & (at < near.shape[::-1])).all(axis=1)
     return float(near[at[inside, 1], at[inside, 0]].sum() / len(points))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.files import read_record
-from cytomesh.graph.qc import unused_sections
+from cytomesh.graph.qc import is_rebuilt, unused_sections
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import axis, chart, histogram
 from cytomesh.page.html import (
@@ -56,6 +56,8 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
         middle, pial, white = (surfaces.get(kind, {}) for kind in ("midthickness", "pial", "white"))
         eulers = [facts.get("euler_number") for facts in (pial, middle, white)]
         is_sphere = all(euler == 2 for euler in eulers)
+        is_closed = is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))
+        is_own = not is_rebuilt(records[graph.name])
         thickness, cortex = surfaces.get("thickness_mm", {}), records[graph.name].get("cortex", {})
         rows.append(
             [
@@ -65,7 +67,7 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
                 100 * float((~graph.is_cortex).mean()),
                 middle.get("edge_mm", {}).get("median"),
                 Cell(" / ".join("?" if euler is None else str(euler) for euler in eulers), None),
-                verdict_cell(is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))),
+                Cell("no (own files)", None) if is_own and not is_closed else verdict_cell(is_closed),
                 _scaled(cortex.get("area_mm2", {}).get("pial", pial.get("area_mm2")), 100),
                 _scaled(pial.get("volume_mm3"), 1000),
                 thickness.get("median"),
@@ -79,7 +81,10 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
     columns += [Number("edge", "mm", ".2f"), Number("Euler number, pial / mid / white"), Number("closed sphere")]
     columns += [Number("pial area", "cm²", ".0f"), Number("pial volume", "cm³", ".0f")]
     columns += [Number("thickness, median", "mm", ".2f"), Number("thickness, 5 to 95 %", "mm")]
-    caption = "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
+    caption = (
+        "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
+        " Own files may be open, at the medial wall say."
+    )
     return table(*without_empty(columns, rows), caption=caption, sortable=True)
 
 

@@ -23,11 +23,11 @@ from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.extent import check_extent, check_hemispheres
 from cytomesh.study.headers import ImageHeader, read_header
-from cytomesh.study.manifest import BrainConfig, Manifest
+from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
 from cytomesh.study.pixels import check_pixels, decode_all
 from cytomesh.study.placement import check_maps, check_placement, ring_points
-from cytomesh.study.problems import attempt
+from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.tolerant import tolerant_manifest
@@ -63,6 +63,11 @@ class _Checked:
     seen: Any = None
     misplaced: list[CytomeshError] = field(default_factory=list)  # labels of its annotation
     shares: NDArray[np.float64] | None = None
+
+
+LookAtSurfaces = Callable[
+    [Mapping[str, SurfaceFiles], Sequence[Section], Sequence[SectionContours | None], Depth], list[CytomeshError]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,12 @@ class CheckReport:
 
 
 def check_study(
-    path: Path, depth: Depth = "usual", look: Look | None = None, workers: int = 1, surface: Surface | None = None
+    path: Path,
+    depth: Depth = "usual",
+    look: Look | None = None,
+    workers: int = 1,
+    surface: Surface | None = None,
+    own: LookAtSurfaces | None = None,
 ) -> CheckReport:
     """Read everything a manifest refers to and report all problems; never raises for them.
 
@@ -153,6 +163,8 @@ def check_study(
         Processes.
     surface : callable, optional
         Reads the template's surfaces; without it, brains are not compared with them.
+    own : callable, optional
+        Compares surfaces that the study gives with its sections: `cytomesh.graph.own_surfaces.check_own_surfaces`.
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
@@ -183,7 +195,13 @@ def check_study(
         problems += misfits
         problems += check_hemispheres(table, settings.hemispheres, sections, contours)
         problems += [problem for _, problem in check_stack(sections, contours).problems]
-        problems += check_white(table, settings.hemispheres, sections, contours)
+        rebuilt = [side for side in settings.hemispheres if side not in settings.surfaces]
+        problems += check_white(table, rebuilt, sections, contours)
+        given = {str(side): files.within(folder) for side, files in settings.surfaces.items()}
+        for name, files in given.items():
+            problems += absent_files(path, f"brains.{settings.id}.surfaces.{name}", files.files)
+        if own is not None:
+            problems += own(given, sections, contours, depth)
         problems += check_sides(table, sections, contours)
         problems += check_neighbours(table, sections, contours)
         n_annotated = sum(section.annotation is not None for section in sections)

@@ -117,6 +117,30 @@ class TransformConfig(Config):
     (intent 1007), which all of these programs write, is refused without this key."""
 
 
+class SurfaceFiles(Config):
+    """Surfaces of one hemisphere that exist already: GIFTI, FreeSurfer or PLY, all with the same triangles."""
+
+    pial: Path
+    """Outer surface, in this brain's world space: RAS, mm."""
+    white: Path
+    """Grey/white surface."""
+    midthickness: Path | None = None
+    """The surface whose vertices become nodes (optional); absent: half-way between pial and white."""
+    sphere: Path | None = None
+    """Spherical surface (optional): spin nulls need it."""
+    cortex: Path | None = None
+    """A map of the vertices that is above 0 in cortex (optional); nodes outside, as the medial wall, take no part."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by what they are."""
+        return {kind: path for kind in type(self).model_fields if (path := getattr(self, kind)) is not None}
+
+    def within(self, folder: Path) -> SurfaceFiles:
+        """Return the same with paths that are relative to a folder made absolute."""
+        return SurfaceFiles(**{kind: folder / path for kind, path in self.files.items()})
+
+
 class BrainConfig(Config):
     """One specimen."""
 
@@ -125,11 +149,20 @@ class BrainConfig(Config):
     role: BrainRole
     """train: labels are used; transfer: images are used without labels; unseen: not used before testing."""
     hemispheres: Annotated[tuple[Hemisphere, ...], Field(min_length=1), AfterValidator(_unique)] = ("L", "R")
-    """Hemispheres to reconstruct."""
+    """Hemispheres to reconstruct, or whose surfaces are given."""
     sections: Path
     """Table of sections (TSV)."""
+    surfaces: dict[Hemisphere, SurfaceFiles] = Field(default_factory=dict)
+    """Own surfaces by hemisphere (optional): sections are linked to them, and nothing is rebuilt from contours."""
     to_reference: TransformConfig = TransformConfig()
     """From this brain's world space to the reference space."""
+
+    @model_validator(mode="after")
+    def _surfaces_are_of_hemispheres(self) -> BrainConfig:
+        for side in self.surfaces:
+            if side not in self.hemispheres:
+                raise ValueError(f"surfaces of {side}, which is not among hemispheres: add it there, or leave them out")
+        return self
 
 
 class Manifest(Config):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from cytomesh.core.errors import CytomeshError
+from cytomesh.core.errors import CytomeshError, StudyError
 
 T = TypeVar("T")
 
@@ -17,6 +18,12 @@ def attempt(problems: list[CytomeshError], function: Callable[[], T]) -> T | Non
     except CytomeshError as problem:
         problems.append(problem)
         return None
+
+
+def absent_files(manifest: Path, field: str, files: Mapping[str, Path]) -> list[CytomeshError]:
+    """Name the files of a field of a manifest, paths relative to it or absolute, that are not there."""
+    absent = {name: manifest.parent / file for name, file in files.items() if not (manifest.parent / file).is_file()}
+    return [StudyError(manifest, f"{field}.{name}", found=f"no such file: {file}") for name, file in absent.items()]
 
 
 def raise_problems(problems: Sequence[CytomeshError]) -> None:

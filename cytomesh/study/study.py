@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from cytomesh.study.manifest import (
     ContourSettings,
     Hemisphere,
     Manifest,
+    SurfaceFiles,
     TemplateSurfaces,
     read_manifest,
 )
@@ -40,6 +42,8 @@ class Brain:
         All declared sections, missing ones too, sorted by plane position.
     to_reference : ReferenceTransform
         World space of this brain to the reference space.
+    surfaces : dict of {"L", "R"} to SurfaceFiles
+        Hemispheres whose surfaces are given, absolute paths; those of the others are rebuilt from contours.
     """
 
     id: str
@@ -47,6 +51,7 @@ class Brain:
     hemispheres: tuple[Hemisphere, ...]
     sections: tuple[Section, ...]
     to_reference: ReferenceTransform
+    surfaces: Mapping[str, SurfaceFiles] = field(default_factory=dict)
 
     def section(self, index: int) -> Section:
         """Return the section with this number."""
@@ -154,4 +159,5 @@ def load_brain(settings: BrainConfig, contours: ContourSettings, folder: Path) -
         hemispheres=settings.hemispheres,
         sections=read_sections(folder / settings.sections, settings.id, contours),
         to_reference=load_transform(settings.to_reference, folder),
+        surfaces={side: files.within(folder) for side, files in settings.surfaces.items()},
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import nibabel.freesurfer as freesurfer
 import numpy as np
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import reading
-from cytomesh.surface.gifti import read_surface
+from cytomesh.surface.gifti import SurfaceKind, read_sphere, read_structure, read_surface
 from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.sides import check_side
+from cytomesh.surface.sides import IN_FILE_NAMES, check_side, side_of
 
 # FreeSurfer's surface RAS is the RAS of a volume whose voxels run left, down and forward, whatever the volume's own
 # axes: columns are the steps along its three voxel axes (tkregister).
@@ -27,6 +29,40 @@ EXTENT_MM = (3.0, 500.0)
 # How much of a surface may be missing, as the share of its area that does not cancel out (closed surfaces: 0), so that
 # it still says by itself which way is out; of a patch either may be.
 MAX_OPEN = 0.3
+
+
+def read_surfaces(paths: Mapping[str, Path], hemisphere: str | None = None) -> dict[SurfaceKind, Mesh]:
+    """Read the surfaces of one hemisphere; a midthickness that has no file is half-way between pial and white.
+
+    Parameters
+    ----------
+    paths : dict of str to Path
+        Files of kinds of `SurfaceKind`, midthickness or both pial and white among them; others are passed over.
+    hemisphere : {"L", "R"}, optional
+        Files that say that they are of the other side are refused.
+
+    Raises
+    ------
+    SurfaceError
+        If a file cannot be read, or its triangles are not those of the others.
+    """
+    kinds: list[SurfaceKind] = [kind for kind in get_args(SurfaceKind) if kind in paths]
+    surfaces = {
+        kind: read_any_surface(paths[kind], is_sphere=kind == "sphere", hemisphere=hemisphere) for kind in kinds
+    }
+    first = kinds[0]
+    for kind in kinds[1:]:
+        _same_triangles(paths[kind], surfaces[kind], paths[first], surfaces[first])
+    if "midthickness" not in surfaces:
+        pial, white = surfaces["pial"], surfaces["white"]
+        surfaces["midthickness"] = Mesh((pial.vertices + white.vertices) / 2, pial.faces)
+    return surfaces
+
+
+def stated_side(path: Path) -> str | None:
+    """Return the side that a file says it is of: GIFTI by its structure, others by their names."""
+    structure = read_structure(path) if path.name.endswith((".gii", ".gii.gz")) else None
+    return structure or side_of(path.name, IN_FILE_NAMES)
 
 
 def read_any_surface(path: Path, *, is_sphere: bool = False, hemisphere: str | None = None) -> Mesh:
@@ -58,7 +94,7 @@ def _read(path: Path, is_sphere: bool, hemisphere: str | None) -> Mesh:
     with reading(path, SurfaceError, hint="check the path"), path.open("rb") as stream:
         start = stream.read(3)
     if path.name.lower().endswith((".gii", ".gii.gz")):
-        return read_surface(path, hemisphere)
+        return read_sphere(path, hemisphere) if is_sphere else read_surface(path, hemisphere)
     if start in FREESURFER_MAGIC:
         return _read_freesurfer(path, is_sphere)
     if start == b"ply":
@@ -117,3 +153,13 @@ def _check_brain(path: Path, mesh: Mesh) -> None:
             "if its coordinates are mirrored, correct them; else turn its triangles (wb_command -surface-flip-normals)"
         )
         raise SurfaceError(path, found=found, expected="triangles counter-clockwise seen from outside", hint=hint)
+
+
+def _same_triangles(path: Path, mesh: Mesh, other_path: Path, other: Mesh) -> None:
+    if mesh.n_vertices != other.n_vertices or not np.array_equal(mesh.faces, other.faces):
+        found = f"{mesh.n_vertices} vertices and {mesh.n_faces} triangles"
+        if mesh.n_vertices == other.n_vertices:
+            found += ", which join other vertices"
+        expected = f"the {other.n_vertices} vertices and {other.n_faces} triangles of {other_path.name}"
+        hint = "take all surfaces from one mesh (as FreeSurfer and fs_LR have them)"
+        raise SurfaceError(path, found=found, expected=expected, hint=hint)

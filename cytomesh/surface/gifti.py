@@ -72,14 +72,34 @@ def read_surface(path: Path, hemisphere: str | None = None) -> Mesh:
         If the file is damaged or no surface, says that it is not of `hemisphere`, if its transform leads to another
         space, or if the centre of its volume is off the origin and nothing says whether coordinates count from there.
     """
+    points, faces = _read_arrays(path, hemisphere)
+    with reading(path, SurfaceError, found="no surface", hint="write or download it again"):
+        return Mesh(_in_scanner_space(path, points), faces)
+
+
+def read_sphere(path: Path, hemisphere: str | None = None) -> Mesh:
+    """Read a spherical `.surf.gii` as `read_surface` does, but leave its coordinates: it has no place in a scanner."""
+    points, faces = _read_arrays(path, hemisphere)
+    with reading(path, SurfaceError, found="no surface", hint="write or download it again"):
+        return Mesh(points.data, faces)
+
+
+def _read_arrays(path: Path, hemisphere: str | None) -> tuple[GiftiDataArray, NDArray[np.int64]]:
     image = _load(path, hemisphere)
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if len(points) != 1 or len(triangles) != 1:
         found = f"{len(points)} point sets and {len(triangles)} triangle lists"
         raise SurfaceError(path, found=found, expected="one of each (a .surf.gii)")
-    with reading(path, SurfaceError, found="no surface", hint="write or download it again"):
-        return Mesh(_in_scanner_space(path, points[0]), triangles[0].data)
+    return points[0], triangles[0].data
+
+
+def read_structure(path: Path) -> Hemisphere | None:
+    """Return the side that a GIFTI file says it is of (AnatomicalStructurePrimary); None if it says nothing."""
+    image = _load(path)
+    said = [part.meta.get("AnatomicalStructurePrimary", "") for part in (image, *image.darrays)]
+    sides: list[Hemisphere] = ["L", "R"]
+    return next((side for side in sides if STRUCTURES[side] in said), None)
 
 
 def _in_scanner_space(path: Path, points: GiftiDataArray) -> NDArray[np.float64]:

@@ -69,6 +69,13 @@ class Mesh:
         return len(np.unique(self.faces)) - len(self.edges) + self.n_faces
 
     @property
+    def border(self) -> NDArray[np.int64]:
+        """Edges of one face only, (b, 2) int64, smaller index first; none if the mesh is closed."""
+        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        codes, counts = np.unique(pairs[:, 0] * self.n_vertices + pairs[:, 1], return_counts=True)
+        return np.stack(np.divmod(codes[counts == 1], self.n_vertices), axis=1)
+
+    @property
     def is_closed(self) -> bool:
         """Whether every edge belongs to exactly two faces that run through it in opposite directions."""
         directed = self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)

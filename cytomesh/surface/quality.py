@@ -85,15 +85,22 @@ def contour_distances(surface: Mesh, contours: Sequence[PlaneContours], boundary
         Which contours to measure from. Sections without them give NaN.
     """
     result = np.full((len(contours), 2), np.nan)
-    points = []
+    for n, here in enumerate(contour_point_distances(surface, contours, boundary)):
+        if len(here):
+            result[n] = here.mean(), np.percentile(here, 95)
+    return result
+
+
+def contour_point_distances(
+    surface: Mesh, contours: Sequence[PlaneContours], boundary: str
+) -> list[NDArray[np.float64]]:
+    """Return the distances of each section's contour points to the surface, mm; see `contour_distances`."""
+    points = [np.empty((0, 3))]
     for plane in contours:
         pixels = shapely.get_coordinates(getattr(plane, boundary))
         points.append(pixels @ plane.to_world[:, :2].T + plane.to_world[:, 2])
     distance = point_to_surface(np.concatenate(points), surface)
-    for n, here in enumerate(np.split(distance, np.cumsum([len(part) for part in points])[:-1])):
-        if len(here):
-            result[n] = here.mean(), np.percentile(here, 95)
-    return result
+    return np.split(distance, np.cumsum([len(part) for part in points])[:-1])[1:]
 
 
 def _bin(low: NDArray[np.float64], high: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Cells:

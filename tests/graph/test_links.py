@@ -210,3 +210,12 @@ def test_no_usable_section_and_no_position(shapes):
 def test_surfaces_that_do_not_correspond_are_refused(shapes):
     with pytest.raises(GraphError, match="correspond"):
         Ribbon(shapes.sphere(2).pial, shapes.sphere(3).midthickness, shapes.sphere(2).white)
+
+
+def test_links_left_out_leave_the_reasons_as_they_were(shapes):
+    ribbon = shapes.sphere(2)
+    links = link_positions(ribbon, [LinkSection(0, shapes.coronal(0.0), (1001, 1001))], ribbon.pial.vertices, 1.0, 2.0)
+    reason = np.where(np.arange(ribbon.pial.n_vertices) < 9, "cut", "").astype("<U48")
+    before = reason.copy()
+    assert (links.without(reason).reason[:9] == "cut").all()
+    np.testing.assert_array_equal(reason, before)

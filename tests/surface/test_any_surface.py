@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import nibabel as nib
 import nibabel.freesurfer as freesurfer
 import numpy as np
 import pytest
 
 from cytomesh.core.errors import SurfaceError
-from cytomesh.surface.any_surface import read_any_surface
+from cytomesh.surface.any_surface import read_any_surface, stated_side
 from cytomesh.surface.formats import write_freesurfer, write_ply
 from cytomesh.surface.gifti import write_surface
 from cytomesh.surface.mesh import Mesh
@@ -145,3 +146,28 @@ def test_volumes_without_three_axes_are_refused(tmp_path, axes, centre):
     with pytest.raises(SurfaceError, match=r"lh\.white: geometry of the volume"):
         read_any_surface(tmp_path / "lh.white")
     assert read_any_surface(tmp_path / "lh.white", is_sphere=True).n_vertices == mesh.n_vertices
+
+
+def test_a_sphere_is_left_where_it_is_and_a_surface_is_taken_to_the_scanner(tmp_path):
+    # as mris_convert of FreeSurfer 7 writes both: with the centre of the volume as a transform
+    mesh, path = sphere_mesh(1), tmp_path / "lh.sphere.surf.gii"
+    write_surface(path, mesh, "L", "sphere")
+    image = nib.load(path)
+    image.darrays[0].coordsys.dataspace, image.darrays[0].coordsys.xformspace = 0, 1
+    image.darrays[0].coordsys.xform = np.array([[1, 0, 0, 5], [0, 1, 0, -17], [0, 0, 1, 19], [0, 0, 0, 1.0]])
+    nib.save(image, path)
+    np.testing.assert_allclose(read_any_surface(path, is_sphere=True).vertices, mesh.vertices, atol=1e-4)
+    np.testing.assert_allclose(read_any_surface(path).vertices, mesh.vertices + np.array([5, -17, 19]), atol=1e-4)
+
+
+def test_files_say_of_which_side_they_are(tmp_path):
+    mesh = sphere_mesh(1)
+    write_surface(tmp_path / "a.surf.gii", mesh, "R", "pial")
+    write_freesurfer(tmp_path / "lh.pial", mesh)
+    write_ply(tmp_path / "a.ply", mesh)
+    assert [stated_side(tmp_path / name) for name in ("a.surf.gii", "lh.pial", "a.ply")] == ["R", "L", None]
+    image = nib.load(tmp_path / "a.surf.gii")  # Workbench and FreeSurfer say it of the points
+    image.meta.clear()
+    image.darrays[0].meta["AnatomicalStructurePrimary"] = "CortexLeft"
+    nib.save(image, tmp_path / "b.surf.gii")
+    assert stated_side(tmp_path / "b.surf.gii") == "L"

@@ -63,3 +63,17 @@ def test_depth_is_the_distance_to_a_rolling_ball():
     # the balls of either sit on a grid of their own
     assert found == pytest.approx(expected, abs=0.8)
     assert np.corrcoef(found, expected)[0, 1] > 0.9
+
+
+def test_an_open_surface_is_as_deep_as_the_closed_one():
+    # without the triangles of a medial wall 50 mm wide: balls inside the brain would take the depth of its sulci
+    unit = ball(5)
+    v = unit.vertices
+    radius = 40.0 - 10.0 * np.exp(-0.5 * (40.0 * v[:, 2] / 1.5) ** 2)
+    is_wall = v[:, 2] > 0.8
+    closed = Mesh(v * radius[:, None], unit.faces)
+    opened = Mesh(closed.vertices, unit.faces[~is_wall[unit.faces].any(axis=1)])
+    away = v[:, 2] < 0.6
+    expected = sulcal_depth(closed)[away]
+    assert expected.max() > 2.0
+    assert sulcal_depth(opened)[away] == pytest.approx(expected, abs=0.1)

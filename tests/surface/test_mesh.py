@@ -76,3 +76,12 @@ def test_vertex_numbers_are_whole():
     for wrong in (0.5, np.nan):
         with pytest.raises(SurfaceError, match="not whole"):
             Mesh(mesh.vertices, mesh.faces + wrong)
+
+
+def test_the_border_of_an_open_surface_is_the_edges_of_one_triangle():
+    sphere = sphere_mesh(1)
+    assert len(sphere.border) == 0
+    opened = Mesh(sphere.vertices, sphere.faces[1:])
+    assert sorted(map(tuple, opened.border.tolist())) == sorted(
+        tuple(sorted((int(a), int(b)))) for a, b in zip(sphere.faces[0], np.roll(sphere.faces[0], -1), strict=True)
+    )

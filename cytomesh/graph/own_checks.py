@@ -17,8 +17,6 @@ from cytomesh.study.manifest import SurfaceFiles
 from cytomesh.surface.any_surface import read_any_surface, stated_side
 from cytomesh.surface.quality import contour_point_distances
 
-SMALLEST_MM, LARGEST_MM = 1.0, 1000.0
-"""Hemispheres of all mammals lie well between: others are in metres or micrometres."""
 ONE_SIDE = 0.95
 """Share of the vertices beyond the midline with which a surface is on the wrong side of it."""
 CENTRED = 0.1
@@ -55,14 +53,7 @@ def check_given(
 
 
 def _check_ribbon(files: SurfaceFiles, ribbon: Ribbon) -> None:
-    """Raise SurfaceError unless the surfaces are of a brain's size and pial lies outside of white."""
-    size = float(np.ptp(ribbon.pial.vertices, axis=0).max())
-    if not SMALLEST_MM <= size <= LARGEST_MM:
-        unit = "micrometres" if size > LARGEST_MM else "metres"
-        found = f"a surface {size:,.4g} long, as if in {unit}"
-        raise SurfaceError(
-            files.pial, found=found, expected="millimetres", hint="scale all surfaces of the brain to mm"
-        )
+    """Raise SurfaceError unless pial lies outside of white."""
     apart = ribbon.pial.vertices - ribbon.white.vertices
     outward = np.einsum("nx,nx->n", apart, ribbon.midthickness.vertex_normals)
     if np.median(outward) <= 0:

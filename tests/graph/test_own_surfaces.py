@@ -249,8 +249,8 @@ def exchanged(meshes):
 
 
 WRONG = {
-    "micrometres": (map_meshes(scaled(1000.0)), "micrometres.*millimetres"),
-    "metres": (map_meshes(scaled(0.001)), "metres"),
+    "micrometres": (map_meshes(scaled(1000.0)), r"24000 mm long, expected 3 to 500 mm"),
+    "metres": (map_meshes(scaled(0.001)), r"0\.024 mm long, expected 3 to 500 mm"),
     "beyond the stack": (map_meshes(moved((0, 40, 0))), r"from 3\d.* to 4\d.* mm.*from -9\.5 to 9\.5 mm.*c_ras"),
     "outside the images": (map_meshes(moved((-60, 0, 0))), "0% of the vertices near a section within its image"),
     "off the contours": (map_meshes(moved((6, 0, 4))), r"pial contours \d\.\d mm from the surface"),

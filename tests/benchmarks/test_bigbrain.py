@@ -99,8 +99,8 @@ def test_an_unknown_label_key_names_the_known_ones(real_data, tmp_path):
 
 @pytest.mark.slow
 def test_contours_of_a_hemisphere_become_its_surfaces(study, real_data, tmp_path):
-    manifest = study / "study.yaml"
-    manifest.write_text(manifest.read_text().replace("  - R\n", ""))
+    manifest = study / "left.yaml"  # the study is that of other tests, too
+    manifest.write_text((study / "study.yaml").read_text().replace("  - R\n", ""))
     options = [
         "--set",
         "surface.voxel_mm=0.8",

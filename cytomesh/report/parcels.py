@@ -12,7 +12,6 @@ from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json, read_record, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import read_table
-from cytomesh.graph.provenance import ANNOTATION
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.page.charts import axis, chart, curve
 from cytomesh.page.colours import CIVIDIS, css_colour
@@ -34,6 +33,7 @@ from cytomesh.page.html import (
 )
 from cytomesh.report.agreement import agreement_table
 from cytomesh.report.maps import (
+    ANNOTATION,
     THICKNESS,
     LabelMap,
     NodeMap,

@@ -15,13 +15,13 @@ from scipy.spatial import cKDTree
 
 from cytomesh.core.extras import optional
 from cytomesh.core.labels import LabelTable
-from cytomesh.graph.provenance import ANNOTATION
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import chart_scripts
 from cytomesh.page.colours import css_colour
 from cytomesh.page.document import asset
 from cytomesh.page.html import Html, Part, embed_json, join, tag
 from cytomesh.report.maps import (
+    ANNOTATION,
     THICKNESS,
     LabelMap,
     NodeMap,

@@ -12,7 +12,7 @@ import pytest
 
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json, write_json
-from cytomesh.core.tables import Table
+from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph.features import load_features, save_features
 from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.parcellate.config import ParcellateConfig
@@ -69,6 +69,18 @@ def test_page_lies_beside_the_results_and_loads_nothing(folder: Path, text: str)
     without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.S)
     assert not re.search(r'(?:src|href)="(?!#|data:)', without_scripts)
     assert "default-src 'none'" in html.unescape(without_scripts)
+
+
+def test_parcels_are_seen_beside_their_confidence_or_else_the_areas(folder: Path, text: str, tmp_path: Path) -> None:
+    assert re.findall(r'data-map="([^"]*)"', text) == ["parcels", "confidence"]
+    copy = tmp_path / "run"
+    shutil.copytree(folder.parents[1], copy)
+    for path in (copy / "parcellate" / folder.name).glob("*.parquet"):
+        columns = dict(read_table(path).columns)
+        columns.pop("confidence", None)  # not of every hemisphere
+        write_table(path, Table(columns))
+    text = parcel_page(copy, folder.name).read_text(encoding="utf-8")
+    assert re.findall(r'data-map="([^"]*)"', text) == ["parcels", "annotation"]
 
 
 def test_every_parcel_has_its_card(folder: Path, text: str) -> None:

@@ -78,6 +78,11 @@ def test_every_part_is_there_and_in_the_contents(summary: dict, page: Page) -> N
     assert links == [f"#{part}" for part in PARTS]
 
 
+def test_annotation_is_seen_first_and_a_prediction_beside_it(page: Page) -> None:
+    panels = [attributes["data-map"] for _, attributes in page.tags if attributes.get("class") == "view-panel"]
+    assert panels[0] == "annotation" and panels[1].startswith("prediction, ")
+
+
 def test_page_is_small_and_fast(summary: dict) -> None:
     assert summary["megabytes"] < 25
     assert summary["seconds"] < 20

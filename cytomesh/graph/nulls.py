@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +85,17 @@ def spin_sources(
     >>> spin_sources(corners, quarter_turn).tolist()
     [4, 0, 2, 1, 3, 5]
     """
+    return next(each_spin(sphere, [rotation], nodes))
+
+
+def each_spin(
+    sphere: NDArray[np.float64], turns: Iterable[Rotation], nodes: NDArray[np.int64] | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Yield `spin_sources` of each rotation; the sphere's nodes are sorted into a tree once."""
     unit = on_unit_sphere(sphere)
-    return np.asarray(cKDTree(unit).query((unit if nodes is None else unit[nodes]) @ rotation)[1], np.int64)
+    tree, here = cKDTree(unit), unit if nodes is None else unit[nodes]
+    for rotation in turns:
+        yield np.asarray(tree.query(here @ rotation)[1], np.int64)
 
 
 def rotated_labels(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.core.random import derived_seed
-from cytomesh.graph.nulls import rotations, spin_sources
+from cytomesh.graph.nulls import each_spin, rotations
 from cytomesh.parcellate.baselines import voronoi_parcels
 
 
@@ -54,8 +54,8 @@ def make_nulls(
     positions, adjacency : (m, 3) float64, (m, m) CSR
         Of the parcellated nodes.
     """
-    turns = [] if sphere is None else rotations(n_spins, seed)
-    spun = tuple(areas[spin_sources(sphere, turn, nodes)] for turn in turns if sphere is not None)
+    sources = () if sphere is None else each_spin(sphere, rotations(n_spins, seed), nodes)
+    spun = tuple(areas[source] for source in sources)
     tilings = tuple(
         voronoi_parcels(positions, adjacency, k, derived_seed(seed, "tiling", number)) for number in range(n_tilings)
     )

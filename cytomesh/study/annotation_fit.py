@@ -27,11 +27,28 @@ ORIENTATIONS = {
 SECTION_GAIN, GAIN = 0.3, 0.15
 
 
-def check_place(section: Section, annotation: AnnotationImage, contours: SectionContours) -> list[CytomeshError]:
-    """Compare an annotation with the pial boundaries: areas of the cortex lie inside them."""
-    pial = shapely.union_all([rings.pial for rings in contours.values()])
+def look_at_annotation(
+    section: Section, annotation: AnnotationImage, contours: SectionContours
+) -> tuple[list[CytomeshError], NDArray[np.float64] | None]:
+    """Compare an annotation with the contours of its section: areas of the cortex lie in the cortex.
+
+    Returns
+    -------
+    problems : list of CytomeshError
+        Whether most of it lies outside the pial boundaries.
+    shares : (4,) float64 or None
+        Of the labelled pixels between pial and white boundary, for `ORIENTATIONS` of the annotation; None where there
+        is nothing to compare.
+    """
     points = _labelled(section, annotation)
-    if pial.is_empty or not len(points):
+    if not len(points):
+        return [], None
+    return _outside(section, points, contours), _ribbon_shares(section, annotation, points, contours)
+
+
+def _outside(section: Section, points: NDArray[np.float64], contours: SectionContours) -> list[CytomeshError]:
+    pial = shapely.union_all([rings.pial for rings in contours.values()])
+    if pial.is_empty:
         return []
     outside = 1 - float(shapely.contains_xy(pial, *points.T).mean())
     if outside <= MAX_OUTSIDE:
@@ -41,16 +58,11 @@ def check_place(section: Section, annotation: AnnotationImage, contours: Section
     return [ImageError(section.annotation or "", section.name, found=found, expected="areas inside", hint=hint)]
 
 
-def ribbon_shares(
-    section: Section, annotation: AnnotationImage, contours: SectionContours
+def _ribbon_shares(
+    section: Section, annotation: AnnotationImage, points: NDArray[np.float64], contours: SectionContours
 ) -> NDArray[np.float64] | None:
-    """Return (4,) shares of the labelled pixels between pial and white boundary, for `ORIENTATIONS` of the annotation.
-
-    None where there is nothing to compare.
-    """
     cortex = shapely.union_all([rings.pial.difference(rings.white) for rings in contours.values()])
-    points = _labelled(section, annotation)
-    if cortex.is_empty or not len(points):
+    if cortex.is_empty:
         return None
     size = np.array(annotation.labels.shape[::-1]) * annotation.um_per_px / section.um_per_px
     shapely.prepare(cortex)
@@ -68,7 +80,7 @@ def check_orientation(
     table : Path
         The section table.
     shares : sequence of (4,) float64 or None
-        See `ribbon_shares`; one a section.
+        See `look_at_annotation`; one a section.
     """
     measured = [(section, share) for section, share in zip(sections, shares, strict=True) if share is not None]
     if not measured:

@@ -17,7 +17,7 @@ from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
 from cytomesh.core.reading import regular_size
 from cytomesh.study.annotation import read_annotation
-from cytomesh.study.annotation_fit import check_orientation, check_place, ribbon_shares
+from cytomesh.study.annotation_fit import check_orientation, look_at_annotation
 from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
@@ -322,11 +322,8 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
         before = len(problems)
         annotation = attempt(problems, lambda: read_annotation(section, labels))
         if annotation is not None and contours is not None:
-            checked = replace(
-                checked,
-                misplaced=check_place(section, annotation, contours),
-                shares=None if checked.misfits else ribbon_shares(section, annotation, contours),
-            )
+            misplaced, shares = look_at_annotation(section, annotation, contours)
+            checked = replace(checked, misplaced=misplaced, shares=None if checked.misfits else shares)
         # An image that cannot be read has been reported already.
         problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
     return checked

@@ -5,7 +5,7 @@ import pytest
 from shapely.geometry import MultiPolygon, box
 
 from cytomesh.study.annotation import AnnotationImage
-from cytomesh.study.annotation_fit import check_orientation, ribbon_shares
+from cytomesh.study.annotation_fit import check_orientation, look_at_annotation
 from cytomesh.study.contours import HemisphereContours, SectionContours
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
@@ -23,7 +23,7 @@ def shares(turn, is_both=False):
     if is_both:
         labels |= labels[:, ::-1]
     image = AnnotationImage(turn(labels), 200.0, 100.0)
-    return section, ribbon_shares(section, image, SectionContours({"L": drawn}))
+    return section, look_at_annotation(section, image, SectionContours({"L": drawn}))[1]
 
 
 TURNS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class LdaModel(ModelConfig):
 class LinearClassifier(Classifier):
     """Scores are inputs @ weights + bias, whatever the way they were fitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
         self.weights = np.zeros((0, 0))
         self.bias = np.zeros(0)
 
@@ -75,10 +76,6 @@ class LogisticClassifier(LinearClassifier):
 
     Config: ClassVar[type[ModelConfig]] = LogisticModel
 
-    def __init__(self, settings: LogisticModel) -> None:
-        super().__init__()
-        self.settings = settings
-
     def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
         """Minimise with L-BFGS."""
         solver = LogisticRegression(
@@ -99,10 +96,6 @@ class LdaClassifier(LinearClassifier):
 
     Config: ClassVar[type[ModelConfig]] = LdaModel
     reads_in_parts = True
-
-    def __init__(self, settings: LdaModel) -> None:
-        super().__init__()
-        self.settings = settings
 
     def solve(self, inputs: Inputs, targets: NDArray[np.int64], n_classes: int) -> Plane:
         """Solve by least squares, from the moments of the classes: inputs may be larger than memory."""

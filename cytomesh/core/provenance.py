@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -161,6 +161,11 @@ def write_record(path: Path, record: Record) -> None:
     facts = asdict(record)
     made = facts.pop("made")
     write_json(path, {"format": FORMAT, "key": record.inputs.key, **made, **facts})
+
+
+def write_failure(path: Path, record: Record, error: Exception) -> None:
+    """Write the record of what is begun, with the error that its last attempt ended with."""
+    write_record(path, replace(record, made={**record.made, "error": str(error)}))
 
 
 def read_record(path: Path) -> Record | None:

@@ -38,6 +38,7 @@ from cytomesh.core.provenance import (
     made_now,
     read_record,
     said,
+    write_failure,
     write_record,
 )
 from cytomesh.core.reading import is_imported, reading
@@ -234,8 +235,7 @@ class Product:
         try:
             yield work
         except Exception as error:
-            facts = {**work.record.made, "error": str(error)}
-            write_record(folder / UNFINISHED, replace(work.record, made=facts))
+            write_failure(folder / UNFINISHED, work.record, error)
             raise
         if work.is_finished and folder != self.folder:
             replace_folder(folder, self.folder)

@@ -77,55 +77,47 @@ class RingLook:
     """What `cytomesh.study.check.check_study` looks at images for: pial rings along the tissue."""
 
     def __call__(self, section: Section, contours: SectionContours) -> tuple[list[CytomeshError], RingOffset | None]:
-        """Look at one section."""
-        return look_at_rings(section, contours)
+        """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
+
+        Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
+
+        Parameters
+        ----------
+        section : Section
+            With an image.
+        contours : SectionContours
+            In its pixels.
+        """
+        rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
+        if section.image is None or not rings:
+            return [], None
+        thumbnail = tissue_thumbnail(section.image)
+        if thumbnail is None:
+            return [], None
+        mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
+        points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
+        apart = _to_edges(mask)
+        near = (apart <= _tolerance(mask.shape)).astype(np.float32)
+        share = _share(near, points)
+        corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
+        nearer = (apart <= near_px(mask.shape)).astype(np.float32)
+        measured = measure_offset(nearer, points, partial(_share, nearer), corner, scale)
+        if share >= GOOD:
+            return [], measured
+        best = max(_others(near, points, corner, scale), key=lambda fit: fit.share)
+        if best.share < CLEAR or best.share < share + GAIN:
+            return [], measured
+        found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
+        problem = ImageError(
+            section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint
+        )
+        return [problem], measured
 
     def together(
         self, table: Path, sections: Sequence[Section], seen: Sequence[RingOffset | None]
     ) -> list[CytomeshError]:
         """Say what the sections of a brain have in common."""
         return check_offsets(table, sections, seen)
-
-
-def check_rings(section: Section, contours: SectionContours) -> list[CytomeshError]:
-    """Return what is wrong with the rings of one section, see `look_at_rings`."""
-    return look_at_rings(section, contours)[0]
-
-
-def look_at_rings(section: Section, contours: SectionContours) -> tuple[list[CytomeshError], RingOffset | None]:
-    """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
-
-    Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
-
-    Parameters
-    ----------
-    section : Section
-        With an image.
-    contours : SectionContours
-        In its pixels.
-    """
-    rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
-    if section.image is None or not rings:
-        return [], None
-    thumbnail = tissue_thumbnail(section.image)
-    if thumbnail is None:
-        return [], None
-    mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
-    points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
-    apart = _to_edges(mask)
-    near = (apart <= _tolerance(mask.shape)).astype(np.float32)
-    share = _share(near, points)
-    corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
-    nearer = (apart <= near_px(mask.shape)).astype(np.float32)
-    measured = measure_offset(nearer, points, partial(_share, nearer), corner, scale)
-    if share >= GOOD:
-        return [], measured
-    best = max(_others(near, points, corner, scale), key=lambda fit: fit.share)
-    if best.share < CLEAR or best.share < share + GAIN:
-        return [], measured
-    found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
-    problem = ImageError(section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint)
-    return [problem], measured
 
 
 def _others(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from cytomesh.core.provenance import (
     made_now,
     read_record,
     said,
+    write_failure,
     write_record,
 )
 from cytomesh.core.reading import reading
@@ -183,7 +184,7 @@ def _failure_kept(shards: Iterable[Path]) -> Iterator[None]:
         for path in shards:
             record = read_record(path / UNFINISHED)
             if record is not None:
-                write_record(path / UNFINISHED, replace(record, made={**record.made, "error": str(error)}))
+                write_failure(path / UNFINISHED, record, error)
         raise
 
 

@@ -96,8 +96,7 @@ def _read_arrays(path: Path, hemisphere: str | None) -> tuple[GiftiDataArray, ND
 
 def read_structure(path: Path) -> Hemisphere | None:
     """Return the side that a GIFTI file says it is of (AnatomicalStructurePrimary); None if it says nothing."""
-    image = _load(path)
-    said = [part.meta.get("AnatomicalStructurePrimary", "") for part in (image, *image.darrays)]
+    said = _structures(_load(path))
     sides: list[Hemisphere] = ["L", "R"]
     return next((side for side in sides if STRUCTURES[side] in said), None)
 
@@ -231,6 +230,10 @@ def _load(path: Path, hemisphere: str | None = None) -> GiftiImage:
         refuse_bombs(path, raw)
         image = GiftiImage.from_bytes(raw)
     if hemisphere is not None:
-        metadata = [image.meta, *(array.meta for array in image.darrays)]
-        check_side(path, hemisphere, [text for facts in metadata if (text := facts.get(STRUCTURE_KEY))])
+        check_side(path, hemisphere, _structures(image))
     return image
+
+
+def _structures(image: GiftiImage) -> list[str]:
+    """Return the structures that a file, or an array of it, says it is of."""
+    return [text for part in (image, *image.darrays) if (text := part.meta.get(STRUCTURE_KEY))]

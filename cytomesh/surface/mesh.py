@@ -58,8 +58,7 @@ class Mesh:
     @cached_property
     def edges(self) -> NDArray[np.int64]:
         """Unique undirected edges, (e, 2) int64, smaller index first, sorted."""
-        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-        codes = np.sort(pairs[:, 0] * self.n_vertices + pairs[:, 1])
+        codes = self._edge_codes()
         is_first = np.diff(codes, prepend=-1) > 0
         return np.stack(np.divmod(codes[is_first], self.n_vertices), axis=1)
 
@@ -71,9 +70,13 @@ class Mesh:
     @property
     def border(self) -> NDArray[np.int64]:
         """Edges of one face only, (b, 2) int64, smaller index first; none if the mesh is closed."""
-        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-        codes, counts = np.unique(pairs[:, 0] * self.n_vertices + pairs[:, 1], return_counts=True)
+        codes, counts = np.unique(self._edge_codes(), return_counts=True)
         return np.stack(np.divmod(codes[counts == 1], self.n_vertices), axis=1)
+
+    def _edge_codes(self) -> NDArray[np.int64]:
+        """Return the sides of all faces as smaller index * n + larger one, (3 m,) int64, sorted."""
+        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        return np.sort(pairs[:, 0] * self.n_vertices + pairs[:, 1])
 
     @property
     def is_closed(self) -> bool:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from cytomesh.core.errors import ConfigError, CytomeshError
 from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
+from cytomesh.core.renamed import say_renamed
 from cytomesh.core.yaml_loader import load_yaml
 
 # The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
@@ -37,7 +38,7 @@ class Config(BaseModel):
             if old in data and new in data:
                 raise ValueError(f"both {new} and {old}, its former name")
             if old in data:
-                warn(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
+                say_renamed(old, new)
         return {cls.renamed.get(name, name): value for name, value in data.items()}
 
 

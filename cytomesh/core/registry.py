@@ -15,7 +15,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import PluginError
-from cytomesh.core.progress import warn
+from cytomesh.core.renamed import say_renamed
 
 KindT = TypeVar("KindT")
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -158,7 +158,7 @@ class NameOf:
 
     def _check(self, name: str) -> str:
         if name in self.renamed:
-            warn(f"'{name}' is called '{self.renamed[name]}' now; the old name will not be read in the next version")
+            say_renamed(name, self.renamed[name])
             return self.renamed[name]
         known = [*self.registry, *self.others]
         if name not in known:
@@ -195,6 +195,12 @@ class EachOf:
         model = create_model(self.name, __base__=Sections, __module__=self.module, **sections)
         model._own = self.registry.own
         return model
+
+    def attribute(self, name: str) -> Any:
+        """Return the class as an attribute of its module (`__getattr__`): made when asked for, as it imports all."""
+        if name == self.name:
+            return self.model
+        raise AttributeError(f"module '{self.module}' has no attribute '{name}'")
 
     def _names(self) -> list[str]:
         return list(self.registry)

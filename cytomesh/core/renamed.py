@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cytomesh.core.progress import warn
+
 SETTINGS = {"surroundings": "crf", "proportions": "label_shift", "types": "feature_clusters"}
 """Groups of settings of `classify` and `parcellate`."""
 METHODS = {"types": "feature_clusters"}
 """Values of `method` and `evaluation.baselines` of `parcellate`."""
+
+
+def say_renamed(old: str, new: str) -> None:
+    """Say once more what something is called now."""
+    warn(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
 
 
 def current_names(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError, MissingStageError, StaleError
 from cytomesh.core.progress import warn
 from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again, read_record, said
+from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.provenance import IMAGES, OWN, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
+from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
 from cytomesh.graph.storage import load_graph
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study, open_study
@@ -83,7 +84,7 @@ class Freshness:
 
     def _look(self, product: str, record: Record) -> list[str]:
         if product.startswith("graphs/"):
-            is_imported = bool(record.inputs.of_kinds(OWN).files)
+            is_imported = bool(record.inputs.of_kinds(IMPORTED).files)
             return self._look_at_import(product, record) if is_imported else self._look_at_graph(product, record)
         now = self._look_at_files(record.inputs)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}

@@ -17,10 +17,11 @@ from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs, place
+from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import check_name, lock, product
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
-from cytomesh.graph.provenance import LINKS, OWN, SURFACE, parts_read
+from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.storage import load_graph, write_graph
 from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, read_cortex
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
@@ -182,7 +183,7 @@ def _import(
 def _inputs(
     run: Path, manifest: OwnSurfaces, own: OwnHemisphere, folder: Path, table: LabelTable, digests: FileDigests
 ) -> Inputs:
-    named = {f"{OWN}: {kind}": path for kind, path in own_files(own, folder).items()}
+    named = {f"{IMPORTED}: {kind}": path for kind, path in own_files(own, folder).items()}
     contents = digests.digest_all(named.values())
     files = {name: (place(path, run), content) for (name, path), content in zip(named.items(), contents, strict=True)}
     values = {"name": manifest.name, "role of the brain": own.role}

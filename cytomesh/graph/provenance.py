@@ -12,7 +12,6 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
-from cytomesh.core.reading import IMPORTED
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
 from cytomesh.study.headers import read_header
@@ -32,7 +31,6 @@ SPHERE = "sphere"
 FURTHER = "further columns"
 IMAGES = ("image", "um/px")
 TEMPLATE = "template"
-OWN = IMPORTED
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
 KNOWN_COLUMNS = {*NODE_UNITS, "is_cortex", "section", "section_role", "is_linked", "link_reason", "annotation", "pmap"}

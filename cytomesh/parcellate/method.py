@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -93,10 +93,4 @@ MethodName = Annotated[str, NameOf(METHODS, renamed=FORMER)]
 BaselineName = Annotated[str, NameOf(METHODS, "random_spectral", renamed=FORMER)]
 _ADDED = EachAdded(METHODS, __name__, "PluginsConfig")
 Plugins = Annotated[Sections, _ADDED]
-
-
-def __getattr__(name: str) -> Any:
-    # made when it is asked for: it imports what packages add
-    if name == _ADDED.name:
-        return _ADDED.model
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+__getattr__ = _ADDED.attribute

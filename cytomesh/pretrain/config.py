@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from cytomesh.core.config import Config, Seed, Size
 from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
-from cytomesh.pretrain.objectives.kinds import OBJECTIVES, Objectives, objectives_of
+from cytomesh.pretrain.objectives.kinds import OBJECTIVES, Objectives, need, objectives_of
 
 BrainRoleName = Literal["train", "transfer", "unseen"]
 
@@ -172,12 +172,11 @@ class PretrainConfig(Config):
 
     @model_validator(mode="after")
     def _agrees(self) -> PretrainConfig:
-        named = self.objectives.named()
-        if not named:
+        if not self.objectives.named():
             raise ValueError(f"objectives: none given, choose of {', '.join(OBJECTIVES)}")
-        for name in named:
-            if "two views" in OBJECTIVES[name].needs and self.views != 2:
-                raise ValueError(f"objectives.{name} needs views: 2")
+        paired = need(self.objectives, "two views")
+        if paired and self.views != 2:
+            raise ValueError(f"objectives.{paired[0]} needs views: 2")
         monitor = self.monitor
         if (monitor.patience or monitor.export == "best") and not monitor.every_steps:
             raise ValueError("monitor.patience and monitor.export: best need monitor.every_steps")

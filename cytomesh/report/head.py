@@ -30,14 +30,14 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
         f"{study.species}, {study.stain}. Reference space: {study.space}."
         if study
         else "Imported surfaces, without section images."
-        if is_imported(run, graphs)
+        if lacks_images(run, graphs)
         else "The study cannot be opened from here."
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     body = [
         tag("h1", title),
         tag("p", f"{what} Page made {made} with cytomesh {made_now(0)['packages']['cytomesh']}.", class_="soft"),
-        _cards(study, graphs, is_imported(run, graphs)),
+        _cards(study, graphs, lacks_images(run, graphs)),
     ]
     models, parcellations = read_models(run), read_parcellations(run)
     body += [score_table(models)] if models else []
@@ -45,8 +45,8 @@ def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     return join([*body, _origin(run)])
 
 
-def is_imported(run: Path, graphs: Sequence[CortexGraph]) -> bool:
-    """Whether a run is of imported graphs: no study belongs to it, and no node has a place in an image."""
+def lacks_images(run: Path, graphs: Sequence[CortexGraph]) -> bool:
+    """Whether no study belongs to a run, and no node has a place in an image: its graphs were imported."""
     return not (run / "study.json").exists() and not any(graph.has_image.any() for graph in graphs)
 
 

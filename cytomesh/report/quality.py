@@ -27,7 +27,7 @@ from cytomesh.page.html import (
     verdict_cell,
     without_empty,
 )
-from cytomesh.report.head import is_imported
+from cytomesh.report.head import lacks_images
 
 TITLE = "Quality of surfaces and links"
 N_BINS = 40
@@ -36,7 +36,7 @@ N_BINS = 40
 def quality_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part from the `qc.json` of every graph and the links' own numbers."""
     records = {graph.name: read_record(graph_folder(run, graph.name) / "qc.json") for graph in graphs}
-    has_links = not is_imported(run, graphs)
+    has_links = not lacks_images(run, graphs)
     body = [
         _surfaces(graphs, records),
         *([_links(graphs, records)] if has_links else []),

@@ -15,7 +15,7 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
-from cytomesh.report.head import head, is_imported
+from cytomesh.report.head import head, lacks_images
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.scores import score_part
@@ -48,7 +48,7 @@ def report_run(run: Path) -> dict[str, Any]:
     """
     start = time.perf_counter()
     graphs = load_graphs(run)
-    study = None if is_imported(run, graphs) else _study(run)
+    study = None if lacks_images(run, graphs) else _study(run)
     stale = [status.product for status in run_status(run) if status.state == "stale"]
     if stale:
         log(f"report: shows what is stale ('cytomesh status' says why): {', '.join(stale)}")

@@ -14,7 +14,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
-from cytomesh.report.head import is_imported
+from cytomesh.report.head import lacks_images
 from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
@@ -29,7 +29,7 @@ TITLE = "Sections and image links"
 
 def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with a few sections of each brain."""
-    if is_imported(run, graphs):
+    if lacks_images(run, graphs):
         return missing("sections", TITLE, "Imported surfaces have no section images.")
     if study is None:
         return missing("sections", TITLE, "The study of this run cannot be opened, so its sections are not shown.")

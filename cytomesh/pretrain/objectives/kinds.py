@@ -38,8 +38,4 @@ def need(objectives: Sections, what: str) -> list[str]:
     return [name for name in objectives.named() if what in OBJECTIVES[name].needs]
 
 
-def __getattr__(name: str) -> Any:
-    # made when it is asked for: it imports all objectives
-    if name == _EACH.name:
-        return _EACH.model
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+__getattr__ = _EACH.attribute

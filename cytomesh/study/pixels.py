@@ -20,7 +20,6 @@ from cytomesh.study.headers import ImageHeader, open_plain
 from cytomesh.study.tiff_tags import refuse_cut_off
 
 HINT = "copy or export the image again"
-WHITE = 255
 BAND_ROWS = 512
 N_NAMED = 3
 # Fewer are looked for one by one, without counting files first.

@@ -24,12 +24,3 @@ def volume_share(
     """
     total = np.maximum(pial_area + white_area, 1e-12)
     return np.asarray((2 * pial_area * depth + (white_area - pial_area) * depth**2) / total)
-
-
-def depth_of_share(
-    pial_area: NDArray[np.float64], white_area: NDArray[np.float64], share: NDArray[np.float64] | float
-) -> NDArray[np.float64]:
-    """Return the depth above which a share of the volume lies: the inverse of `volume_share`, (n,)."""
-    root = np.sqrt(np.maximum(pial_area**2 + share * (white_area**2 - pial_area**2), 0.0))
-    # (root - A_p) / (A_w - A_p), written so that equal areas divide by no zero
-    return np.asarray(share * (white_area + pial_area) / np.maximum(root + pial_area, 1e-12))

@@ -157,7 +157,7 @@ def read_json(path: Path, error: type[CytomeshError] = DamagedError) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_record(path: Path, error: type[CytomeshError] = DamagedError) -> dict[str, Any]:
+def read_object(path: Path, error: type[CytomeshError] = DamagedError) -> dict[str, Any]:
     """Read a JSON file of a run that holds an object (names and values).
 
     Raises

@@ -24,15 +24,39 @@ def load_spheres(run: Path, graphs: Sequence[CortexGraph]) -> list[NDArray[np.fl
     ------
     MissingStageError
         If a graph has no sphere.
+    GraphError
+        If it has that of another mesh, or one that is none.
     """
     spheres = []
     for graph in graphs:
-        path = graph_folder(run, graph.name) / "sphere.surf.gii"
-        if not path.is_file():
+        vertices = load_sphere(run, graph)
+        if vertices is None:
             hint = "a spin null needs spherical surfaces; leave null.spins at 0 without them"
-            raise MissingStageError(path, found="no sphere", hint=hint)
-        spheres.append(on_unit_sphere(load_surface(run, graph.name, "sphere").vertices))
+            raise MissingStageError(_sphere_file(run, graph), found="no sphere", hint=hint)
+        spheres.append(on_unit_sphere(vertices))
     return spheres
+
+
+def load_sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
+    """Return the spherical positions of a graph's nodes, (n, 3), or None if it has no sphere.
+
+    Raises
+    ------
+    GraphError
+        If the sphere is that of another mesh.
+    """
+    path = _sphere_file(run, graph)
+    if not path.is_file():
+        return None
+    vertices = load_surface(run, graph.name, "sphere").vertices
+    if len(vertices) != graph.n_nodes:
+        hint = "give the sphere of this midsurface, or remove it: parcels have geometry alone for a null then"
+        raise GraphError(path, found=f"{len(vertices)} vertices", expected=f"{graph.n_nodes}", hint=hint)
+    return vertices
+
+
+def _sphere_file(run: Path, graph: CortexGraph) -> Path:
+    return graph_folder(run, graph.name) / "sphere.surf.gii"
 
 
 def on_unit_sphere(vertices: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.nulls import load_sphere
 from cytomesh.graph.provenance import MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.parcellate.brains import brain_scores
@@ -33,7 +34,7 @@ from cytomesh.parcellate.gradients import aligned_gradients
 from cytomesh.parcellate.group import join_parts, parcellate_joint
 from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres
 from cytomesh.parcellate.outputs import write_nulls, write_parcels
-from cytomesh.parcellate.scoring import evaluate, nulls_of, read_sphere, summary
+from cytomesh.parcellate.scoring import evaluate, nulls_of, summary
 from cytomesh.parcellate.stability import confidence, make_replicates, stability_scores
 from cytomesh.parcellate.subdivisions import candidate_subdivisions
 
@@ -152,7 +153,7 @@ def parcellate_group(
     for number, (graph, part) in enumerate(zip(graphs, joint.parts, strict=True)):
         own = parcels[number]
         own_levels = {level: joint.split(labels)[number] for level, labels in levels.items()}
-        sphere = read_sphere(run, graph)
+        sphere = load_sphere(run, graph)
         nulls = nulls_of(graph, part, own, sphere, settings)
         repeated = replicates[number] if replicates else None
         again = confidence(own, repeated) if repeated else None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import GraphError
 from cytomesh.graph.nulls import rotations, spin_sources
-from cytomesh.graph.storage import CortexGraph, graph_folder
+from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.evaluate import (
     feature_scores,
@@ -25,25 +23,6 @@ from cytomesh.parcellate.evaluate import (
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.methods import divide
 from cytomesh.parcellate.nulls import Nulls, make_nulls
-from cytomesh.surface.gifti import read_surface
-
-
-def read_sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
-    """Return the spherical positions of a graph's nodes, (n, 3), or None if it has no sphere.
-
-    Raises
-    ------
-    GraphError
-        If the sphere is that of another mesh.
-    """
-    path = graph_folder(run, graph.name) / "sphere.surf.gii"
-    if not path.is_file():
-        return None
-    vertices = read_surface(path).vertices
-    if len(vertices) != graph.n_nodes:
-        hint = "give the sphere of this midsurface, or remove it: the null is geometry alone then"
-        raise GraphError(path, found=f"{len(vertices)} vertices", expected=f"{graph.n_nodes}", hint=hint)
-    return np.asarray(vertices, np.float64)
 
 
 def nulls_of(

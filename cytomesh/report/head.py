@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.errors import CytomeshError
-from cytomesh.core.files import read_record
+from cytomesh.core.files import read_object
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import RECORD, made_now
 from cytomesh.graph.storage import CortexGraph
@@ -98,7 +98,7 @@ def _origin(run: Path) -> Html:
 def _record(path: Path) -> dict[str, Any] | None:
     """Read a stage's record; a damaged one is logged and left out."""
     try:
-        return read_record(path)
+        return read_object(path)
     except CytomeshError as error:
         log(f"left out of the report: {error}")
         return None

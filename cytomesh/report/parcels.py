@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.errors import MissingStageError
-from cytomesh.core.files import read_json, read_record, write_text
+from cytomesh.core.files import read_json, read_object, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -64,7 +64,7 @@ def parcel_page(run: Path, name: str) -> Path:
     if not (folder / "metrics.json").is_file():
         hint = f"run 'cytomesh parcellate --out {run} --name {name}'"
         raise MissingStageError(folder, found="no finished parcellation", hint=hint)
-    metrics = read_record(folder / "metrics.json")
+    metrics = read_object(folder / "metrics.json")
     graphs = [graph for graph in load_graphs(run) if graph.name in metrics["graphs"]]
     cards = {graph.name: _read_cards(folder / f"{graph.name}_parcels.json", run, name) for graph in graphs}
     candidates = {graph.name: read_json(folder / f"{graph.name}_subdivisions.json") for graph in graphs}

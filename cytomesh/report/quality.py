@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.files import read_record
+from cytomesh.core.files import read_object
 from cytomesh.graph.qc import is_rebuilt, unused_sections
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import axis, chart, histogram
@@ -35,7 +35,7 @@ N_BINS = 40
 
 def quality_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part from the `qc.json` of every graph and the links' own numbers."""
-    records = {graph.name: read_record(graph_folder(run, graph.name) / "qc.json") for graph in graphs}
+    records = {graph.name: read_object(graph_folder(run, graph.name) / "qc.json") for graph in graphs}
     has_links = not lacks_images(run, graphs)
     body = [
         _surfaces(graphs, records),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.files import read_record
+from cytomesh.core.files import read_object
 from cytomesh.core.progress import log
 from cytomesh.page.html import Html, not_shown
 
@@ -122,7 +122,7 @@ def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]
     results = {}
     for path in sorted((run / stage).glob("[!.]*/metrics.json")):
         try:
-            results[path.parent.name] = read(path.parent.name, read_record(path))
+            results[path.parent.name] = read(path.parent.name, read_object(path))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             log(f"left out of the report: {path}: {type(error).__name__}: {error}")
     return results

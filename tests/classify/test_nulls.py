@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from cytomesh.classify.nulls import spin_null
-from cytomesh.core.errors import MissingStageError
+from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.graph.nulls import load_spheres, rotated_labels, rotations
 from cytomesh.graph.storage import load_graphs
+from cytomesh.surface.gifti import write_surface
+from tests.conftest import sphere_mesh
 
 
 def test_p_value_and_order():
@@ -37,4 +39,11 @@ def test_no_sphere(synthetic, tmp_path):
     graph = synthetic.save(tmp_path, synthetic.graph())
     (tmp_path / "graphs" / graph.name / "sphere.surf.gii").unlink()
     with pytest.raises(MissingStageError, match="no sphere"):
+        load_spheres(tmp_path, [graph])
+
+
+def test_sphere_of_another_mesh(synthetic, tmp_path):
+    graph = synthetic.save(tmp_path, synthetic.graph())
+    write_surface(tmp_path / "graphs" / graph.name / "sphere.surf.gii", sphere_mesh(1, 100.0), "L", "sphere")
+    with pytest.raises(GraphError, match=f"expected {graph.n_nodes}"):
         load_spheres(tmp_path, [graph])

@@ -39,7 +39,7 @@ SETTINGS = EmbedConfig(batch_size=10, device="cpu")
 def run(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("embed"))
     overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
-    for name in ("one", "two", "half", "damaged"):
+    for name in ("one", "two", "half", "damaged", "failing"):
         pretrain_run(run, name, load_config(PretrainConfig, TINY, overrides))
     embed.embed_run(run, "one", SETTINGS)
     return run
@@ -157,7 +157,7 @@ def test_features_that_are_not_finite_name_section_and_node(run):
 
 
 def test_unknown_encoder_names_those_there_are(run):
-    with pytest.raises(MissingStageError, match="damaged, half, one, two"):
+    with pytest.raises(MissingStageError, match="damaged, failing, half, one, two"):
         embed.embed_run(run, "three", SETTINGS)
 
 
@@ -219,8 +219,8 @@ def test_status_tells_of_a_failed_embedding_and_how_long_one_took(run, monkeypat
 
     with monkeypatch.context() as patched, pytest.raises(ImageError):
         patched.setattr(embed, "read_patches", fail)
-        embed.embed_run(run, "two", SETTINGS)
-    failed = {status.product: status for status in run_status(run)}[f"features/two/{load_graphs(run)[0].name}"]
+        embed.embed_run(run, "failing", SETTINGS)
+    failed = {status.product: status for status in run_status(run)}[f"features/failing/{load_graphs(run)[0].name}"]
     assert failed.state == "failed" and failed.reasons == ("07.png: found a truncated image",)
-    embed.embed_run(run, "two", SETTINGS)
-    assert {s.state for s in run_status(run) if s.product.startswith("features/two/")} == {"done"}
+    embed.embed_run(run, "failing", SETTINGS)
+    assert {s.state for s in run_status(run) if s.product.startswith("features/failing/")} == {"done"}

@@ -1,4 +1,4 @@
-"""Another package adds an objective, a classifier, a reader of contours and a method, and they run from YAML."""
+"""Another package adds an objective, a classifier, readers of contours and images and a method: they run from YAML."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
+from tests.pretrain.pretrain_study import write_run
 from tests.provenance_chain import write_study
 
 PLUGIN = Path(__file__).parent / "data" / "plugin"
@@ -64,8 +67,13 @@ def as_corners(study: Path) -> None:
                 lines.append(f"{name}_{side} {corners}")
     new = section.contours.with_name("drawn.corners")
     new.write_text("\n".join(lines) + "\n")
-    table = next(path for path in study.parent.rglob("*.tsv") if section.contours.name in path.read_text())
-    table.write_text(table.read_text().replace(section.contours.name, new.name))
+    rename(study, section.contours, new)
+
+
+def rename(study: Path, old: Path, new: Path) -> None:
+    """Name another file in the section table."""
+    table = next(path for path in study.parent.rglob("*.tsv") if old.name in path.read_text())
+    table.write_text(table.read_text().replace(old.name, new.name))
 
 
 @pytest.mark.slow
@@ -92,3 +100,22 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, tmp_path):
     assert without.returncode == 1
     assert "naive_bayes" in without.stderr
     assert "Traceback" not in without.stderr
+
+
+def test_images_in_a_format_that_a_package_reads_give_the_same_features(installed, tmp_path):
+    out = write_run(tmp_path)
+    (tmp_path / "pretrain.yaml").write_text(PRETRAIN)
+    run(installed, "pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml")
+    run(installed, "embed", "--out", out, "--encoder", "sides")
+    before = {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}
+    for path in (tmp_path / "study").rglob("*.png"):
+        with open_image(path) as image:
+            np.save(path.with_suffix(".npy"), image.read(0, 0, image.shape[0], 0, image.shape[1])[..., 0])
+        path.unlink()
+    for table in (tmp_path / "study").rglob("*.tsv"):
+        table.write_text(table.read_text().replace(".png", ".npy"))
+    without = run(tmp_path, "embed", "--out", out, "--encoder", "sides", "--allow-stale", check=False)
+    assert without.returncode == 1
+    assert "unknown image format '.npy'" in without.stderr
+    run(installed, "embed", "--out", out, "--encoder", "sides", "--allow-stale", "--no-resume")
+    assert before == {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}

@@ -21,7 +21,7 @@ from benchmarks.bigbrain.run import built_run
 from benchmarks.common import Options, Result, main
 from cytomesh.graph.links import LinkSection, Ribbon, link_positions
 from cytomesh.graph.storage import load_surface
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.planes import SectionPlane
 from cytomesh.surface.mesh import Mesh
 

@@ -17,7 +17,7 @@ from cytomesh.graph.curves import stacking_axis
 from cytomesh.graph.links import LinkSection
 from cytomesh.graph.nearest import nearest_planes
 from cytomesh.study.contours import HEMISPHERES, SectionContours, read_contours
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, positions
 from cytomesh.study.warps import warped_plane

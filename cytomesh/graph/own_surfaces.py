@@ -22,7 +22,7 @@ from cytomesh.graph.own_checks import check_given, check_sides, check_tissue
 from cytomesh.graph.vertex_columns import read_cortex
 from cytomesh.study.check import Depth
 from cytomesh.study.contours import SectionContours
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.manifest import SurfaceFiles
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section

@@ -14,7 +14,7 @@ from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
-from cytomesh.study.headers import ImageHeader, ImageLevel, read_header
-from cytomesh.study.pixels import StoredLevels, read_plain
+from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
+from cytomesh.study.image_formats.registry import open_reader, read_header
 
 # Images without coarser levels get them, down to about this size.
 SMALLEST_PX = 128
@@ -32,13 +32,14 @@ class Pyramid:
 
     Parameters
     ----------
-    header : ImageHeader
-        What the file says of itself.
+    reader : ImageReader
+        The open file.
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory.
     """
 
-    def __init__(self, header: ImageHeader, cache_bytes: int) -> None:
+    def __init__(self, reader: ImageReader, cache_bytes: int) -> None:
+        header = reader.header
         self.path: Path = header.path
         self.n_channels: int = header.n_channels
         self.levels: tuple[ImageLevel, ...] = header.levels
@@ -46,15 +47,13 @@ class Pyramid:
         self._cache_bytes = cache_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._keeping = threading.Lock()
-        self._stored: StoredLevels | None = None
+        self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
             self.levels = _halved_levels(self.shape)
-        if header.kind == "plain":
-            self._kept[0] = read_plain(header)
+        if reader.decodes_whole:
+            self._kept[0] = reader.decode(0, slice(None), slice(None))
             for level in range(1, len(self.levels)):
                 self._kept[level] = halve(self._kept[level - 1])
-        else:
-            self._stored = StoredLevels(header)
         self._n_stored = len(header.levels)
 
     @property
@@ -98,9 +97,9 @@ class Pyramid:
 
     def close(self) -> None:
         """Close the file and forget what is kept."""
-        if self._stored is not None:
-            self._stored.close()
-        self._kept = {}
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._kept = None, {}
 
     def __enter__(self) -> Pyramid:
         return self
@@ -109,17 +108,17 @@ class Pyramid:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_stored", None) is not None:
+        if getattr(self, "_reader", None) is not None:
             self.close()
 
     def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
         """Take a window from what is kept, decode it, or halve that of the level before."""
         if level in self._kept:
             return self._kept[level][row0:row1, col0:col1]
-        if self._stored is None:
+        if self._reader is None:
             raise ImageError(self.path, found="a closed image", hint="open it again")
         if level < self._n_stored:
-            return self._stored.read(level, slice(row0, row1), slice(col0, col1))
+            return self._reader.read(level, slice(row0, row1), slice(col0, col1))
         height, width = self.levels[level - 1].shape
         step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
         bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
@@ -128,7 +127,7 @@ class Pyramid:
 
 
 def open_image(path: Path, cache_bytes: int = 1 << 26) -> Pyramid:
-    """Open an OME-Zarr (0.4, 0.5), TIFF, BigTIFF, OME-TIFF, PNG or JPEG image.
+    """Open an OME-Zarr (0.4, 0.5), TIFF, BigTIFF, OME-TIFF, PNG or JPEG image, or what packages add readers for.
 
     Parameters
     ----------
@@ -143,11 +142,8 @@ def open_image(path: Path, cache_bytes: int = 1 << 26) -> Pyramid:
         If the image is missing, unreadable, of an unknown format or not 8-bit grey or RGB.
     """
     header = read_header(path)
-    try:
-        return Pyramid(header, cache_bytes)
-    except Exception as cause:  # codecs raise what they like on damaged input
-        found = f"an image that cannot be read ({type(cause).__name__}: {cause})"
-        raise ImageError(path, found=found, hint="copy or export the image again") from cause
+    with named(path, "an image that cannot be read"):
+        return Pyramid(open_reader(header), cache_bytes)
 
 
 def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:

@@ -22,7 +22,7 @@ from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
 from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contours import TISSUE
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.study import open_study
 
 # Width of the frame in which background is looked for, as a share of the shorter side.

@@ -28,7 +28,7 @@ from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_image
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.study import Study
 
 OPEN_SECTIONS = 32

@@ -14,19 +14,14 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import regular_size
-from cytomesh.study.headers import (
-    MAX_DECODED_PX,
-    PLAIN_SUFFIXES,
-    TIFF_SUFFIXES,
-    open_plain,
-    read_header,
-    refuse_turned,
-)
+from cytomesh.study.image_formats.plain import check_sums, open_plain, refuse_turned
+from cytomesh.study.image_formats.png_chunks import grey_scale
+from cytomesh.study.image_formats.reader import MAX_DECODED_PX
+from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.image_formats.tiff import TiffReader
+from cytomesh.study.image_formats.tiff_tags import UPRIGHT, refuse_cut_off, refuse_orientation
 from cytomesh.study.nifti import Nifti, open_nifti
-from cytomesh.study.pixels import check_sums
-from cytomesh.study.png_chunks import grey_scale
 from cytomesh.study.sections import Section
-from cytomesh.study.tiff_tags import UPRIGHT, refuse_cut_off, refuse_orientation
 
 # Of TIFF: JPEG in its variants, JPEG 2000, JPEG XR, JPEG XL, WebP. Those that can do without loss mostly do not.
 LOSSY = {6, 7, 22610, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34934, 50001, 50002, 52546}
@@ -108,9 +103,9 @@ def read_label_image(path: Path) -> NDArray[Any]:
         raise ImageError(path, found=found, hint=hint) from cause
     name = path.name.lower()
     try:
-        if name.endswith(PLAIN_SUFFIXES[:1]):
+        if name.endswith(".png"):
             array: NDArray[Any] = _read_png(path)
-        elif name.endswith(TIFF_SUFFIXES):
+        elif name.endswith(TiffReader.suffixes):
             array = _read_tiff(path)
         elif name.endswith((".nii", ".nii.gz")):
             array = _read_nifti(open_nifti(path, ImageError, missing=missing, hint=hint, needs_place=False))

@@ -16,7 +16,7 @@ from cytomesh.core.config import validate
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_json, write_text
 from cytomesh.study.bids_files import SUFFIXES, BidsFiles, read_object, sidecar_path
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.manifest import BrainRole, Hemisphere, Manifest, write_manifest
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems

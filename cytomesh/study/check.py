@@ -22,10 +22,10 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.extent import check_extent, check_hemispheres
-from cytomesh.study.headers import ImageHeader, read_header
+from cytomesh.study.image_formats.reader import ImageHeader
+from cytomesh.study.image_formats.registry import check_pixels, decode_all, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
-from cytomesh.study.pixels import check_pixels, decode_all
 from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.sections import Section, parse_sections, positions

@@ -12,7 +12,7 @@ from shapely.geometry import Polygon
 
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contour_cuts import CUT
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 

@@ -11,8 +11,8 @@ from PIL import Image
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import halve, open_image, write_ome_zarr
-from cytomesh.study.headers import read_header
-from cytomesh.study.pixels import StoredLevels
+from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.image_formats.tiff import TiffReader
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_windows_of_all_formats(tmp_path, array, suffix, channels, cache_bytes):
 def test_a_level_that_is_kept_is_decoded_once_for_several_readers(tmp_path, array, monkeypatch):
     path = tmp_path / "slide.tif"
     tifffile.imwrite(path, array)
-    decoded, decode = [], StoredLevels.read
+    decoded, decode = [], TiffReader.read
 
     def decode_slowly(levels, *window):
         decoded.append(window)
         time.sleep(0.05)
         return decode(levels, *window)
 
-    monkeypatch.setattr(StoredLevels, "read", decode_slowly)
+    monkeypatch.setattr(TiffReader, "read", decode_slowly)
     with open_image(path) as image, ThreadPoolExecutor(4) as threads:
         windows = list(threads.map(lambda row: image.read(0, row, row + 2, 0, 5), range(4)))
     assert len(decoded) == 1

@@ -6,7 +6,7 @@ from cytomesh.core.errors import ContourError
 from cytomesh.core.registry import Registry
 from cytomesh.study.contour_formats.features import ContourFeature
 from cytomesh.study.contour_formats.reader import ContourReader, Drawing
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 

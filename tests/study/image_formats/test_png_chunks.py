@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.study.headers import read_header
-from cytomesh.study.png_chunks import has_orientation
+from cytomesh.study.image_formats.png_chunks import has_orientation
+from cytomesh.study.image_formats.registry import read_header
 
 EXIF = Image.Exif()
 EXIF[0x0112] = 6

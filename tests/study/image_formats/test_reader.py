@@ -15,14 +15,15 @@ from PIL import Image
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.pyramid import open_image, write_ome_zarr
 from cytomesh.study.annotation import read_label_image
-from cytomesh.study.headers import pyramid_level, read_header
+from cytomesh.study.image_formats.reader import pyramid_level
+from cytomesh.study.image_formats.registry import read_header
 
 
 def test_plain_images(tmp_path):
     for mode, n_channels in (("L", 1), ("RGB", 3), ("P", 3), ("1", 1)):
         Image.new(mode, (30, 20)).save(tmp_path / "a.png")
         header = read_header(tmp_path / "a.png")
-        assert (header.kind, header.shape, header.n_channels, header.um_per_px) == ("plain", (20, 30), n_channels, None)
+        assert (header.shape, header.n_channels, header.um_per_px) == ((20, 30), n_channels, None)
 
 
 def test_tiff_pyramid_without_scales_shares_corners(tmp_path):
@@ -35,7 +36,7 @@ def test_tiff_pyramid_without_scales_shares_corners(tmp_path):
     assert [level.shape for level in header.levels] == [(201, 302), (100, 151), (50, 75)]
     assert [level.scale for level in header.levels] == [(1, 1), (2, 2), (4, 4)]
     assert header.levels[2].offset == (1.5, 1.5)
-    assert header.um_per_px == 2.0 and header.kind == "tiff"
+    assert header.um_per_px == 2.0
 
 
 def test_zarr_04_and_05(tmp_path):

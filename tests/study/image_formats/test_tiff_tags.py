@@ -9,7 +9,7 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.study.headers import read_header
+from cytomesh.study.image_formats.registry import read_header
 
 GREY = np.full((32, 48), 120, np.uint8)
 RGB = np.dstack([np.full((32, 48), value, np.uint8) for value in (190, 95, 63)])

@@ -1,0 +1,1 @@
+"""Images of sections: one file a format, each behind the same interface."""

@@ -1,0 +1,58 @@
+"""Images whose levels are arrays that Zarr reads in windows: TIFF and OME-Zarr."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import ImageError
+from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
+
+
+class ArrayReader(ImageReader):
+    """Levels as arrays with the axes of the header; a subclass opens them."""
+
+    def __init__(self, header: ImageHeader) -> None:
+        super().__init__(header)
+        self.arrays: list[Any] = self.open_arrays()
+
+    @abstractmethod
+    def open_arrays(self) -> list[Any]:
+        """Return an array for each level."""
+
+    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """Decode a window of a level, with its channels last."""
+        axes = self.header.axes
+        values = np.asarray(self.arrays[level][self.window(rows, columns)])
+        order = [axes.index("y"), axes.index("x")]
+        others = [i for i in range(values.ndim) if i not in order]
+        height, width = (values.shape[i] for i in order)
+        return np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, self.header.n_channels))
+
+    def window(self, rows: slice, columns: slice) -> tuple[slice, ...]:
+        """Return rows and columns in the order of the axes."""
+        return tuple({"y": rows, "x": columns}.get(axis, slice(None)) for axis in self.header.axes)
+
+
+def check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:
+    """Raise ImageError unless an array is one plane of grey levels or RGB."""
+    extra = [axis for axis, n in zip(axes, shape, strict=True) if axis not in "yxcs" and n != 1]
+    if extra or "y" not in axes or "x" not in axes or count_channels(axes, shape) not in (1, 3):
+        found = f"axes {axes} of {'x'.join(map(str, shape))}"
+        raise ImageError(
+            path, found=found, expected="one plane, grey or RGB", hint="export one 2D plane with 1 or 3 channels"
+        )
+
+
+def plane_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return rows and columns of an array."""
+    return int(shape[axes.index("y")]), int(shape[axes.index("x")])
+
+
+def count_channels(axes: str, shape: tuple[int, ...]) -> int:
+    """Return how many channels an array has."""
+    return int(np.prod([n for axis, n in zip(axes, shape, strict=True) if axis in "cs"] or [1]))

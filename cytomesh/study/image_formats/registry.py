@@ -1,0 +1,99 @@
+"""Which reader an image goes to; other packages add theirs (see `Registry`)."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import closing
+from pathlib import Path
+
+from cytomesh.core.errors import ImageError
+from cytomesh.core.registry import Registry
+from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, named
+
+IMAGE_READERS: Registry[ImageReader] = Registry(
+    "cytomesh.image_readers",
+    ImageReader,
+    {
+        "ome_zarr": "cytomesh.study.image_formats.ome_zarr:OmeZarrReader",
+        "tiff": "cytomesh.study.image_formats.tiff:TiffReader",
+        "plain": "cytomesh.study.image_formats.plain:PlainReader",
+    },
+)
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read an image's header.
+
+    Raises
+    ------
+    ImageError
+        If the image is missing, unreadable, of an unknown format, not 8-bit, or its values are not what they would be
+        taken for: grey levels or RGB of square pixels, stored upright.
+    """
+    is_folder = refuse_no_file(path)
+    kind = _reader_kind(path, is_folder=is_folder)
+    with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
+        return kind.read_header(path)
+
+
+def open_reader(header: ImageHeader) -> ImageReader:
+    """Open an image whose header has been read.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be opened.
+    """
+    with named(header.path, "an image that cannot be read"):
+        return _reader_kind(header.path, is_folder=header.path.is_dir())(header)
+
+
+def check_pixels(header: ImageHeader) -> None:
+    """Check that an image is whole, without decoding all of it where its format allows that.
+
+    A PNG's checksums are compared, a JPEG is decoded at an eighth of its size; of a TIFF every tile must lie within
+    the file, of an OME-Zarr every chunk be there; of every stored level the last tile is decoded.
+
+    Raises
+    ------
+    ImageError
+        If something is missing or cannot be decoded.
+    """
+    with named(header.path, "an image that is damaged or cut off"), closing(open_reader(header)) as reader:
+        reader.check()
+
+
+def decode_all(header: ImageHeader) -> None:
+    """Decode every stored pixel of an image, after `check_pixels`.
+
+    Raises
+    ------
+    ImageError
+        If something is missing or cannot be decoded.
+    """
+    check_pixels(header)
+    with named(header.path, "pixels that cannot be decoded"), closing(open_reader(header)) as reader:
+        reader.decode_all()
+
+
+def _reader_kind(path: Path, *, is_folder: bool) -> type[ImageReader]:
+    """Return the reader with the longest suffix that a name ends with."""
+    name = path.name.lower()
+    kinds = [kind for kind in IMAGE_READERS.values() if kind.is_folder == is_folder]
+    fitting = [(len(end), kind) for kind in kinds for end in kind.suffixes if name.endswith(end)]
+    if not fitting:
+        raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=HINT_FORMATS)
+    return max(fitting, key=lambda pair: pair[0])[1]
+
+
+def refuse_no_file(path: Path) -> bool:
+    """Return whether a path is a folder; raise ImageError unless it is one, or a file: a pipe would be waited for."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as cause:  # ValueError: a NUL in the name
+        reason = "" if isinstance(cause, FileNotFoundError) else f" ({getattr(cause, 'strerror', None) or cause})"
+        hint = "correct the path in the section table, or declare the section missing"
+        raise ImageError(path, found=f"no such image{reason}", hint=hint) from cause
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ImageError(path, found="a pipe, socket or device", expected="a file or folder", hint=HINT_FORMATS)
+    return stat.S_ISDIR(mode)

@@ -1,0 +1,61 @@
+"""TIFF, BigTIFF, OME-TIFF and what slide scanners call otherwise but write as TIFF."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import tifffile
+import zarr
+
+from cytomesh.study.image_formats.arrays import ArrayReader, check_axes, count_channels, plane_shape
+from cytomesh.study.image_formats.reader import ImageHeader, pyramid_level, refuse_dtype, refuse_size
+from cytomesh.study.image_formats.tiff_tags import refuse_cut_off, refuse_meaning, section_series, tiff_pixel_size
+
+
+class TiffReader(ArrayReader):
+    """TIFF of one plane, with or without a pyramid."""
+
+    suffixes = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".svs", ".ndpi", ".scn")
+
+    @classmethod
+    def read_header(cls, path: Path) -> ImageHeader:
+        """Read tags and descriptions."""
+        with tifffile.TiffFile(path) as tiff:
+            series = section_series(path, tiff)
+            refuse_dtype(path, series.dtype)
+            axes = series.axes.lower()
+            refuse_meaning(path, series.keyframe)
+            refuse_cut_off(path, tiff, [level.keyframe for level in series.levels])
+            check_axes(path, axes, series.shape)
+            for level in series.levels:
+                refuse_size(path, level.shape, math.prod(level.keyframe.chunks), "save it in tiles, or as OME-Zarr")
+            shapes = [plane_shape(axes, level.shape) for level in series.levels]
+            levels = tuple(pyramid_level(str(i), shape, shapes[0]) for i, shape in enumerate(shapes))
+            n_channels = count_channels(axes, series.shape)
+            um_per_px = tiff_pixel_size(path, tiff, series.keyframe)
+        return ImageHeader(path, n_channels, levels, um_per_px, axes)
+
+    def open_arrays(self) -> list[Any]:
+        """Open the file by tifffile's view of it as a Zarr store."""
+        self._store: Any = tifffile.imread(self.header.path, aszarr=True)
+        group = zarr.open(self._store, mode="r")
+        return [group[level.name] for level in self.header.levels] if isinstance(group, zarr.Group) else [group]
+
+    def check(self) -> None:
+        """Look for every tile and tag within the file; decode the last pixel of each level."""
+        with tifffile.TiffFile(self.header.path) as tiff:
+            refuse_cut_off(self.header.path, tiff, [p for level in tiff.series[0].levels for p in level.pages])
+        super().check()
+
+    def decode_all(self) -> None:
+        """Decode every tile: not through Zarr, which goes on reading others after one has failed."""
+        with tifffile.TiffFile(self.header.path) as tiff:
+            for page in (page for level in tiff.series[0].levels for page in level.pages):
+                for _ in page.segments(maxworkers=1):
+                    pass
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()

@@ -1,0 +1,18 @@
+import numpy as np
+
+from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader, refuse_dtype
+
+
+class ArrayFileReader(ImageReader):
+    """A section as NumPy saves an array: mapped, not read."""
+
+    suffixes = (".npy",)
+
+    @classmethod
+    def read_header(cls, path):
+        array = np.load(path, mmap_mode="r")
+        refuse_dtype(path, array.dtype)
+        return ImageHeader(path, 1, (ImageLevel("0", array.shape),))
+
+    def decode(self, level, rows, columns):
+        return np.array(np.load(self.header.path, mmap_mode="r")[rows, columns, None])

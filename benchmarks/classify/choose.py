@@ -29,9 +29,9 @@ from benchmarks.classify.blocks import fold_masks
 from benchmarks.common import Options, Result, main
 from cytomesh.classify.assemble import with_split
 from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.mean_field import CrfConfig, MeanFieldCrf
 from cytomesh.classify.models import make_classifier
-from cytomesh.classify.prepare import NodeInputs, prepare_inputs
 from cytomesh.classify.splits import NodeSplit
 from cytomesh.core.config import load_config
 from cytomesh.core.learning import macro_f1

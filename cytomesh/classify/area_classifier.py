@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.assemble import class_targets
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.inputs import InputsConfig
-from cytomesh.classify.models import make_classifier
+from cytomesh.classify.inputs import InputsConfig, moments
+from cytomesh.classify.models import fit_classifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import Column
-from cytomesh.classify.prepare import moments
 from cytomesh.classify.splits import TRAIN, VALIDATION
 from cytomesh.core.config import validate
 from cytomesh.core.errors import ConfigError, FeatureError
@@ -107,8 +106,7 @@ class AreaClassifier:
         sides = np.where(is_train, TRAIN, np.where(held_out & (targets >= 0), VALIDATION, ""))
         self._scaling = moments([Column(_finite(inputs, len(labels)))], [is_train], "inputs")
         data = self._data(inputs, targets, sides, adjacency)
-        self._model = make_classifier(self.settings, data.inputs.shape[1], len(self.classes_), self.device)
-        self.curve_ = self._model.fit(data, self.settings.seed)
+        self._model, self.curve_ = fit_classifier(self.settings, data, self.settings.seed, self.device)
         return self
 
     def predict_proba(self, inputs: NDArray[Any], adjacency: sp.csr_matrix | None = None) -> Floats:

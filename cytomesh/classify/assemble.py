@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from cytomesh.classify.config import AreasConfig, ClassifyConfig
 from cytomesh.classify.edges import edge_attributes
 from cytomesh.classify.graph_layer import NetworkConfig
+from cytomesh.classify.inputs import NodeInputs, prepare_inputs
 from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import join
-from cytomesh.classify.prepare import NodeInputs, prepare_inputs
 from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cytomesh.classify.out_of_core import Inputs
 from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.surface.halfedge import twins
 from cytomesh.surface.mesh import Mesh, edge_lengths
 
 EDGES_AT_ONCE = 32768
@@ -62,22 +63,16 @@ def dihedral_angles(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.in
     With the normals m, n of the faces left and right of an edge along e: atan2((m x n) . e, m . n). The same in both
     directions of an edge; 0 at the rim of an open mesh.
     """
-    n = mesh.n_vertices
-    ends = mesh.faces[:, [1, 2, 0]]
-    keys = (mesh.faces * n + ends).ravel()  # each face has its three edges in one direction
-    order = np.argsort(keys, kind="stable")
-
-    def face_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-        wanted = first * n + second
-        place = np.searchsorted(keys[order], wanted).clip(max=keys.size - 1)
-        return np.where(keys[order][place] == wanted, order[place] // 3, -1)
-
-    left, right = face_of(source, target), face_of(target, source)
-    along = mesh.vertices[target] - mesh.vertices[source]
+    twin = twins(mesh.faces)
+    first, second = mesh.faces.ravel(), mesh.faces[:, [1, 2, 0]].ravel()
+    along = mesh.vertices[second] - mesh.vertices[first]
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    m, o = mesh.face_normals[left], mesh.face_normals[right]
+    m, o = np.repeat(mesh.face_normals, 3, axis=0), mesh.face_normals[twin // 3]
     angle = np.arctan2((np.cross(m, o) * along).sum(axis=1), (m * o).sum(axis=1))
-    return np.where((left >= 0) & (right >= 0), angle, 0.0)
+    is_shared = twin >= 0
+    places = (first[is_shared], second[is_shared])
+    angles = sp.csr_matrix((angle[is_shared], places), shape=(mesh.n_vertices, mesh.n_vertices))
+    return np.asarray(angles[source, target]).ravel()
 
 
 def feature_distances(inputs: Inputs, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,9 +1,16 @@
-"""What a model can see of a node, by name: settings, and values as they are stored."""
+"""What a model sees of a node: settings, values as they are stored, and values made ready.
+
+They are standardised on training nodes, averaged over neighbourhoods and filled in where missing, in chunks of rows or
+groups of columns: inputs may be larger than memory.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from cytomesh.classify.out_of_core import release
+from cytomesh.classify.out_of_core import (
+    Column,
+    Inputs,
+    StoredInputs,
+    column_groups,
+    dense,
+    in_chunks,
+    keep,
+    known_rows,
+    release,
+)
 from cytomesh.core.config import Config
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features
+from cytomesh.graph.neighbourhoods import Floats, Mask, ascending, impute, neighbour_means
 from cytomesh.graph.storage import CortexGraph
 
 SMOOTH_INPUTS = ("pmap", "coordinates")
@@ -30,13 +48,6 @@ MORPHOLOGY = {
 """Input name -> column of the node table."""
 
 KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY)
-
-
-def ascending(hops: list[int], least: int) -> list[int]:
-    """Refuse hops out of order, for validators."""
-    if hops != sorted(set(hops)) or min(hops, default=least) < least:
-        raise ValueError(f"hops must be ascending, {least} or more")
-    return hops
 
 
 class InputsConfig(Config):
@@ -65,10 +76,7 @@ class InputsConfig(Config):
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         for name in names:
-            if name in ("features", "pmap", "coordinates", *MORPHOLOGY) or name.removeprefix("features:") not in (
-                name,
-                "",
-            ):
+            if name in KNOWN_INPUTS[2:] or re.fullmatch("features(:.+)?", name):
                 continue
             near = difflib.get_close_matches(name, KNOWN_INPUTS, n=1)
             way_out = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KNOWN_INPUTS)}"
@@ -143,3 +151,199 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
 def mirrored_reference(graph: CortexGraph) -> NDArray[np.float64]:
     """Return reference positions, (n, 3) mm, +x lateral in both hemispheres: what one learns, the other can use."""
     return graph.reference * np.array([-1.0 if graph.hemisphere == "L" else 1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInputs:
+    """What a model sees of the nodes of several graphs.
+
+    Parameters
+    ----------
+    values : list of (n, d) float32
+        One a graph, complete: arrays, or `StoredInputs` where all together exceed `InputsConfig.memory_gib`.
+    names : tuple of str
+        Input names, `features` resolved to `features:<encoder>`.
+    widths : tuple of int
+        Columns of each input.
+    scaling : dict of str to (d_i,) or (1,) float32
+        Means and SDs, for use on other graphs; empty where each graph is standardised by itself.
+    notes : tuple of str
+        What a reader of the scores should know.
+    """
+
+    values: list[Inputs]
+    names: tuple[str, ...]
+    widths: tuple[int, ...]
+    scaling: dict[str, Floats]
+    notes: tuple[str, ...]
+
+
+def prepare_inputs(
+    run: Path,
+    graphs: Sequence[CortexGraph],
+    is_train: Sequence[Mask],
+    settings: InputsConfig,
+    known_scaling: Mapping[str, Floats] | None = None,
+    scratch: Path | None = None,
+) -> NodeInputs:
+    """Read and prepare all inputs of all graphs.
+
+    Each input is standardised (training nodes, or each graph's own known nodes), clipped, averaged over the
+    neighbourhoods, standardised again if it was, and filled in where missing.
+
+    Parameters
+    ----------
+    known_scaling : mapping, optional
+        Means and SDs of earlier training nodes (`NodeInputs.scaling`), used instead of those of `is_train`.
+    scratch : Path, optional
+        Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
+        they are stored, with the same values. Without it, everything is in memory.
+    """
+    names = resolve_names(run, settings.names)
+    sources = [[read_input(run, graph, name) for graph in graphs] for name in names]
+    hops = [[0] if name in SMOOTH_INPUTS else settings.hops for name in names]
+    widths = [of_graphs[0].shape[1] * len(h) for of_graphs, h in zip(sources, hops, strict=True)]
+    n_bytes = 4 * sum(widths) * sum(graph.n_nodes for graph in graphs)
+    if n_bytes <= settings.memory_gib * 2**30:
+        scratch = None
+    pieces: list[list[Column]] = [[] for _ in graphs]
+    scaling: dict[str, Floats] = {}
+    notes: list[str] = []
+    for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
+        _same_width(name, of_graphs, graphs)
+        known = [known_rows(source, graph.is_linked) for source, graph in zip(of_graphs, graphs, strict=True)]
+        key = f"{name}/node"
+        columns = [Column(source) for source in of_graphs]
+        columns, scaling[key] = standardise(columns, known, is_train, settings, name, (known_scaling or {}).get(key))
+        has_input = known
+        if sizes != [0]:
+            key = f"{name}/neighbourhood"
+            parts = zip(columns, known, graphs, strict=True)
+            columns = [context_column(column, k, graph, sizes, settings, name, scratch) for column, k, graph in parts]
+            has_input = [known_rows(column.source, k) for column, k in zip(columns, known, strict=True)]
+            # A mean over many nodes varies little; networks and shrinkage want the same scale everywhere.
+            columns, scaling[key] = standardise(
+                columns, has_input, is_train, settings, name, (known_scaling or {}).get(key)
+            )
+        for graph, column, k, has, piece in zip(graphs, columns, known, has_input, pieces, strict=True):
+            filled, n_unreachable = fill_in(column, has, graph, name, scratch)
+            piece.append(filled)
+            if not k.all():
+                notes.append(
+                    f"{graph.name}: {name} missing at {int((~k).sum())} nodes, filled in from their surroundings"
+                )
+            if n_unreachable:
+                notes.append(f"{graph.name}: {name} out of reach at {n_unreachable} nodes, set to the training mean")
+    if settings.standardise == "graph":
+        scaling = {}
+    stored = [StoredInputs((tuple(piece),)) for piece in pieces]
+    values: list[Inputs] = [dense(part) for part in stored] if scratch is None else list(stored)
+    return NodeInputs(values, names, tuple(widths), scaling, tuple(notes))
+
+
+def _same_width(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph]) -> None:
+    for v, graph in zip(values, graphs, strict=True):
+        if v.shape[1] != values[0].shape[1]:
+            found = f"{v.shape[1]} columns"
+            raise FeatureError(graph.name, name, found=found, expected=f"{values[0].shape[1]} as in {graphs[0].name}")
+
+
+def standardise(
+    columns: Sequence[Column],
+    known: Sequence[Mask],
+    is_train: Sequence[Mask],
+    settings: InputsConfig,
+    name: str,
+    scaling: Floats | None,
+) -> tuple[list[Column], Floats]:
+    """Return the columns with mean and SD to standardise with, and these (of the last graph, when graph by graph).
+
+    Parameters
+    ----------
+    columns, known, is_train : one a graph
+        Values, which rows are finite, which are learnt from.
+    scaling : (2, d) float32, optional
+        Mean and SD of earlier training nodes.
+    """
+    if settings.standardise == "training" and scaling is None:
+        chosen = [k & mask for k, mask in zip(known, is_train, strict=True)]
+        scaling = moments(columns, chosen, name)
+    out = []
+    for column, k in zip(columns, known, strict=True):
+        found = moments([column], [k], name) if scaling is None else scaling
+        out.append(replace(column, moments=found, clip_sd=settings.clip_sd))
+    return out, found
+
+
+def moments(columns: Sequence[Column], chosen: Sequence[Mask], name: str) -> Floats:
+    """Return mean and SD of the chosen rows of all graphs, (2, d) float32; the SD of a constant column is 1.
+
+    Sums are taken in double precision, the squares about the mean.
+    """
+    rows = StoredInputs(tuple((column,) for column in columns)).take(np.concatenate(chosen))
+    n, d = rows.shape
+    if not n:
+        hint = "the annotated sections have no features: embed them, or correct the sections' roles"
+        raise FeatureError(
+            name, found="no node to standardise on", expected="training nodes with this input", hint=hint
+        )
+    mean: NDArray[Any] = np.zeros(d)
+    variance: NDArray[Any] = np.zeros(d)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _, chunk in in_chunks(rows):
+            mean += chunk.astype(np.float64).sum(axis=0)
+        mean /= n
+        for _, chunk in in_chunks(rows):
+            variance += ((chunk.astype(np.float64) - mean) ** 2).sum(axis=0)
+        sd = np.sqrt(variance / n)
+    sd[sd < 1e-6 * np.maximum(1.0, np.abs(mean))] = 1.0  # a constant column carries nothing: all zero
+    return np.stack([mean, sd]).astype(np.float32)
+
+
+def context_column(
+    column: Column,
+    known: Mask,
+    graph: CortexGraph,
+    hops: Sequence[int],
+    settings: InputsConfig,
+    name: str,
+    scratch: Path | None,
+) -> Column:
+    """Return the means over the neighbourhoods of the settings, side by side by size."""
+    n, d = len(known), column.width
+    everywhere = np.arange(n)
+
+    def fill(out: Floats) -> None:
+        for group in column_groups(n, d):
+            values = column.rows(everywhere, group)
+            means = neighbour_means(values, known, graph.adjacency, hops, settings.neighbourhood)
+            for i, part in enumerate(np.split(means, len(hops), axis=1)):
+                out[:, i * d + group.start : i * d + group.stop] = part
+
+    return Column(keep(scratch, f"{graph.name}_{_file(name)}_means", (n, d * len(hops)), fill))
+
+
+def fill_in(column: Column, known: Mask, graph: CortexGraph, name: str, scratch: Path | None) -> tuple[Column, int]:
+    """Return the column without missing rows (see `impute`), and at how many nodes nothing is in reach."""
+    missing = np.flatnonzero(~known)
+    if not missing.size:
+        return column, 0
+    # Filling in starts from the known neighbours of missing nodes and changes missing ones only.
+    nodes = np.unique(np.concatenate([missing, graph.adjacency[missing].indices]))
+    links = graph.adjacency[nodes][:, nodes]
+    place = np.searchsorted(nodes, missing)
+    _, n_unreachable = impute(np.where(known[nodes], 0, np.nan).astype(np.float32)[:, None], links)
+
+    def fill(out: Floats) -> None:
+        for group in column_groups(len(nodes), column.width):
+            values = column.rows(nodes, group)
+            values[place] = np.nan
+            out[:, group] = impute(values, links)[0][place]
+
+    filled = keep(scratch, f"{graph.name}_{_file(name)}_filled", (missing.size, column.width), fill)
+    return replace(column, filled_rows=missing, filled=filled), n_unreachable
+
+
+def _file(name: str) -> str:
+    return name.replace(":", "-")

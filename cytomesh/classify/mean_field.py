@@ -8,12 +8,10 @@ from pydantic import Field, field_validator
 from scipy.special import softmax
 
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.inputs import ascending
-from cytomesh.classify.label_shift import match_proportions
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import Config
 from cytomesh.core.learning import macro_f1
-from cytomesh.graph.neighbourhoods import Floats, Mask, neighbour_means
+from cytomesh.graph.neighbourhoods import Floats, Mask, ascending, neighbour_means
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Compared where the settings leave the weight open."""
@@ -142,3 +140,39 @@ def disc_means(values: Floats, known: Mask, data: NodeData, hops: list[int]) -> 
         return []
     means = neighbour_means(values, known, data.adjacency, hops, "disc")
     return np.split(np.nan_to_num(means, nan=0.0), len(hops), axis=1)
+
+
+SHIFT_STEPS = 200
+SHIFT_STEP = 0.5
+
+
+def match_proportions(probabilities: Floats, shares: NDArray[np.float64], rows: Mask) -> Floats:
+    """Reweight the classes so that each one's mean probability over some nodes is its share.
+
+    The prior of the classes is estimated as in Saerens et al. (2002), but towards known shares instead of by
+    expectation maximisation: b_c <- b_c + SHIFT_STEP (log share_c - log mean_i p_ic), p_i = softmax(log p_i + b).
+    The fixed point is the closest set of predictions, by Kullback-Leibler divergence, with these shares (half of a
+    Sinkhorn iteration). No label of these nodes is read; a node's order of preference changes only by the classes'
+    weights.
+
+    Parameters
+    ----------
+    probabilities : (n, k) float32
+    shares : (k,) float64
+        Sum to 1, all positive.
+    rows : (n,) bool
+        Nodes that the shares hold for; the weights are applied to all.
+
+    Returns
+    -------
+    (n, k) float32
+    """
+    inside = np.maximum(probabilities[rows].astype(np.float64), 1e-12)
+    weights = np.ones(shares.size)
+    for _ in range(SHIFT_STEPS):
+        current = inside * weights
+        mean = (current / current.sum(axis=1, keepdims=True)).mean(axis=0)
+        weights *= (shares / mean) ** SHIFT_STEP
+        weights /= weights.mean()
+    result = np.maximum(probabilities.astype(np.float64), 1e-12) * weights
+    return np.asarray(result / result.sum(axis=1, keepdims=True), np.float32)

@@ -15,6 +15,7 @@ from cytomesh.classify.classifier import Classifier, Task
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.mean_field import MeanFieldCrf
+from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
@@ -34,6 +35,19 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
     if settings.crf.hops or keep_shares:
         classifier = MeanFieldCrf(classifier, settings.crf, keep_shares=keep_shares)
     return Calibrated(classifier) if settings.calibration == "temperature" else classifier
+
+
+def fit_classifier(
+    settings: ClassifyConfig, data: NodeData, seed: int, device: torch.device
+) -> tuple[Classifier, list[dict[str, float]]]:
+    """Fit the classifier that the settings describe; returns it with its curve, one record an epoch.
+
+    It predicts with the numbers that are stored: some models compute in float64, all are kept as float32.
+    """
+    classifier = make_classifier(settings, data.inputs.shape[1], data.classes.size, device)
+    curve = classifier.fit(data, seed)
+    classifier.load(classifier.state())
+    return classifier, curve
 
 
 def load_classifier(classifier: Classifier, path: Path) -> None:

@@ -15,14 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.edges import edge_attributes
-from cytomesh.classify.inputs import SMOOTH_INPUTS, read_input
+from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import join
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
-from cytomesh.classify.prepare import NodeInputs, prepare_inputs
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
 from cytomesh.core.config import validate, validate_stored
 from cytomesh.core.digests import FileDigests, file_digests

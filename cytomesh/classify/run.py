@@ -10,37 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cytomesh.classify.assemble import assemble, drop_small_areas, with_split
+from cytomesh.classify.assemble import assemble
 from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import class_records, evaluate
-from cytomesh.classify.inputs import resolve_names
+from cytomesh.classify.inputs import NodeInputs, resolve_names
 from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.metrics import average
-from cytomesh.classify.models import load_state, make_classifier, save_state
+from cytomesh.classify.models import fit_classifier, load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.nulls import spin_null
+from cytomesh.classify.nulls import label_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.classify.output import prediction_table, write_predictions
-from cytomesh.classify.prepare import NodeInputs
-from cytomesh.classify.splits import make_split
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, remove, write_json
 from cytomesh.core.formats import FORMATS
-from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.provenance import flat_settings
 from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.nulls import load_spheres
 from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
@@ -150,7 +145,7 @@ def _train_and_evaluate(
         table = prediction_table(graph, part, data.classes, side)
         write_predictions(folder, graph, table, table["area"])
     if settings.null.spins:
-        metrics["null"] = _null(run, graphs, inputs, settings, metrics["splits"])
+        metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"])
     return metrics | {
         "model": settings.model.kind,
         "inputs": list(inputs.names),
@@ -166,17 +161,15 @@ def fit_seed(
     folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, ranks: World
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
-    model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
     weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
     is_trained = ranks.told(curve_path.is_file())
     if is_trained:
+        model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
         model.load(load_state(weights))
         return model.probabilities(data), read_json(curve_path)
-    curve = model.fit(data, seed)
-    state = model.state()
-    model.load(state)  # what is scored is what is kept: some models compute in float64, all are stored as float32
+    model, curve = fit_classifier(settings, data, seed, ranks.device)
     if ranks.is_main:
-        save_state(weights, state)
+        save_state(weights, model.state())
         write_json(curve_path, curve)  # after the weights: it says that they are whole
     return model.probabilities(data), curve
 
@@ -242,30 +235,3 @@ def _seeds(settings: ClassifyConfig) -> list[int]:
 
 def _names(data: NodeData, graph: CortexGraph) -> list[str]:
     return [graph.labels.name(int(label)) for label in data.classes]
-
-
-def _null(
-    run: Path,
-    graphs: Sequence[CortexGraph],
-    inputs: NodeInputs,
-    settings: ClassifyConfig,
-    splits: dict[str, Any],
-) -> dict[str, Any]:
-    spheres = load_spheres(run, graphs)
-    observed = {side: split["mean"]["macro_f1"] for side, split in splits.items()}
-
-    def score(labels: list[NDArray[np.int32]]) -> dict[str, float]:
-        kept, _ = drop_small_areas(graphs, labels, settings)
-        split = make_split(graphs, kept, settings.split, settings.seed)
-        spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes)
-        model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
-        model.fit(spun, settings.seed)
-        predicted = model.probabilities(spun).argmax(axis=1)
-        result = {}
-        for side in observed:
-            rows = spun.evaluated(side)
-            if rows.any():
-                result[side] = macro_f1(spun.targets[rows], predicted[rows])
-        return result
-
-    return spin_null(spheres, graphs, settings.null.spins, settings.seed, observed, score)

@@ -22,6 +22,7 @@ from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
 from cytomesh.graph.fronts import run_front, run_fronts
 from cytomesh.surface.compiled import kernel
+from cytomesh.surface.halfedge import twins
 from cytomesh.surface.mesh import Mesh
 
 # Sources of one call of the compiled code: short enough for a progress bar, long enough for its buffers.
@@ -161,14 +162,10 @@ def _half_edges(mesh: Mesh) -> HalfEdges:
     start = mesh.faces.ravel()
     end = mesh.faces[:, [1, 2, 0]].ravel()
     n = mesh.n_vertices
-    codes, reverse = start * n + end, end * n + start
-    order = np.argsort(codes, kind="stable")
-    place = np.minimum(np.searchsorted(codes, reverse, sorter=order), len(codes) - 1)
-    twin = np.where(codes[order[place]] == reverse, order[place], -1)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(start, minlength=n))]).astype(np.int64)
     length = np.linalg.norm(mesh.vertices[end] - mesh.vertices[start], axis=1).astype(np.float32)
     leaving = np.argsort(start, kind="stable").astype(np.int32)
-    return HalfEdges(indptr, leaving, start.astype(np.int32), twin.astype(np.int32), length)
+    return HalfEdges(indptr, leaving, start.astype(np.int32), twins(mesh.faces).astype(np.int32), length)
 
 
 def _block(

@@ -62,6 +62,15 @@ def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, s
     return GroupParcels(tuple(shares), found.facts)
 
 
+def from_the_front(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return labels 1..k counted from the front to the back of the brain (y descending)."""
+    _, labels = np.unique(labels, return_inverse=True)
+    means = np.bincount(labels, positions[:, 1]) / np.bincount(labels)
+    rank = np.empty(len(means), np.int64)
+    rank[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
+    return rank[labels]
+
+
 def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: str) -> None:
     """Raise QualityError if a parcel lies in several pieces."""
     n_pieces, n_parcels = int(pieces(labels, features.adjacency).max()) + 1, len(np.unique(labels))

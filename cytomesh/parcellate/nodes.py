@@ -11,14 +11,14 @@ from cytomesh.core.config import validate
 from cytomesh.core.errors import ConfigError
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import ParcellateConfig
-from cytomesh.parcellate.features import prepare_features
-from cytomesh.parcellate.methods import divide
+from cytomesh.parcellate.features import select_nodes
+from cytomesh.parcellate.group import from_the_front, join_parts, parcellate_joint
 
 
 def parcellate_nodes(
     graph: CortexGraph, features: NDArray[Any], n_parcels: int, *, method: str = "diffusion", **settings: Any
 ) -> NDArray[np.int32]:
-    """Divide the cortex of a graph into parcels by features of its nodes.
+    """Divide the cortex of a graph into parcels by features of its nodes, as `cytomesh parcellate` does.
 
     Parameters
     ----------
@@ -34,12 +34,14 @@ def parcellate_nodes(
     Returns
     -------
     (n,) int32
-        Parcels from 1, 0 where there is none: the medial wall, islands.
+        Parcels from 1, counted from the front of the brain to its back; 0 where there is none: medial wall, islands.
 
     Raises
     ------
     ConfigError, FeatureError, GraphError
         If settings or features cannot be used.
+    QualityError
+        If a parcel is not connected or an eigenvector is wrong.
 
     Examples
     --------
@@ -54,7 +56,9 @@ def parcellate_nodes(
     """
     given = {**settings, "method": method, "n_parcels": n_parcels}
     config = validate(ParcellateConfig, given, "parcellate_nodes", ConfigError)
-    selected = prepare_features(graph, np.asarray(features), config.preparation, config.min_nodes, graph.name)
+    part = select_nodes(graph, np.asarray(features), config.preparation, config.min_nodes, graph.name)
+    joint = join_parts([graph], [part], config)
+    (labels,) = parcellate_joint(joint, n_parcels, config, graph.name).labels
     parcels = np.zeros(graph.n_nodes, np.int32)
-    parcels[selected.nodes] = divide(selected, config.method, n_parcels, config, graph.name).labels + 1
+    parcels[part.nodes] = from_the_front(labels, joint.features.positions)
     return parcels

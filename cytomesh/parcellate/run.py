@@ -31,7 +31,7 @@ from cytomesh.parcellate.connect import merge_regions
 from cytomesh.parcellate.count import choose_count
 from cytomesh.parcellate.features import NodeFeatures, select_nodes
 from cytomesh.parcellate.gradients import aligned_gradients
-from cytomesh.parcellate.group import join_parts, parcellate_joint
+from cytomesh.parcellate.group import from_the_front, join_parts, parcellate_joint
 from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres
 from cytomesh.parcellate.outputs import write_nulls, write_parcels
 from cytomesh.parcellate.scoring import evaluate, nulls_of, summary
@@ -144,7 +144,7 @@ def parcellate_group(
     k = count.k
     found = parcellate_joint(joint, k, settings, source)
     replicates = make_replicates(graphs, parts, k, settings, source)
-    everything = _ordered(np.concatenate(found.labels), joint.features.positions)
+    everything = from_the_front(np.concatenate(found.labels), joint.features.positions)
     table = parcel_table(joint.features.values, everything)
     levels = nested_levels(everything, joint.features, settings.hierarchy, source)
     parcels = joint.split(everything)
@@ -180,15 +180,6 @@ def nested_levels(
         current = merge_regions(current, features.values, features.adjacency, level)
         result[level] = current + 1
     return result
-
-
-def _ordered(labels: NDArray[np.int64], positions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return labels 1..k counted from the front to the back of the brain (y descending)."""
-    _, labels = np.unique(labels, return_inverse=True)
-    means = np.bincount(labels, positions[:, 1]) / np.bincount(labels)
-    rank = np.empty(len(means), np.int64)
-    rank[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
-    return rank[labels]
 
 
 def nulls_file(folder: Path, graph: CortexGraph) -> Path:

@@ -22,7 +22,7 @@ SAG = 0.2
 
 @kernel
 def twins(faces):  # type: ignore[no-untyped-def]
-    """Return (3 m,) the opposite half-edge of each half-edge of a closed, consistently oriented surface."""
+    """Return (3 m,) the opposite half-edge of each half-edge of a consistently oriented surface; -1 on its border."""
     n = faces.max() + 1
     starts = np.zeros(n + 2, np.int64)
     for f in range(len(faces)):
@@ -34,7 +34,7 @@ def twins(faces):  # type: ignore[no-untyped-def]
         v = faces[h // 3, h % 3] + 1
         members[starts[v]] = h
         starts[v] += 1
-    result = np.empty(3 * len(faces), np.int64)
+    result = np.full(3 * len(faces), -1, np.int64)
     for h in range(3 * len(faces)):
         u, v = faces[h // 3, h % 3], _end(faces, h)
         for m in range(starts[v], starts[v + 1]):

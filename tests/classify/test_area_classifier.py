@@ -1,12 +1,19 @@
 """Every classifier fits and predicts on arrays, as the program does on runs."""
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from cytomesh.classify.area_classifier import AreaClassifier
+from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS
+from cytomesh.classify.run import classify_run
 from cytomesh.core.errors import ConfigError, FeatureError, SplitError
+from cytomesh.core.tables import read_table
+from cytomesh.graph.features import load_features
+from cytomesh.graph.storage import load_graphs
 
 KINDS = sorted({*CLASSIFIERS, *LAYERS})
 QUICK = {"epochs": 30, "validate_every": 5, "learning_rate": 0.02}
@@ -59,3 +66,23 @@ def test_what_cannot_be_used_is_named(nodes):
         AreaClassifier("lda").fit(inputs[:5], labels)
     with pytest.raises(SplitError, match="1 areas"):
         AreaClassifier("lda").fit(inputs, np.ones(162, int))
+
+
+@pytest.mark.parametrize("kind", ["lda", "logistic", "knn"])
+def test_the_stage_and_the_library_give_the_same_areas(section_run, tmp_path, kind):
+    run = shutil.copytree(section_run, tmp_path / "run")
+    settings = ClassifyConfig.model_validate({"model": {"kind": kind}, "n_seeds": 1})
+    classify_run(run, "stage", settings)
+    graphs = load_graphs(run)
+    tables = [read_table(run / "classify" / "stage" / "predictions" / f"{graph.name}.parquet") for graph in graphs]
+    (encoder,) = [path.name for path in (run / "features").iterdir()]
+    inputs = np.concatenate([np.asarray(load_features(run, encoder, graph), np.float32) for graph in graphs])
+    linked = np.concatenate([graph.is_linked for graph in graphs])
+    sides, labels = (np.concatenate([table[name] for table in tables]) for name in ("side", "annotation"))
+    taught = np.where(np.isin(sides, ["train", "validation"]), labels, 0)
+    classifier = AreaClassifier(kind).fit(
+        np.where(linked[:, None], inputs, 0), taught, validation=sides == "validation"
+    )
+    area, confidence = (np.concatenate([table[name] for table in tables])[linked] for name in ("area", "confidence"))
+    np.testing.assert_array_equal(classifier.predict(inputs[linked]), area)
+    np.testing.assert_array_equal(classifier.predict_proba(inputs[linked]).max(axis=1), confidence)

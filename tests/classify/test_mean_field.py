@@ -8,7 +8,15 @@ from scipy.sparse.csgraph import dijkstra
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.linear import LdaClassifier, LdaModel
-from cytomesh.classify.mean_field import LEAST_RATIO, PRIOR_NODES, STEPS, WEIGHTS, CrfConfig, MeanFieldCrf
+from cytomesh.classify.mean_field import (
+    LEAST_RATIO,
+    PRIOR_NODES,
+    STEPS,
+    WEIGHTS,
+    CrfConfig,
+    MeanFieldCrf,
+    match_proportions,
+)
 from cytomesh.classify.models import load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import load_config
@@ -153,3 +161,29 @@ def test_a_saved_model_names_the_same_areas(tmp_path, overrides):
     np.testing.assert_array_equal(*(p.argmax(axis=1) for p in found))
     # weights are kept in single precision, and where two arrangements are nearly as good the field magnifies that
     np.testing.assert_allclose(*found, atol=1e-3)
+
+
+def test_shares_are_met_and_odds_change_by_class_only():
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(4), 500).astype(np.float32)
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    rows = np.arange(500) < 400
+    matched = match_proportions(probabilities, shares, rows)
+    np.testing.assert_allclose(matched[rows].mean(axis=0), shares, atol=1e-4)
+    np.testing.assert_allclose(matched.sum(axis=1), 1, rtol=1e-5)
+    # p_ia / p_ib times a factor that is the same at all nodes, those outside the rows among them
+    factor = (matched[:, 0] / matched[:, 1]) / (probabilities[:, 0] / probabilities[:, 1])
+    np.testing.assert_allclose(factor, factor[0], rtol=1e-3)
+
+
+def test_nothing_changes_where_shares_hold_already():
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)
+    matched = match_proportions(probabilities, np.array([0.5, 0.5]), np.ones(2, bool))
+    np.testing.assert_allclose(matched, probabilities, atol=1e-6)
+
+
+def test_a_class_that_is_never_preferred_gets_its_share():
+    probabilities = np.stack([np.full(100, 0.98), np.linspace(0.001, 0.02, 100)], axis=1).astype(np.float32)
+    matched = match_proportions(probabilities, np.array([0.75, 0.25]), np.ones(100, bool))
+    assert abs(matched[:, 1].mean() - 0.25) < 0.01
+    assert matched[-1, 1] > matched[0, 1]

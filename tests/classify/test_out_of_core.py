@@ -3,9 +3,8 @@ import pytest
 import scipy.sparse as sp
 
 from cytomesh.classify import out_of_core
-from cytomesh.classify.inputs import InputsConfig
+from cytomesh.classify.inputs import InputsConfig, prepare_inputs
 from cytomesh.classify.out_of_core import Column, StoredInputs, join, keep, map_rows, take
-from cytomesh.classify.prepare import prepare_inputs
 from cytomesh.graph.storage import load_graphs
 
 EVERYTHING = ["features", "pmap", "coordinates", "thickness"]

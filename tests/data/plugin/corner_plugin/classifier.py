@@ -3,8 +3,7 @@ from typing import Literal
 from pydantic import Field
 from sklearn.naive_bayes import GaussianNB
 
-from cytomesh.classify.classifier import ModelConfig
-from cytomesh.classify.estimator import EstimatorClassifier
+from cytomesh.classify.classifier import EstimatorClassifier, ModelConfig
 
 
 class NaiveBayesConfig(ModelConfig):

@@ -23,7 +23,6 @@ from cytomesh.graph.cortex import Cortex, rebuilt_cortex
 from cytomesh.graph.inputs import count_reachable, link_sections, median_spacing, read_inputs
 from cytomesh.graph.limits import check_verdicts, judge
 from cytomesh.graph.links import ImageLinks, link_positions
-from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.objections import said, stack_objections
 from cytomesh.graph.own_surfaces import own_cortex
 from cytomesh.graph.provenance import graph_inputs
@@ -45,7 +44,7 @@ from cytomesh.study.problems import raise_problems
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.gifti import SurfaceKind
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, mean_curvature
 
 
 @dataclass(frozen=True)

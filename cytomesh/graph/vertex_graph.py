@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import GraphError
 from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.tables import Table
-from cytomesh.graph.measures import mean_curvature
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.graph.vertex_columns import FREE_COLUMNS
 from cytomesh.study.manifest import BrainRole, Hemisphere
 from cytomesh.surface.depth import sulcal_depth
 from cytomesh.surface.gifti import SurfaceKind
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, mean_curvature
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.ready-$(KEY)
-# Tests and benchmarks are timed on two threads everywhere; the demo takes what the machine has.
-test bench: export OMP_NUM_THREADS ?= 2
+# Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes.
+WORKERS ?= 2
+bench: export OMP_NUM_THREADS ?= 2
+test test-gpu: export OMP_NUM_THREADS ?= 1
 export MPLBACKEND := Agg
 
 .PHONY: demo test test-gpu lint bench clean
@@ -13,7 +15,7 @@ demo: $(STAMP)
 	$(VENV)/bin/cytomesh demo --out runs/demo
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(STAMP)
 	$(VENV)/bin/python -m pytest tests/test_gpu.py

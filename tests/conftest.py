@@ -23,6 +23,12 @@ settings.register_profile("cytomesh", deadline=None)
 settings.load_profile("cytomesh")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests: of several processes, none is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _as_the_program() -> Iterator[None]:
     """Show log lines on standard error, where tests look for them; a test's own `speak` ends with it."""
@@ -37,6 +43,16 @@ def real_data() -> Path:
     folder = Path(os.environ.get("CYTOMESH_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
     if not (folder / "bigbrain").is_dir():
         pytest.skip(f"no real data at {folder} (set CYTOMESH_REAL_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study of two small brains, see `provenance_chain.write_study`; to be copied before it is changed."""
+    from tests.provenance_chain import write_study
+
+    folder = tmp_path_factory.mktemp("small") / "study"
+    write_study(folder)
     return folder
 
 

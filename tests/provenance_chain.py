@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
-from cytomesh.surface.gifti import read_surface, write_scalars
+from cytomesh.surface.gifti import read_surface, write_scalars, write_surface
+from cytomesh.surface.mesh import Mesh
 
 GRAPHS = ("graphs/T01_hemi-L", "graphs/T02_hemi-L")
 FEATURES = ("features/vit/T01_hemi-L", "features/vit/T02_hemi-L")
@@ -98,21 +98,38 @@ def _without_time(value):
 
 
 def write_study(folder: Path) -> None:
-    """Write two small brains, one to train on."""
+    """Write two small brains, one to train on; the other has surfaces of its own."""
     changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]", "sections.spacing_mm=8.0"]
     write_phantom(folder, load_config(PhantomConfig, preset("phantom", "tiny"), changes), workers=1)
+    _give_surfaces(folder)
 
 
-def give_surfaces(folder: Path) -> None:
-    """Name the true surfaces of the second brain in the manifest, instead of having them rebuilt."""
+def _give_surfaces(folder: Path) -> None:
+    """Name the true surfaces of the second brain in the manifest, two steps coarser, instead of having them rebuilt."""
     own = {kind: f"sub-T02/surf/{kind}.surf.gii" for kind in ("pial", "white", "midthickness")}
     (folder / "sub-T02" / "surf").mkdir()
     for kind, path in own.items():
-        shutil.copy(folder / "truth" / "sub-T02" / f"hemi-L_{kind}.surf.gii", folder / path)
-    shutil.copy(folder / "atlas" / "hemi-L_sphere.surf.gii", folder / "sub-T02" / "surf" / "sphere.surf.gii")
-    n = read_surface(folder / own["pial"]).n_vertices
+        _write_coarser(folder / "truth" / "sub-T02" / f"hemi-L_{kind}.surf.gii", folder / path, kind)
+    own["sphere"] = "sub-T02/surf/sphere.surf.gii"
+    n = _write_coarser(folder / "atlas" / "hemi-L_sphere.surf.gii", folder / own["sphere"], "sphere")
     write_scalars(folder / "sub-T02" / "surf" / "cortex.shape.gii", {"cortex": np.arange(n) > 9}, "L")
-    own |= {"sphere": "sub-T02/surf/sphere.surf.gii", "cortex": "sub-T02/surf/cortex.shape.gii"}
+    own["cortex"] = "sub-T02/surf/cortex.shape.gii"
     manifest = yaml.safe_load((folder / "study.yaml").read_text())
     manifest["brains"][1]["surfaces"] = {"L": own}
     (folder / "study.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+
+
+def _write_coarser(source: Path, path: Path, kind: str) -> int:
+    """Undo two subdivisions of an icosahedron; returns the number of vertices."""
+    mesh = read_surface(source)
+    for _ in range(2):
+        n = (mesh.n_vertices + 6) // 4  # 10 * 4**k + 2 vertices: those of the coarser mesh come first
+        edges = mesh.edges[(mesh.edges[:, 0] < n) & (mesh.edges[:, 1] >= n)]
+        ends: dict[int, set[int]] = {}  # of the edge that a later vertex has split
+        for end, middle in edges.tolist():
+            ends.setdefault(middle, set()).add(end)
+        inner = mesh.faces[(mesh.faces >= n).all(axis=1)].tolist()
+        faces = [[(ends[a] & ends[c]).pop(), (ends[a] & ends[b]).pop(), (ends[b] & ends[c]).pop()] for a, b, c in inner]
+        mesh = Mesh(mesh.vertices[:n], np.array(faces))
+    write_surface(path, mesh, "L", kind)
+    return mesh.n_vertices

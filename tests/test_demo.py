@@ -19,14 +19,6 @@ from cytomesh.graph.storage import load_graphs
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def cytomesh(*arguments: object, ranks: int = 1) -> str:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-    command = [sys.executable, *launcher, "-m", "cytomesh", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A tiny run, and the commands that the demo printed."""
@@ -76,7 +68,9 @@ def test_two_real_ranks_embed_the_same_bytes(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     shutil.rmtree(copy / "features")
-    cytomesh("embed", "--out", copy, "--encoder", "spatialnce", ranks=2)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cytomesh"]
+    command = [sys.executable, *launcher, "embed", "--out", str(copy), "--encoder", "spatialnce"]
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
     for path in sorted((run / "features" / "spatialnce").glob("*.npy")):
         assert (copy / "features" / "spatialnce" / path.name).read_bytes() == path.read_bytes()
 
@@ -90,25 +84,27 @@ def content(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_command_that_the_demo_prints_leaves_its_run_as_it_was(demo, tmp_path):
+def test_every_command_that_the_demo_prints_leaves_its_run_as_it_was(demo, tmp_path, cytomesh):
     folder, commands = demo
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
     before = content(copy)
     assert len(commands) >= 14
     for command in commands:
-        cytomesh(*shlex.split(command.replace(str(folder), str(copy))))
+        code, _, said = cytomesh(*shlex.split(command.replace(str(folder), str(copy))))
+        assert code == 0, said
         assert content(copy) == before, command
-    states = {line.split()[1] for line in cytomesh("status", "--out", copy).splitlines()[1:]}
+    states = {line.split()[1] for line in cytomesh("status", "--out", copy)[1].splitlines()[1:]}
     assert states == {"done"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_finished_stages_are_kept(run):
+def test_finished_stages_are_kept(run, cytomesh):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.gii")}
-    cytomesh("classify", "--out", run, "--name", "mlp", "--config", run / "classify" / "mlp" / "config.yaml")
-    cytomesh("build-graph", run / "phantom" / "study.yaml", "--out", run, "--config", run / "graphs" / "config.yaml")
+    mlp, graphs = (run / folder / "config.yaml" for folder in ("classify/mlp", "graphs"))
+    assert cytomesh("classify", "--out", run, "--name", "mlp", "--config", mlp)[0] == 0
+    assert cytomesh("build-graph", run / "phantom" / "study.yaml", "--out", run, "--config", graphs)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.gii")} == before
 
 

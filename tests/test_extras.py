@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.provenance_chain import ALL, write_study
+from tests.provenance_chain import ALL
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -18,10 +18,9 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_program_without_extras(tmp_path):
-    write_study(tmp_path / "study")
+def test_the_program_without_extras(small_study, tmp_path):
     run = tmp_path / "run"
-    done = call("chain", tmp_path / "study", run)
+    done = call("chain", small_study, run)
     assert done.returncode == 0, done.stderr
     assert all((run / product / "provenance.json").is_file() for product in ALL[2:3] + ALL[5:])
     config = run / "parcellate" / "parcels" / "config.yaml"

@@ -25,7 +25,6 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
 from cytomesh.pretrain.run import pretrain_run
 from tests.conftest import sphere_mesh
-from tests.provenance_chain import write_study
 
 DEVICE = os.environ.get("CYTOMESH_GPU", "cuda")
 pytestmark = [
@@ -38,12 +37,11 @@ SHORT = ("schedule.steps=6", "schedule.warmup_steps=1", "log_every=1")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
+def run(tmp_path_factory, small_study) -> Path:
     folder = tmp_path_factory.mktemp("gpu")
-    write_study(folder / "study")
     coarse = ["surface.voxel_mm=1.5", "surface.edge_length_mm=4.0"]
     settings = load_config(BuildGraphConfig, preset("build-graph", "tiny"), coarse)
-    build_graphs(folder / "study" / "study.yaml", folder / "run", settings, workers=1)
+    build_graphs(small_study / "study.yaml", folder / "run", settings, workers=1)
     return folder / "run"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain, write_study
+from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain
 
 KILLS = int(os.environ.get("CYTOMESH_KILLS", "1"))
 # stage -> the command, and what it makes
@@ -38,9 +38,9 @@ MARKS = ("partial", "next", "old", "sections")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Chain:
+def made(tmp_path_factory, small_study) -> Chain:
     folder = tmp_path_factory.mktemp("kills")
-    write_study(folder / "study")
+    shutil.copytree(small_study, folder / "study")
     chain = Chain(folder / "study", folder / "run")
     # with as many threads as the commands have: sums of BLAS differ in the last bit between numbers of threads
     paths = f"Path({str(chain.study)!r}), Path({str(chain.run)!r})"

@@ -16,7 +16,6 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from tests.pretrain.pretrain_study import write_run
-from tests.provenance_chain import write_study
 
 PLUGIN = Path(__file__).parent / "data" / "plugin"
 CLASSIFY = """
@@ -77,8 +76,8 @@ def rename(study: Path, old: Path, new: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_package_adds_kinds_that_run_from_yaml(installed, tmp_path):
-    write_study(tmp_path / "study")
+def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_path):
+    shutil.copytree(small_study, tmp_path / "study")
     study, out = tmp_path / "study" / "study.yaml", tmp_path / "run"
     as_corners(study)
     for name, text in (("classify", CLASSIFY), ("pretrain", PRETRAIN), ("parcellate", PARCELLATE)):

@@ -31,7 +31,7 @@ from cytomesh.report.status import run_status
 from cytomesh.study.study import open_study
 from cytomesh.surface.gifti import read_surface, write_surface
 from cytomesh.surface.mesh import Mesh
-from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain, give_surfaces, write_study
+from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain
 
 FREE = {
     "graphs": {"seed"},
@@ -43,10 +43,9 @@ FREE = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Chain:
+def made(tmp_path_factory, small_study) -> Chain:
     folder = tmp_path_factory.mktemp("provenance")
-    write_study(folder / "study")
-    give_surfaces(folder / "study")
+    shutil.copytree(small_study, folder / "study")
     chain = Chain(folder / "study", folder / "run")
     assert chain.make() == list(ALL)
     return chain

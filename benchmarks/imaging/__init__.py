@@ -1,1 +1,1 @@
-"""Benchmarks of what all stages share."""
+"""Pixels of sections."""

@@ -14,7 +14,7 @@ from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.inputs import InputsConfig, moments
 from cytomesh.classify.models import fit_classifier
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.out_of_core import Column
+from cytomesh.classify.out_of_core import StoredInput
 from cytomesh.classify.splits import TRAIN, VALIDATION
 from cytomesh.core.config import validate
 from cytomesh.core.errors import ConfigError, FeatureError
@@ -104,7 +104,7 @@ class AreaClassifier:
         is_train = (labels > 0) & ~held_out
         self.classes_, targets = class_targets(labels, is_train)
         sides = np.where(is_train, TRAIN, np.where(held_out & (targets >= 0), VALIDATION, ""))
-        self._scaling = moments([Column(_finite(inputs, len(labels)))], [is_train], "inputs")
+        self._scaling = moments([StoredInput(_finite(inputs, len(labels)))], [is_train], "inputs")
         data = self._data(inputs, targets, sides, adjacency)
         self._model, self.curve_ = fit_classifier(self.settings, data, self.settings.seed, self.device)
         return self
@@ -127,7 +127,7 @@ class AreaClassifier:
         if adjacency.shape != (n, n):
             found, expected = f"{adjacency.shape[0]} x {adjacency.shape[1]}", f"{n} x {n}, as many as inputs"
             raise FeatureError("AreaClassifier", "adjacency", found=found, expected=expected)
-        column = Column(_finite(inputs, n), self._scaling, InputsConfig().clip_sd)
+        column = StoredInput(_finite(inputs, n), self._scaling, InputsConfig().clip_sd)
         ready = column.rows(np.arange(n))
         sizes, positions = np.array([n], np.int64), np.zeros((n, 3), np.float32)
         return NodeData(ready, targets, sides, sp.csr_matrix(adjacency), sizes, self.classes_, positions)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from cytomesh.classify.out_of_core import (
-    Column,
     Inputs,
+    StoredInput,
     StoredInputs,
     column_groups,
     dense,
@@ -206,14 +206,14 @@ def prepare_inputs(
     n_bytes = 4 * sum(widths) * sum(graph.n_nodes for graph in graphs)
     if n_bytes <= settings.memory_gib * 2**30:
         scratch = None
-    pieces: list[list[Column]] = [[] for _ in graphs]
+    pieces: list[list[StoredInput]] = [[] for _ in graphs]
     scaling: dict[str, Floats] = {}
     notes: list[str] = []
     for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
         _same_width(name, of_graphs, graphs)
         known = [known_rows(source, graph.is_linked) for source, graph in zip(of_graphs, graphs, strict=True)]
         key = f"{name}/node"
-        columns = [Column(source) for source in of_graphs]
+        columns = [StoredInput(source) for source in of_graphs]
         columns, scaling[key] = standardise(columns, known, is_train, settings, name, (known_scaling or {}).get(key))
         has_input = known
         if sizes != [0]:
@@ -249,13 +249,13 @@ def _same_width(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph])
 
 
 def standardise(
-    columns: Sequence[Column],
+    columns: Sequence[StoredInput],
     known: Sequence[Mask],
     is_train: Sequence[Mask],
     settings: InputsConfig,
     name: str,
     scaling: Floats | None,
-) -> tuple[list[Column], Floats]:
+) -> tuple[list[StoredInput], Floats]:
     """Return the columns with mean and SD to standardise with, and these (of the last graph, when graph by graph).
 
     Parameters
@@ -275,7 +275,7 @@ def standardise(
     return out, found
 
 
-def moments(columns: Sequence[Column], chosen: Sequence[Mask], name: str) -> Floats:
+def moments(columns: Sequence[StoredInput], chosen: Sequence[Mask], name: str) -> Floats:
     """Return mean and SD of the chosen rows of all graphs, (2, d) float32; the SD of a constant column is 1.
 
     Sums are taken in double precision, the squares about the mean.
@@ -302,14 +302,14 @@ def moments(columns: Sequence[Column], chosen: Sequence[Mask], name: str) -> Flo
 
 
 def context_column(
-    column: Column,
+    column: StoredInput,
     known: Mask,
     graph: CortexGraph,
     hops: Sequence[int],
     settings: InputsConfig,
     name: str,
     scratch: Path | None,
-) -> Column:
+) -> StoredInput:
     """Return the means over the neighbourhoods of the settings, side by side by size."""
     n, d = len(known), column.width
     everywhere = np.arange(n)
@@ -321,10 +321,12 @@ def context_column(
             for i, part in enumerate(np.split(means, len(hops), axis=1)):
                 out[:, i * d + group.start : i * d + group.stop] = part
 
-    return Column(keep(scratch, f"{graph.name}_{_file(name)}_means", (n, d * len(hops)), fill))
+    return StoredInput(keep(scratch, f"{graph.name}_{_file(name)}_means", (n, d * len(hops)), fill))
 
 
-def fill_in(column: Column, known: Mask, graph: CortexGraph, name: str, scratch: Path | None) -> tuple[Column, int]:
+def fill_in(
+    column: StoredInput, known: Mask, graph: CortexGraph, name: str, scratch: Path | None
+) -> tuple[StoredInput, int]:
     """Return the column without missing rows (see `impute`), and at how many nodes nothing is in reach."""
     missing = np.flatnonzero(~known)
     if not missing.size:

@@ -25,7 +25,7 @@ ValuesT = TypeVar("ValuesT", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class StoredInput:
     """One input of one graph.
 
     Parameters
@@ -78,13 +78,13 @@ class StoredInputs:
 
     Parameters
     ----------
-    pieces : tuple of tuples of Column
+    pieces : tuple of tuples of StoredInput
         For each graph, its inputs from left to right.
     chosen : (n,) int64, optional
         Which of the graphs' nodes these are, one graph after the other; all by default.
     """
 
-    pieces: tuple[tuple[Column, ...], ...]
+    pieces: tuple[tuple[StoredInput, ...], ...]
     chosen: Rows | None = None
 
     @property
@@ -175,7 +175,7 @@ def known_rows(source: Any, is_sure: Mask) -> Mask:
     """Return which rows hold finite values only; those that are sure to are not read."""
     known = is_sure.copy()
     rows = np.flatnonzero(~is_sure)
-    for start, chunk in in_chunks(StoredInputs(((Column(source),),), rows)):
+    for start, chunk in in_chunks(StoredInputs(((StoredInput(source),),), rows)):
         known[rows[start : start + len(chunk)]] = np.isfinite(chunk).all(axis=1)
     return known
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from cytomesh.core.random import generator
 from cytomesh.phantom.fields import smooth_field
-from cytomesh.phantom.geometry import Cortex
+from cytomesh.phantom.geometry import PhantomCortex
 
 RADIAN_MM = 78.0
 """Length on the cortical sheet of one radian on its sphere: sqrt(76,000 mm2 / (4 pi))."""
@@ -19,7 +19,7 @@ REACH_MM = 4.0
 """Voxels within this distance of a brain's midsurface belong to the area next to them."""
 
 
-def draw_atlas(cortex: Cortex, n_areas: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def draw_atlas(cortex: PhantomCortex, n_areas: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Tile the cortex of the template with connected areas of uneven size.
 
     An additively weighted Voronoi tiling by geodesic distance (along midsurface edges) from random seeds.
@@ -55,7 +55,9 @@ def draw_atlas(cortex: Cortex, n_areas: int, seed: int) -> tuple[NDArray[np.int3
     return _connected(labels.astype(np.int32), graph), ordered
 
 
-def vary(atlas: NDArray[np.int32], cortex: Cortex, variation_mm: float, seed: int, brain: str) -> NDArray[np.int32]:
+def vary(
+    atlas: NDArray[np.int32], cortex: PhantomCortex, variation_mm: float, seed: int, brain: str
+) -> NDArray[np.int32]:
     """Return the areas (n,) of one brain: the atlas seen through a smooth random warp of the sphere."""
     warp = np.zeros_like(cortex.sphere)
     for name, share, wavelength in (("wide", 0.85, (0.6, 1.2)), ("narrow", 0.5, (0.12, 0.3))):
@@ -115,7 +117,7 @@ def probability_maps(
     return np.moveaxis(maps, 0, 1).reshape(*shape, n_areas), affine
 
 
-def _outside_medial_wall(cortex: Cortex) -> sp.csr_matrix:
+def _outside_medial_wall(cortex: PhantomCortex) -> sp.csr_matrix:
     graph = cortex.lengths().tocoo()
     kept = ~cortex.is_medial_wall[graph.row] & ~cortex.is_medial_wall[graph.col]
     return sp.csr_matrix((graph.data[kept], (graph.row[kept], graph.col[kept])), shape=graph.shape)

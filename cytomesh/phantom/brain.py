@@ -15,7 +15,7 @@ from cytomesh.phantom.areas import vary
 from cytomesh.phantom.artefacts import Artefact, plan
 from cytomesh.phantom.config import PhantomBrainConfig, PhantomConfig, SectionConfig
 from cytomesh.phantom.fields import smooth_field
-from cytomesh.phantom.geometry import Cortex
+from cytomesh.phantom.geometry import PhantomCortex
 from cytomesh.phantom.individual import Individual, individual
 from cytomesh.phantom.profiles import N_LAYERS, Profiles
 from cytomesh.phantom.ribbon import Slab, crop
@@ -42,7 +42,7 @@ class PhantomBrain:
     config : PhantomBrainConfig
     shape : Individual
         How it differs from the template.
-    cortex : Cortex
+    cortex : PhantomCortex
         Its true surfaces.
     labels : (n,) int32
         Area of each vertex.
@@ -52,13 +52,13 @@ class PhantomBrain:
 
     config: PhantomBrainConfig
     shape: Individual
-    cortex: Cortex
+    cortex: PhantomCortex
     labels: NDArray[np.int32]
     sheet: NDArray[np.float32]
 
 
 def draw_brain(
-    config: PhantomBrainConfig, settings: PhantomConfig, template: Cortex, atlas: NDArray[np.int32]
+    config: PhantomBrainConfig, settings: PhantomConfig, template: PhantomCortex, atlas: NDArray[np.int32]
 ) -> PhantomBrain:
     """Draw one brain: shape, areas and fluctuation."""
     shape = individual(settings.geometry, settings.seed, config.id)

@@ -24,7 +24,7 @@ MEDIAL_WALL_MM = 1.0  # fsaverage's pial and white surfaces coincide on the medi
 
 
 @dataclass(frozen=True)
-class Cortex:
+class PhantomCortex:
     """One hemisphere: pial and white with the same faces, and the same vertices on a sphere.
 
     Parameters
@@ -64,7 +64,7 @@ class Cortex:
 
 
 @cache
-def template(hemisphere: str) -> Cortex:
+def template(hemisphere: str) -> PhantomCortex:
     """Return fsaverage5, subdivided once (40,962 vertices), at least 1.2 mm thick and with open sulci.
 
     Loop subdivision and three smoothing steps make section contours smooth. The cortex is thickened where pial
@@ -81,7 +81,7 @@ def template(hemisphere: str) -> Cortex:
     pial, white = thicken(pial, white, fine, smooth)
     pial, white = separate_banks(pial, white, fine, smooth)
     sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-    return Cortex(pial, white, fine, sphere, _largest_patch(fine, refine @ is_thin > 0.5))
+    return PhantomCortex(pial, white, fine, sphere, _largest_patch(fine, refine @ is_thin > 0.5))
 
 
 def subdivision(faces: NDArray[np.int64], n: int) -> tuple[sp.csr_matrix, NDArray[np.int64]]:

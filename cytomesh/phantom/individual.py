@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cytomesh.core.random import generator
 from cytomesh.phantom.config import GeometryConfig
 from cytomesh.phantom.fields import SmoothField, smooth_field
-from cytomesh.phantom.geometry import Cortex
+from cytomesh.phantom.geometry import PhantomCortex
 from cytomesh.study.transforms import DisplacementField, ReferenceTransform
 
 WAVELENGTH_MM = (70.0, 140.0)
@@ -42,7 +42,7 @@ class Individual:
         """Map (n, 3) template positions to this brain, mm."""
         return (points + self.deformation(points)) @ self.linear.T + self.shift
 
-    def cortex(self, template: Cortex) -> Cortex:
+    def cortex(self, template: PhantomCortex) -> PhantomCortex:
         """Return the template's cortex in the shape and place of this brain."""
         return replace(template, pial=self.brain(template.pial), white=self.brain(template.white))
 
@@ -54,7 +54,7 @@ class Individual:
             current = start - self.deformation(current)
         return current
 
-    def registration(self, cortex: Cortex, step_mm: float) -> ReferenceTransform:
+    def registration(self, cortex: PhantomCortex, step_mm: float) -> ReferenceTransform:
         """Return the brain-to-reference transform as registration would find it: the true one plus its error."""
         low = cortex.pial.min(axis=0) - MARGIN_MM
         shape = np.ceil((np.ptp(cortex.pial, axis=0) + 2 * MARGIN_MM) / step_mm).astype(int) + 1

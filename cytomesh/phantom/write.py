@@ -24,7 +24,7 @@ from cytomesh.phantom.areas import draw_atlas, probability_maps
 from cytomesh.phantom.artefacts import Artefact
 from cytomesh.phantom.brain import PhantomBrain, declare, draw_brain, jobs, sample_label
 from cytomesh.phantom.config import PhantomConfig
-from cytomesh.phantom.geometry import Cortex, template
+from cytomesh.phantom.geometry import PhantomCortex, template
 from cytomesh.phantom.profiles import LAYERS, Profiles, draw_profiles
 from cytomesh.phantom.section import STAIN, SectionJob, make_section
 from cytomesh.study.atlas import write_labels, write_probability_maps
@@ -125,7 +125,7 @@ def _write_sections(
 def _write_atlas(
     out: Path,
     settings: PhantomConfig,
-    common: Cortex,
+    common: PhantomCortex,
     atlas: NDArray[np.int32],
     labels: LabelTable,
     profiles: Profiles,
@@ -160,7 +160,9 @@ def _write_atlas(
     write_json(out / "truth" / "profiles.json", rows)
 
 
-def _write_true_surfaces(out: Path, hemisphere: str, brain: PhantomBrain, common: Cortex, labels: LabelTable) -> None:
+def _write_true_surfaces(
+    out: Path, hemisphere: str, brain: PhantomBrain, common: PhantomCortex, labels: LabelTable
+) -> None:
     """Write surfaces, areas and nodes: node i is vertex i of the true midsurface, and of every brain's."""
     folder = out / "truth" / f"sub-{brain.config.id}"
     _write_surfaces(folder, hemisphere, brain.cortex)
@@ -174,7 +176,7 @@ def _write_true_surfaces(out: Path, hemisphere: str, brain: PhantomBrain, common
     write_table(folder / f"hemi-{hemisphere}_nodes.parquet", Table(columns, units, {"brain": brain.config.id}))
 
 
-def _write_surfaces(folder: Path, hemisphere: str, cortex: Cortex) -> None:
+def _write_surfaces(folder: Path, hemisphere: str, cortex: PhantomCortex) -> None:
     points: dict[SurfaceKind, NDArray[np.float64]] = {
         "pial": cortex.pial,
         "white": cortex.white,

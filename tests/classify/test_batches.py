@@ -9,7 +9,7 @@ from cytomesh.classify.batches import make_batches, steps_of_epoch
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.layers import AttentionModel, ConvolutionModel
 from cytomesh.classify.networks import MlpModel
-from cytomesh.classify.out_of_core import Column, StoredInputs
+from cytomesh.classify.out_of_core import StoredInput, StoredInputs
 from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.graph.storage import load_graphs
 
@@ -54,7 +54,7 @@ def test_parts_train_and_predict_as_the_whole(data, model):
 def test_inputs_of_half_precision_on_disk(data, tmp_path, model):
     half = data.inputs.astype(np.float16)
     np.save(tmp_path / "inputs.npy", half)
-    column = Column(np.load(tmp_path / "inputs.npy", mmap_mode="r"))
+    column = StoredInput(np.load(tmp_path / "inputs.npy", mmap_mode="r"))
     on_disk = replace(data, inputs=StoredInputs(((column,),)))
     in_memory = replace(data, inputs=half.astype(np.float32))
     whole, parts = classifier(data, model, None), classifier(data, model, 200)

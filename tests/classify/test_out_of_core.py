@@ -4,7 +4,7 @@ import scipy.sparse as sp
 
 from cytomesh.classify import out_of_core
 from cytomesh.classify.inputs import InputsConfig, prepare_inputs
-from cytomesh.classify.out_of_core import Column, StoredInputs, join, keep, map_rows, take
+from cytomesh.classify.out_of_core import StoredInput, StoredInputs, join, keep, map_rows, take
 from cytomesh.graph.storage import load_graphs
 
 EVERYTHING = ["features", "pmap", "coordinates", "thickness"]
@@ -56,8 +56,10 @@ def test_rows_like_those_of_an_array():
     random = np.random.default_rng(0)
     half = random.normal(size=(20, 3)).astype(np.float16)
     sparse = sp.random_array((20, 4), density=0.3, rng=random, format="csr")
-    filled = Column(half, filled_rows=np.array([2, 5]), filled=np.full((2, 3), 9, np.float32))
-    both = join([StoredInputs(((filled, Column(sparse)),)), StoredInputs(((Column(half), Column(sparse)),))])
+    filled = StoredInput(half, filled_rows=np.array([2, 5]), filled=np.full((2, 3), 9, np.float32))
+    both = join(
+        [StoredInputs(((filled, StoredInput(sparse)),)), StoredInputs(((StoredInput(half), StoredInput(sparse)),))]
+    )
     expected = np.tile(np.hstack([half.astype(np.float32), sparse.toarray().astype(np.float32)]), (2, 1))
     expected[[2, 5], :3] = 9
     assert both.shape == expected.shape
@@ -70,7 +72,7 @@ def test_rows_like_those_of_an_array():
 
 def test_functions_of_rows_in_chunks(small_chunks):
     values = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
-    lazy = StoredInputs(((Column(values),),))
+    lazy = StoredInputs(((StoredInput(values),),))
     np.testing.assert_array_equal(map_rows(lambda x: x.max(axis=1), lazy), values.max(axis=1))
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cytomesh.phantom.config import AreaConfig, GeometryConfig, PhantomBrainConfig, PhantomConfig, SectionConfig
-from cytomesh.phantom.geometry import Cortex, template
+from cytomesh.phantom.geometry import PhantomCortex, template
 from cytomesh.phantom.write import write_phantom
 
 
@@ -22,7 +22,7 @@ def small_settings() -> PhantomConfig:
 
 
 @pytest.fixture(scope="session")
-def cortex() -> Cortex:
+def cortex() -> PhantomCortex:
     return template("L")
 
 

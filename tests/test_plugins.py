@@ -47,9 +47,23 @@ def installed(tmp_path_factory) -> Path:
     return folder / "site"
 
 
-def run(site: Path, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+IN_TURN = """
+import json, sys
+from cytomesh.cli.app import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as stop:
+        if stop.code:
+            raise
+"""
+
+
+def run(site: Path, *commands: tuple[object, ...], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run commands one after the other in a process that has the packages of `site`, up to the first that fails."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parents[1])])}
-    command = [sys.executable, "-m", "cytomesh", *map(str, words)]
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    command = [sys.executable, "-c", IN_TURN, words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     assert not check or done.returncode == 0, done.stderr
     return done
@@ -84,18 +98,21 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
         (tmp_path / f"{name}.yaml").write_text(text)
     small = ("--set", "surface.voxel_mm=1.5", "--set", "surface.edge_length_mm=4.0", "--workers", 1)
     preset = Path(__file__).parents[1] / "configs" / "build-graph" / "tiny.yaml"
-    run(installed, "build-graph", study, "--out", out, "--config", preset, *small)
-    run(installed, "pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml")
+    run(
+        installed,
+        ("build-graph", study, "--out", out, "--config", preset, *small),
+        ("pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml"),
+        ("embed", "--out", out, "--encoder", "sides"),
+        ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"),
+        ("classify-predict", "--out", out, "--model", out / "classify/bayes", "--name", "again"),
+        ("parcellate", "--out", out, "--name", "stripes", "--config", tmp_path / "parcellate.yaml"),
+    )
     first = json.loads((out / "encoders/sides/metrics.jsonl").read_text().splitlines()[-1])
     assert "same_side" in "".join(first)
-    run(installed, "embed", "--out", out, "--encoder", "sides")
-    run(installed, "classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml")
     metrics = json.loads((out / "classify/bayes/metrics.json").read_text())
     assert metrics["model"] == "naive_bayes"
     assert len(metrics["curves"]) == 1  # no chance in it: fitted once
-    run(installed, "classify-predict", "--out", out, "--model", out / "classify/bayes", "--name", "again")
-    run(installed, "parcellate", "--out", out, "--name", "stripes", "--config", tmp_path / "parcellate.yaml")
-    without = run(tmp_path, "classify", "--out", out, "--config", tmp_path / "classify.yaml", check=False)
+    without = run(tmp_path, ("classify", "--out", out, "--config", tmp_path / "classify.yaml"), check=False)
     assert without.returncode == 1
     assert "naive_bayes" in without.stderr
     assert "Traceback" not in without.stderr
@@ -104,8 +121,9 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
 def test_images_in_a_format_that_a_package_reads_give_the_same_features(installed, tmp_path):
     out = write_run(tmp_path)
     (tmp_path / "pretrain.yaml").write_text(PRETRAIN)
-    run(installed, "pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml")
-    run(installed, "embed", "--out", out, "--encoder", "sides")
+    pretrain = ("pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml")
+    embed = ("embed", "--out", out, "--encoder", "sides")
+    run(installed, pretrain, embed)
     before = {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}
     for path in (tmp_path / "study").rglob("*.png"):
         with open_image(path) as image:
@@ -113,8 +131,8 @@ def test_images_in_a_format_that_a_package_reads_give_the_same_features(installe
         path.unlink()
     for table in (tmp_path / "study").rglob("*.tsv"):
         table.write_text(table.read_text().replace(".png", ".npy"))
-    without = run(tmp_path, "embed", "--out", out, "--encoder", "sides", "--allow-stale", check=False)
+    without = run(tmp_path, (*embed, "--allow-stale"), check=False)
     assert without.returncode == 1
     assert "unknown image format '.npy'" in without.stderr
-    run(installed, "embed", "--out", out, "--encoder", "sides", "--allow-stale", "--no-resume")
+    run(installed, (*embed, "--allow-stale", "--no-resume"))
     assert before == {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}

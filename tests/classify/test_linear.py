@@ -69,7 +69,7 @@ def test_a_class_with_one_node(make):
 def test_lda_on_inputs_that_stay_on_disk(k, monkeypatch):
     data = gaussian_data(k)
     monkeypatch.setattr(out_of_core, "CHUNK_VALUES", 40)
-    on_disk = replace(data, inputs=out_of_core.StoredInputs(((out_of_core.Column(data.inputs),),)))
+    on_disk = replace(data, inputs=out_of_core.StoredInputs(((out_of_core.StoredInput(data.inputs),),)))
     models = [LdaClassifier(LdaModel(kind="lda", shrinkage=0.1)) for _ in range(2)]
     models[0].fit(data, 0)
     models[1].fit(on_disk, 0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
-from cytomesh.classify.inputs import MORPHOLOGY, mirrored_reference
+from cytomesh.classify.inputs import MORPHOLOGY
 from cytomesh.classify.metrics import average, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
@@ -102,7 +102,7 @@ def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[
 
     Both know nothing of the tissue: what a model adds is above them.
     """
-    positions = np.concatenate([mirrored_reference(graph) for graph in graphs]).astype(np.float32)
+    positions = np.concatenate([graph.mirrored_reference for graph in graphs]).astype(np.float32)
     nearest = KnnClassifier(KnnModel(kind="knn", neighbours=NEAREST_POSITIONS), data.classes.size)
     placed = replace(data, inputs=positions)
     nearest.fit(placed, 0)

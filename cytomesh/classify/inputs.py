@@ -134,7 +134,7 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
             raise FeatureError(graph.name, "pmap", found="NaN or infinite values", expected="probabilities")
         return graph.pmap
     if name == "coordinates":
-        values = mirrored_reference(graph)
+        values = graph.mirrored_reference
     else:
         column = MORPHOLOGY[name]
         if column not in graph.nodes:
@@ -146,11 +146,6 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
         found = f"NaN or infinite values at {int(bad.sum())} linked nodes"
         raise FeatureError(graph.name, f"{name}, node {int(np.argmax(bad))}", found=found, expected="finite values")
     return np.asarray(values, np.float32)
-
-
-def mirrored_reference(graph: CortexGraph) -> NDArray[np.float64]:
-    """Return reference positions, (n, 3) mm, +x lateral in both hemispheres: what one learns, the other can use."""
-    return graph.reference * np.array([-1.0 if graph.hemisphere == "L" else 1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)

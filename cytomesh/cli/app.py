@@ -23,6 +23,7 @@ from cytomesh.cli import (
     settings,
     status,
     study,
+    variation,
 )
 from cytomesh.core.errors import CytomeshError, StorageError
 from cytomesh.core.progress import speak
@@ -56,7 +57,20 @@ def cytomesh(
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
 app.add_typer(graph.app, name="graph")
-for _module in (phantom, build_graph, pretrain, embed, finetune, classify, parcellate, report, status, settings, demo):
+for _module in (
+    phantom,
+    build_graph,
+    pretrain,
+    embed,
+    finetune,
+    classify,
+    parcellate,
+    variation,
+    report,
+    status,
+    settings,
+    demo,
+):
     app.add_typer(_module.app)
 
 

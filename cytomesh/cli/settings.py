@@ -20,6 +20,7 @@ class Stage(StrEnum):
     classify = "classify"
     classify_predict = "classify-predict"
     parcellate = "parcellate"
+    variation = "variation"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -33,6 +34,7 @@ PLACES = {
     Stage.classify: "cytomesh.classify.config:ClassifyConfig",
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
+    Stage.variation: "cytomesh.analyze.config:VariationConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -89,7 +89,7 @@ class Freshness:
         now = self._look_at_files(record.inputs)
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
-        if record.stage in ("classify", "parcellate"):
+        if record.stage in ("classify", "parcellate", "analyze"):
             now = now.merge(self._further_graphs(now))
         reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
         for part, path in (("features", f"{product}.npy"), ("weights", f"{product}/model.safetensors")):

@@ -123,6 +123,11 @@ class CortexGraph:
         return self.nodes.stack(["ref_x_mm", "ref_y_mm", "ref_z_mm"])
 
     @property
+    def mirrored_reference(self) -> NDArray[np.float64]:
+        """`reference` with +x lateral in both hemispheres: what is learnt on one, the other can use."""
+        return self.reference * np.array([-1.0 if self.hemisphere == "L" else 1.0, 1.0, 1.0])
+
+    @property
     def annotation(self) -> NDArray[np.int32]:
         """Expert area of each node, (n,) int32, 0 where there is none."""
         return np.asarray(self.nodes["annotation"], np.int32)

@@ -111,6 +111,11 @@ def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
     return _readable(run, "parcellate", _parcellation)
 
 
+def read_variations(run: Path) -> dict[str, Mapping[str, Any]]:
+    """Read what `cytomesh variation` has left, by name."""
+    return _readable(run, "analyze", _variation)
+
+
 def damage_notes(run: Path, stage: str, shown: Collection[str]) -> list[Html]:
     """Return a line for each of a stage's results whose `metrics.json` could not be read."""
     names = [path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json"))]
@@ -126,6 +131,16 @@ def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             log(f"left out of the report: {path}: {type(error).__name__}: {error}")
     return results
+
+
+def _variation(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    for features, targets in record["features"].items():
+        for target, scores in targets.items():
+            if len(scores["r2"]) != len(record["components"]) or not scores.keys() >= {"location", "beyond_location"}:
+                raise KeyError(f"{name}: incomplete scores of {features}, {target}")
+    if record["folds"]["kind"] not in ("section", "block", "hemisphere", "brain"):
+        raise KeyError(f"{name}: unknown folds")
+    return {**record, "notes": [str(note) for note in record["notes"]]}
 
 
 def _parcellation(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:

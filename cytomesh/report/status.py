@@ -15,7 +15,7 @@ from cytomesh.graph.features import growing_features
 from cytomesh.graph.freshness import Freshness
 
 State = Literal["done", "stale", "stopped", "failed"]
-STAGES = ("graphs", "encoders", "features", "classify", "parcellate")
+STAGES = ("graphs", "encoders", "features", "classify", "parcellate", "analyze")
 NOTHING_KNOWN = "made from what nobody recorded: imported, or by an earlier version"
 
 
@@ -68,7 +68,7 @@ def _products(run: Path) -> Iterator[str]:
     for folder in product_folders(run, "features"):
         names = {path.stem for path in folder.glob("[!.]*.npy")} | growing_features(folder).keys()
         yield from (f"features/{folder.name}/{name}" for name in sorted(names))
-    for stage in ("classify", "parcellate"):
+    for stage in ("classify", "parcellate", "analyze"):
         for folder in product_folders(run, stage):
             folds = product_folders(run / stage, folder.name)
             folds = [fold for fold in folds if fold.name.startswith("fold-")]

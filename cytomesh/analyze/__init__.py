@@ -1,0 +1,1 @@
+"""What features are worth beyond the names of areas."""

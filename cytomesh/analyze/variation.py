@@ -1,0 +1,264 @@
+"""The stage `variation`: structural properties of nodes regressed on features, beside location and a spin null."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.analyze.config import VariationConfig
+from cytomesh.analyze.explain import Explained, explain, location_terms
+from cytomesh.analyze.folds import make_folds
+from cytomesh.analyze.moments import Values
+from cytomesh.core.digests import file_digests
+from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
+from cytomesh.core.files import read_json, write_json
+from cytomesh.core.progress import log, track
+from cytomesh.core.provenance import Inputs, flat_settings
+from cytomesh.core.reading import command, reading
+from cytomesh.core.run import product, product_folders
+from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.features import load_features
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.nulls import MIRROR, load_spheres, rotations, spin_sources
+from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, PARTS, features_read, parts_read
+from cytomesh.graph.storage import CortexGraph, load_graphs
+
+REFERENCE = ("ref_x_mm", "ref_y_mm", "ref_z_mm")
+USUAL = (*REFERENCE, "thickness_mm", "curvature_per_mm", "sulcal_depth_mm", "obliqueness_deg")
+NOT_READ = (ANNOTATION, AREAS, MAPS)
+
+
+def variation_run(
+    run: Path, name: str, settings: VariationConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
+    """Explain node columns by features; writes `analyze/<name>/` (`metrics.json`, `r2.parquet`, `importance.parquet`).
+
+    Returns
+    -------
+    dict
+        By features and target: R2 with all components, beyond location, and of the null.
+
+    Raises
+    ------
+    ConfigError, FeatureError, MissingStageError, SplitError
+        If features or targets are not there, or cannot be regressed.
+    StaleError
+        If graphs or features are stale, unless `allow_stale`.
+    """
+    graphs = load_graphs(run)
+    names = _features(run, settings.features)
+    targets = target_names(graphs, settings.targets)
+    result = product(run, "analyze", name)
+    with file_digests(run) as digests, result.open():
+        own = Inputs(settings={**flat_settings(settings), "features": names, "targets": list(targets)})
+        parts = [part for part in PARTS if part not in NOT_READ]
+        inputs = own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, names, digests))
+        Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+        if not (resume and result.is_current(inputs)):
+            result.announce(inputs, "explained again")
+            with result.writing(inputs, settings, settings.seed, resume=resume) as work:
+                _explain_all(run, work.folder, graphs, names, targets, settings)
+                work.finish()
+    metrics = read_json(result.folder / "metrics.json")
+    with reading(result.folder / "metrics.json"):
+        return summary(metrics)
+
+
+def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten `metrics.json` to what a table shows."""
+    found: dict[str, Any] = {}
+    for name, targets in metrics["features"].items():
+        for target, scores in targets.items():
+            row = {"r2": scores["r2"][-1], "location": scores["location"], "beyond_location": scores["beyond_location"]}
+            found[f"{name}: {target}"] = row | ({"null": scores["null"]["mean"]} if "null" in scores else {})
+    return found
+
+
+def _features(run: Path, wanted: Sequence[str]) -> list[str]:
+    there = [folder.name for folder in product_folders(run, "features")]
+    if not there:
+        raise MissingStageError(run / "features", found="no features", hint=f"run '{command(run, 'features')}' first")
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        raise ConfigError("features", unknown[0], found="no features of this name", expected=" or ".join(there))
+    return list(wanted) or there
+
+
+def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that are to be explained: those asked for, or the usual ones that every graph has.
+
+    Raises
+    ------
+    ConfigError
+        If a column is not there, or holds no numbers.
+    """
+    numeric = [
+        {name for name, values in graph.nodes.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"}
+        for graph in graphs
+    ]
+    for name in wanted:
+        for graph, known in zip(graphs, numeric, strict=True):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
+                found = f"no column of numbers '{name}' in {graph.name}"
+                raise ConfigError("targets", name, found=found, hint=hint)
+    return tuple(wanted) or tuple(name for name in USUAL if all(name in known for known in numeric))
+
+
+def target_values(graph: CortexGraph, names: Sequence[str]) -> Values:
+    """Return the targets of each node, (n, t); reference positions are mirrored to one side."""
+    values = graph.nodes.stack(names)
+    mirrored = graph.mirrored_reference
+    for axis, name in enumerate(REFERENCE):
+        if name in names:
+            values[:, list(names).index(name)] = mirrored[:, axis]
+    return values
+
+
+def _explain_all(
+    run: Path,
+    folder: Path,
+    graphs: Sequence[CortexGraph],
+    names: Sequence[str],
+    targets: Sequence[str],
+    settings: VariationConfig,
+) -> None:
+    linked = np.concatenate([graph.is_linked for graph in graphs])
+    values = [target_values(graph, targets) for graph in graphs]
+    y, fold = np.concatenate(values)[linked], make_folds(graphs, settings.folds, settings.seed)[linked]
+    places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
+    spun = [turned[linked] for turned in _spun(run, graphs, values, settings)]
+    groups, notes = together(y, targets)
+    found: dict[str, Any] = {}
+    r2: list[dict[str, Any]] = []
+    importance: list[dict[str, Any]] = []
+    for name in names:
+        features = _load(run, name, graphs)
+        found[name] = {}
+        for columns, nodes in groups:
+            of = ", ".join(targets[column] for column in columns)
+            here = (features[nodes], location_terms(places[nodes]), y[nodes][:, columns], fold[nodes])
+            explained = explain(*here, settings.components, settings.alpha, f"{name}: {of}")
+            null = [
+                _null_r2(features, turned[:, columns], fold, settings, f"{name}: {of}, rotated")
+                for turned in track(spun, f"spin null of {name}")
+            ]
+            for i, column in enumerate(columns):
+                target = targets[column]
+                found[name][target] = _record(explained, i, [values[i] for values in null])
+                r2 += _r2_rows(name, target, explained.r2[:, :, i], settings)
+                importance += [
+                    {"features": name, "target": target, "component": c + 1, "importance": value}
+                    for c, value in enumerate(explained.importance[:, i])
+                ]
+        found[name] = {target: found[name][target] for target in targets if target in found[name]}
+        log(f"variation: {name}: {len(found[name])} targets explained")
+    for file, rows in (("r2", r2), ("importance", importance)):
+        write_table(folder / f"{file}.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
+    facts = {"components": settings.components, "folds": settings.folds.model_dump(), "notes": notes}
+    write_json(folder / "metrics.json", {**facts, "features": found})
+
+
+def _load(run: Path, name: str, graphs: Sequence[CortexGraph]) -> NDArray[Any]:
+    """Return the features of the linked nodes of all graphs."""
+    parts = [load_features(run, name, graph) for graph in graphs]
+    for part, graph in zip(parts, graphs, strict=True):
+        if part.shape[1] != parts[0].shape[1]:
+            expected = f"{parts[0].shape[1]} as in {graphs[0].name}"
+            raise FeatureError(graph.name, name, found=f"{part.shape[1]} columns", expected=expected)
+    return np.concatenate([part[graph.is_linked] for part, graph in zip(parts, graphs, strict=True)])
+
+
+def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDArray[np.int64]]], list[str]]:
+    """Group the targets that the same nodes have, as one regression serves them all.
+
+    Parameters
+    ----------
+    y : (n, t) float64
+        NaN where a node lacks a target.
+    names : sequence of str
+
+    Returns
+    -------
+    groups : list of (list of int, (m,) int64)
+        Columns, and the nodes that have them.
+    notes : list of str
+        Which targets are left out, and which not all nodes have.
+
+    Raises
+    ------
+    FeatureError
+        If no target is left.
+    """
+    groups: dict[bytes, list[int]] = {}
+    notes = []
+    finite = np.isfinite(y)
+    for column, name in enumerate(names):
+        has = finite[:, column]
+        if not has.any() or np.ptp(y[has, column]) == 0:
+            notes.append(f"{name}: {'one value at all nodes' if has.any() else 'no node has it'}, left out")
+            continue
+        if not has.all():
+            notes.append(f"{name}: {int((~has).sum()):,} of {len(y):,} linked nodes lack it, left out")
+        groups.setdefault(has.tobytes(), []).append(column)
+    if not groups:
+        raise FeatureError("targets", found="; ".join(notes) or "none", expected="columns that vary over nodes")
+    return [(columns, np.flatnonzero(finite[:, columns[0]])) for columns in groups.values()], notes
+
+
+def _null_r2(
+    features: NDArray[Any], turned: Values, fold: NDArray[np.int64], settings: VariationConfig, source: str
+) -> Values:
+    """Return R2 with all components, mean over folds, of targets that were rotated away, (t,)."""
+    kept = np.flatnonzero(np.isfinite(turned).all(axis=1))
+    nowhere = np.zeros((len(kept), 0))
+    last = settings.components[-1:]
+    explained = explain(features[kept], nowhere, turned[kept], fold[kept], last, settings.alpha, source)
+    return np.asarray(np.nanmean(explained.r2[:, -1], axis=0))
+
+
+def _spun(
+    run: Path, graphs: Sequence[CortexGraph], values: Sequence[Values], settings: VariationConfig
+) -> Iterator[Values]:
+    """Yield the targets as rotations of the sphere leave them, (n, t); right hemispheres turn mirrored."""
+    if not settings.spins:
+        return
+    spheres = load_spheres(run, graphs)
+    for rotation in rotations(settings.spins, settings.seed):
+        turned = []
+        for graph, sphere, own in zip(graphs, spheres, values, strict=True):
+            turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
+            source = spin_sources(sphere, turn)
+            turned.append(np.where(graph.is_linked[source, None], own[source], np.nan))
+        yield np.concatenate(turned)
+
+
+def _record(found: Explained, i: int, null: list[float]) -> dict[str, Any]:
+    """Return what is said of one target."""
+    r2 = found.r2[:, :, i]
+    record: dict[str, Any] = {
+        "r2": np.nanmean(r2, axis=0).tolist(),
+        "r2_sd": np.nanstd(r2, axis=0, ddof=1).tolist(),
+        "location": float(np.nanmean(found.location[:, i])),
+        "beyond_location": None if np.isnan(found.beyond[:, i]).all() else float(np.nanmean(found.beyond[:, i])),
+        "variance": found.variance.tolist(),
+    }
+    if null:
+        p = (1 + sum(value >= record["r2"][-1] for value in null)) / (1 + len(null))
+        sd = float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
+        record["null"] = {"spins": null, "mean": float(np.mean(null)), "sd": sd, "p": p}
+    return record
+
+
+def _r2_rows(name: str, target: str, r2: Values, settings: VariationConfig) -> list[dict[str, Any]]:
+    return [
+        {"features": name, "target": target, "fold": f, "components": count, "r2": r2[f, k]}
+        for f in range(len(r2))
+        for k, count in enumerate(settings.components)
+    ]

@@ -1,0 +1,73 @@
+"""What features explain of cortical structure: tables and curves of the runs of `cytomesh variation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cytomesh.page.charts import axis, chart, curve, label
+from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, table, tag, without_empty
+from cytomesh.report.results import damage_notes, read_variations
+
+TITLE = "Structural variation"
+LEFT_OUT = {
+    "section": "sections",
+    "block": "blocks of cortex",
+    "hemisphere": "hemispheres",
+    "brain": "brains",
+}
+
+
+def variation_parts(run: Path) -> list[Part]:
+    """Build the part with every such analysis of the run; none without any."""
+    found = read_variations(run)
+    damaged = damage_notes(run, "analyze", found)
+    if not found and not damaged:
+        return []
+    body = [*damaged]
+    for name, metrics in found.items():
+        body += [tag("h3", name), _scores(metrics), _curves(metrics)]
+        body += [bullets(metrics["notes"])] if metrics["notes"] else []
+    return [Part("variation", TITLE, join(body), is_absent=not found)]
+
+
+def _scores(metrics: Mapping[str, Any]) -> Html:
+    rows: list[Row] = []
+    for features, targets in metrics["features"].items():
+        for target, scores in targets.items():
+            null = scores.get("null", {})
+            spread = f"{null['mean']:.3f} ± {null['sd']:.3f}" if null else None
+            numbers = (scores["r2"][-1], scores["location"], scores["beyond_location"])
+            rows.append([target, features, *numbers, spread, null.get("p")])
+    scored = ("R² of all components", "R² of location", "beyond location")
+    columns: list[Column] = ["target", "features", *map(Number, scored), "null, mean ± SD", Number("p")]
+    left_out = LEFT_OUT[metrics["folds"]["kind"]]
+    caption = (
+        f"Linear regression on the principal components of the features, scored on {left_out} that were left out in "
+        "turn (mean over folds; below 0: worse than the mean). Location: polynomials of the reference position. Beyond "
+        "location: share of what location leaves open that the features explain beside it. Null: the targets rotated "
+        "on the sphere."
+    )
+    kept, filled = without_empty(columns, rows)
+    return table(kept, filled, caption=caption, sortable=True)
+
+
+def _curves(metrics: Mapping[str, Any]) -> Html:
+    components: Sequence[int] = metrics["components"]
+    targets = dict.fromkeys(target for scores in metrics["features"].values() for target in scores)
+    panels = []
+    for target in targets:
+        traces = [
+            curve(features, components, scores[target]["r2"], order, hovertemplate=_hover(features))
+            for order, (features, scores) in enumerate(metrics["features"].items())
+            if target in scores
+        ]
+        x = axis("principal components of the features", type="log", tickvals=components, ticktext=components)
+        caption = "R² on what was left out, by the number of components that the regression sees."
+        panels.append((target, chart(traces, x, axis(f"R² of {target}"), caption=caption, width_px=620)))
+    return choice("Target", panels)
+
+
+def _hover(features: str) -> str:
+    return f"{label(features)}: %{{y:.3f}} with %{{x}} components<extra></extra>"

@@ -1,0 +1,44 @@
+"""The part on structural variation: there where it has run, and damage costs a line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cytomesh.analyze.config import VariationConfig
+from cytomesh.analyze.variation import variation_run
+from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import save_graph
+from cytomesh.report.run import report_run
+from cytomesh.report.variation import variation_parts
+from tests.conftest import sphere_graph
+
+
+@pytest.fixture
+def run(tmp_path):
+    graph = sphere_graph()
+    save_graph(tmp_path, graph, {}, {})
+    features = np.where(graph.is_linked[:, None], graph.positions[:, :2], np.nan).astype(np.float32)
+    save_features(tmp_path, "two", graph, features, {})
+    given = {"targets": ["ref_x_mm", "obliqueness_deg", "thickness_mm"], "components": [1, 2]}
+    variation_run(tmp_path, "structure", VariationConfig.model_validate(given))
+    return tmp_path
+
+
+def test_scores_stand_in_a_table_and_in_curves(run):
+    (part,) = variation_parts(run)
+    assert not part.is_absent
+    for text in ("blocks of cortex", "obliqueness_deg", "1.000", "thickness_mm: one value at all nodes, left out"):
+        assert text in part.body
+    assert "variation" in report_run(run)["parts"]
+    assert 'id="variation"' in (run / "report.html").read_text()
+
+
+def test_runs_without_it_say_nothing_and_damaged_ones_are_named(run, tmp_path_factory):
+    assert variation_parts(tmp_path_factory.mktemp("none")) == []
+    path = run / "analyze" / "structure" / "metrics.json"
+    record = json.loads(path.read_text())
+    for spoilt in ("{", json.dumps({**record, "components": [1]}), json.dumps({**record, "folds": {}})):
+        path.write_text(spoilt)
+        (part,) = variation_parts(run)
+        assert part.is_absent and "damaged: structure" in part.body

@@ -18,7 +18,8 @@ from cytomesh.classify.out_of_core import StoredInput
 from cytomesh.classify.splits import TRAIN, VALIDATION
 from cytomesh.core.config import validate
 from cytomesh.core.errors import ConfigError, FeatureError
-from cytomesh.graph.neighbourhoods import Floats, Mask
+from cytomesh.core.labels import whole_labels
+from cytomesh.graph.neighbourhoods import Floats, Mask, impute
 
 
 class AreaClassifier:
@@ -84,6 +85,7 @@ class AreaClassifier:
         Parameters
         ----------
         inputs : (n, d) float
+            Rows with NaN, as at the medial wall, are filled in from around them, for which `adjacency` is needed.
         labels : (n,) int
             0 for none. Graph networks see the inputs of these nodes as well.
         adjacency : (n, n) CSR, optional
@@ -95,28 +97,43 @@ class AreaClassifier:
         Raises
         ------
         FeatureError
-            If inputs are not finite, or not one row a node.
+            If inputs, labels and the others are not one row a node, or inputs are infinite, or labels no whole numbers.
         SplitError
             If there are fewer than two areas.
         """
-        labels = np.asarray(labels, np.int32)
-        held_out = np.zeros(len(labels), bool) if validation is None else np.asarray(validation, bool)
-        is_train = (labels > 0) & ~held_out
-        self.classes_, targets = class_targets(labels, is_train)
+        inputs, areas = _inputs(inputs, adjacency), whole_labels(labels)
+        n = len(inputs)
+        held_out = np.zeros(n, bool) if validation is None else np.asarray(validation)
+        for name, values in (("labels", areas), ("validation", held_out)):
+            if values.shape != (n,):
+                raise FeatureError("AreaClassifier", name, found=f"shape {values.shape}", expected=f"({n},)")
+        if held_out.dtype != bool:
+            hint = "give a mask: True at nodes that are held out"
+            raise FeatureError("AreaClassifier", "validation", found=str(held_out.dtype), expected="bool", hint=hint)
+        is_train = (areas > 0) & ~held_out
+        self.classes_, targets = class_targets(areas, is_train)
         sides = np.where(is_train, TRAIN, np.where(held_out & (targets >= 0), VALIDATION, ""))
-        self._scaling = moments([StoredInput(_finite(inputs, len(labels)))], [is_train], "inputs")
+        is_known = is_train & np.isfinite(inputs).all(axis=1)
+        self._scaling = moments([StoredInput(inputs)], [is_known], "inputs")
         data = self._data(inputs, targets, sides, adjacency)
         self._model, self.curve_ = fit_classifier(self.settings, data, self.settings.seed, self.device)
         return self
 
     def predict_proba(self, inputs: NDArray[Any], adjacency: sp.csr_matrix | None = None) -> Floats:
         """Return the probability of each area of `classes_` at each node, (n, k) float32."""
+        if not hasattr(self, "_model"):
+            raise FeatureError("AreaClassifier", found="a classifier that has learnt nothing", hint="call fit first")
+        inputs, d = _inputs(inputs, adjacency), self._scaling.shape[1]
+        if inputs.shape[1] != d:
+            found = f"{inputs.shape[1]} columns"
+            raise FeatureError("AreaClassifier", "inputs", found=found, expected=f"the {d} that it was fitted with")
         n = len(inputs)
         return self._model.probabilities(self._data(inputs, np.full(n, -1), np.full(n, ""), adjacency))
 
     def predict(self, inputs: NDArray[Any], adjacency: sp.csr_matrix | None = None) -> NDArray[np.int32]:
         """Return the label of the most probable area at each node, (n,) int32."""
-        return np.asarray(self.classes_[self.predict_proba(inputs, adjacency).argmax(axis=1)])
+        best = self.predict_proba(inputs, adjacency).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def _data(
         self, inputs: NDArray[Any], targets: NDArray[np.int64], sides: NDArray[np.str_], adjacency: sp.csr_matrix | None
@@ -127,17 +144,20 @@ class AreaClassifier:
         if adjacency.shape != (n, n):
             found, expected = f"{adjacency.shape[0]} x {adjacency.shape[1]}", f"{n} x {n}, as many as inputs"
             raise FeatureError("AreaClassifier", "adjacency", found=found, expected=expected)
-        column = StoredInput(_finite(inputs, n), self._scaling, InputsConfig().clip_sd)
-        ready = column.rows(np.arange(n))
+        ready = StoredInput(inputs, self._scaling, InputsConfig().clip_sd).rows(np.arange(n))
+        if np.isnan(ready).any():
+            ready, _ = impute(ready, sp.csr_matrix(adjacency))
         sizes, positions = np.array([n], np.int64), np.zeros((n, 3), np.float32)
         return NodeData(ready, targets, sides, sp.csr_matrix(adjacency), sizes, self.classes_, positions)
 
 
-def _finite(inputs: NDArray[Any], n: int) -> Floats:
+def _inputs(inputs: NDArray[Any], adjacency: sp.csr_matrix | None) -> Floats:
     values = np.asarray(inputs, np.float32)
-    if values.ndim != 2 or len(values) != n:
-        raise FeatureError("AreaClassifier", "inputs", found=f"shape {values.shape}", expected=f"({n}, d)")
-    if not np.isfinite(values).all():
-        hint = "fill them in or leave these nodes out"
-        raise FeatureError("AreaClassifier", "inputs", found="NaN or infinite values", expected="finite", hint=hint)
+    if values.ndim != 2:
+        raise FeatureError("AreaClassifier", "inputs", found=f"shape {values.shape}", expected="(n, d)")
+    if np.isinf(values).any():
+        raise FeatureError("AreaClassifier", "inputs", found="infinite values", expected="finite ones, or NaN")
+    if adjacency is None and np.isnan(values).any():
+        hint = "give the adjacency of the mesh, by which they are filled in, or leave these nodes out"
+        raise FeatureError("AreaClassifier", "inputs", found="NaN", expected="finite values", hint=hint)
     return values

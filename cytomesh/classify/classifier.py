@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.nodes import NodeData
 from cytomesh.core.config import Config
+from cytomesh.core.errors import CytomeshError, PluginError
 from cytomesh.graph.neighbourhoods import Floats
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 
 from cytomesh.classify.out_of_core import map_rows
+
+ROUNDING = 1e-4
+"""Sums of single-precision probabilities may be larger than 1 by this."""
 
 
 class ModelConfig(Config):
@@ -103,7 +109,7 @@ class EstimatorClassifier(Classifier):
     """
 
     learnt: ClassVar[tuple[str, ...]]
-    """Attributes of the fitted estimator that predictions need, arrays of numbers."""
+    """Attributes of the fitted estimator that predictions need, arrays of numbers: no trees, no objects."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -121,7 +127,14 @@ class EstimatorClassifier(Classifier):
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
-        return map_rows(lambda x: np.asarray(self.estimator.predict_proba(x), np.float32), data.inputs)
+        known = np.asarray(self.estimator.classes_, np.int64)  # an estimator may have seen no node of some class
+
+        def of_rows(inputs: Floats) -> Floats:
+            found = np.zeros((len(inputs), data.classes.size), np.float32)
+            found[:, known] = self.estimator.predict_proba(inputs)
+            return found
+
+        return map_rows(of_rows, data.inputs)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Return what `load` needs."""
@@ -133,3 +146,61 @@ class EstimatorClassifier(Classifier):
         for name in self.learnt:
             setattr(self.estimator, name, state[name].astype(np.float64))
         self.estimator.classes_ = state["classes_"].astype(np.int64)
+
+
+class Guarded(Classifier):
+    """Another package's classifier, held to what every model has to do.
+
+    Parameters
+    ----------
+    model : Classifier
+    name : str
+        Its name in settings, for messages.
+    """
+
+    def __init__(self, model: Classifier, name: str) -> None:
+        self.model, self.name = model, name
+
+    def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
+        """Fit it; whatever goes wrong names it."""
+        with self._named("fit"):
+            return self.model.fit(data, seed)
+
+    def probabilities(self, data: NodeData) -> Floats:
+        """Return its probabilities, if they are some."""
+        with self._named("probabilities"):
+            found = np.asarray(self.model.probabilities(data))
+            wanted = (data.inputs.shape[0], data.classes.size)
+            if found.shape != wanted or found.dtype.kind != "f":
+                raise self._error("probabilities", f"{found.dtype} of {found.shape}", f"float32 of {wanted}")
+            if not (np.isfinite(found).all() and found.min(initial=0) >= 0 and found.max(initial=0) <= 1 + ROUNDING):
+                raise self._error("probabilities", "values that are no probabilities", "numbers from 0 to 1")
+        return found.astype(np.float32)
+
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """Return what it has learnt, finite."""
+        with self._named("state"):
+            state = {name: np.asarray(values, np.float32) for name, values in self.model.state().items()}
+            bad = [name for name, values in state.items() if not np.isfinite(values).all()]
+            if bad:
+                raise self._error("state", f"values of {', '.join(bad)} that are not finite", "finite numbers")
+        return state
+
+    def load(self, state: dict[str, NDArray[np.float32]]) -> None:
+        """Let it take over learnt arrays."""
+        with self._named("load"):
+            self.model.load(state)
+
+    @contextmanager
+    def _named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except CytomeshError:
+            raise
+        except Exception as cause:  # whatever goes wrong in somebody else's class
+            raise self._error(what, f"{type(cause).__name__}: {cause}", "") from cause
+
+    def _error(self, what: str, found: str, expected: str) -> PluginError:
+        place = f"{type(self.model).__module__}.{type(self.model).__name__}"
+        hint = "mend the package that adds this classifier, or choose another model"
+        return PluginError(f"classifier '{self.name}' ({place})", what, found=found, expected=expected, hint=hint)

@@ -69,10 +69,12 @@ def dihedral_angles(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.in
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     m, o = np.repeat(mesh.face_normals, 3, axis=0), mesh.face_normals[twin // 3]
     angle = np.arctan2((np.cross(m, o) * along).sum(axis=1), (m * o).sum(axis=1))
-    is_shared = twin >= 0
-    places = (first[is_shared], second[is_shared])
-    angles = sp.csr_matrix((angle[is_shared], places), shape=(mesh.n_vertices, mesh.n_vertices))
-    return np.asarray(angles[source, target]).ravel()
+    # of faces on top of each other the first counts; a rim has no angle
+    codes, kept = np.unique(first * mesh.n_vertices + second, return_index=True)
+    wanted = source * mesh.n_vertices + target
+    place = np.searchsorted(codes, wanted).clip(max=codes.size - 1)
+    half_edge = kept[place]
+    return np.where((codes[place] == wanted) & (twin[half_edge] >= 0), angle[half_edge], 0.0)
 
 
 def feature_distances(inputs: Inputs, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.float64]:

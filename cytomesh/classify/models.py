@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from cytomesh.classify.calibration import Calibrated
-from cytomesh.classify.classifier import Classifier, Task
+from cytomesh.classify.classifier import Classifier, Guarded, Task
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.kinds import classifier_kind
+from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, classifier_kind
 from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.pseudo_labels import SelfTrained
@@ -29,6 +29,8 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
     """Build the classifier that the settings describe, not yet fitted."""
     task = Task(n_inputs, n_classes, settings.training, device)
     classifier: Classifier = classifier_kind(settings.model).from_settings(settings.model, task)
+    if settings.model.kind not in (*CLASSIFIERS.own, *LAYERS):
+        classifier = Guarded(classifier, settings.model.kind)
     if settings.pseudo_labels.rounds:
         classifier = SelfTrained(classifier, settings.pseudo_labels)
     keep_shares = settings.label_shift == "training"

@@ -182,6 +182,8 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
     field = ".".join(str(part) for part in location)
     if item["type"] != "extra_forbidden":
         said = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"]
+        if item["type"] == "union_tag_invalid":
+            said += "; a kind that another package adds needs that package installed"
         # what concerns several fields names them itself
         if item["type"] not in ("value_error", "missing") or not isinstance(item["input"], dict | BaseModel):
             said += f" (got {str(item['input'])[:60]!r})"

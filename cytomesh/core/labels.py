@@ -113,6 +113,27 @@ class LabelTable:
         return zip(self.indices, self.names, self.colours, strict=True)
 
 
+def whole_labels(labels: Any) -> NDArray[np.int32]:
+    """Return labels as int32, none of them changed on the way.
+
+    Raises
+    ------
+    AtlasError
+        If they are no whole numbers of 32 bits: text, fractions, NaN.
+    """
+    values = np.asarray(labels)
+    found = ""
+    if values.dtype.kind not in "biuf":
+        found = f"labels of type {values.dtype}"
+    elif values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
+        found = "labels that are not whole"
+    elif values.size and not -MAX_LABEL <= int(values.min()) <= int(values.max()) <= MAX_LABEL:
+        found = f"labels from {values.min():.0f} to {values.max():.0f}"
+    if found:
+        raise AtlasError("labels", found=found, expected=f"whole numbers, 0 for none, up to {MAX_LABEL}")
+    return values.astype(np.int32)
+
+
 def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 

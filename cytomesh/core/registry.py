@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, cast, get_args
 
 from pydantic import Field, GetCoreSchemaHandler, SerializerFunctionWrapHandler, create_model, model_serializer
@@ -90,14 +91,42 @@ class Registry(Mapping[str, type[KindT]], Generic[KindT]):
         hint = "mend or remove this package"
         try:
             kind = entry.load()
-        except Exception as cause:  # whatever goes wrong in somebody else's module
+        except (Exception, SystemExit) as cause:  # whatever goes wrong in somebody else's module
             raise PluginError(_place(entry), found=f"{type(cause).__name__}: {cause}", hint=hint) from cause
         if not (isinstance(kind, type) and issubclass(kind, self.base)):
             raise PluginError(_place(entry), found=repr(kind), expected=f"a {self.base.__name__}", hint=hint)
+        if "suffixes" in getattr(self.base, "__annotations__", {}):
+            ends = getattr(kind, "suffixes", None)
+            if not (isinstance(ends, tuple) and all(isinstance(e, str) and e == e.lower() for e in ends)):
+                expected = "a tuple of ends of names in lower case"
+                raise PluginError(_place(entry), "suffixes", found=repr(ends), expected=expected, hint=hint)
         config = getattr(kind, "Config", None)
         if config is not None and not (isinstance(config, type) and issubclass(config, Config)):
             raise PluginError(_place(entry), "Config", found=repr(config), expected="a cytomesh Config", hint=hint)
         return cast("type[KindT]", kind)
+
+
+def by_suffix(readers: Mapping[str, type[KindT]], path: Path) -> type[KindT] | None:
+    """Return the reader with the longest of the `suffixes` that a file's name ends with, None if there is none.
+
+    Raises
+    ------
+    PluginError
+        If two readers have this one: which of them is meant?
+    """
+    fitting: dict[str, list[str]] = {}
+    for name, reader in readers.items():
+        for end in reader.suffixes:  # type: ignore[attr-defined]
+            if path.name.lower().endswith(end):
+                fitting.setdefault(end, []).append(name)
+    if not fitting:
+        return None
+    longest = max(fitting, key=len)
+    names = fitting[longest]
+    if len(names) > 1:
+        found, hint = f"readers {' and '.join(names)} of files '{longest}'", "remove one of the packages"
+        raise PluginError(path, found=found, expected="one", hint=hint)
+    return readers[names[0]]
 
 
 class OneOf:
@@ -129,6 +158,9 @@ class OneOf:
                 continue
             for name, kind in registry.items():
                 config = kind.Config
+                if config is None:
+                    hint = f"give it a Config with the field kind: Literal['{name}']"
+                    raise PluginError(f"{registry.group}: {name}", found="no Config", expected="settings", hint=hint)
                 known = get_args(config.model_fields["kind"].annotation) if "kind" in config.model_fields else ()
                 if name not in known:
                     hint = f"give it the field kind: Literal['{name}']"

@@ -54,7 +54,7 @@ def save_features(
     write_json(path.with_suffix(".json"), record)
 
 
-def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
+def load_features(run: str | Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
     """Return node features, (n, d), memory-mapped read-only.
 
     Raises
@@ -67,6 +67,7 @@ def load_features(run: Path, encoder: str, graph: CortexGraph) -> NDArray[Any]:
     FormatError
         If they are of a newer format than this program knows.
     """
+    run = Path(run)
     path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"
     if not path.is_file() or not path.with_suffix(".json").is_file():
         known = [folder.name for folder in product_folders(run, "features")]

@@ -27,18 +27,22 @@ from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, read_cortex
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_surfaces
-from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix
+from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix, without_side
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
+FLAT_MM = 1e-3
+MEDIAL_WALL = 0.005
+"""Share of the vertices from which cortex without thickness is worth a word."""
 
-def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str, Any]:
+
+def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True) -> dict[str, Any]:
     """Write a graph and features for every hemisphere of a manifest; those that are as they would be now are kept.
 
     Parameters
     ----------
-    manifest : Path
+    manifest : path
         YAML, see `OwnSurfaces`.
-    run : Path
+    run : path
         Run directory.
 
     Returns
@@ -53,6 +57,7 @@ def import_graphs(manifest: Path, run: Path, *, resume: bool = True) -> dict[str
     SurfaceError, AtlasError, GraphError
         If a file cannot be read, or files of a hemisphere do not belong together.
     """
+    manifest, run = Path(manifest), Path(run)
     own = validate(OwnSurfaces, read_yaml(manifest, StudyError), str(manifest), StudyError)
     check_name(own.features, "features")
     with lock(run, "graphs"), file_digests(run) as digests:
@@ -76,12 +81,22 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
         for name, values in read_vertex_data(path, n, side).items()
     ]
     names, columns = zip(*named, strict=True)
+    bare = tuple(without_side(name, side) for name in names)
+    names = bare if len(set(bare)) == len(bare) else names
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
         labels, table = read_vertex_labels(paths["labels"], n, side)
     further = read_vertex_data(paths["columns"], n, side) if "columns" in paths else {}
     free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
     is_cortex = read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
+    if "cortex" not in paths and {"pial", "white"} <= surfaces.keys():
+        apart = np.linalg.norm(surfaces["pial"].vertices - surfaces["white"].vertices, axis=1)
+        n_flat = int((apart < FLAT_MM).sum())
+        if n_flat > MEDIAL_WALL * n:
+            warn(
+                f"{own.name}: pial and white coincide at {n_flat:,} of {n:,} vertices, as at the medial wall; they "
+                "count as cortex unless the manifest names a map that is above 0 in cortex (cortex: lh.thickness)"
+            )
     table = _of_one_side(labels, table, side)
     return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
 

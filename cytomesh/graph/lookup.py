@@ -92,7 +92,7 @@ class CortexLookup:
         return self.planes[section]
 
 
-def open_lookup(run: Path, name: str) -> CortexLookup:
+def open_lookup(run: str | Path, name: str) -> CortexLookup:
     """Read a finished graph of a run, its surfaces and the planes of its sections.
 
     Raises
@@ -100,6 +100,7 @@ def open_lookup(run: Path, name: str) -> CortexLookup:
     MissingStageError
         If the graph is not there.
     """
+    run = Path(run)
     graph = load_graph(graph_folder(run, name))
     ribbon = Ribbon(load_surface(run, name, "pial"), graph.mesh, load_surface(run, name, "white"))
     brain = open_study(read_study_path(run)).brain(graph.brain)

@@ -47,21 +47,8 @@ def check_given(
     max_distance_mm : float
         How near to a plane a vertex is near to the section.
     """
-    _check_ribbon(files, ribbon)
     _check_side(files, hemisphere, ribbon, inputs)
     _check_place(files, hemisphere, ribbon, inputs, max_distance_mm)
-
-
-def _check_ribbon(files: SurfaceFiles, ribbon: Ribbon) -> None:
-    """Raise SurfaceError unless pial lies outside of white."""
-    apart = ribbon.pial.vertices - ribbon.white.vertices
-    outward = np.einsum("nx,nx->n", apart, ribbon.midthickness.vertex_normals)
-    if np.median(outward) <= 0:
-        inside = float((outward <= 0).mean())
-        found = f"pial not outside of white at {inside:.0%} of the vertices, as their triangles face"
-        hint = "exchange pial and white, or turn the triangles of all surfaces (wb_command -surface-flip-normals)"
-        expected = "white inside pial, triangles counter-clockwise seen from outside"
-        raise SurfaceError(files.pial, found=found, expected=expected, hint=hint)
 
 
 def _check_side(files: SurfaceFiles, hemisphere: str, ribbon: Ribbon, inputs: Sequence[SectionInput]) -> None:

@@ -342,8 +342,9 @@ def _check_rows(path: Path, graph: CortexGraph) -> None:
         )
 
 
-def load_graphs(run: Path) -> list[CortexGraph]:
+def load_graphs(run: str | Path) -> list[CortexGraph]:
     """Read every finished graph of a run, sorted by name."""
+    run = Path(run)
     if folders := [folder for folder in product_folders(run, "graphs") if (folder / "qc.json").is_file()]:
         return [load_graph(folder) for folder in folders]
     hint = f"run '{command(run, 'graphs')}' first (or 'cytomesh {IMPORT}', for surfaces of your own)"

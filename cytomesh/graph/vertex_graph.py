@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
-from cytomesh.core.labels import LabelTable, distinct_colours
+from cytomesh.core.labels import LabelTable, distinct_colours, whole_labels
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.graph.vertex_columns import FREE_COLUMNS
@@ -126,7 +126,9 @@ def mesh_graph(
     (162, ('area 1', 'area 2'))
     """
     n = mesh.n_vertices
-    areas = np.zeros(n, np.int32) if labels is None else np.asarray(labels, np.int32)
+    areas = np.zeros(n, np.int32) if labels is None else whole_labels(labels)
+    if hemisphere not in ("L", "R"):
+        raise GraphError(brain, "hemisphere", found=repr(hemisphere), expected="'L' or 'R'")
     if table is None:
         known = np.unique(areas[areas > 0]).tolist()
         table = LabelTable(tuple(known), tuple(f"area {label}" for label in known), distinct_colours(len(known)))

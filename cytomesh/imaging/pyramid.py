@@ -51,7 +51,7 @@ class Pyramid:
         if len(header.levels) == 1:
             self.levels = _halved_levels(self.shape)
         if reader.decodes_whole:
-            self._kept[0] = reader.decode(0, slice(None), slice(None))
+            self._kept[0] = reader.read(0, slice(None), slice(None))
             for level in range(1, len(self.levels)):
                 self._kept[level] = halve(self._kept[level - 1])
         self._n_stored = len(header.levels)
@@ -126,12 +126,12 @@ class Pyramid:
         return np.concatenate([halve(window) for window in finer])
 
 
-def open_image(path: Path, cache_bytes: int = 1 << 26) -> Pyramid:
+def open_image(path: str | Path, cache_bytes: int = 1 << 26) -> Pyramid:
     """Open an OME-Zarr (0.4, 0.5), TIFF, BigTIFF, OME-TIFF, PNG or JPEG image, or what packages add readers for.
 
     Parameters
     ----------
-    path : Path
+    path : path
         A folder (OME-Zarr) or file.
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory (64 MiB unless given).
@@ -141,6 +141,7 @@ def open_image(path: Path, cache_bytes: int = 1 << 26) -> Pyramid:
     ImageError
         If the image is missing, unreadable, of an unknown format or not 8-bit grey or RGB.
     """
+    path = Path(path)
     header = read_header(path)
     with named(path, "an image that cannot be read"):
         return Pyramid(open_reader(header), cache_bytes)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from cytomesh.core.errors import GraphError
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.baselines import kmeans_clusters, voronoi_parcels, ward_parcels
 from cytomesh.parcellate.config import ParcellateConfig
@@ -33,7 +34,12 @@ def divide(features: NodeFeatures, method: str, k: int, settings: ParcellateConf
     weights = affinity_graph(adjacency, values, settings.affinity)
     chosen = METHODS[method]
     found = chosen().parcels(Problem(features, weights, k, settings, source))
-    labels = found.labels
+    labels = np.asarray(found.labels)
+    n = features.values.shape[0]
+    if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        what = f"{labels.dtype} of {labels.shape}" + (", below 0" if labels.size and labels.min() < 0 else "")
+        hint = "mend the package that adds this method"
+        raise GraphError(source, f"method {method}", found=what, expected=f"({n},) whole numbers from 0", hint=hint)
     if settings.smoothing_rounds and chosen.has_borders:
         labels = smooth_borders(labels, weights, adjacency, settings.smoothing_rounds, settings.min_nodes)
     return Parcellation(labels, {**found.facts, "normalised_cut": normalised_cut(weights, labels)})

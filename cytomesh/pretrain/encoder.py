@@ -7,13 +7,15 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, FeatureError
 from cytomesh.core.random import isolated_seed
 from cytomesh.imaging.augment import Augmentation, AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig
@@ -70,9 +72,27 @@ class PatchEncoder(nn.Module):
         return features
 
     @torch.inference_mode()
-    def embed(self, patches: Tensor) -> Tensor:
-        """Return float32 features, (n, dim), of uint8 patches, (n, c, s, s), as `cytomesh embed` does."""
-        device = next(self.parameters()).device
+    def embed(self, patches: Tensor | NDArray[np.uint8]) -> Tensor:
+        """Return float32 features, (n, dim), of patches, (n, c, s, s) uint8, as `cytomesh embed` does.
+
+        Parameters
+        ----------
+        patches : tensor or array, (n, 1 or 3, s, s) uint8
+            Not normalised, as `read_patches` gives them: s is `patches.size_px`, a pixel `patches.um_per_px` large.
+
+        Raises
+        ------
+        FeatureError
+            If they are of another type or shape.
+        """
+        device, side = next(self.parameters()).device, self.patches.size_px
+        patches = torch.as_tensor(patches)
+        wanted = [(channels, side, side) for channels in (1, 3)]
+        if patches.dtype != torch.uint8 or tuple(patches.shape[1:]) not in wanted:
+            found = f"patches of shape {tuple(patches.shape)}, {str(patches.dtype).removeprefix('torch.')}"
+            expected = f"(n, 1 or 3, {side}, {side}) uint8, grey levels 0 to 255"
+            hint = f"read them with size_px={side}, um_per_px={self.patches.um_per_px:g}, and leave normalising to this"
+            raise FeatureError(self.config.name, "patches", found=found, expected=expected, hint=hint)
         return self(self.normalise(patches.to(device))).float()
 
 

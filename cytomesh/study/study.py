@@ -111,7 +111,7 @@ class Study:
         raise StudyError(self.path, "brains", found=f"no brain '{brain_id}'", expected=f"one of {known}")
 
 
-def open_study(path: Path) -> Study:
+def open_study(path: str | Path) -> Study:
     """Open a study: the manifest, all tables and transforms are read and checked; images and contours are not.
 
     Raises

@@ -44,7 +44,7 @@ def read_surfaces(paths: Mapping[str, Path], hemisphere: str | None = None) -> d
     Raises
     ------
     SurfaceError
-        If a file cannot be read, or its triangles are not those of the others.
+        If a file cannot be read, its triangles are not those of the others, or pial is not outside of white.
     """
     kinds: list[SurfaceKind] = [kind for kind in get_args(SurfaceKind) if kind in paths]
     surfaces = {
@@ -56,6 +56,8 @@ def read_surfaces(paths: Mapping[str, Path], hemisphere: str | None = None) -> d
     if "midthickness" not in surfaces:
         pial, white = surfaces["pial"], surfaces["white"]
         surfaces["midthickness"] = Mesh((pial.vertices + white.vertices) / 2, pial.faces)
+    if {"pial", "white"} <= surfaces.keys():
+        _check_ribbon(paths["pial"], surfaces["pial"], surfaces["white"], surfaces["midthickness"])
     return surfaces
 
 
@@ -65,12 +67,12 @@ def stated_side(path: Path) -> str | None:
     return structure or side_of(path.name, IN_FILE_NAMES)
 
 
-def read_any_surface(path: Path, *, is_sphere: bool = False, hemisphere: str | None = None) -> Mesh:
+def read_any_surface(path: str | Path, *, is_sphere: bool = False, hemisphere: str | None = None) -> Mesh:
     """Read a surface; vertex order is kept, and coordinates are scanner RAS, mm.
 
     Parameters
     ----------
-    path : Path
+    path : path
         `.gii` (`.gii.gz`), PLY, or FreeSurfer geometry (`lh.pial`), which is told by its first bytes.
     is_sphere : bool
         A sphere has no place in the scanner: its coordinates are taken as they are, of any size.
@@ -80,9 +82,14 @@ def read_any_surface(path: Path, *, is_sphere: bool = False, hemisphere: str | N
     Raises
     ------
     SurfaceError
-        If the file is none of these, damaged, of the other side, of the size of no brain, or inside out.
+        If the file is none of these, damaged, of the other side, of the size of no brain, or inside out, or its
+        triangles are turned differently from each other.
     """
+    path = Path(path)
+    if hemisphere not in (None, "L", "R"):
+        raise SurfaceError(path, "hemisphere", found=repr(hemisphere), expected="'L' or 'R'")
     mesh = _read(path, is_sphere, hemisphere)
+    _check_turned(path, mesh)
     if hemisphere is not None:
         check_side(path, hemisphere)
     if not is_sphere:
@@ -138,6 +145,27 @@ def _read_ply(path: Path) -> Mesh:
             found, hint = f"{read} after triangulation", "export it again, as triangles: it is cut off, or has polygons"
             raise SurfaceError(path, f"element {element}", found=found, expected=declared[1], hint=hint)
     return mesh
+
+
+def _check_ribbon(path: Path, pial: Mesh, white: Mesh, middle: Mesh) -> None:
+    """Refuse pial surfaces inside of white ones."""
+    outward = np.einsum("nx,nx->n", pial.vertices - white.vertices, middle.vertex_normals)
+    if np.median(outward) <= 0:
+        inside = float((outward <= 0).mean())
+        found = f"pial not outside of white at {inside:.0%} of the vertices, as their triangles face"
+        hint = "exchange pial and white, or turn the triangles of all surfaces (wb_command -surface-flip-normals)"
+        expected = "white inside pial, triangles counter-clockwise seen from outside"
+        raise SurfaceError(path, found=found, expected=expected, hint=hint)
+
+
+def _check_turned(path: Path, mesh: Mesh) -> None:
+    """Refuse triangles that do not all face the same side: curvature and geodesics would be wrong at their edges."""
+    sides = mesh.faces * mesh.n_vertices + mesh.faces[:, [1, 2, 0]]
+    n_twice = mesh.faces.size - np.unique(sides).size
+    if n_twice:
+        found = f"{n_twice} edges that two triangles run through in the same direction"
+        hint = "remove triangles on top of each other, and turn all to one side (trimesh.repair.fix_winding)"
+        raise SurfaceError(path, "triangles", found=found, expected="all facing one side", hint=hint)
 
 
 def _check_brain(path: Path, mesh: Mesh) -> None:

@@ -23,6 +23,8 @@ SAG = 0.2
 @kernel
 def twins(faces):  # type: ignore[no-untyped-def]
     """Return (3 m,) the opposite half-edge of each half-edge of a consistently oriented surface; -1 on its border."""
+    if len(faces) == 0:
+        return np.empty(0, np.int64)
     n = faces.max() + 1
     starts = np.zeros(n + 2, np.int64)
     for f in range(len(faces)):

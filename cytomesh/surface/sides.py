@@ -42,6 +42,19 @@ def without_prefix(name: str, sides: Iterable[str] = SIDES) -> str:
     return next((name[match.end() :] for match in found if match), name)
 
 
+def without_side(name: str, side: str) -> str:
+    """Return a map's name without the folder and the side that some programs write into it.
+
+    Examples
+    --------
+    >>> without_side("/home/me/lh.thickness", "L"), without_side("profiles_R 3", "R"), without_side("left 1", "L")
+    ('thickness', 'profiles 3', 'left 1')
+    """
+    word = {"L": "(?:L|lh|left)", "R": "(?:R|rh|right)"}[side]
+    bare = re.sub(rf"^{word}\.", "", name.rpartition("/")[2])
+    return re.sub(rf"[._-]{word}(?= \d+$|$)", "", bare)
+
+
 def check_side(path: Path, hemisphere: str, structures: Iterable[str] = ()) -> None:
     """Refuse a file whose name (not that of its folder), or a structure that it names, is of the other side.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import reading
+from cytomesh.core.registry import by_suffix
 from cytomesh.surface.annot import read_annot
 from cytomesh.surface.gifti import read_labels
 from cytomesh.surface.keyed import keyed_labels, without_no_areas
@@ -27,7 +28,7 @@ BOTH_SIDES = (".dscalar.nii", ".dlabel.nii")
 """CIFTI files say which values are of which side; their names need not."""
 
 
-def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
+def read_vertex_data(path: str | Path, n_vertices: int, hemisphere: str) -> Maps:
     """Read one or more values a vertex.
 
     Parameters
@@ -50,12 +51,13 @@ def read_vertex_data(path: Path, n_vertices: int, hemisphere: str) -> Maps:
     SurfaceError
         If the file is of no known kind, damaged, of the other side, or not of one row a vertex.
     """
+    path = Path(path)
     reader = _map_reader(path)
     _check_name(path, hemisphere)
     return _rows_checked(path, _read(path, partial(reader.read, hemisphere=hemisphere)), n_vertices)
 
 
-def read_vertex_labels(path: Path, n_vertices: int, hemisphere: str) -> tuple[NDArray[np.int32], LabelTable]:
+def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tuple[NDArray[np.int32], LabelTable]:
     """Read one label a vertex, (n_vertices,) int32 with 0 for none, and the table of labels.
 
     Areas whose names say that they are none, as the medial wall, are 0.
@@ -65,6 +67,7 @@ def read_vertex_labels(path: Path, n_vertices: int, hemisphere: str) -> tuple[ND
     SurfaceError, AtlasError
         If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value a vertex.
     """
+    path = Path(path)
     kind = path.name.lower()
     if kind.endswith((".gii", ".gii.gz")):
         labels, table = _read(path, partial(read_labels, hemisphere=hemisphere))
@@ -100,6 +103,7 @@ def _rows_checked(path: Path, maps: Maps, n_vertices: int) -> Maps:
     if not maps:
         raise SurfaceError(path, found="no values", expected=f"{n_vertices} rows")
     for name, values in maps.items():
+        values = np.asarray(values)
         if values.shape != (n_vertices,):
             found = f"{' x '.join(map(str, values.shape))} values"
             raise SurfaceError(path, name, found=found, expected=f"one for each of the surface's {n_vertices} vertices")
@@ -107,7 +111,7 @@ def _rows_checked(path: Path, maps: Maps, n_vertices: int) -> Maps:
 
 
 def _map_reader(path: Path) -> MapReader:
-    reader = next((reader for reader in MAP_READERS.values() if reader.takes(path)), None)
+    reader = by_suffix(MAP_READERS, path) or next((kind for kind in MAP_READERS.values() if kind.takes(path)), None)
     if reader is None:
         known = ", ".join(suffix for reader in MAP_READERS.values() for suffix in reader.suffixes)
         kind = next((end for end in CONVERSIONS if path.name.lower().endswith(end)), "")

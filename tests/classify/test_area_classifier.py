@@ -10,7 +10,7 @@ from cytomesh.classify.area_classifier import AreaClassifier
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS
 from cytomesh.classify.run import classify_run
-from cytomesh.core.errors import ConfigError, FeatureError, SplitError
+from cytomesh.core.errors import AtlasError, ConfigError, FeatureError, SplitError
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.storage import load_graphs
@@ -60,7 +60,7 @@ def test_what_cannot_be_used_is_named(nodes):
         AreaClassifier("gat", edges=["length"])
     with pytest.raises(FeatureError, match=r"162 x 162.*expected 100 x 100"):
         AreaClassifier("gcn").fit(inputs[:100], labels[:100], adjacency)
-    with pytest.raises(FeatureError, match="NaN"):
+    with pytest.raises(FeatureError, match="NaN.*give the adjacency"):
         AreaClassifier("lda").fit(np.full_like(inputs, np.nan), labels)
     with pytest.raises(FeatureError, match="shape"):
         AreaClassifier("lda").fit(inputs[:5], labels)
@@ -86,3 +86,34 @@ def test_the_stage_and_the_library_give_the_same_areas(section_run, tmp_path, ki
     area, confidence = (np.concatenate([table[name] for table in tables])[linked] for name in ("area", "confidence"))
     np.testing.assert_array_equal(classifier.predict(inputs[linked]), area)
     np.testing.assert_array_equal(classifier.predict_proba(inputs[linked]).max(axis=1), confidence)
+
+
+def test_nodes_without_inputs_are_filled_in_as_by_the_stage(section_run, tmp_path):
+    run = shutil.copytree(section_run, tmp_path / "run")
+    classify_run(run, "stage", ClassifyConfig.model_validate({"model": {"kind": "lda"}, "n_seeds": 1}))
+    graphs = load_graphs(run)
+    tables = [read_table(run / "classify" / "stage" / "predictions" / f"{graph.name}.parquet") for graph in graphs]
+    (encoder,) = [path.name for path in (run / "features").iterdir()]
+    inputs = np.concatenate([np.asarray(load_features(run, encoder, graph), np.float32) for graph in graphs])
+    assert np.isnan(inputs).any()
+    sides, labels = (np.concatenate([table[name] for table in tables]) for name in ("side", "annotation"))
+    taught = np.where(np.isin(sides, ["train", "validation"]), labels, 0)
+    adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
+    classifier = AreaClassifier("lda").fit(inputs, taught, adjacency, validation=sides == "validation")
+    np.testing.assert_array_equal(
+        classifier.predict(inputs, adjacency), np.concatenate([table["area"] for table in tables])
+    )
+
+
+def test_what_does_not_belong_together_is_named(nodes):
+    inputs, labels, _ = nodes
+    with pytest.raises(FeatureError, match="call fit first"):
+        AreaClassifier("lda").predict(inputs)
+    fitted = AreaClassifier("lda").fit(inputs, labels)
+    with pytest.raises(FeatureError, match=r"4 columns, expected the 5"):
+        fitted.predict(inputs[:, :4])
+    with pytest.raises(FeatureError, match=r"validation: found int64, expected bool"):
+        AreaClassifier("lda").fit(inputs, labels, validation=np.arange(162))
+    for wrong in (labels + 0.5, labels.astype(str), np.where(labels == 3, np.nan, 7), labels + 2**31):
+        with pytest.raises(AtlasError, match="whole numbers"):
+            AreaClassifier("lda").fit(inputs, wrong)

@@ -63,3 +63,11 @@ def test_attributes_of_all_graphs_in_the_adjacency_s_order(synthetic):
 def test_kept_entries(nodes):
     adjacency = sp.random_array((20, 20), density=0.4, rng=np.random.default_rng(0), format="csr")
     np.testing.assert_array_equal(adjacency.data[kept_entries(adjacency, nodes)], adjacency[nodes][:, nodes].data)
+
+
+def test_of_faces_on_top_of_each_other_the_first_counts(synthetic):
+    mesh = synthetic.sphere(1)
+    doubled = Mesh(mesh.vertices, np.concatenate([mesh.faces, mesh.faces[:3]]))
+    source, target = ends(mesh.adjacency())
+    once, again = (dihedral_angles(each, source.astype(np.int64), target) for each in (mesh, doubled))
+    np.testing.assert_allclose(np.abs(again), np.abs(once), atol=1e-9)

@@ -280,3 +280,28 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"]}, "R")
     with pytest.raises(GraphError, match=r"1 features \(cells\), expected 2 as in B1_hemi-L \(myelin, cells\)"):
         import_graphs(manifest, tmp_path / "run")
+
+
+def test_a_ribbon_inside_out_and_triangles_turned_apart_are_named(manifest, tmp_path):
+    pial, white = (manifest.parent / f"L.{kind}.surf.gii" for kind in ("pial", "white"))
+    for a, b in ((pial, tmp_path / "kept"), (white, pial), (tmp_path / "kept", white)):
+        a.rename(b)
+    with pytest.raises(CytomeshError, match=r"L.pial.surf.gii: found pial not outside of white at 100%"):
+        import_graphs(manifest, tmp_path / "run")
+    mesh = sphere_mesh(3)
+    faces = mesh.faces.copy()
+    faces[::7] = faces[::7, ::-1]
+    write_surface(pial, Mesh(mesh.vertices, faces), "L", "pial")
+    with pytest.raises(CytomeshError, match=r"edges that two triangles run through in the same direction"):
+        import_graphs(manifest, tmp_path / "run")
+
+
+def test_a_medial_wall_that_nobody_named_is_said(manifest, tmp_path, capsys):
+    change(manifest, cortex=None)
+    mesh = sphere_mesh(3)
+    white = mesh.vertices * np.where(mesh.vertices[:, :1] < -40, 51.0, 49.0) / 50
+    write_surface(manifest.parent / "L.white.surf.gii", Mesh(white, mesh.faces), "L", "white")
+    import_graphs(str(manifest), str(tmp_path / "run"))
+    said = capsys.readouterr().err
+    assert "B1_hemi-L: pial and white coincide at" in said and "cortex: lh.thickness" in said
+    assert "B1_hemi-R: pial" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, FeatureError
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig, PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, ProjectionHead, Projector, synchronise_batch_norm
@@ -183,3 +184,12 @@ def test_settings_that_contradict_each_other():
         PretrainConfig.model_validate({"objectives": {"spatial_nce": spatial}})
     with pytest.raises(ValidationError, match="warmup_steps"):
         PretrainConfig.model_validate({"schedule": {"steps": 10, "warmup_steps": 20}})
+
+
+def test_patches_that_are_not_those_of_the_encoder_are_refused():
+    encoder = build("test_resnet", 32, in_chans=1)
+    patches = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), np.uint8)
+    torch.testing.assert_close(encoder.eval().embed(patches), encoder.embed(torch.from_numpy(patches)))
+    for wrong in (patches.astype(np.float32), patches[:, :, :8], patches[:, 0], np.repeat(patches, 2, axis=1)):
+        with pytest.raises(FeatureError, match=r"expected \(n, 1 or 3, 32, 32\) uint8.*size_px=32"):
+            encoder.embed(wrong)

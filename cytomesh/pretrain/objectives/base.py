@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cytomesh.core.config import Config
+from cytomesh.core.errors import ConfigError
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.distance import Geodesic
 from cytomesh.pretrain.gather import gather_rows
@@ -60,6 +63,11 @@ class Objective(nn.Module, ABC):
     Config: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What the data must have."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What of `PatchBatch` it has to be told; a loss without it would mean nothing."""
+        return frozenset()
 
     @classmethod
     def from_settings(cls, settings: Any, moment: Moment) -> Self:  # noqa: ARG003
@@ -125,13 +133,19 @@ class Contrastive(Objective):
             One a patch; brought to unit length.
         temperature : float
         **places : (b, ...) tensors
-            What the objective needs of `PatchBatch`: position (mm), probability, area, section, brain, and node, by
-            which views of one patch are known.
+            What the objective needs of `PatchBatch` (see `reads`): position (mm), probability, area, section, brain,
+            and node, by which views of one patch are known.
 
         Returns
         -------
         () tensor
+
+        Raises
+        ------
+        ConfigError
+            If a place is missing, unknown, of another number of patches or not finite, or the temperature not positive.
         """
+        self._check(len(vectors), temperature, places)
         unit = functional.normalize(vectors, dim=1)
         sizes, rank = _sizes(len(vectors), vectors.device)
         known = {name: gather_rows(values.to(vectors.device).contiguous(), sizes) for name, values in places.items()}
@@ -142,6 +156,28 @@ class Contrastive(Objective):
         if len(sizes) > 1:
             dist.all_reduce(n_all)
         return len(sizes) * total / n_all.clamp(min=1).to(total.dtype)
+
+    def _check(self, n: int, temperature: float, places: Mapping[str, Tensor]) -> None:
+        name, known = type(self).__name__, {item.name for item in fields(PatchBatch)}
+        if not temperature > 0:
+            raise ConfigError(name, "temperature", found=str(temperature), expected="a positive number")
+        for place in places:
+            if place not in known:
+                near = difflib.get_close_matches(place, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
+                raise ConfigError(name, place, found="an unknown place of patches", hint=hint)
+        missing = sorted(self.reads - places.keys())
+        if missing:
+            hint = f"call it with {', '.join(f'{place}=...' for place in missing)}, a row for each vector"
+            raise ConfigError(name, found=f"no {' and no '.join(missing)}", hint=hint)
+        for place, values in places.items():
+            wanted = (n, 3) if place in ("position", "normal") else (n, *values.shape[1:])
+            if not isinstance(values, Tensor) or tuple(values.shape) != wanted:
+                found = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+                raise ConfigError(name, place, found=found, expected=f"a tensor of {wanted}")
+            if values.is_floating_point() and not torch.isfinite(values).all():
+                hint = "leave out patches without a place"
+                raise ConfigError(name, place, found="NaN or infinite values", expected="finite ones", hint=hint)
 
 
 def _sizes(n: int, device: torch.device) -> tuple[list[int], int]:

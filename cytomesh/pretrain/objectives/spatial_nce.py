@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
+from cytomesh.core.errors import ConfigError
 from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.pretrain.distance import Distance, Euclidean
+from cytomesh.pretrain.distance import Distance, Euclidean, Geodesic
 from cytomesh.pretrain.objectives.base import Contrastive, ContrastiveConfig, Moment, ObjectiveConfig
 
 Kernel = Literal["gaussian", "exponential", "radius", "inverse"]
@@ -80,6 +81,11 @@ class SpatialNCE(Contrastive):
         same_brain_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        if kernel not in get_args(Kernel):
+            raise ConfigError("SpatialNCE", "kernel", found=repr(kernel), expected=" or ".join(get_args(Kernel)))
+        if not sigma_mm > 0 or not (reach_mm is None or reach_mm > 0):
+            found = f"sigma_mm {sigma_mm}, reach_mm {reach_mm}"
+            raise ConfigError("SpatialNCE", found=found, expected="positive lengths")
         self.distance = distance or Euclidean()
         self.sigma_mm = sigma_mm
         self.kernel = kernel
@@ -98,6 +104,15 @@ class SpatialNCE(Contrastive):
             same_section_weight=settings.same_section_weight,
             same_brain_weight=settings.same_brain_weight,
         )
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What it has to be told; which patches share a section or brain only where that matters."""
+        reads = {"vertex"} if isinstance(self.distance, Geodesic) else set()
+        if isinstance(self.distance, Euclidean):
+            reads = {"position"} if self.distance.normal_factor == 1.0 else {"position", "normal"}
+        reads |= {"section"} if min(self.same_section_weight, self.same_brain_weight) < 1.0 else set()
+        return frozenset(reads | ({"brain"} if self.same_brain_weight < 1.0 else set()))
 
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cytomesh.core.errors import ContourError
-from cytomesh.core.registry import Registry
+from cytomesh.core.registry import Registry, by_suffix
 from cytomesh.study.contour_formats.features import ContourFeature
 from cytomesh.study.contour_formats.reader import ContourReader, Drawing
 from cytomesh.study.image_formats.registry import read_header
@@ -34,10 +34,9 @@ def read_features(section: Section, known: frozenset[str]) -> list[ContourFeatur
     path, image = section.contours, section.image
     if path is None:
         raise ContourError(section.name, found="no contours", hint="declare them in the section table")
-    readers = CONTOUR_READERS.values()
-    reader = next((reader for reader in readers if path.name.lower().endswith(reader.suffixes)), None)
+    reader = by_suffix(CONTOUR_READERS, path)
     if reader is None:
-        expected = ", ".join(suffix for reader in readers for suffix in reader.suffixes)
+        expected = ", ".join(suffix for reader in CONTOUR_READERS.values() for suffix in reader.suffixes)
         raise ContourError(path, found=f"unknown contour format '{path.suffix}'", expected=expected)
     header = None if image is None else attempt([], lambda: read_header(image))
     return reader().read(Drawing(path, section, known, header.shape if header else None))

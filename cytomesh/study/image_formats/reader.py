@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import CytomeshError, ImageError
 
 HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG or JPEG, 8-bit grey or RGB"
 HINT_AGAIN = "copy or export the image again"
@@ -76,21 +76,27 @@ class ImageHeader:
 class ImageReader(ABC):
     """Reads the images of one format.
 
-    An instance has one image open: not to be shared between processes. Whatever a method raises that is no
-    `CytomeshError` becomes an `ImageError` that names the file.
+    An instance has one image open, for one process; `decode` may be called by several of its threads at once. Whatever
+    a method raises that is no `CytomeshError` becomes an `ImageError` that names the file.
 
     Parameters
     ----------
     header : ImageHeader
         What `read_header` has returned for this image.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        Ends of names, lower case, such as `(".czi",)`; of several that fit, the longest decides which reader is taken.
+    is_folder : bool
+        Whether such an image is a folder.
+    decodes_whole : bool
+        Whether the file can only be decoded as a whole: then it is decoded once and kept.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
-    """Ends of names, lower case; of several that fit, the longest decides which reader is taken."""
     is_folder: ClassVar[bool] = False
-    """Whether such an image is a folder."""
     decodes_whole: ClassVar[bool] = False
-    """Whether the file can only be decoded as a whole: then it is decoded once and kept."""
 
     def __init__(self, header: ImageHeader) -> None:
         self.header = header
@@ -119,8 +125,16 @@ class ImageReader(ABC):
         ImageError
             If part of it is not there, or cannot be decoded.
         """
+        height, width = self.header.levels[level].shape
+        wanted = (len(range(height)[rows]), len(range(width)[columns]), self.header.n_channels)
         with named(self.header.path, f"pixels that cannot be decoded at level {level}"):
-            return self.decode(level, rows, columns)
+            pixels = self.decode(level, rows, columns)
+            # compiled code that samples patches looks at no bounds
+            if not isinstance(pixels, np.ndarray) or pixels.shape != wanted or pixels.dtype != np.uint8:
+                what = f"{pixels.dtype} of {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+                hint = f"mend {type(self).__module__}, which reads this format, or the file's header"
+                raise ImageError(self.header.path, found=what, expected=f"uint8 of {wanted}", hint=hint)
+        return pixels
 
     def check(self) -> None:
         """Look for damage without decoding everything: the last pixel of each level, as files are cut off at the end.
@@ -149,7 +163,7 @@ def named(path: Path, found: str, hint: str = HINT_AGAIN) -> Iterator[None]:
     """Raise ImageError for whatever else goes wrong: decoders raise what they like on damaged input."""
     try:
         yield
-    except ImageError:
+    except CytomeshError:
         raise
     except Exception as cause:
         raise ImageError(path, found=f"{found} ({type(cause).__name__}: {cause})", hint=hint) from cause
@@ -177,3 +191,25 @@ def pyramid_level(name: str, shape: tuple[int, int], full: tuple[int, int]) -> I
         float(round(r)) if abs(r - round(r)) * m <= 1.0 * round(r) else r for r, m in zip(ratios, shape, strict=True)
     ]
     return ImageLevel(name, shape, (factors[0], factors[1]), ((factors[0] - 1) / 2, (factors[1] - 1) / 2))
+
+
+def check_header(path: Path, header: object) -> ImageHeader:
+    """Return what a reader has read of an image, if it can be one.
+
+    Raises
+    ------
+    ImageError
+        If it is no header, or its channels or levels contradict each other.
+    """
+    hint = "mend the package that reads this format, or the file's header"
+    if not isinstance(header, ImageHeader) or not header.levels or header.n_channels not in (1, 3):
+        expected = "an ImageHeader with one level or more and 1 or 3 channels"
+        raise ImageError(path, found=f"a header {header!r}", expected=expected, hint=hint)
+    for level in header.levels:
+        sizes = [n * scale for n, scale in zip(level.shape, level.scale, strict=True)]
+        # coarse levels may lose part of a pixel at the border, or gain one
+        misfit = max(abs(size - n) / scale for size, n, scale in zip(sizes, header.shape, level.scale, strict=True))
+        if min(level.shape) < 1 or misfit > 1.0 + 0.01 * max(level.shape):
+            found = f"level {level.name} of {level.shape} px, each as large as {level.scale} of the first level's"
+            raise ImageError(path, found=found, expected=f"the {header.shape} px of the first level", hint=hint)
+    return header

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cytomesh.core.errors import ImageError
-from cytomesh.core.registry import Registry
-from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, named
+from cytomesh.core.registry import Registry, by_suffix
+from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
 
 IMAGE_READERS: Registry[ImageReader] = Registry(
     "cytomesh.image_readers",
@@ -33,7 +33,7 @@ def read_header(path: Path) -> ImageHeader:
     is_folder = refuse_no_file(path)
     kind = _reader_kind(path, is_folder=is_folder)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
-        return kind.read_header(path)
+        return check_header(path, kind.read_header(path))
 
 
 def open_reader(header: ImageHeader) -> ImageReader:
@@ -78,12 +78,12 @@ def decode_all(header: ImageHeader) -> None:
 
 def _reader_kind(path: Path, *, is_folder: bool) -> type[ImageReader]:
     """Return the reader with the longest suffix that a name ends with."""
-    name = path.name.lower()
-    kinds = [kind for kind in IMAGE_READERS.values() if kind.is_folder == is_folder]
-    fitting = [(len(end), kind) for kind in kinds for end in kind.suffixes if name.endswith(end)]
-    if not fitting:
-        raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=HINT_FORMATS)
-    return max(fitting, key=lambda pair: pair[0])[1]
+    kind = by_suffix({name: kind for name, kind in IMAGE_READERS.items() if kind.is_folder == is_folder}, path)
+    if kind is None:
+        added = [end for name in IMAGE_READERS if name not in IMAGE_READERS.own for end in IMAGE_READERS[name].suffixes]
+        hint = HINT_FORMATS + (f", or what installed packages read ({', '.join(added)})" if added else "")
+        raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=hint)
+    return kind
 
 
 def refuse_no_file(path: Path) -> bool:

@@ -8,9 +8,10 @@ import tifffile
 import zarr
 from PIL import Image
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import ImageError, PluginError
 from cytomesh.imaging.pyramid import open_image, write_ome_zarr
-from cytomesh.study.image_formats.registry import check_pixels, read_header
+from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader
+from cytomesh.study.image_formats.registry import IMAGE_READERS, check_pixels, read_header
 
 
 def pixels_of(path):
@@ -124,8 +125,73 @@ def test_bits_of_grey_become_full_levels(tmp_path):
 
 
 def test_a_huge_declared_shape_is_named_at_once(tmp_path):
-    write_ome_zarr(tmp_path / "a.zarr", NOISE, 20.0)
+    write_ome_zarr(tmp_path / "a.zarr", NOISE, 20.0, n_levels=1)
     path = tmp_path / "a.zarr" / "0" / "zarr.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"shape": [300 * 10**9, 400 * 10**9]}))
     with pytest.raises(ImageError, match=r"[\d,]{20,} of [\d,]{20,} chunks not stored at level 0 \(.*, \.\.\.\)"):
         check_pixels(read_header(tmp_path / "a.zarr"))
+
+
+def added(monkeypatch, name, **parts):
+    """Let a reader of another package read `.mine` files: an array of NOISE's shape unless `parts` say otherwise."""
+    parts = {
+        "suffixes": (".mine",),
+        "read_header": classmethod(lambda _, path: ImageHeader(path, 1, (ImageLevel("0", NOISE.shape),))),
+        "decode": lambda _, __, rows, columns: NOISE[rows, columns, None],
+        **parts,
+    }
+    monkeypatch.setitem(IMAGE_READERS._loaded, name, type("Added", (ImageReader,), parts))
+    monkeypatch.setitem(IMAGE_READERS._entries(), name, None)
+
+
+@pytest.mark.parametrize(
+    ("decode", "found"),
+    [
+        (lambda rows, columns: np.repeat(NOISE[rows, columns, None], 3, axis=2), r"uint8 of \(1, 1, 3\)"),
+        (lambda rows, columns: NOISE[rows, columns], r"uint8 of \(1, 1\)"),
+        (lambda rows, columns: NOISE[rows, columns, None].astype(np.uint16), "uint16"),
+        (lambda _, __: NOISE[..., None], r"uint8 of \(300, 400, 1\)"),
+        (lambda _, __: None, "NoneType"),
+        (lambda _, __: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_pixels_of_another_package_s_reader_are_those_of_its_header_or_refused(tmp_path, monkeypatch, decode, found):
+    (tmp_path / "a.mine").touch()
+    added(monkeypatch, "mine", decode=lambda _, __, rows, columns: decode(rows, columns))
+    with pytest.raises(ImageError, match=rf"a.mine: found .*{found}"):
+        check_pixels(read_header(tmp_path / "a.mine"))
+    with open_image(tmp_path / "a.mine", cache_bytes=0) as image, pytest.raises(ImageError, match=r"a\.mine"):
+        image.read(0, 4, 5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        lambda _: None,
+        lambda path: ImageHeader(path, 1, ()),
+        lambda path: ImageHeader(path, 4, (ImageLevel("0", (8, 8)),)),
+        lambda path: ImageHeader(path, 1, (ImageLevel("0", (80, 80)), ImageLevel("1", (40, 40), (4.0, 4.0)))),
+    ],
+)
+def test_headers_that_contradict_themselves_are_refused(tmp_path, monkeypatch, header):
+    (tmp_path / "a.mine").touch()
+    added(monkeypatch, "mine", read_header=classmethod(lambda _, path: header(path)))
+    with pytest.raises(ImageError, match=r"a.mine: found .*mend the package"):
+        read_header(tmp_path / "a.mine")
+
+
+def test_the_longest_suffix_decides_and_two_of_one_are_refused(tmp_path, monkeypatch):
+    for name in ("a.mine", "a.other.mine"):
+        (tmp_path / name).touch()
+    added(monkeypatch, "mine")
+    white = np.full((*NOISE.shape, 1), 255, np.uint8)
+    added(monkeypatch, "other", suffixes=(".other.mine",), decode=lambda _, __, rows, columns: white[rows, columns])
+    with open_image(tmp_path / "a.mine") as plain, open_image(tmp_path / "a.other.mine") as other:
+        assert plain.read(0, 0, 1, 0, 1).item() == NOISE[0, 0]
+        assert other.read(0, 0, 1, 0, 1).item() == 255
+    added(monkeypatch, "third")
+    with pytest.raises(PluginError, match=r"readers mine and third of files '\.mine'"):
+        read_header(tmp_path / "a.mine")
+    (tmp_path / "a.unknown").touch()
+    with pytest.raises(ImageError, match=r"or what installed packages read \(\.mine"):
+        read_header(tmp_path / "a.unknown")

@@ -22,11 +22,13 @@ from cytomesh.core.run import check_name, lock, product
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
+from cytomesh.graph.qc import mesh_facts
 from cytomesh.graph.storage import load_graph, write_graph
 from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, read_cortex
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_surfaces
+from cytomesh.surface.gifti import SurfaceKind
 from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix, without_side
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
@@ -180,7 +182,7 @@ def _import(
             result.announce(inputs, "imported again")
             graph = vertex_graph(data, table, own.brain, own.hemisphere, own.role, manifest.name)
             with result.writing(inputs, own, 0, resume=False) as work:
-                write_graph(work.folder, graph, data.surfaces, {"source": manifest.name, "n_nodes": graph.n_nodes})
+                write_graph(work.folder, graph, data.surfaces, _record(manifest, own, data))
                 work.finish()
     graph = load_graph(result.folder)
     features = np.where(graph.is_linked[:, None], data.features, np.float32(np.nan))
@@ -193,6 +195,14 @@ def _import(
         "n_features": features.shape[1],
         "n_labelled": int((graph.annotation > 0).sum()),
     }
+
+
+def _record(manifest: OwnSurfaces, own: OwnHemisphere, data: VertexData) -> dict[str, Any]:
+    """Return the quality record: where the surfaces are from, and their topology."""
+    kinds: tuple[SurfaceKind, ...] = ("pial", "midthickness", "white")
+    given = {kind: str(path) for kind in kinds if (path := getattr(own, kind)) is not None}
+    facts = {kind: mesh_facts(data.surfaces[kind]) for kind in kinds if kind in data.surfaces}
+    return {"source": manifest.name, "n_nodes": len(data.labels), "own_files": given, "surfaces": facts}
 
 
 def _inputs(

@@ -55,7 +55,7 @@ def surface_facts(ribbon: Ribbon, thickness_mm: NDArray[np.float64]) -> dict[str
     """
     counts, _ = np.histogram(thickness_mm, THICKNESS_EDGES_MM)
     return {
-        **{kind: _mesh_facts(getattr(ribbon, kind)) for kind in ("pial", "midthickness", "white")},
+        **{kind: mesh_facts(getattr(ribbon, kind)) for kind in ("pial", "midthickness", "white")},
         "n_self_intersections": {
             kind: len(self_intersections(getattr(ribbon, kind))) for kind in ("pial", "midthickness", "white")
         },
@@ -242,7 +242,8 @@ def check_links(
         )
 
 
-def _mesh_facts(mesh: Mesh) -> dict[str, Any]:
+def mesh_facts(mesh: Mesh) -> dict[str, Any]:
+    """Return topology and size of one surface."""
     edges = mesh.vertices[mesh.edges]
     lengths = np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1)
     return {

@@ -20,7 +20,7 @@ from cytomesh.surface.gifti import read_labels, read_scalars
 
 MAX_GRADIENTS = 3
 ANNOTATION, THICKNESS = "annotation", "cortical thickness"
-NO_CORTEX = "no cortex (cut face)"
+NO_CORTEX = "no cortex"
 NO_CORTEX_COLOUR = "#6f6a63"
 BLUE, YELLOW, VERMILION = (OKABE_ITO[name] for name in ("blue", "yellow", "vermilion"))
 CHECK_TABLE = LabelTable((1, 2), ("as annotated", "differs"), table_colours(BLUE, VERMILION))

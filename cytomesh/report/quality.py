@@ -55,7 +55,8 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
         surfaces = records[graph.name].get("surfaces", {})
         middle, pial, white = (surfaces.get(kind, {}) for kind in ("midthickness", "pial", "white"))
         eulers = [facts.get("euler_number") for facts in (pial, middle, white)]
-        is_sphere = all(euler == 2 for euler in eulers)
+        known = [euler for euler in eulers if euler is not None]
+        is_sphere = bool(known) and all(euler == 2 for euler in known)
         is_closed = is_sphere and all(facts.get("is_closed", True) for facts in (pial, middle, white))
         is_own = not is_rebuilt(records[graph.name])
         thickness, cortex = surfaces.get("thickness_mm", {}), records[graph.name].get("cortex", {})
@@ -67,7 +68,7 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
                 100 * float((~graph.is_cortex).mean()),
                 middle.get("edge_mm", {}).get("median"),
                 Cell(" / ".join("?" if euler is None else str(euler) for euler in eulers), None),
-                Cell("no (own files)", None) if is_own and not is_closed else verdict_cell(is_closed),
+                _closed(is_closed, is_own=is_own) if known else Cell("not checked"),
                 _scaled(cortex.get("area_mm2", {}).get("pial", pial.get("area_mm2")), 100),
                 _scaled(pial.get("volume_mm3"), 1000),
                 thickness.get("median"),
@@ -147,6 +148,10 @@ def _distributions(graphs: Sequence[CortexGraph]) -> list[Html]:
         share = axis("share of nodes", "%", rangemode="tozero")
         figures.append(chart(traces, axis(title, unit), share, caption=f"Distribution of {title}.{note}"))
     return figures
+
+
+def _closed(is_closed: bool, *, is_own: bool) -> Cell:
+    return Cell("no (own files)") if is_own and not is_closed else verdict_cell(is_closed)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -21,6 +21,7 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
 from cytomesh.graph.storage import load_graph, load_graphs
+from cytomesh.report.quality import quality_part
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
@@ -305,3 +306,13 @@ def test_a_medial_wall_that_nobody_named_is_said(manifest, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "B1_hemi-L: pial and white coincide at" in said and "cortex: lh.thickness" in said
     assert "B1_hemi-R: pial" not in said
+
+
+def test_the_topology_of_imported_surfaces_is_looked_at(manifest, tmp_path):
+    import_graphs(manifest, tmp_path / "run")
+    record = read_json(tmp_path / "run" / "graphs" / "B1_hemi-L" / "qc.json")
+    assert {kind: facts["euler_number"] for kind, facts in record["surfaces"].items()} == {
+        "pial": 2, "midthickness": 2, "white": 2,
+    }  # fmt: skip
+    page = quality_part(tmp_path / "run", load_graphs(tmp_path / "run")).body
+    assert "2 / 2 / 2" in page and "pass" in page and "fail" not in page

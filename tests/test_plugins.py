@@ -112,6 +112,12 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     metrics = json.loads((out / "classify/bayes/metrics.json").read_text())
     assert metrics["model"] == "naive_bayes"
     assert len(metrics["curves"]) == 1  # no chance in it: fitted once
+    assert "corner-plugin 0.1" in (out / "classify/bayes/provenance.json").read_text()
+    assert "corner-plugin 0.1" in (out / "parcellate/stripes/provenance.json").read_text()
+    facts = next(installed.glob("corner_plugin-*.dist-info")) / "METADATA"
+    facts.write_text(facts.read_text().replace("Version: 0.1", "Version: 0.2"))
+    again = run(installed, ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"))
+    assert "package of naive_bayes" in again.stderr
     without = run(tmp_path, ("classify", "--out", out, "--config", tmp_path / "classify.yaml"), check=False)
     assert without.returncode == 1
     assert "naive_bayes" in without.stderr

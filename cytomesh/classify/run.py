@@ -17,7 +17,7 @@ from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import class_records, evaluate
 from cytomesh.classify.inputs import NodeInputs, resolve_names
-from cytomesh.classify.kinds import classifier_kind
+from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, LOSSES, classifier_kind
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import fit_classifier, load_state, make_classifier, save_state
 from cytomesh.classify.nodes import NodeData
@@ -111,7 +111,9 @@ def classify_inputs(
     names = resolve_names(run, settings.inputs.names)
     encoders = [name.removeprefix("features:") for name in names if ":" in name]
     parts = [part for part in PARTS if part != SPHERE or settings.null.spins]
-    own = Provenance(settings=flat_settings(settings, NOT_IN_KEY))
+    kind, loss = settings.model.kind, settings.training.loss.kind
+    added = CLASSIFIERS.packages(kind) | LAYERS.packages(kind) | LOSSES.packages(loss)
+    own = Provenance(settings=flat_settings(settings, NOT_IN_KEY), values=added)
     features = features_read(run, graphs, encoders, digests)
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features)
 

@@ -75,6 +75,15 @@ class Registry(Mapping[str, type[KindT]], Generic[KindT]):
     def __contains__(self, name: object) -> bool:
         return name in self._entries()
 
+    def packages(self, *names: str) -> dict[str, str]:
+        """Return the package and version that brings each of some implementations: results depend on them.
+
+        What cytomesh brings, and what is not here, is passed over.
+        """
+        entries = self._entries()
+        added = {name: entries[name].dist for name in names if name in entries and name not in self.own}
+        return {f"package of {name}": f"{dist.name} {dist.version}" for name, dist in added.items() if dist}
+
     def _entries(self) -> dict[str, EntryPoint]:
         if not self._found:
             for entry in entry_points(group=self.group):

@@ -33,6 +33,7 @@ from cytomesh.parcellate.features import NodeFeatures, select_nodes
 from cytomesh.parcellate.gradients import aligned_gradients
 from cytomesh.parcellate.group import from_the_front, join_parts, parcellate_joint
 from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres
+from cytomesh.parcellate.method import METHODS
 from cytomesh.parcellate.outputs import write_nulls, write_parcels
 from cytomesh.parcellate.scoring import evaluate, nulls_of, summary
 from cytomesh.parcellate.stability import confidence, make_replicates, stability_scores
@@ -86,7 +87,8 @@ def parcellate_inputs(
     run: Path, graphs: Sequence[CortexGraph], encoder: str, settings: ParcellateConfig, digests: FileDigests
 ) -> Inputs:
     """Return what the parcels of some graphs are made from."""
-    own = Inputs(settings={**flat_settings(settings), "encoder": encoder})
+    added = METHODS.packages(settings.method)
+    own = Inputs(settings={**flat_settings(settings), "encoder": encoder}, values=added)
     parts = [part for part in PARTS if part != MAPS]
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
 

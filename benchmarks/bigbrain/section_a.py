@@ -27,7 +27,7 @@ from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.run import read_study_path, write_study_path
 from cytomesh.graph.features import save_features
-from cytomesh.graph.nulls import MIRROR, rotations
+from cytomesh.graph.nulls import rotations, turn_of
 from cytomesh.graph.storage import graph_folder, load_graphs, load_surface, save_graph
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
@@ -68,7 +68,7 @@ def write_labelled_run(bigbrain: Path, run: Path, out: Path, rotation: NDArray[n
         distance, nearest = cKDTree(true).query(graph.positions)
         known = graph.is_linked & (distance < MAX_LABEL_DISTANCE_MM) & data["valid"][nearest]
         if rotation is not None:
-            turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
+            turn = turn_of(rotation, graph.hemisphere)
             sphere = data["sphere"].astype(np.float64)
             nearest[known] = cKDTree(sphere).query(sphere[nearest[known]] @ turn.T)[1]
         labels = np.where(known, data["economo"][nearest], 0)

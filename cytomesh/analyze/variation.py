@@ -24,7 +24,7 @@ from cytomesh.core.run import product, product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.nulls import MIRROR, load_spheres, rotations, spin_sources
+from cytomesh.graph.nulls import load_spheres, null_record, rotations, spins_of_all
 from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
@@ -229,14 +229,10 @@ def _spun(
     """Yield the targets as rotations of the sphere leave them, (n, t); right hemispheres turn mirrored."""
     if not settings.spins:
         return
-    spheres = load_spheres(run, graphs)
-    for rotation in rotations(settings.spins, settings.seed):
-        turned = []
-        for graph, sphere, own in zip(graphs, spheres, values, strict=True):
-            turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
-            source = spin_sources(sphere, turn)
-            turned.append(np.where(graph.is_linked[source, None], own[source], np.nan))
-        yield np.concatenate(turned)
+    turns = rotations(settings.spins, settings.seed)
+    given = [np.where(graph.is_linked[:, None], own, np.nan) for graph, own in zip(graphs, values, strict=True)]
+    for sources in spins_of_all(load_spheres(run, graphs), graphs, turns):
+        yield np.concatenate([own[source] for own, source in zip(given, sources, strict=True)])
 
 
 def _record(found: Explained, i: int, null: list[float]) -> dict[str, Any]:
@@ -250,9 +246,7 @@ def _record(found: Explained, i: int, null: list[float]) -> dict[str, Any]:
         "variance": found.variance.tolist(),
     }
     if null:
-        p = (1 + sum(value >= record["r2"][-1] for value in null)) / (1 + len(null))
-        sd = float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
-        record["null"] = {"spins": null, "mean": float(np.mean(null)), "sd": sd, "p": p}
+        record["null"] = null_record(record["r2"][-1], null)
     return record
 
 

@@ -17,7 +17,7 @@ from cytomesh.classify.models import make_classifier
 from cytomesh.classify.splits import make_split
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
-from cytomesh.graph.nulls import load_spheres, rotated_labels, rotations
+from cytomesh.graph.nulls import load_spheres, null_record, rotated_labels, rotations
 from cytomesh.graph.storage import CortexGraph
 
 
@@ -41,17 +41,12 @@ def spin_null(
     Returns
     -------
     dict
-        By side: spins (all values), mean, sd, p = (1 + number of spins as good or better) / (1 + n).
+        By side, see `null_record`.
     """
-    records = [score(rotated_labels(spheres, graphs, rotation)) for rotation in track(rotations(n, seed), "spin null")]
-    result: dict[str, Any] = {}
-    for side, value in observed.items():
-        values = np.array([record[side] for record in records if side in record])
-        if values.size:
-            p = (1 + int((values >= value).sum())) / (1 + values.size)
-            sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
-            result[side] = {"spins": values.tolist(), "mean": float(values.mean()), "sd": sd, "p": p}
-    return result
+    spun = rotated_labels(spheres, graphs, rotations(n, seed))
+    records = [score(labels) for labels in track(spun, "spin null", n)]
+    by_side = {side: [record[side] for record in records if side in record] for side in observed}
+    return {side: null_record(observed[side], values) for side, values in by_side.items() if values}
 
 
 def label_null(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,16 +123,40 @@ def each_spin(
         yield np.asarray(tree.query(here @ rotation)[1], np.int64)
 
 
+def turn_of(rotation: Rotation, hemisphere: str) -> Rotation:
+    """Return a rotation as a hemisphere turns by it: right ones mirrored."""
+    return rotation if hemisphere == "L" else MIRROR @ rotation @ MIRROR
+
+
+def spins_of_all(
+    spheres: Sequence[NDArray[np.float64]], graphs: Sequence[CortexGraph], turns: Sequence[Rotation]
+) -> Iterator[list[NDArray[np.int64]]]:
+    """Yield, for each rotation, the `spin_sources` of every graph; right hemispheres turn mirrored."""
+    each = [
+        each_spin(sphere, [turn_of(turn, graph.hemisphere) for turn in turns])
+        for sphere, graph in zip(spheres, graphs, strict=True)
+    ]
+    for _ in turns:
+        yield [next(sources) for sources in each]
+
+
 def rotated_labels(
-    spheres: Sequence[NDArray[np.float64]], graphs: Sequence[CortexGraph], rotation: Rotation
-) -> list[NDArray[np.int32]]:
-    """Give every node the label that comes to lie at it; right hemispheres turn mirrored.
+    spheres: Sequence[NDArray[np.float64]], graphs: Sequence[CortexGraph], turns: Sequence[Rotation]
+) -> Iterator[list[NDArray[np.int32]]]:
+    """Yield, for each rotation, the labels of every graph that come to lie at its nodes.
 
     Nodes without an image link (the medial wall among them) stay unlabelled.
     """
-    labels = []
-    for sphere, graph in zip(spheres, graphs, strict=True):
-        turn = rotation if graph.hemisphere == "L" else MIRROR @ rotation @ MIRROR
-        moved = graph.annotation[spin_sources(sphere, turn)]
-        labels.append(np.where(graph.is_linked, moved, 0).astype(np.int32))
-    return labels
+    for sources in spins_of_all(spheres, graphs, turns):
+        moved = [graph.annotation[source] for graph, source in zip(graphs, sources, strict=True)]
+        yield [
+            np.where(graph.is_linked, labels, 0).astype(np.int32) for graph, labels in zip(graphs, moved, strict=True)
+        ]
+
+
+def null_record(observed: float, spins: Sequence[float]) -> dict[str, Any]:
+    """Return what a null says of a score: all values, mean, sd, p = (1 + spins as good or better) / (1 + spins)."""
+    values = np.asarray(spins, np.float64)
+    p = (1 + int((values >= observed).sum())) / (1 + values.size)
+    sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
+    return {"spins": values.tolist(), "mean": float(values.mean()), "sd": sd, "p": p}

@@ -20,11 +20,10 @@ def test_p_value_and_order():
 def test_rotations_keep_sizes_and_mirror(hemisphere_run):
     graphs = load_graphs(hemisphere_run)
     spheres = load_spheres(hemisphere_run, graphs)
-    same = rotated_labels(spheres, graphs, np.eye(3))
+    same = next(rotated_labels(spheres, graphs, [np.eye(3)]))
     for labels, graph in zip(same, graphs, strict=True):
         np.testing.assert_array_equal(labels, graph.annotation)
-    rotation = rotations(1, seed=4)[0]
-    left, right = rotated_labels(spheres, graphs, rotation)
+    left, right = next(rotated_labels(spheres, graphs, rotations(1, seed=4)))
     assert (left != graphs[0].annotation).mean() > 0.3
     # the right hemisphere is the mirror image of the left: so are its rotated labels
     mirrored = spheres[0] * [-1, 1, 1]

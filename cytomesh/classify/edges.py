@@ -64,7 +64,7 @@ def dihedral_angles(mesh: Mesh, source: NDArray[np.int64], target: NDArray[np.in
     directions of an edge; 0 at the rim of an open mesh.
     """
     twin = twins(mesh.faces)
-    first, second = mesh.faces.ravel(), mesh.faces[:, [1, 2, 0]].ravel()
+    first, second = mesh.half_edges.T
     along = mesh.vertices[second] - mesh.vertices[first]
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     m, o = np.repeat(mesh.face_normals, 3, axis=0), mesh.face_normals[twin // 3]

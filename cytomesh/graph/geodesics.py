@@ -159,8 +159,7 @@ class HalfEdges:
 
 
 def _half_edges(mesh: Mesh) -> HalfEdges:
-    start = mesh.faces.ravel()
-    end = mesh.faces[:, [1, 2, 0]].ravel()
+    start, end = mesh.half_edges.T
     n = mesh.n_vertices
     indptr = np.concatenate([[0], np.cumsum(np.bincount(start, minlength=n))]).astype(np.int64)
     length = np.linalg.norm(mesh.vertices[end] - mesh.vertices[start], axis=1).astype(np.float32)

@@ -160,8 +160,8 @@ def _check_ribbon(path: Path, pial: Mesh, white: Mesh, middle: Mesh) -> None:
 
 def _check_turned(path: Path, mesh: Mesh) -> None:
     """Refuse triangles that do not all face the same side: curvature and geodesics would be wrong at their edges."""
-    sides = mesh.faces * mesh.n_vertices + mesh.faces[:, [1, 2, 0]]
-    n_twice = mesh.faces.size - np.unique(sides).size
+    start, end = mesh.half_edges.T
+    n_twice = start.size - np.unique(start * mesh.n_vertices + end).size
     if n_twice:
         found = f"{n_twice} edges that two triangles run through in the same direction"
         hint = "remove triangles on top of each other, and turn all to one side (trimesh.repair.fix_winding)"

@@ -55,6 +55,11 @@ class Mesh:
         """Number of triangles."""
         return len(self.faces)
 
+    @property
+    def half_edges(self) -> NDArray[np.int64]:
+        """Start and end of each side of each face, (3 m, 2) int64: 3 f + c runs from corner c of face f to the next."""
+        return self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+
     @cached_property
     def edges(self) -> NDArray[np.int64]:
         """Unique undirected edges, (e, 2) int64, smaller index first, sorted."""
@@ -75,15 +80,14 @@ class Mesh:
 
     def _edge_codes(self) -> NDArray[np.int64]:
         """Return the sides of all faces as smaller index * n + larger one, (3 m,) int64, sorted."""
-        pairs = np.sort(self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        pairs = np.sort(self.half_edges, axis=1)
         return np.sort(pairs[:, 0] * self.n_vertices + pairs[:, 1])
 
     @property
     def is_closed(self) -> bool:
         """Whether every edge belongs to exactly two faces that run through it in opposite directions."""
-        directed = self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        codes = directed[:, 0] * self.n_vertices + directed[:, 1]
-        reverse = directed[:, 1] * self.n_vertices + directed[:, 0]
+        start, end = self.half_edges.T
+        codes, reverse = start * self.n_vertices + end, end * self.n_vertices + start
         codes.sort()
         reverse.sort()
         return bool((np.diff(codes) > 0).all()) and bool(np.array_equal(codes, reverse))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from cytomesh.analyze.folds import FoldsConfig
-from cytomesh.core.config import Config, Seed
+from cytomesh.core.config import Config, Seed, ascending
 
 
 class VariationConfig(Config):
@@ -30,6 +30,4 @@ class VariationConfig(Config):
     @field_validator("components")
     @classmethod
     def _ascending(cls, components: list[int]) -> list[int]:
-        if components != sorted(set(components)) or components[0] < 1:
-            raise ValueError("components must be ascending, 1 or more")
-        return components
+        return ascending(components, 1, "components")

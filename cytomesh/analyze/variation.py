@@ -22,7 +22,7 @@ from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.reading import command, reading
 from cytomesh.core.run import product, product_folders
 from cytomesh.core.tables import Table, write_table
-from cytomesh.graph.features import load_features
+from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.nulls import load_spheres, null_record, rotations, spins_of_all
 from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, PARTS, features_read, parts_read
@@ -135,29 +135,29 @@ def _explain_all(
     places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
     spun = [turned[linked] for turned in _spun(run, graphs, values, settings)]
     groups, notes = together(y, targets)
+    known = [(columns, nodes, location_terms(places[nodes])) for columns, nodes in groups]
     found: dict[str, Any] = {}
     r2: list[dict[str, Any]] = []
     importance: list[dict[str, Any]] = []
     for name in names:
         features = _load(run, name, graphs)
         found[name] = {}
-        for columns, nodes in groups:
+        for columns, nodes, location in known:
             of = ", ".join(targets[column] for column in columns)
-            here = (features[nodes], location_terms(places[nodes]), y[nodes][:, columns], fold[nodes])
-            explained = explain(*here, settings.components, settings.alpha, f"{name}: {of}")
+            own = (features[nodes], location, y[nodes][:, columns], fold[nodes])
+            explained = explain(*own, settings.components, settings.alpha, f"{name}: {of}")
             null = [
                 _null_r2(features, turned[:, columns], fold, settings, f"{name}: {of}, rotated")
                 for turned in track(spun, f"spin null of {name}")
             ]
             for i, column in enumerate(columns):
                 target = targets[column]
-                found[name][target] = _record(explained, i, [values[i] for values in null])
+                found[name][target] = _record(explained, i, [spin[i] for spin in null])
                 r2 += _r2_rows(name, target, explained.r2[:, :, i], settings)
                 importance += [
                     {"features": name, "target": target, "component": c + 1, "importance": value}
                     for c, value in enumerate(explained.importance[:, i])
                 ]
-        found[name] = {target: found[name][target] for target in targets if target in found[name]}
         log(f"variation: {name}: {len(found[name])} targets explained")
     for file, rows in (("r2", r2), ("importance", importance)):
         write_table(folder / f"{file}.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
@@ -168,10 +168,7 @@ def _explain_all(
 def _load(run: Path, name: str, graphs: Sequence[CortexGraph]) -> NDArray[Any]:
     """Return the features of the linked nodes of all graphs."""
     parts = [load_features(run, name, graph) for graph in graphs]
-    for part, graph in zip(parts, graphs, strict=True):
-        if part.shape[1] != parts[0].shape[1]:
-            expected = f"{parts[0].shape[1]} as in {graphs[0].name}"
-            raise FeatureError(graph.name, name, found=f"{part.shape[1]} columns", expected=expected)
+    refuse_other_widths(name, parts, graphs)
     return np.concatenate([part[graph.is_linked] for part, graph in zip(parts, graphs, strict=True)])
 
 

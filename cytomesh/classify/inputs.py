@@ -29,12 +29,12 @@ from cytomesh.classify.out_of_core import (
     known_rows,
     release,
 )
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, ascending
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
-from cytomesh.graph.features import load_features
-from cytomesh.graph.neighbourhoods import Floats, Mask, ascending, impute, neighbour_means
+from cytomesh.graph.features import load_features, refuse_other_widths
+from cytomesh.graph.neighbourhoods import Floats, Mask, impute, neighbour_means
 from cytomesh.graph.storage import CortexGraph
 
 SMOOTH_INPUTS = ("pmap", "coordinates")
@@ -88,7 +88,7 @@ class InputsConfig(Config):
     @field_validator("hops")
     @classmethod
     def _ordered(cls, hops: list[int]) -> list[int]:
-        return ascending(hops, least=0)
+        return ascending(hops, 0, "hops")
 
 
 def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ def prepare_inputs(
     scaling: dict[str, Floats] = {}
     notes: list[str] = []
     for name, of_graphs, sizes in zip(names, sources, hops, strict=True):
-        _same_width(name, of_graphs, graphs)
+        refuse_other_widths(name, of_graphs, graphs)
         known = [known_rows(source, graph.is_linked) for source, graph in zip(of_graphs, graphs, strict=True)]
         key = f"{name}/node"
         columns = [StoredInput(source) for source in of_graphs]
@@ -234,13 +234,6 @@ def prepare_inputs(
     stored = [StoredInputs((tuple(piece),)) for piece in pieces]
     values: list[Inputs] = [dense(part) for part in stored] if scratch is None else list(stored)
     return NodeInputs(values, names, tuple(widths), scaling, tuple(notes))
-
-
-def _same_width(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph]) -> None:
-    for v, graph in zip(values, graphs, strict=True):
-        if v.shape[1] != values[0].shape[1]:
-            found = f"{v.shape[1]} columns"
-            raise FeatureError(graph.name, name, found=found, expected=f"{values[0].shape[1]} as in {graphs[0].name}")
 
 
 def standardise(

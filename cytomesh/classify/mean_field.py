@@ -9,9 +9,9 @@ from scipy.special import softmax
 
 from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.nodes import NodeData
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, ascending
 from cytomesh.core.learning import macro_f1
-from cytomesh.graph.neighbourhoods import Floats, Mask, ascending, neighbour_means
+from cytomesh.graph.neighbourhoods import Floats, Mask, neighbour_means
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Compared where the settings leave the weight open."""
@@ -36,7 +36,7 @@ class CrfConfig(Config):
     @field_validator("hops")
     @classmethod
     def _ordered(cls, hops: list[int]) -> list[int]:
-        return ascending(hops, least=1)
+        return ascending(hops, 1, "hops")
 
 
 class MeanFieldCrf(Classifier):

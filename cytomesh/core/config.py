@@ -151,6 +151,13 @@ def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
     return [_problem(kind, item["loc"], item) for item in cause.errors()]
 
 
+def ascending(numbers: list[int], least: int, what: str) -> list[int]:
+    """Refuse numbers out of order, for validators."""
+    if numbers != sorted(set(numbers)) or min(numbers, default=least) < least:
+        raise ValueError(f"{what} must be ascending, {least} or more")
+    return numbers
+
+
 def write_config(settings: BaseModel) -> str:
     """Return the resolved configuration as YAML text."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

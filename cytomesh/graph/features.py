@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,14 @@ def load_features(run: str | Path, encoder: str, graph: CortexGraph) -> NDArray[
         hint = way_back(path)
         raise FeatureError(path, found="features that are not as they were written", hint=hint)
     return features
+
+
+def refuse_other_widths(name: str, values: Sequence[Any], graphs: Sequence[CortexGraph]) -> None:
+    """Raise FeatureError unless the values of all graphs have as many columns as those of the first."""
+    for own, graph in zip(values, graphs, strict=True):
+        if own.shape[1] != values[0].shape[1]:
+            expected = f"{values[0].shape[1]} as in {graphs[0].name}"
+            raise FeatureError(graph.name, name, found=f"{own.shape[1]} columns", expected=expected)
 
 
 def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> str:

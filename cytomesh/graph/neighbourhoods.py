@@ -21,13 +21,6 @@ SMOOTHING_STEPS = 20
 """Jacobi steps that turn a ring-by-ring filling towards a harmonic one."""
 
 
-def ascending(hops: list[int], least: int) -> list[int]:
-    """Refuse hops out of order, for validators."""
-    if hops != sorted(set(hops)) or min(hops, default=least) < least:
-        raise ValueError(f"hops must be ascending, {least} or more")
-    return hops
-
-
 def neighbour_means(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, hops: Sequence[int], kind: str) -> Floats:
     """Means over neighbourhoods of several sizes, side by side.
 

@@ -22,6 +22,8 @@ from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS, weighted_info_nce
 
 Need = Literal["maps", "labels", "two views"]
+TELLS: dict[Need, str] = {"maps": "probability", "labels": "area", "two views": "node"}
+"""By which part of `PatchBatch` an objective learns of what it needs."""
 
 
 class ObjectiveConfig(Config):
@@ -67,7 +69,7 @@ class Objective(nn.Module, ABC):
     @property
     def reads(self) -> frozenset[str]:
         """What of `PatchBatch` it has to be told; a loss without it would mean nothing."""
-        return frozenset()
+        return frozenset(TELLS[need] for need in self.needs)
 
     @classmethod
     def from_settings(cls, settings: Any, moment: Moment) -> Self:  # noqa: ARG003

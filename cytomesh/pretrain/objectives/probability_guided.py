@@ -17,11 +17,6 @@ class ProbabilityGuided(Contrastive):
 
     needs = frozenset({"maps"})
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """What it has to be told."""
-        return frozenset({"probability"})
-
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""
         return batch.probability @ others.probability.T

@@ -16,11 +16,6 @@ class SimCLR(Contrastive):
 
     needs = frozenset({"two views"})
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """What it has to be told."""
-        return frozenset({"node"})
-
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""
         return (batch.node[:, None] == others.node).to(batch.position.dtype)

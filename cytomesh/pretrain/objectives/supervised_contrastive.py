@@ -17,11 +17,6 @@ class SupervisedContrastive(Contrastive):
 
     needs = frozenset({"labels"})
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """What it has to be told."""
-        return frozenset({"area"})
-
     def weights(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return w, (b, n)."""
         is_same_area = (batch.area[:, None] == others.area) & (batch.area[:, None] > 0)

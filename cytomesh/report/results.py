@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.analyze.folds import FoldsConfig
 from cytomesh.core.files import read_object
 from cytomesh.core.progress import log
 from cytomesh.page.html import Html, not_shown
@@ -138,8 +139,7 @@ def _variation(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
         for target, scores in targets.items():
             if len(scores["r2"]) != len(record["components"]) or not scores.keys() >= {"location", "beyond_location"}:
                 raise KeyError(f"{name}: incomplete scores of {features}, {target}")
-    if record["folds"]["kind"] not in ("section", "block", "hemisphere", "brain"):
-        raise KeyError(f"{name}: unknown folds")
+    FoldsConfig(kind=record["folds"]["kind"])
     return {**record, "notes": [str(note) for note in record["notes"]]}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.progress import log
-from cytomesh.core.run import lock, read_study_path
+from cytomesh.core.run import lock, product_folders, read_study_path
 from cytomesh.graph.storage import load_graphs
 from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
@@ -23,7 +23,7 @@ from cytomesh.report.sections import section_part
 from cytomesh.report.status import run_status
 from cytomesh.report.surfaces import surface_part, viewer_scripts
 from cytomesh.report.training import training_part
-from cytomesh.report.variation import variation_parts
+from cytomesh.report.variation import TITLE, variation_part
 from cytomesh.study.study import Study, open_study
 
 
@@ -58,7 +58,7 @@ def report_run(run: Path) -> dict[str, Any]:
         _attempt("pretraining", "Pretraining", lambda: training_part(run)),
         _attempt("classification", "Classification", lambda: score_part(run, graphs)),
         _attempt("parcellation", "Parcellation", lambda: parcellation_part(run)),
-        *variation_parts(run),
+        *([_attempt("variation", TITLE, lambda: variation_part(run))] if product_folders(run, "analyze") else []),
         _attempt("sections", "Sections and image links", lambda: section_part(run, study, graphs)),
         _attempt("patches", "Patches", lambda: patch_part(run, study, graphs)),
         _attempt("quality", "Quality of surfaces and links", lambda: quality_part(run, graphs)),

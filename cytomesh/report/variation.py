@@ -19,17 +19,15 @@ LEFT_OUT = {
 }
 
 
-def variation_parts(run: Path) -> list[Part]:
-    """Build the part with every such analysis of the run; none without any."""
+def variation_part(run: Path) -> Part:
+    """Build the part with every such analysis of the run."""
     found = read_variations(run)
     damaged = damage_notes(run, "analyze", found)
-    if not found and not damaged:
-        return []
     body = [*damaged]
     for name, metrics in found.items():
         body += [tag("h3", name), _scores(metrics), _curves(metrics)]
         body += [bullets(metrics["notes"])] if metrics["notes"] else []
-    return [Part("variation", TITLE, join(body), is_absent=not found)]
+    return Part("variation", TITLE, join(body), is_absent=not found)
 
 
 def _scores(metrics: Mapping[str, Any]) -> Html:

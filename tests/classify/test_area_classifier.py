@@ -1,6 +1,7 @@
 """Every classifier fits and predicts on arrays, as the program does on runs."""
 
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -68,41 +69,55 @@ def test_what_cannot_be_used_is_named(nodes):
         AreaClassifier("lda").fit(inputs, np.ones(162, int))
 
 
+@dataclass
+class Stage:
+    """What `cytomesh classify` read and wrote, all graphs one after the other."""
+
+    graphs: list
+    inputs: np.ndarray
+    sides: np.ndarray
+    taught: np.ndarray
+    area: np.ndarray
+    confidence: np.ndarray
+
+
+@pytest.fixture
+def stage(section_run, tmp_path):
+    """Run the stage with a kind of classifier."""
+
+    def run_stage(kind):
+        run = shutil.copytree(section_run, tmp_path / "run")
+        classify_run(run, "stage", ClassifyConfig.model_validate({"model": {"kind": kind}, "n_seeds": 1}))
+        graphs = load_graphs(run)
+        tables = [read_table(run / "classify" / "stage" / "predictions" / f"{graph.name}.parquet") for graph in graphs]
+        (encoder,) = [path.name for path in (run / "features").iterdir()]
+        inputs = np.concatenate([np.asarray(load_features(run, encoder, graph), np.float32) for graph in graphs])
+        names = ("side", "annotation", "area", "confidence")
+        sides, labels, area, confidence = (np.concatenate([table[name] for table in tables]) for name in names)
+        taught = np.where(np.isin(sides, ["train", "validation"]), labels, 0)
+        return Stage(graphs, inputs, sides, taught, area, confidence)
+
+    return run_stage
+
+
 @pytest.mark.parametrize("kind", ["lda", "logistic", "knn"])
-def test_the_stage_and_the_library_give_the_same_areas(section_run, tmp_path, kind):
-    run = shutil.copytree(section_run, tmp_path / "run")
-    settings = ClassifyConfig.model_validate({"model": {"kind": kind}, "n_seeds": 1})
-    classify_run(run, "stage", settings)
-    graphs = load_graphs(run)
-    tables = [read_table(run / "classify" / "stage" / "predictions" / f"{graph.name}.parquet") for graph in graphs]
-    (encoder,) = [path.name for path in (run / "features").iterdir()]
-    inputs = np.concatenate([np.asarray(load_features(run, encoder, graph), np.float32) for graph in graphs])
-    linked = np.concatenate([graph.is_linked for graph in graphs])
-    sides, labels = (np.concatenate([table[name] for table in tables]) for name in ("side", "annotation"))
-    taught = np.where(np.isin(sides, ["train", "validation"]), labels, 0)
-    classifier = AreaClassifier(kind).fit(
-        np.where(linked[:, None], inputs, 0), taught, validation=sides == "validation"
-    )
-    area, confidence = (np.concatenate([table[name] for table in tables])[linked] for name in ("area", "confidence"))
-    np.testing.assert_array_equal(classifier.predict(inputs[linked]), area)
-    np.testing.assert_array_equal(classifier.predict_proba(inputs[linked]).max(axis=1), confidence)
+def test_the_stage_and_the_library_give_the_same_areas(stage, kind):
+    by_stage = stage(kind)
+    linked = np.concatenate([graph.is_linked for graph in by_stage.graphs])
+    inputs, held_out = np.where(linked[:, None], by_stage.inputs, 0), by_stage.sides == "validation"
+    classifier = AreaClassifier(kind).fit(inputs, by_stage.taught, validation=held_out)
+    np.testing.assert_array_equal(classifier.predict(inputs[linked]), by_stage.area[linked])
+    confidence = classifier.predict_proba(inputs[linked]).max(axis=1)
+    np.testing.assert_array_equal(confidence, by_stage.confidence[linked])
 
 
-def test_nodes_without_inputs_are_filled_in_as_by_the_stage(section_run, tmp_path):
-    run = shutil.copytree(section_run, tmp_path / "run")
-    classify_run(run, "stage", ClassifyConfig.model_validate({"model": {"kind": "lda"}, "n_seeds": 1}))
-    graphs = load_graphs(run)
-    tables = [read_table(run / "classify" / "stage" / "predictions" / f"{graph.name}.parquet") for graph in graphs]
-    (encoder,) = [path.name for path in (run / "features").iterdir()]
-    inputs = np.concatenate([np.asarray(load_features(run, encoder, graph), np.float32) for graph in graphs])
-    assert np.isnan(inputs).any()
-    sides, labels = (np.concatenate([table[name] for table in tables]) for name in ("side", "annotation"))
-    taught = np.where(np.isin(sides, ["train", "validation"]), labels, 0)
-    adjacency = sp.block_diag([graph.adjacency for graph in graphs], format="csr")
-    classifier = AreaClassifier("lda").fit(inputs, taught, adjacency, validation=sides == "validation")
-    np.testing.assert_array_equal(
-        classifier.predict(inputs, adjacency), np.concatenate([table["area"] for table in tables])
-    )
+def test_nodes_without_inputs_are_filled_in_as_by_the_stage(stage):
+    by_stage = stage("lda")
+    assert np.isnan(by_stage.inputs).any()
+    adjacency = sp.block_diag([graph.adjacency for graph in by_stage.graphs], format="csr")
+    held_out = by_stage.sides == "validation"
+    classifier = AreaClassifier("lda").fit(by_stage.inputs, by_stage.taught, adjacency, validation=held_out)
+    np.testing.assert_array_equal(classifier.predict(by_stage.inputs, adjacency), by_stage.area)
 
 
 def test_what_does_not_belong_together_is_named(nodes):

@@ -10,7 +10,7 @@ from cytomesh.analyze.variation import variation_run
 from cytomesh.graph.features import save_features
 from cytomesh.graph.storage import save_graph
 from cytomesh.report.run import report_run
-from cytomesh.report.variation import variation_parts
+from cytomesh.report.variation import variation_part
 from tests.conftest import sphere_graph
 
 
@@ -26,7 +26,7 @@ def run(tmp_path):
 
 
 def test_scores_stand_in_a_table_and_in_curves(run):
-    (part,) = variation_parts(run)
+    part = variation_part(run)
     assert not part.is_absent
     for text in ("blocks of cortex", "obliqueness_deg", "1.000", "thickness_mm: one value at all nodes, left out"):
         assert text in part.body
@@ -34,11 +34,14 @@ def test_scores_stand_in_a_table_and_in_curves(run):
     assert 'id="variation"' in (run / "report.html").read_text()
 
 
-def test_runs_without_it_say_nothing_and_damaged_ones_are_named(run, tmp_path_factory):
-    assert variation_parts(tmp_path_factory.mktemp("none")) == []
+def test_runs_without_it_say_nothing_and_damaged_ones_are_named(run):
+    (run / "analyze").rename(run / "elsewhere")
+    summary = report_run(run)
+    assert "variation" not in [*summary["parts"], *summary["absent"]]
+    (run / "elsewhere").rename(run / "analyze")
     path = run / "analyze" / "structure" / "metrics.json"
     record = json.loads(path.read_text())
     for spoilt in ("{", json.dumps({**record, "components": [1]}), json.dumps({**record, "folds": {}})):
         path.write_text(spoilt)
-        (part,) = variation_parts(run)
+        part = variation_part(run)
         assert part.is_absent and "damaged: structure" in part.body

@@ -148,9 +148,9 @@ def rotated_labels(
     Nodes without an image link (the medial wall among them) stay unlabelled.
     """
     for sources in spins_of_all(spheres, graphs, turns):
-        moved = [graph.annotation[source] for graph, source in zip(graphs, sources, strict=True)]
         yield [
-            np.where(graph.is_linked, labels, 0).astype(np.int32) for graph, labels in zip(graphs, moved, strict=True)
+            np.where(graph.is_linked, graph.annotation[source], 0).astype(np.int32)
+            for graph, source in zip(graphs, sources, strict=True)
         ]
 
 

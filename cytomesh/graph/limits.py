@@ -160,11 +160,12 @@ def _correction(report: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verd
 def _fidelity(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     for kind in ("pial", "white"):
         means = {
-            section["section"]: float(section[f"{kind}_distance_mm"]["mean"])
+            section["section"]: section[f"{kind}_distance_mm"]["mean"]
             for section in qc["sections"]
             if f"{kind}_distance_mm" in section
         }
-        means = {section: mean for section, mean in means.items() if np.isfinite(mean)}
+        # of a section without this contour: NaN while it is built, nothing in the record
+        means = {section: float(mean) for section, mean in means.items() if mean is not None and np.isfinite(mean)}
         worst = max(means, key=lambda section: means[section], default=None)
         yield Verdict(
             f"{kind}: contour to surface, mean of the worst section",

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from cytomesh.core.errors import QualityError
+from cytomesh.core.files import read_json, write_json
 from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.limits import Verdict, bounds, check_verdicts, judge, number
 
@@ -141,3 +142,10 @@ def test_bounds_in_words():
     assert bounds(Verdict("a", 1.0, 1.5, 4.0, "mm")) == "1.5 to 4 mm"
     assert bounds(Verdict("a", 2, 2, 2)) == "2" and bounds(Verdict("a", 1.0)) == ""
     assert number(1234567.0) == "1,234,567" and number(0.012345) == "0.01235" and number(None) == ""
+
+
+def test_a_record_read_back_is_judged_as_when_it_was_written(tmp_path):
+    write_json(tmp_path / "qc.json", record())
+    stored = read_json(tmp_path / "qc.json")
+    assert stored["sections"][1]["pial_distance_mm"]["mean"] is None  # NaN is no JSON
+    assert judge(stored, CheckConfig(**STRICT)) == judge(record(), CheckConfig(**STRICT))

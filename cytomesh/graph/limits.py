@@ -13,6 +13,8 @@ from cytomesh.core.errors import QualityError
 from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.qc import is_rebuilt
 
+_SURFACES = ("pial", "midthickness", "white")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -122,12 +124,14 @@ def _topology(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     surfaces = qc["surfaces"]
     # given surfaces may be open, at the medial wall say
     required = 2 if checks.require_euler and is_rebuilt(qc) else None
-    for kind in ("pial", "midthickness", "white"):
+    for kind in _SURFACES:
         euler = surfaces[kind]["euler_number"]
         yield Verdict(f"{kind}: Euler number", euler, required, required, key="require_euler")
     if is_rebuilt(qc):
         yield from _correction(qc["report"], checks)
-    for kind, count in surfaces["n_self_intersections"].items():
+    crossings = surfaces["n_self_intersections"]
+    for kind in filter(crossings.__contains__, _SURFACES):  # in one order: a file sorts its keys
+        count = crossings[kind]
         limit = None if kind == "midthickness" else checks.max_self_intersections
         yield Verdict(f"{kind}: crossing triangle pairs", count, highest=limit, key="max_self_intersections")
 

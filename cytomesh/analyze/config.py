@@ -14,7 +14,8 @@ class VariationConfig(Config):
     features: list[str] = Field(default=[])
     """Names of features of the run, side by side: encoders, or what was imported; by default all there are."""
     targets: list[str] = Field(default=[])
-    """Columns of nodes.parquet that are to be explained; by default reference coordinates, thickness, curvature, sulcal
+    """Columns of nodes.parquet, or of what another analysis measured at nodes ("cells:density_per_mm3"), that are to be
+    explained; by default reference coordinates, thickness, curvature, sulcal
     depth and obliqueness, as far as all graphs have them. `ref_x_mm` is positive away from the midline."""
     components: list[int] = Field(default=[1, 2, 4, 8, 16, 32, 64, 128, 256], min_length=1)
     """Numbers of principal components whose regressions are compared."""

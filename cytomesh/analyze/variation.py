@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.explain import Explained, explain, location_terms
 from cytomesh.analyze.folds import make_folds
+from cytomesh.analyze.measures import load_measure, measures_read, numeric_columns, unknown_column
 from cytomesh.analyze.moments import Values
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
@@ -58,6 +58,7 @@ def variation_run(
         own = Inputs(settings={**flat_settings(settings), "features": names, "targets": list(targets)})
         parts = [part for part in PARTS if part not in NOT_READ]
         inputs = own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, names, digests))
+        inputs = inputs.merge(measures_read(run, graphs, targets, digests))
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "explained again")
@@ -90,35 +91,31 @@ def _features(run: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that are to be explained: those asked for, or the usual ones that every graph has.
+    """Return what is to be explained: what was asked for, or the usual columns that every graph has.
 
     Raises
     ------
     ConfigError
         If a column is not there, or holds no numbers.
     """
-    numeric = [
-        {name for name, values in graph.nodes.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"}
-        for graph in graphs
-    ]
+    numeric = [set(numeric_columns(graph.nodes)) for graph in graphs]
     for name in wanted:
         for graph, known in zip(graphs, numeric, strict=True):
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
-                found = f"no column of numbers '{name}' in {graph.name}"
-                raise ConfigError("targets", name, found=found, hint=hint)
+            if ":" not in name and name not in known:
+                raise unknown_column(name, known, graph.name)
     return tuple(wanted) or tuple(name for name in USUAL if all(name in known for known in numeric))
 
 
-def target_values(graph: CortexGraph, names: Sequence[str]) -> Values:
+def target_values(run: Path, graph: CortexGraph, names: Sequence[str]) -> Values:
     """Return the targets of each node, (n, t); reference positions are mirrored to one side."""
-    values = graph.nodes.stack(names)
-    mirrored = graph.mirrored_reference
-    for axis, name in enumerate(REFERENCE):
-        if name in names:
-            values[:, list(names).index(name)] = mirrored[:, axis]
-    return values
+    mirrored = dict(zip(REFERENCE, graph.mirrored_reference.T, strict=True))
+
+    def of(name: str) -> Values:
+        if name in mirrored:
+            return mirrored[name]
+        return load_measure(run, graph, name) if ":" in name else np.asarray(graph.nodes[name], np.float64)
+
+    return np.column_stack([of(name) for name in names])
 
 
 def _explain_all(
@@ -130,7 +127,7 @@ def _explain_all(
     settings: VariationConfig,
 ) -> None:
     linked = np.concatenate([graph.is_linked for graph in graphs])
-    values = [target_values(graph, targets) for graph in graphs]
+    values = [target_values(run, graph, targets) for graph in graphs]
     y, fold = np.concatenate(values)[linked], make_folds(graphs, settings.folds, settings.seed)[linked]
     places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
     spun = [turned[linked] for turned in _spun(run, graphs, values, settings)]
@@ -161,7 +158,12 @@ def _explain_all(
         log(f"variation: {name}: {len(found[name])} targets explained")
     for file, rows in (("r2", r2), ("importance", importance)):
         write_table(folder / f"{file}.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
-    facts = {"components": settings.components, "folds": settings.folds.model_dump(), "notes": notes}
+    facts = {
+        "kind": "variation",
+        "components": settings.components,
+        "folds": settings.folds.model_dump(),
+        "notes": notes,
+    }
     write_json(folder / "metrics.json", {**facts, "features": found})
 
 

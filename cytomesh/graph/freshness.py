@@ -154,6 +154,8 @@ class Freshness:
             now = self._graph_parts(product).get(part, "absent")
         elif kind == "features":
             now = self.digests.digest(path.with_name(path.name + ".npy"))
+        elif kind == "analyze":  # tables of nodes, by their place in the folder
+            now = self.digests.digest(path / part)
         else:
             record = self.record(product)
             now = record.outputs.get(part, then) if record else then

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.folds import FoldsConfig
 from cytomesh.core.files import read_object
 from cytomesh.core.progress import log
+from cytomesh.core.run import product_folders
 from cytomesh.page.html import Html, not_shown
 
 T = TypeVar("T")
@@ -112,21 +113,40 @@ def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
     return _readable(run, "parcellate", _parcellation)
 
 
+def analysis_kinds(run: Path) -> dict[str, str]:
+    """Return of which kind each analysis is ("variation"), by its name; "" of those whose `metrics.json` is damaged."""
+    # its first version did not say so
+    kinds = _readable(run, "analyze", lambda _, record: str(record.get("kind", "variation")))
+    return {folder.name: kinds.get(folder.name, "") for folder in product_folders(run, "analyze")}
+
+
+def read_analyses(run: Path, kind: str, check: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+    """Read the analyses of one kind by name, each checked."""
+    names = [name for name, found in analysis_kinds(run).items() if found == kind]
+    return _readable(run, "analyze", check, names)
+
+
 def read_variations(run: Path) -> dict[str, Mapping[str, Any]]:
     """Read what `cytomesh variation` has left, by name."""
-    return _readable(run, "analyze", _variation)
+    return read_analyses(run, "variation", _variation)
 
 
-def damage_notes(run: Path, stage: str, shown: Collection[str]) -> list[Html]:
-    """Return a line for each of a stage's results whose `metrics.json` could not be read."""
+def damage_notes(run: Path, stage: str, shown: Collection[str], kind: str = "") -> list[Html]:
+    """Return a line for each of a stage's results, or of one kind of analysis, whose `metrics.json` is damaged."""
     names = [path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json"))]
+    if kind:
+        names = [name for name, found in analysis_kinds(run).items() if found == kind]
     return [not_shown(f"Not shown, since its metrics.json is damaged: {name}.") for name in names if name not in shown]
 
 
-def _readable(run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+def _readable(
+    run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T], names: Collection[str] | None = None
+) -> dict[str, T]:
     """Read the results of a stage by name; a damaged one is logged and left out, so that the others are shown."""
     results = {}
     for path in sorted((run / stage).glob("[!.]*/metrics.json")):
+        if names is not None and path.parent.name not in names:
+            continue
         try:
             results[path.parent.name] = read(path.parent.name, read_object(path))
         except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.progress import log
-from cytomesh.core.run import lock, product_folders, read_study_path
+from cytomesh.core.run import lock, read_study_path
 from cytomesh.graph.storage import load_graphs
 from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
@@ -18,13 +18,20 @@ from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.head import head, lacks_images
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
+from cytomesh.report.results import analysis_kinds
 from cytomesh.report.scores import score_part
 from cytomesh.report.sections import section_part
 from cytomesh.report.status import run_status
 from cytomesh.report.surfaces import surface_part, viewer_scripts
 from cytomesh.report.training import training_part
-from cytomesh.report.variation import TITLE, variation_part
+from cytomesh.report.variation import TITLE as VARIATION
+from cytomesh.report.variation import variation_part
 from cytomesh.study.study import Study, open_study
+
+# kind of analysis -> title of its part, and what builds it
+ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
+    "variation": (VARIATION, variation_part),
+}
 
 
 def report_run(run: Path) -> dict[str, Any]:
@@ -58,7 +65,7 @@ def report_run(run: Path) -> dict[str, Any]:
         _attempt("pretraining", "Pretraining", lambda: training_part(run)),
         _attempt("classification", "Classification", lambda: score_part(run, graphs)),
         _attempt("parcellation", "Parcellation", lambda: parcellation_part(run)),
-        *([_attempt("variation", TITLE, lambda: variation_part(run))] if product_folders(run, "analyze") else []),
+        *_analysis_parts(run),
         _attempt("sections", "Sections and image links", lambda: section_part(run, study, graphs)),
         _attempt("patches", "Patches", lambda: patch_part(run, study, graphs)),
         _attempt("quality", "Quality of surfaces and links", lambda: quality_part(run, graphs)),
@@ -74,6 +81,19 @@ def report_run(run: Path) -> dict[str, Any]:
         "parts": [part.anchor for part in parts if not part.is_absent],
         "absent": [part.anchor for part in parts if part.is_absent],
     }
+
+
+def _analysis_parts(run: Path) -> list[Part]:
+    """Return a part for each kind of analysis that the run holds, and one that names those that cannot be read."""
+    kinds = analysis_kinds(run)
+    parts = [
+        _attempt(kind, title, lambda build=build: build(run))  # type: ignore[misc]
+        for kind, (title, build) in ANALYSES.items()
+        if kind in kinds.values()
+    ]
+    damaged = [name for name, kind in kinds.items() if not kind]
+    note = f"Not shown, since metrics.json is damaged: {', '.join(damaged)}."
+    return [*parts, missing("analyses", "Analyses", note)] if damaged else parts
 
 
 def _study(run: Path) -> Study | None:

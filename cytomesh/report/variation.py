@@ -22,7 +22,7 @@ LEFT_OUT = {
 def variation_part(run: Path) -> Part:
     """Build the part with every such analysis of the run."""
     found = read_variations(run)
-    damaged = damage_notes(run, "analyze", found)
+    damaged = damage_notes(run, "analyze", found, "variation")
     body = [*damaged]
     for name, metrics in found.items():
         body += [tag("h3", name), _scores(metrics), _curves(metrics)]

@@ -11,13 +11,15 @@ from sklearn.metrics import r2_score
 
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.folds import FoldsConfig, make_folds
+from cytomesh.analyze.measures import save_measures
 from cytomesh.analyze.variation import variation_run
-from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, SplitError
+from cytomesh.core.errors import ConfigError, FeatureError, GraphError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
 from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.report.status import run_status
+from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_graph
 
 
@@ -99,6 +101,30 @@ def test_the_command_keeps_what_is_current_and_notices_other_features(run, cytom
         run, "cnn", graph, np.where(graph.is_linked[:, None], np.ones((1, 12)) * graph.positions[:, :1], np.nan), {}
     )
     assert {status.product: status.state for status in run_status(run)}["analyze/variation"] == "stale"
+
+
+def test_what_other_analyses_measured_is_a_target(run):
+    graphs = load_graphs(run)
+    for graph in graphs:
+        cells = np.where(graph.is_linked, 3 * graph.nodes["thickness_mm"], np.nan)
+        columns = {"density_per_mm3": cells, "name": np.full(graph.n_nodes, "a")}
+        save_measures(run / "analyze" / "cells", graph, columns, {"density_per_mm3": "1/mm3"})
+    wanted = settings(targets=["cells:density_per_mm3", "thickness_mm"])
+    found = variation_run(run, "x", wanted)
+    assert found["cnn: cells:density_per_mm3"]["r2"] == pytest.approx(found["cnn: thickness_mm"]["r2"])
+    assert {status.product: status.state for status in run_status(run)}["analyze/x"] == "done"
+    with pytest.raises(ConfigError, match=r"no column of numbers 'density' .* did you mean 'density_per_mm3'"):
+        variation_run(run, "y", settings(targets=["cells:density"]))
+    with pytest.raises(MissingStageError, match="analyses that measure nodes: cells"):
+        variation_run(run, "y", settings(targets=["layers:thickness_mm"]))
+    save_measures(run / "analyze" / "cells", graphs[0], columns | {"density_per_mm3": cells + 1}, {})
+    assert {status.product: status.state for status in run_status(run)}["analyze/x"] == "stale"
+    moved = replace(graphs[0], mesh=Mesh(graphs[0].mesh.vertices + 1, graphs[0].mesh.faces))
+    save_measures(run / "analyze" / "cells", moved, columns, {})
+    with pytest.raises(GraphError, match="measures of another graph"):
+        variation_run(run, "x", wanted)
+    with pytest.raises(GraphError, match="one a node"):
+        save_measures(run / "analyze" / "cells", graphs[0], {"few": cells[:5]}, {})
 
 
 def test_what_is_not_there_is_named(run, tmp_path):

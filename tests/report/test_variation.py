@@ -41,7 +41,10 @@ def test_runs_without_it_say_nothing_and_damaged_ones_are_named(run):
     (run / "elsewhere").rename(run / "analyze")
     path = run / "analyze" / "structure" / "metrics.json"
     record = json.loads(path.read_text())
-    for spoilt in ("{", json.dumps({**record, "components": [1]}), json.dumps({**record, "folds": {}})):
-        path.write_text(spoilt)
+    for spoilt in ({**record, "components": [1]}, {**record, "folds": {}}):
+        path.write_text(json.dumps(spoilt))
         part = variation_part(run)
         assert part.is_absent and "damaged: structure" in part.body
+    path.write_text("{")
+    assert "analyses" in report_run(run)["absent"]
+    assert "metrics.json is damaged: structure" in (run / "report.html").read_text()

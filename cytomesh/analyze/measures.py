@@ -1,0 +1,116 @@
+"""What analyses measure at nodes, one table a graph: targets of other analyses, columns for anybody's statistics."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.digests import FileDigests
+from cytomesh.core.errors import ConfigError, GraphError, MissingStageError
+from cytomesh.core.provenance import Inputs
+from cytomesh.core.run import check_name, product_folders
+from cytomesh.core.tables import Table, read_table, write_table
+from cytomesh.graph.storage import CortexGraph
+
+DIGEST = "graph_digest"
+
+
+def save_measures(
+    folder: Path, graph: CortexGraph, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str]
+) -> None:
+    """Write `folder/nodes/<graph>.parquet`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the analysis, `analyze/<name>`.
+    graph : CortexGraph
+        Whose identity the table carries: it will not be read for another mesh or other image links.
+    columns : dict of str to (n,) array
+        One row a node; NaN where nothing was measured.
+    units : dict of str to str
+        By column ("mm", "1/mm3"), where it has one.
+
+    Raises
+    ------
+    GraphError
+        If a column has another number of rows.
+    """
+    for name, values in columns.items():
+        if len(values) != graph.n_nodes:
+            raise GraphError(graph.name, name, found=f"{len(values)} values", expected=f"{graph.n_nodes}, one a node")
+    facts = {DIGEST: graph.digest, "graph": graph.name}
+    write_table(measures_path(folder, graph.name), Table(dict(columns), units, facts))
+
+
+def measures_path(folder: Path, graph: str) -> Path:
+    """Return where an analysis keeps the measures of a graph's nodes."""
+    return folder / "nodes" / f"{graph}.parquet"
+
+
+def load_measures(run: Path, analysis: str, graph: CortexGraph) -> Table:
+    """Read what an analysis measured at the nodes of a graph.
+
+    Raises
+    ------
+    MissingStageError
+        If there is no such analysis, or it measured nothing at these nodes.
+    GraphError
+        If the measures are of another mesh or other image links.
+    """
+    path = measures_path(run / "analyze" / check_name(analysis, "name of an analysis"), graph.name)
+    if not path.is_file():
+        known = [folder.name for folder in product_folders(run, "analyze") if (folder / "nodes").is_dir()]
+        hint = f"analyses that measure nodes: {', '.join(known) or 'none yet'}"
+        raise MissingStageError(path, found="no measures of nodes", hint=hint)
+    table = read_table(path)
+    if table.metadata.get(DIGEST) != graph.digest or len(table) != graph.n_nodes:
+        hint = f"run the analysis '{analysis}' again: the graph was rebuilt since"
+        raise GraphError(path, found="measures of another graph", expected=f"those of {graph.name}", hint=hint)
+    return table
+
+
+def load_measure(run: Path, graph: CortexGraph, name: str) -> NDArray[np.float64]:
+    """Return one measure of the nodes, (n,) float64, by "<analysis>:<column>".
+
+    Raises
+    ------
+    ConfigError
+        If the analysis has no such column of numbers.
+    """
+    analysis, _, column = name.partition(":")
+    table = load_measures(run, analysis, graph)
+    known = numeric_columns(table)
+    if column not in known:
+        raise unknown_column(column, known, f"{analysis} of {graph.name}")
+    return np.asarray(table[column], np.float64)
+
+
+def numeric_columns(table: Table) -> list[str]:
+    """Return the names of a table's columns that hold one number a row."""
+    return [name for name, values in table.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"]
+
+
+def unknown_column(name: str, known: Iterable[str], place: str) -> ConfigError:
+    """Return the error for a target that is not there, with the nearest one that is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+    return ConfigError("targets", name, found=f"no column of numbers '{name}' in {place}", hint=hint)
+
+
+def measures_read(run: Path, graphs: Iterable[CortexGraph], names: Sequence[str], digests: FileDigests) -> Inputs:
+    """Return the inputs of a stage that reads measures, each "<analysis>:<column>"."""
+    products = {}
+    for analysis in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
+        for graph in graphs:
+            folder = run / "analyze" / analysis
+            path = measures_path(folder, graph.name)
+            part = path.relative_to(folder).as_posix()
+            products[f"{analysis} of nodes: {graph.name}"] = (f"analyze/{analysis}", part, digests.digest(path))
+    return Inputs(products=products)

@@ -16,6 +16,7 @@ class Stage(StrEnum):
     build_graph = "build-graph"
     pretrain = "pretrain"
     embed = "embed"
+    profiles = "profiles"
     finetune = "finetune"
     classify = "classify"
     classify_predict = "classify-predict"
@@ -30,6 +31,7 @@ PLACES = {
     Stage.build_graph: "cytomesh.graph.config:BuildGraphConfig",
     Stage.pretrain: "cytomesh.pretrain.config:PretrainConfig",
     Stage.embed: "cytomesh.pretrain.config:EmbedConfig",
+    Stage.profiles: "cytomesh.analyze.profiles:ProfilesConfig",
     Stage.finetune: "cytomesh.finetune.config:FinetuneConfig",
     Stage.classify: "cytomesh.classify.config:ClassifyConfig",
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",

@@ -36,18 +36,22 @@ DAMAGE = (
     pickle.UnpicklingError,
 )
 MAX_HEAD_BYTES = 2**26
-# What writes the results of each stage, by their folder in a run, and the option that names one.
+# What writes the results of each stage, by their folder in a run, and the option that names one; of features, those
+# of encoders are written by one command, and profiles by another.
 COMMANDS = {
     "graphs": ("build-graph STUDY.yaml", ""),
     "patches": ("pretrain", ""),
     "encoders": ("pretrain", "--name"),
     "features": ("embed", "--encoder"),
+    "profiles": ("profiles", "--name"),
     "classify": ("classify", "--name"),
     "parcellate": ("parcellate", "--name"),
 }
 IMPORT = "graph import SURFACES.yaml"
 IMPORTED = "imported file"
 """What records of imported graphs call what they were made from."""
+PROFILES = "staining profiles"
+"""What records of features that no encoder made call them."""
 MAX_RECORD_BYTES = 2**26
 
 
@@ -157,8 +161,17 @@ def command(run: Path, stage: str, name: str = "") -> str:
     """Return the command that makes what a run holds of a stage: imported graphs come with their features."""
     if stage in ("graphs", "features") and is_imported(run):
         return f"cytomesh {IMPORT} --out {run}"
-    word, option = COMMANDS[stage]
+    word, option = COMMANDS["profiles" if stage == "features" and _are_profiles(run / stage / name) else stage]
     return f"cytomesh {word} --out {run}" + (f" {option} {name}" if option and name else "")
+
+
+def _are_profiles(folder: Path) -> bool:
+    """Whether a folder of features holds staining profiles, as it says or as its usual name does."""
+    for record in folder.glob("*.json"):
+        with suppress(OSError):
+            regular_size(record, MAX_RECORD_BYTES)
+            return PROFILES.encode() in record.read_bytes()
+    return folder.name == "profiles"
 
 
 def is_imported(run: Path) -> bool:

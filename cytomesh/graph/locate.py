@@ -53,7 +53,7 @@ class CorticalPlaces:
     def equivolumetric_depth(self, ribbon: Ribbon) -> NDArray[np.float64]:
         """Return the share of the cortex's volume that lies above each place, (n,), 0 pial, 1 white; NaN outside.
 
-        Layers follow it through gyri and sulci, which the linear depth does not (`surface.equivolumetric`).
+        Layers follow it through gyri and sulci, which the linear depth does not (`volume_share`).
         """
         corners = ribbon.midthickness.faces[np.maximum(self.face, 0)]
         pial, white = (
@@ -181,3 +181,23 @@ def volume_share(
     """
     total = np.maximum(pial_area + white_area, 1e-12)
     return np.asarray((2 * pial_area * depth + (white_area - pial_area) * depth**2) / total)
+
+
+def depth_of_share(
+    pial_area: NDArray[np.float64], white_area: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the depth above which a share of a column's volume lies: the inverse of `volume_share`.
+
+    The root of its quadratic between 0 and 1, in the form that equal areas do not cancel:
+
+        t = v (A_p + A_w) / (A_p + sqrt(A_p^2 + v (A_w^2 - A_p^2)))
+
+    Parameters
+    ----------
+    pial_area, white_area : (n,) float64
+        Not both 0.
+    share : (n,) float64
+        Share v of the volume. All three may be of any shapes that broadcast.
+    """
+    root = np.sqrt(np.maximum(pial_area**2 + share * (white_area**2 - pial_area**2), 0.0))
+    return np.asarray(share * (pial_area + white_area) / np.maximum(pial_area + root, 1e-12))

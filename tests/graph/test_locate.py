@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from cytomesh.graph.links import LinkSection, link_positions
-from cytomesh.graph.locate import CortexLocator, volume_share
+from cytomesh.graph.locate import CortexLocator, depth_of_share, volume_share
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
@@ -77,15 +76,6 @@ def test_share_in_a_shell_is_that_of_the_radii_cubed(outer, inner):
     found = volume_share(np.full(11, outer**2), np.full(11, inner**2), depth)
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert np.abs(found - depth)[5] > 0.02
-
-
-def depth_of_share(
-    pial_area: NDArray[np.float64], white_area: NDArray[np.float64], share: NDArray[np.float64] | float
-) -> NDArray[np.float64]:
-    """Return the depth above which a share of the volume lies: the inverse of `volume_share`, (n,)."""
-    root = np.sqrt(np.maximum(pial_area**2 + share * (white_area**2 - pial_area**2), 0.0))
-    # (root - A_p) / (A_w - A_p), written so that equal areas divide by no zero
-    return np.asarray(share * (white_area + pial_area) / np.maximum(root + pial_area, 1e-12))
 
 
 def test_depth_of_share_inverts_share_of_depth():

@@ -16,6 +16,7 @@ from cytomesh.core.progress import hush, speak
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
+from tests.processes import run_ranks
 
 REPOSITORY = Path(__file__).parents[1]
 # the first example of a test may import or compile: what is slow is found by the timeout of the test
@@ -24,7 +25,13 @@ settings.load_profile("cytomesh")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of slow tests: of several processes, none is left alone with them at the end."""
+    """Begin with the files of slow tests: of several processes, none is left alone with them at the end.
+
+    Ranks of one machine talk over its loopback; no other test has sockets.
+    """
+    for item in items:
+        if "gloo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -54,6 +61,12 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "study"
     write_study(folder)
     return folder
+
+
+@pytest.fixture
+def gloo() -> Callable[..., None]:
+    """Run a function in several real processes with real sockets, see `processes.run_ranks`."""
+    return run_ranks
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.processes import CONTEXT, start_program
 from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain
 
 KILLS = int(os.environ.get("CYTOMESH_KILLS", "1"))
@@ -33,7 +32,6 @@ CASES = [
     ("classify", "nothing"),
     ("parcellate", "nothing"),
 ]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 MARKS = ("partial", "next", "old", "sections")
 
 
@@ -42,10 +40,11 @@ def made(tmp_path_factory, small_study) -> Chain:
     folder = tmp_path_factory.mktemp("kills")
     shutil.copytree(small_study, folder / "study")
     chain = Chain(folder / "study", folder / "run")
-    # with as many threads as the commands have: sums of BLAS differ in the last bit between numbers of threads
-    paths = f"Path({str(chain.study)!r}), Path({str(chain.run)!r})"
-    code = f"from pathlib import Path; from tests.provenance_chain import Chain; Chain({paths}).make()"
-    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, cwd=Path(__file__).parents[1], check=True)
+    # in a process like those of the commands: sums of BLAS differ in the last bit between numbers of threads
+    process = CONTEXT.Process(target=chain.make)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
     return chain
 
 
@@ -55,7 +54,7 @@ def command(chain: Chain, stage: str, folder: Path) -> list[str]:
     settings = folder / f"{stage}.yaml"
     settings.write_text(write_config(chain.settings()[stage]))
     words = STAGES[stage][0].format(study=chain.study).split()
-    return [sys.executable, "-m", "cytomesh", *words, "--out", str(chain.run), "--config", str(settings)]
+    return [*words, "--out", str(chain.run), "--config", str(settings)]
 
 
 def listing(run: Path) -> set[tuple[str, int]]:
@@ -70,23 +69,21 @@ def listing(run: Path) -> set[tuple[str, int]]:
     return found
 
 
-def run_and_kill(words: list[str], run: Path, n_changes: int | None) -> int:
-    """Run a command; kill it once files below the run have changed so many times. Returns how often they changed."""
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT, text=True)
+def run_and_kill(words: list[str], run: Path, n_changes: int | None = None) -> None:
+    """Run a command; kill it once files below the run have changed so many times."""
+    errors = run.parent / "errors.txt"
+    process = start_program(errors, *words)
     before, changes = listing(run), 0
     deadline = time.monotonic() + 200
-    while process.poll() is None and time.monotonic() < deadline:
+    while n_changes and process.is_alive() and time.monotonic() < deadline:
         now = listing(run)
         if now != before:
             before, changes = now, changes + 1
-            if n_changes is not None and changes >= n_changes:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                break
+            if changes >= n_changes:
+                process.kill()
         time.sleep(0.001)
-    _, errors = process.communicate()
-    assert process.returncode in ((0, -signal.SIGKILL) if n_changes else (0,)), errors[-3000:]
-    return changes
+    process.join(200)
+    assert process.exitcode in ((0, -signal.SIGKILL) if n_changes else (0,)), errors.read_text()[-3000:]
 
 
 @pytest.mark.slow
@@ -102,11 +99,11 @@ def test_killed_and_called_again(made, tmp_path, stage, start):
         for path in (chain.run / product).parent.glob(f"{Path(product).name}.*"):
             path.unlink()
     if start == "other settings":
-        run_and_kill([*words, "--set", other], chain.run, None)
+        run_and_kill([*words, "--set", other], chain.run)
     chance = random.Random(f"{stage} {start}")
     for _ in range(KILLS):
         run_and_kill(words, chain.run, chance.randint(1, 12))
-    run_and_kill(words, chain.run, None)
+    run_and_kill(words, chain.run)
     assert chain.results() == made.results()
     left = [str(path) for mark in MARKS for path in chain.run.rglob(f".{mark}-*")]
     assert left + [str(path) for path in chain.run.rglob("unfinished.json")] == []

@@ -1,8 +1,5 @@
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,6 +16,7 @@ from cytomesh.graph.storage import load_graph, load_graphs, load_surface
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import HemisphereContours, SectionContours, read_contours, write_contours
 from cytomesh.study.study import open_study
+from tests.processes import start_program
 
 SETTINGS = ("surface.voxel_mm=0.5", "surface.edge_length_mm=1.5")
 NAME = "B01_hemi-L"
@@ -143,29 +141,19 @@ def test_failed_checks_fail_the_stage_and_leave_no_graph(make_study, tmp_path, c
 def test_a_killed_run_leaves_whole_files_and_goes_on(make_study, tmp_path):
     manifest, run = make_study(), tmp_path / "run"
     options = [part for override in SETTINGS for part in ("--set", override)]
-    command = [
-        sys.executable,
-        "-m",
-        "cytomesh",
-        "build-graph",
-        str(manifest),
-        "--out",
-        str(run),
-        "--workers",
-        "1",
-        *options,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ("build-graph", manifest, "--out", run, "--workers", 1, *options)
+    process = start_program(tmp_path / "errors.txt", *command)
     folder = run / "graphs" / NAME
     deadline = time.monotonic() + 120
-    while not list(folder.glob("*")) and process.poll() is None and time.monotonic() < deadline:
+    while not list(folder.glob("*")) and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     for path in folder.glob("[!.]*.surf.gii"):
         load_surface(run, NAME, path.name.removesuffix(".surf.gii"))
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = start_program(tmp_path / "errors.txt", *command)
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "errors.txt").read_text()
     assert load_graphs(run)[0].n_nodes > 100
     assert not list(folder.glob(".partial-*"))
 

@@ -25,6 +25,7 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.run import pretrain_run
+from tests.processes import start_program
 
 TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
 SMALL = [
@@ -88,13 +89,14 @@ def test_summary_files_and_resume(run, whole):
 def test_killed_run_resumes_bit_for_bit(run, whole):
     folder = run / "encoders" / "killed"
     overrides = [word for setting in [*SMALL, "schedule.steps=6"] for word in ("--set", setting)]
-    command = ["pretrain", "--out", str(run), "--name", "killed", "--config", str(TINY), *overrides]
-    process = subprocess.Popen([sys.executable, "-m", "cytomesh", *command], stderr=subprocess.DEVNULL)
+    command = ("pretrain", "--out", run, "--name", "killed", "--config", TINY, *overrides)
+    process = start_program(run / "errors.txt", *command)
     deadline = time.monotonic() + 120
-    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and process.poll() is None:
+    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and process.is_alive():
         time.sleep(0.005)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (folder / "model.safetensors").exists()
     step = int(list_checkpoints(folder / "checkpoints")[-1].stem.removeprefix("step-"))
     assert 0 < step < 6

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cytomesh.page.charts import axis, chart, curve, label
+import numpy as np
+
+from cytomesh.core.tables import read_table
+from cytomesh.page.charts import axis, chart, colour_scale, curve, label, numbers
+from cytomesh.page.colours import CIVIDIS
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, table, tag, without_empty
 from cytomesh.report.results import damage_notes, read_variations
 
@@ -25,7 +29,8 @@ def variation_part(run: Path) -> Part:
     damaged = damage_notes(run, "analyze", found, "variation")
     body = [*damaged]
     for name, metrics in found.items():
-        body += [tag("h3", name), _scores(metrics), _curves(metrics)]
+        body += [tag("h3", name), _scores(metrics), _curves(metrics), _variances(metrics)]
+        body.append(_importance(run / "analyze" / name / "importance.parquet"))
         body += [bullets(metrics["notes"])] if metrics["notes"] else []
     return Part("variation", TITLE, join(body), is_absent=not found)
 
@@ -65,6 +70,48 @@ def _curves(metrics: Mapping[str, Any]) -> Html:
         caption = "R² on what was left out, by the number of components that the regression sees."
         panels.append((target, chart(traces, x, axis(f"R² of {target}"), caption=caption, width_px=620)))
     return choice("Target", panels)
+
+
+def _variances(metrics: Mapping[str, Any]) -> Html:
+    traces = []
+    for order, (features, scores) in enumerate(metrics["features"].items()):
+        share = 100 * np.asarray(next(iter(scores.values()))["variance"], np.float64)
+        hover = f"{label(features)}: %{{y:.1f}} % with %{{x}} components<extra></extra>"
+        traces.append(curve(features, np.arange(1, len(share) + 1), share, order, hovertemplate=hover))
+    y = axis("cumulative variance of the features", "%", rangemode="tozero")
+    ticks = metrics["components"]
+    x = axis("principal components", type="log", tickvals=ticks, ticktext=ticks)
+    caption = "How much of the features' own variance their principal components hold together."
+    return chart(traces, x, y, caption=caption, width_px=620)
+
+
+def _importance(path: Path) -> Html:
+    table = read_table(path, needs=("features", "target", "component", "importance"))
+    panels = []
+    for features in dict.fromkeys(table["features"]):
+        own = {name: table[name][table["features"] == features] for name in ("target", "component", "importance")}
+        targets = list(dict.fromkeys(own["target"]))
+        rows = [own["importance"][own["target"] == target] for target in targets]
+        trace = {
+            "type": "heatmap",
+            "z": [numbers(row, 3) for row in rows],
+            "x": list(range(1, 1 + max(map(len, rows)))),
+            "y": [label(target) for target in targets],
+            "zmin": 0,
+            "xgap": 1,
+            "ygap": 1,
+            "colorscale": colour_scale(CIVIDIS),
+            "colorbar": {"title": {"text": "SD of the target per SD", "side": "right"}, "thickness": 14},
+            "hovertemplate": "%{y}<br>component %{x}: %{z:.3f} SD<extra></extra>",
+        }
+        caption = (
+            f"{features}: by how many of its standard deviations a target changes with one of each of the first "
+            "principal components (absolute coefficients of the regression on all nodes)."
+        )
+        x, y = axis("principal component"), axis("", type="category", autorange="reversed")
+        height = 140 + 26 * len(targets)
+        panels.append((str(features), chart([trace], x, y, caption=caption, height_px=height, width_px=820)))
+    return choice("Features", panels)
 
 
 def _hover(features: str) -> str:

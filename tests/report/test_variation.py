@@ -30,6 +30,7 @@ def test_scores_stand_in_a_table_and_in_curves(run):
     assert not part.is_absent
     for text in ("blocks of cortex", "obliqueness_deg", "1.000", "thickness_mm: one value at all nodes, left out"):
         assert text in part.body
+    assert part.body.count('"heatmap"') == 1 and "cumulative variance" in part.body
     assert "variation" in report_run(run)["parts"]
     assert 'id="variation"' in (run / "report.html").read_text()
 
@@ -45,6 +46,10 @@ def test_runs_without_it_say_nothing_and_damaged_ones_are_named(run):
         path.write_text(json.dumps(spoilt))
         part = variation_part(run)
         assert part.is_absent and "damaged: structure" in part.body
+    path.write_text(json.dumps(record))
+    importance = run / "analyze" / "structure" / "importance.parquet"
+    importance.write_bytes(importance.read_bytes()[:100])
+    assert "variation" in report_run(run)["absent"]
     path.write_text("{")
     assert "analyses" in report_run(run)["absent"]
     assert "metrics.json is damaged: structure" in (run / "report.html").read_text()

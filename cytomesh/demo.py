@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from cytomesh.analyze.config import VariationConfig
+from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
+from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import Config, ConfigT, load_config, preset
@@ -57,7 +60,8 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     Returns
     -------
     dict
-        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `seconds` (per stage).
+        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `variation` (R2), `seconds` (per
+        stage).
 
     Raises
     ------
@@ -102,6 +106,12 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
             lambda n=name, c=encoder: pretrain_run(run, n, c, resume=resume),  # type: ignore[misc]
         )
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
+    profiles, options = stage(ProfilesConfig, f"profiles/{size}")
+    step(f"profiles --out {run} {options}", lambda: profiles_run(run, "profiles", profiles, resume=resume))
+    variation, options = stage(VariationConfig, "variation/demo")
+    structure = step(
+        f"variation --out {run} {options}", lambda: variation_run(run, "variation", variation, resume=resume)
+    )
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():
@@ -123,6 +133,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "models": models,
         "baselines": baselines,
         "parcellation": parcellation,
+        "variation": structure,
         "seconds": seconds,
         "provenance": made_now(settings.seed),
     }
@@ -161,6 +172,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
     lines.append("")
     lines += _parcellation_rows(summary["parcellation"])
+    lines += ["", *_variation_rows(summary["variation"])]
     lines.append(f"\n{sum(summary['seconds'].values()):.0f} s in all")
     return "\n".join(lines)
 
@@ -172,4 +184,19 @@ def _parcellation_rows(parcellation: dict[str, dict[str, Any]]) -> list[str]:
             continue
         cells = [f"{scores[s]:.3f} ({scores[f'{s}_over_geometry']:+.3f})" for s in ("ari", "nmi")]
         rows.append(f"{graph:<48}{scores['n_parcels']:>5}" + "".join(f"{cell:>18}" for cell in cells))
+    return rows
+
+
+def _variation_rows(variation: dict[str, dict[str, Any]]) -> list[str]:
+    """Return R2 of each structural property by each of the features; coordinates are left to the report."""
+    pairs = [key.split(": ", 1) for key in variation]
+    features = list(dict.fromkeys(name for name, _ in pairs))
+    rows = [
+        f"{'R2 of all components, blocks left out':<44}" + "".join(f"{name:>16}" for name in (*features, "location"))
+    ]
+    for target in dict.fromkeys(target for _, target in pairs):
+        if not target.startswith("ref_"):
+            known = [variation[f"{name}: {target}"] for name in features]
+            values = [*(scores["r2"] for scores in known), known[0]["location"]]
+            rows.append(f"{target:<44}" + "".join(f"{value:>16.3f}" for value in values))
     return rows

@@ -22,19 +22,20 @@ class EvaluateConfig(Config):
     """Everything `cytomesh evaluate` can be told: one protocol, for any number of encoders."""
 
     encoders: list[str] = Field(default=[])
-    """Names of features of the run that are set side by side: encoders, an untrained one, intensity profiles or whatever
-    else was imported; by default all there are."""
+    """Names of features of the run that are set side by side: encoders, an untrained one, intensity profiles or
+    whatever else was imported; by default all there are."""
     baselines: list[Literal["coordinates"]] = Field(default=["coordinates"])
     """What stands beside them without an image. `coordinates`: the 15 annotated nodes nearest in reference space, for
     names; polynomials of the reference position, for numbers."""
     tasks: Tasks = Field(default_factory=lambda: tasks_of(**{name: {} for name in sorted(TASKS.own - {"labels"})}))
     """What is asked of each encoder; a task that means nothing on these graphs is passed over, and said."""
-    head: Annotated[ModelConfig, OneOf(CLASSIFIERS)] = LogisticModel(kind="logistic")
-    """The classifier that names nodes by frozen features: `logistic` (linear probe), `lda`, `knn` or `mlp`."""
+    head: Annotated[ModelConfig, OneOf(CLASSIFIERS)] = LogisticModel(kind="logistic", strength=0.1)
+    """The classifier that names nodes by frozen features: `logistic` (linear probe), `lda`, `knn` or `mlp`; by default
+    that of `configs/classify/linear.yaml`."""
     split: Split = SectionSplit()
     """Who trains and who tests, as of `cytomesh classify`: `section`, `hemisphere`, `brain` or `column`."""
     n_seeds: int = Field(default=3, ge=1, le=1000)
-    """Draws of sections and of left-out areas, and trainings of a head that has chance in it (a linear probe has not)."""
+    """Draws of sections and of left-out areas, and trainings of a head with chance in it (a linear probe has none)."""
     seed: Seed = 0
     """Of draws, folds and heads."""
 

@@ -23,8 +23,8 @@ class FewShotConfig(TaskConfig):
     """Scores against the number of annotated training sections."""
 
     sections: list[int] = Field(default=[1, 2, 4, 8, 16, 32], min_length=1)
-    """Numbers of sections. Draws are nested: the second section joins the first, and so on. More sections than there are
-    cannot be drawn, and are left out; all of them together are the task `areas`."""
+    """Numbers of sections. Draws are nested: the second section joins the first, and so on. More sections than there
+    are cannot be drawn, and are left out; all of them together are the task `areas`."""
 
     @field_validator("sections")
     @classmethod

@@ -15,7 +15,6 @@ STROKES = ("-", "--", "-.", ":")
 PANEL_INCH = 3.1
 GREY = "#8c8c8c"
 STYLE = {"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "cytomesh", "axes.spines.top": False}
-CHANCE = {"auroc": 0.5}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -23,19 +22,25 @@ Rows = Sequence[Mapping[str, Any]]
 def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write `few_shot.svg` (curves), `names.svg` (macro-F1) and `variation.svg` (R2), as far as the table has them.
 
+    Bars are 95 % intervals over sections where there are some, else one SD.
+
     Raises
     ------
     PackageError
         If matplotlib is not installed.
     """
     rows, encoders = metrics["rows"], metrics["encoders"]
-    curves = [row for row in rows if row["level"] is not None]
-    if curves:
-        _save(folder / "few_shot.svg", _curves(curves, encoders))
-    for file, measure, title in (("names", "macro_f1", "macro-F1"), ("variation", "r2", "R² on what was left out")):
-        own = [row for row in rows if row["measure"] == measure and row["level"] is None]
-        if own:
-            _save(folder / f"{file}.svg", _dots(own, encoders, title))
+    names = [row for row in rows if row["measure"] == "macro_f1"]
+    curves = [row for row in names if row["level"] is not None]
+    flat = [row for row in names if row["level"] is None]
+    numbers = [row for row in rows if row["measure"] == "r2"]
+    with optional("matplotlib", "cytomesh[report]").rc_context(STYLE):
+        if curves:
+            _save(folder / "few_shot.svg", _curves(curves, encoders))
+        if flat:
+            _save(folder / "names.svg", _dots(flat, encoders, "macro-F1, and its 95 % interval"))
+        if numbers:
+            _save(folder / "variation.svg", _dots(numbers, encoders, "R² on what was left out, mean and SD"))
 
 
 def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
@@ -55,7 +60,7 @@ def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.minorticks_off()
         panel.set(title=split, xlabel=own[0]["level_name"], ylim=(0, 1))
-    panels[0].set_ylabel("macro-F1, mean and SD over draws")
+    panels[0].set_ylabel("macro-F1 (mean, SD of draws)")
     panels[0].legend(frameon=False)
     return figure
 
@@ -65,17 +70,25 @@ def _dots(rows: Rows, encoders: Sequence[str], title: str) -> Any:
     panel = figure.subplots()
     places = range(len(rows))[::-1]
     for order, encoder in enumerate(encoders):
-        known = [(place, row["scores"][encoder]) for place, row in zip(places, rows, strict=True) if encoder in row["scores"]]
-        shift = 0.5 * (order / max(1, len(encoders) - 1) - 0.5)
-        at = [place - shift for place, _ in known]
         pen = _pen(order) | {"linestyle": "none"}
-        panel.errorbar([s["mean"] for _, s in known], at, xerr=[s["sd"] or 0.0 for _, s in known], label=encoder, **pen)
+        panel.errorbar([], [], xerr=[], label=encoder, **pen)  # for the legend
+        shift = 0.5 * (order / max(1, len(encoders) - 1) - 0.5)
+        for place, row in zip(places, rows, strict=True):
+            if score := row["scores"].get(encoder):
+                panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **pen)
     panel.axvline(0, color=GREY, linewidth=0.6)
-    lowest = min(score["mean"] for row in rows for score in row["scores"].values())
-    panel.set(xlabel=f"{title}, mean and SD", xlim=(max(-1.0, min(-0.02, lowest)), 1.02))
+    lowest = min(score["mean"] - (score["sd"] or 0.0) for row in rows for score in row["scores"].values())
+    panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02))
     panel.set_yticks(list(places), [f"{row['target']}, {row['split']}" for row in rows])
     panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _bars(score: Mapping[str, Any]) -> list[list[float]]:
+    """Return how far the bars reach to the left and to the right."""
+    if score["low"] is None:
+        return [[score["sd"] or 0.0]] * 2
+    return [[max(0.0, score["mean"] - score["low"])], [max(0.0, score["high"] - score["mean"])]]
 
 
 def _pen(order: int) -> dict[str, Any]:
@@ -95,6 +108,5 @@ def _figure(width_inch: float, height_inch: float) -> Any:
 
 
 def _save(path: Path, figure: Any) -> None:
-    matplotlib = optional("matplotlib", "cytomesh[report]")
-    with matplotlib.rc_context(STYLE), atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})

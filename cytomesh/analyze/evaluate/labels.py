@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from cytomesh.analyze.evaluate.areas import MACRO_F1
 from cytomesh.analyze.evaluate.heads import name_nodes
-from cytomesh.analyze.evaluate.task import Bench, Encoded, Labels, Outcome, Task, TaskConfig
+from cytomesh.analyze.evaluate.task import Bench, Encoded, Labels, Named, Outcome, Score, Task, TaskConfig
 from cytomesh.core.config import Config
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import AtlasError, ConfigError
@@ -32,8 +32,8 @@ class LabelSource(Config):
     """Where the labels of one parcellation are: files of vertices, or a volume."""
 
     files: dict[str, Path] = Field(default={})
-    """Graph -> .label.gii, .annot or .dlabel.nii with one label a node, {B01_hemi-L: yeo7_L.label.gii}; areas of the same
-    name are one. Graphs without a file have no labels."""
+    """Graph -> .label.gii, .annot or .dlabel.nii with one label a node, {B01_hemi-L: yeo7_L.label.gii}; areas of one
+    name are the same. Graphs without a file have no labels."""
     volume: Path | None = None
     """NIfTI volume of whole labels in reference space; a node has the label of the voxel that it lies in."""
     table: Path | None = None
@@ -64,7 +64,7 @@ class Parcellations(Task):
 
     def reads(self, bench: Bench, digests: FileDigests) -> Inputs:
         """Return the files of labels."""
-        paths = {}
+        paths: dict[str, Path] = {}
         for name, source in self.settings.of.items():
             paths |= {f"labels: {name} of {graph}": path for graph, path in source.files.items()}
             named = {"volume": source.volume, "table": source.table}
@@ -77,7 +77,9 @@ class Parcellations(Task):
 
     def score(self, bench: Bench, encoded: Encoded) -> Outcome:
         """Train on the labels of the training side and score on the others, parcellation by parcellation."""
-        scores, named, notes = [], {}, []
+        scores: list[Score] = []
+        named: dict[tuple[str, str], Named] = {}
+        notes: list[str] = []
         for name, source in self.settings.of.items():
             labels, table = node_labels(bench, source)
             found = name_nodes(bench, encoded, labels, table, name)

@@ -15,7 +15,6 @@ from cytomesh.analyze.folds import FoldsConfig, make_folds
 from cytomesh.analyze.measures import unknown_column
 from cytomesh.classify.linear import LdaModel
 from cytomesh.core.errors import SplitError
-from cytomesh.core.labels import LabelTable
 from cytomesh.graph.provenance import FURTHER, LINKS, REFERENCE, SURFACE
 
 SECTION, BRAIN = "section", "brain"
@@ -27,14 +26,17 @@ class ProbesConfig(TaskConfig):
     """Accuracy of a linear head (shrinkage LDA) in telling where, and on what, a patch was cut; beside chance."""
 
     of: list[str] = Field(default=[SECTION, BRAIN], min_length=1)
-    """`section` (of its brain; left out in turn: blocks of cortex, which sections cross), `brain`, or any node column of
-    words or whole numbers, such as a stain (left out in turn: sections)."""
+    """`section` (of its brain; left out in turn: blocks of cortex, which sections cross), `brain`, or any node column
+    of words or whole numbers, such as a stain (left out in turn: sections)."""
     n_folds: int = Field(default=5, ge=2, le=1000)
     """Parts that are left out in turn."""
 
 
 class Probes(Task):
-    """Accuracy on what was left out, and that of always saying the most frequent answer (`chance`)."""
+    """Accuracy on what was left out, and `chance`: that of the best answer that is the same for all nodes.
+
+    Heads are asked for what they were shown: nodes whose section is in no other block are passed over.
+    """
 
     Config: ClassVar[type[TaskConfig]] = ProbesConfig
     parts: ClassVar[tuple[str, ...]] = (SURFACE, LINKS, REFERENCE, FURTHER)
@@ -100,13 +102,13 @@ def _scores(
         for group in np.unique(groups):
             here = (groups == group) & (labels > 0)
             is_train = here & (fold != repeat)
-            known, counts = np.unique(labels[is_train], return_counts=True)
+            known = np.unique(labels[is_train])
             rows = np.flatnonzero(here & (fold == repeat) & np.isin(labels, known))
             if not rows.size or known.size < 2:
                 continue
             model = fitted(encoded, labels, is_train, 0, head)
             hits += int((model.predict(encoded.features[rows]) == labels[rows]).sum())
-            usual += int((labels[rows] == known[counts.argmax()]).sum())
+            usual += int(np.bincount(labels[rows]).max())
             n += rows.size
         if n:
             found.append(Score(target, left_out, "accuracy", hits / n, repeat=int(repeat)))

@@ -81,9 +81,11 @@ def evaluate_run(
                 if (result.folder / FOLDER).is_dir() and folder != result.folder:
                     shutil.copytree(result.folder / FOLDER, folder / FOLDER)
 
-            # pieces have keys of their own: those of other inputs are made again
-            began = {"is_same": lambda _: True, "start_from": begin}
-            with result.writing(inputs, settings, settings.seed, resume=resume, **began) as work:
+            def goes_on(_: Inputs) -> bool:
+                return True  # pieces have keys of their own: those of other inputs are made again
+
+            writing = result.writing(inputs, settings, settings.seed, resume=resume, is_same=goes_on, start_from=begin)
+            with writing as work:
                 found = _outcomes(work.folder, bench, wanted, encoders, pieces)
                 _write(work.folder, wanted, encoders, found, notes, settings)
                 work.finish()
@@ -115,7 +117,9 @@ def encoder_names(run: Path, settings: EvaluateConfig) -> list[str]:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"run '{command(run, 'features', name)}' first"
-            raise ConfigError("encoders", name, found="no features of this name", expected=" or ".join(there), hint=hint)
+            raise ConfigError(
+                "encoders", name, found="no features of this name", expected=" or ".join(there), hint=hint
+            )
     names = list(dict.fromkeys(settings.encoders)) or there
     if COORDINATES in names:
         hint = "rename the folder of these features"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cytomesh.analyze.evaluate.task import Named, Outcome, Score, Task
+from cytomesh.analyze.evaluate.task import Named, Outcome, Task
 from cytomesh.classify.evaluation import macro_f1_draws, section_draws
 from cytomesh.core.learning import macro_f1
 
 Outcomes = Mapping[str, Mapping[str, Outcome]]
 """By task and encoder."""
+Place = tuple[str, str, str, float | None]
+"""Target, split, measure and level of a score."""
 
 
 def table_rows(tasks: Mapping[str, Task], found: Outcomes) -> list[dict[str, Any]]:
@@ -23,39 +25,43 @@ def table_rows(tasks: Mapping[str, Task], found: Outcomes) -> list[dict[str, Any
     -------
     list of dict
         task, target, split, measure, title (of the measure), level and level_name (of curves; else null), and `scores`:
-        by encoder mean, sd (sample SD over trainings, draws or folds; null for a single one) and n.
+        by encoder mean, sd (sample SD over trainings, draws or folds; null for a single one), n, and the 95 % interval
+        low to high (null where there is none).
     """
     rows: list[dict[str, Any]] = []
     for name, of_encoders in found.items():
         task = tasks[name]
-        groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
-        for encoder, outcome in of_encoders.items():
-            for score in outcome.scores:
-                if score.measure in task.measures:
-                    row = groups.setdefault(_place(score), {})
-                    row.setdefault(encoder, []).append(score.value)
-        order = {measure: i for i, measure in enumerate(task.measures)}
-        for place in sorted(groups, key=lambda own: order[own[2]]):
-            target, split, measure, level = place
-            title = task.measures[measure]
-            scores = {encoder: _spread(values) for encoder, values in groups[place].items()}
-            if all(score["mean"] is None for score in scores.values()):
-                continue
-            row = {"task": name, "target": target, "split": split, "measure": measure, "title": title}
-            rows.append({**row, "level": level, "level_name": task.level or None, "scores": scores})
+        values = {encoder: _by_place(outcome) for encoder, outcome in of_encoders.items()}
+        places = dict.fromkeys(place for own in values.values() for place in own)
+        for measure, title in task.measures.items():
+            for target, split, _, level in (place for place in places if place[2] == measure):
+                scores = {
+                    encoder: _spread(own, (target, split, measure, level))
+                    for encoder, own in values.items()
+                    if (target, split, measure, level) in own
+                }
+                if all(score["mean"] is None for score in scores.values()):
+                    continue
+                facts = {"task": name, "target": target, "split": split, "measure": measure, "title": title}
+                rows.append({**facts, "level": level, "level_name": task.level or None, "scores": scores})
     return rows
 
 
-def _place(score: Score) -> tuple[Any, ...]:
-    return score.target, score.split, score.measure, score.level
+def _by_place(outcome: Outcome) -> dict[Place, list[float]]:
+    found: dict[Place, list[float]] = {}
+    for score in outcome.scores:
+        found.setdefault((score.target, score.split, score.measure, score.level), []).append(score.value)
+    return found
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    known = np.array([value for value in values if np.isfinite(value)])
+def _spread(values: Mapping[Place, list[float]], place: Place) -> dict[str, Any]:
+    known = np.array([value for value in values[place] if np.isfinite(value)])
     if not known.size:  # an error distance without any error
-        return {"mean": None, "sd": None, "n": 0}
+        return {"mean": None, "sd": None, "n": 0, "low": None, "high": None}
+    target, split, measure, level = place
+    ends = {end: values.get((target, split, f"{measure}_{end}", level), [None])[0] for end in ("low", "high")}
     sd = float(known.std(ddof=1)) if known.size > 1 else None
-    return {"mean": float(known.mean()), "sd": sd, "n": int(known.size)}
+    return {"mean": float(known.mean()), "sd": sd, "n": int(known.size), **ends}
 
 
 def differences(found: Outcomes, seed: int) -> list[dict[str, Any]]:

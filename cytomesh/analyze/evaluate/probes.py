@@ -49,8 +49,8 @@ class Probes(Task):
         notes: list[str] = []
         for target in self.settings.of:
             labels, groups = _answers(bench, target)
-            if (missing := _why_not(bench, labels, groups)) or len(np.unique(labels[labels > 0])) < 2:
-                notes.append(f"probes: {target}: {missing or 'one answer for all nodes'}, left out")
+            if missing := _why_not(bench, labels, groups):
+                notes.append(f"probes: {target}: {missing}, left out")
                 continue
             kind = "block" if target == SECTION else "section"
             try:
@@ -83,7 +83,7 @@ def _why_not(bench: Bench, labels: Labels, groups: NDArray[np.str_]) -> str:
     if (bench.sections[bench.is_linked] < 0).any():
         return "nodes have no sections"
     singles = [group for group in np.unique(groups) if len(np.unique(labels[(groups == group) & (labels > 0)])) < 2]
-    return f"one answer within {', '.join(filter(None, singles)) or 'the run'}" if singles else ""
+    return f"one answer for all nodes of {', '.join(filter(None, singles)) or 'the run'}" if singles else ""
 
 
 def _scores(

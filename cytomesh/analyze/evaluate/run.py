@@ -161,7 +161,7 @@ def _outcomes(
             outcome = load_piece(place, key)
             if outcome is None:
                 remove(place)
-                encoded = encoded or _encoded(bench, encoder)
+                encoded = encoded or encode(bench, encoder)
                 outcome = task.score(bench, encoded)
                 save_piece(place, key, outcome)
                 log(f"evaluate: {encoder}: {name} done")
@@ -170,7 +170,8 @@ def _outcomes(
     return found
 
 
-def _encoded(bench: Bench, encoder: str) -> Encoded:
+def encode(bench: Bench, encoder: str) -> Encoded:
+    """Return the nodes as an encoder, or a baseline, sees them, and the head that goes with it."""
     if encoder == COORDINATES:
         places = np.concatenate([graph.mirrored_reference for graph in bench.graphs])
         return Encoded(encoder, places, KnnModel(kind="knn", neighbours=NEAREST_POSITIONS))

@@ -68,8 +68,8 @@ def _table(metrics: Mapping[str, Any]) -> Html:
         "Frozen features under the same heads: mean ± SD over trainings, draws or left-out parts, best of a row bold; "
         "in brackets the 95 % interval over sections drawn with replacement. Coordinates know where a node is and "
         "nothing of the tissue: the nearest annotated nodes for names, polynomials of the reference position for "
-        "numbers. Probes ask what features should rather not know; chance is the best answer that is the same for all "
-        "nodes. AUROC: whether low probability betrays areas that were not learnt, 0.5 is chance."
+        "numbers. Probes ask what features should rather not know; chance is guessing each answer as often as it "
+        "occurs. AUROC: whether low probability betrays areas that were not learnt, 0.5 is chance."
     )
     return table(columns, rows, caption=caption, sortable=True)
 

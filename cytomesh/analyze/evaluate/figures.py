@@ -78,7 +78,7 @@ def _dots(rows: Rows, encoders: Sequence[str], title: str) -> Any:
                 panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **pen)
     panel.axvline(0, color=GREY, linewidth=0.6)
     lowest = min(score["mean"] - (score["sd"] or 0.0) for row in rows for score in row["scores"].values())
-    panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02))
+    panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02), ylim=(-0.6, len(rows) - 0.4))
     panel.set_yticks(list(places), [f"{row['target']}, {row['split']}" for row in rows])
     panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -33,7 +33,7 @@ class ProbesConfig(TaskConfig):
 
 
 class Probes(Task):
-    """Accuracy on what was left out, and `chance`: that of the best answer that is the same for all nodes.
+    """Accuracy on what was left out, and `chance`: that of guessing each answer as often as it occurs among the others.
 
     Heads are asked for what they were shown: nodes whose section is in no other block are passed over.
     """
@@ -58,7 +58,7 @@ class Probes(Task):
             except SplitError as error:
                 notes.append(f"probes: {target}: {error.found} to leave out by {kind}, left out")
                 continue
-            found += _scores(encoded, labels, groups, fold, target, kind)
+            found += _scores(encoded, labels, groups, fold, target, f"left-out {kind}s")
         return Outcome(found, notes=tuple(notes))
 
 
@@ -98,19 +98,19 @@ def _scores(
     head = encoded.head if encoded.name == COORDINATES else HEAD
     found = []
     for repeat in np.unique(fold):
-        hits, usual, n = 0, 0, 0
+        hits, guessed, n = 0, 0.0, 0
         for group in np.unique(groups):
             here = (groups == group) & (labels > 0)
             is_train = here & (fold != repeat)
-            known = np.unique(labels[is_train])
+            known, counts = np.unique(labels[is_train], return_counts=True)
             rows = np.flatnonzero(here & (fold == repeat) & np.isin(labels, known))
             if not rows.size or known.size < 2:
                 continue
             model = fitted(encoded, labels, is_train, 0, head)
             hits += int((model.predict(encoded.features[rows]) == labels[rows]).sum())
-            usual += int(np.bincount(labels[rows]).max())
+            guessed += float(counts[np.searchsorted(known, labels[rows])].sum() / counts.sum())
             n += rows.size
         if n:
             found.append(Score(target, left_out, "accuracy", hits / n, repeat=int(repeat)))
-            found.append(Score(target, left_out, "chance", usual / n, repeat=int(repeat)))
+            found.append(Score(target, left_out, "chance", guessed / n, repeat=int(repeat)))
     return found

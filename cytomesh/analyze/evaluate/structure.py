@@ -42,7 +42,7 @@ class Structure(Task):
     Config: ClassVar[type[TaskConfig]] = StructureConfig
     parts: ClassVar[tuple[str, ...]] = tuple(part for part in PARTS if part not in NOT_READ)
     protocol: ClassVar[tuple[str, ...]] = ("seed",)
-    measures: ClassVar[dict[str, str]] = {"r2": "R2", "beyond_location": "R2 beyond location"}
+    measures: ClassVar[dict[str, str]] = {"r2": "R²", "beyond_location": "R² beyond location"}
 
     def reads(self, bench: Bench, digests: FileDigests) -> Inputs:
         """Return the tables of other analyses that hold targets."""
@@ -73,7 +73,7 @@ class Structure(Task):
         return Outcome(found, notes=tuple(f"variation: {note}" for note in notes))
 
     def _scores(self, found: Explained, i: int, target: str, counts: list[int]) -> Iterator[Score]:
-        left_out = self.settings.folds.kind
+        left_out = f"left-out {self.settings.folds.kind}s"
         for f in range(len(found.r2)):
             numbers = {"r2": found.r2[f, -1, i], "beyond_location": found.beyond[f, i]}
             for measure, value in numbers.items():

@@ -28,13 +28,14 @@ def test_the_brain_is_told_on_sections_that_were_left_out(bench):
         hits.append((model.predict(scaled[test]) == stage.brains[test]).mean())
     found = [s.value for s in outcome.scores if s.measure == "accuracy"]
     np.testing.assert_allclose(found, hits, atol=0.02)
-    assert min(found) > 0.8 > 0.4 > mean(outcome, "brain", "chance")
+    assert min(found) > 0.8
+    assert mean(outcome, "brain", "chance") == pytest.approx(0.25, abs=0.03)  # four brains of as many nodes
 
 
 def test_features_that_do_not_know_the_section_are_at_chance(bench):
     stage = bench()
     outcome = Probes(ProbesConfig(of=["section"], n_folds=2)).score(stage, encode(stage, "poor"))
-    assert {s.split for s in outcome.scores} == {"block"}
+    assert {s.split for s in outcome.scores} == {"left-out blocks"}
     assert mean(outcome, "section", "accuracy") < 0.35
     place = Probes(ProbesConfig(of=["section"])).score(stage, encode(stage, "coordinates"))
     assert mean(place, "section", "accuracy") > mean(outcome, "section", "accuracy")

@@ -30,8 +30,8 @@ class EvaluateConfig(Config):
     tasks: Tasks = Field(default_factory=lambda: tasks_of(**{name: {} for name in sorted(TASKS.own - {"labels"})}))
     """What is asked of each encoder; a task that means nothing on these graphs is passed over, and said."""
     head: Annotated[ModelConfig, OneOf(CLASSIFIERS)] = LogisticModel(kind="logistic", strength=0.1)
-    """The classifier that names nodes by frozen features: `logistic` (linear probe), `lda`, `knn` or `mlp`; by default
-    that of `configs/classify/linear.yaml`."""
+    """The classifier that names nodes by frozen features: `logistic` (linear probe), `lda`, `knn` or `mlp` (for all
+    its epochs); by default that of `configs/classify/linear.yaml`."""
     split: Split = SectionSplit()
     """Who trains and who tests, as of `cytomesh classify`: `section`, `hemisphere`, `brain` or `column`."""
     n_seeds: int = Field(default=3, ge=1, le=1000)

@@ -15,7 +15,7 @@ from cytomesh.analyze.folds import FoldsConfig, make_folds
 from cytomesh.analyze.measures import unknown_column
 from cytomesh.classify.linear import LdaModel
 from cytomesh.core.errors import SplitError
-from cytomesh.graph.provenance import FURTHER, LINKS, REFERENCE, SURFACE
+from cytomesh.graph.provenance import ANNOTATION, FURTHER, LINKS, REFERENCE, SURFACE
 
 SECTION, BRAIN = "section", "brain"
 HEAD = LdaModel(kind="lda")
@@ -39,7 +39,7 @@ class Probes(Task):
     """
 
     Config: ClassVar[type[TaskConfig]] = ProbesConfig
-    parts: ClassVar[tuple[str, ...]] = (SURFACE, LINKS, REFERENCE, FURTHER)
+    parts: ClassVar[tuple[str, ...]] = (SURFACE, LINKS, REFERENCE, ANNOTATION, FURTHER)
     protocol: ClassVar[tuple[str, ...]] = ("seed",)
     measures: ClassVar[dict[str, str]] = {"accuracy": "accuracy", "chance": "accuracy of chance"}
 

@@ -159,7 +159,14 @@ class Task(ABC):
     """One line of the protocol.
 
     A task that settings can name has its settings as `Config`; `cytomesh.evaluation_tasks` is the group of entry
-    points by which other packages add theirs.
+    points by which other packages add theirs. Instances are made for one evaluation, and keep nothing.
+
+    Examples
+    --------
+    >>> class Width(Task):
+    ...     measures = {"columns": "columns"}
+    ...     def score(self, bench, encoded):
+    ...         return Outcome([Score("features", "all nodes", "columns", encoded.features.shape[1])])
     """
 
     Config: ClassVar[type[TaskConfig]] = TaskConfig

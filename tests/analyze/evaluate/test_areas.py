@@ -8,7 +8,6 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from cytomesh.analyze.evaluate.areas import Areas, AreasConfig
-from cytomesh.analyze.evaluate.heads import seeds
 from cytomesh.analyze.evaluate.run import encode
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
@@ -63,11 +62,3 @@ def test_an_area_without_training_nodes_is_left_out_and_said(bench):
     truth = outcome.named["areas", "seen"].truth
     assert len(np.unique(truth)) == 5
     assert any("areas without training nodes are left out of the scores: A03" in note for note in outcome.notes)
-
-
-def test_a_head_with_chance_in_it_is_trained_once_a_seed(bench):
-    drawn = bench(head={"kind": "mlp"}, n_seeds=2, seed=5)
-    assert seeds(drawn, encode(drawn, "good")) == [5, 6]
-    assert seeds(drawn, encode(drawn, "coordinates")) == [5]
-    solved = bench(n_seeds=2)
-    assert seeds(solved, encode(solved, "good")) == [0]

@@ -17,7 +17,7 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.report.status import run_status
 from tests.analyze.evaluate.conftest import write_features
 
-TASKS = {"areas": {}, "few_shot": {"sections": [2]}, "rejection": {}}
+TASKS = {"areas": {}, "few_shot": {"sections": [2]}}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_was_stopped_goes_on_and_damage_is_mended(run, monkeypatch):
             evaluate_run(run, "x", settings())
     before = times(run)
     whole = evaluate_run(run, "x", settings())
-    assert times(run) == before and len(before) == 6
+    assert times(run) == before and len(before) == 4
     path = run / "analyze" / "x" / "pieces" / "areas" / "good" / "scores.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     assert evaluate_run(run, "x", settings()) == whole

@@ -59,6 +59,22 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"{key:<{width}}  {value}")
 
 
+def show_table(summary: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """Print a summary of rows, each by column, to standard output: JSON, or one aligned line a row."""
+    if as_json:
+        show(summary, as_json)
+        return
+    columns = list(dict.fromkeys(column for row in summary.values() for column in row))
+    lines = [("", *columns)]
+    for name, row in summary.items():
+        numbers = (row.get(column) for column in columns)
+        lines.append((name, *("-" if number is None else f"{number:.3f}" for number in numbers)))
+    first, *others = (max(map(len, cells)) for cells in zip(*lines, strict=True))
+    for name, *cells in lines:
+        aligned = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
+        typer.echo("  ".join([name.ljust(first), *aligned]))
+
+
 def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in data.items():

@@ -22,6 +22,7 @@ class Stage(StrEnum):
     classify_predict = "classify-predict"
     parcellate = "parcellate"
     variation = "variation"
+    evaluate = "evaluate"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -37,6 +38,7 @@ PLACES = {
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
+    Stage.evaluate: "cytomesh.analyze.evaluate.config:EvaluateConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from cytomesh.core.config import models_of
-from cytomesh.core.registry import NameOf
+from cytomesh.core.registry import NameOf, Sections
 
 WIDTH = 120
 INDENT = "  "
@@ -48,9 +48,11 @@ def _setting(name: str, field: FieldInfo, value: Any) -> Iterator[str]:
 def _group(name: str, kind: type[BaseModel], values: BaseModel | None) -> Iterator[str]:
     yield f"{_key(name)}:"
     for key, field in kind.model_fields.items():
-        if _is_empty(field):
-            continue
         value = _default(field) if values is None else getattr(values, key)
+        if _is_empty(field):
+            if isinstance(values, Sections) and value is not None:  # chosen, without settings of its own
+                yield f"{INDENT}{_key(key)}: {{}}"
+            continue
         yield from (f"{INDENT}{line}" for line in _setting(key, field, value))
 
 

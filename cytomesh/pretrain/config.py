@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from cytomesh.core.config import Config, Seed, Size
+from cytomesh.core.config import Config, Seed, Size, ascending
 from cytomesh.core.distributed import Device
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.objectives.kinds import OBJECTIVES, Objectives, need, objectives_of
@@ -36,8 +36,17 @@ class EncoderConfig(Config):
     weights: str = "random"
     """Weights to begin with: `random`, `pretrained` (timm downloads them), or a file of this model (safetensors or a
     PyTorch state dictionary). With `schedule.steps: 0` they are used as they are, as a baseline."""
+    layers: Annotated[list[int], Field(min_length=1)] | None = None
+    """Blocks of a ViT, or stages of a CNN, from 0, whose tokens or maps are averaged and set side by side as the
+    feature, [5, 8, 11]: what a published model knows may lie before its last block. What lies behind the last one is
+    left out of the network. By default the feature is the model's own pooled output."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them (for large ViTs)."""
+
+    @field_validator("layers")
+    @classmethod
+    def _ascending(cls, layers: list[int] | None) -> list[int] | None:
+        return layers and ascending(layers, 0, "layers")
 
 
 class HeadConfig(Config):

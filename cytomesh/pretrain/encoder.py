@@ -49,17 +49,26 @@ class PatchEncoder(nn.Module):
         self.backbone = create_backbone(config, patches.size_px)
         if config.activation_checkpointing:
             checkpoint_activations(self.backbone, config.name)
-        # some models have a further layer between their last feature map and the classifier
-        model = self.backbone.model if isinstance(self.backbone, StridedModel) else self.backbone
-        width: Any = getattr(model, "head_hidden_size", None) or model.num_features
-        self.dim = int(width)
+        if config.layers:
+            self.dim = cut_behind(self.backbone, config, patches.size_px)
+        else:
+            # some models have a further layer between their last feature map and the classifier
+            width: Any = getattr(timm_model(self.backbone), "head_hidden_size", None)
+            self.dim = int(width or timm_model(self.backbone).num_features)
         if config.channels_last:
             self.to(memory_format=torch.channels_last)
 
     @property
     def expects(self) -> dict[str, Any]:
         """What, beside the weights, features depend on: network, size and resolution of patches, normalisation."""
-        network = self.config.model_dump(mode="json", exclude={"weights", "activation_checkpointing", "drop_path_rate"})
+        # stored features of encoders without layers do not know the setting
+        left_out = {
+            "weights",
+            "activation_checkpointing",
+            "drop_path_rate",
+            *([] if self.config.layers else ["layers"]),
+        }
+        network = self.config.model_dump(mode="json", exclude=left_out)
         patches = {"size_px": self.patches.size_px, "um_per_px": self.patches.um_per_px}
         return {**network, **patches, "mean": self.normalisation.mean, "std": self.normalisation.std}
 
@@ -68,6 +77,8 @@ class PatchEncoder(nn.Module):
         images = in_channels(images, self.config.in_chans or 1)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        if self.config.layers:
+            return layer_means(self.backbone, images, self.config.layers)
         features: Tensor = self.backbone(images)
         return features
 
@@ -131,6 +142,44 @@ class StridedModel(nn.Module):
         """Return features, (n, dim), of images, (n, c, s, s)."""
         features: Tensor = self.model(self.stem(images))
         return features
+
+
+def timm_model(backbone: nn.Module) -> Any:
+    """Return the model behind a strided stem, or the backbone itself."""
+    return backbone.model if isinstance(backbone, StridedModel) else backbone
+
+
+def layer_means(backbone: nn.Module, images: Tensor, layers: list[int]) -> Tensor:
+    """Return the mean token (class tokens left out) or feature of some layers side by side, (n, sum of widths).
+
+    Tokens are normalised by the model's last norm, as the means of its own last block would be.
+    """
+    if isinstance(backbone, StridedModel):
+        images = backbone.stem(images)
+    maps = timm_model(backbone).forward_intermediates(images, indices=layers, norm=True, intermediates_only=True)
+    return torch.cat([layer.mean(dim=(2, 3)) for layer in maps], dim=1)
+
+
+def cut_behind(backbone: nn.Module, config: EncoderConfig, size_px: int) -> int:
+    """Leave out what lies behind the last of `config.layers`, in place; returns the width of what they give together.
+
+    Raises
+    ------
+    ConfigError
+        If timm cannot do so for this model, or it has no such layer.
+    """
+    layers = config.layers or []
+    try:
+        timm_model(backbone).prune_intermediate_layers(layers, prune_head=True)
+        with torch.inference_mode():
+            one = torch.zeros(1, config.in_chans or 1, size_px, size_px)
+            return int(layer_means(backbone.eval(), one, layers).shape[1])
+    except (AttributeError, AssertionError, IndexError) as cause:
+        found = f"{layers} of {config.name} ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
+        hint = "leave encoder.layers out, or name blocks (stages of a CNN) that the model has, from 0"
+        raise ConfigError("encoder.layers", found=found, expected="layers of this model", hint=hint) from cause
+    finally:
+        backbone.train()
 
 
 # Channels of the strided stem, and how much smaller its output is.
@@ -240,9 +289,8 @@ def checkpoint_activations(backbone: nn.Module, name: str) -> None:
     ConfigError
         If timm cannot do so for this model.
     """
-    model: Any = backbone.model if isinstance(backbone, StridedModel) else backbone
     try:
-        model.set_grad_checkpointing(True)
+        timm_model(backbone).set_grad_checkpointing(True)
     except (AttributeError, AssertionError) as cause:
         hint = "set it to false, or use schedule.parts to save memory"
         raise ConfigError("encoder.activation_checkpointing", found=f"{name} cannot", hint=hint) from cause

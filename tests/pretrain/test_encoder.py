@@ -193,3 +193,48 @@ def test_patches_that_are_not_those_of_the_encoder_are_refused():
     for wrong in (patches.astype(np.float32), patches[:, :, :8], patches[:, 0], np.repeat(patches, 2, axis=1)):
         with pytest.raises(FeatureError, match=r"expected \(n, 1 or 3, 32, 32\) uint8.*size_px=32"):
             encoder.embed(wrong)
+
+
+@pytest.mark.parametrize(("in_chans", "patch_size"), [(1, 16), (3, None)])
+def test_layers_are_the_mean_tokens_of_their_blocks_side_by_side(in_chans, patch_size):
+    given = {"in_chans": in_chans, "patch_size": patch_size}
+    torch.manual_seed(0)
+    whole = build("test_vit", 96, **given).eval()
+    torch.manual_seed(0)
+    fused = build("test_vit", 96, layers=[0, 3], **given).eval()
+    images = torch.randn(2, in_chans, 96, 96)
+    seen = {}
+    for i in (0, 3):
+        whole.backbone.blocks[i].register_forward_hook(lambda _m, _in, out, i=i: seen.update({i: out}))
+    whole(images)
+    expected = [whole.backbone.norm(seen[i])[:, whole.backbone.num_prefix_tokens :].mean(dim=1) for i in (0, 3)]
+    assert fused.dim == 2 * whole.dim
+    torch.testing.assert_close(fused(images), torch.cat(expected, dim=1))
+
+
+def test_layers_of_a_cnn_are_the_means_of_its_maps_and_nothing_idle_is_kept():
+    encoder = build("test_resnet", in_chans=1, layers=[1, 2], stem="strided")
+    assert encoder.training
+    encoder(torch.randn(2, 1, 64, 64)).sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+    model, images = encoder.eval().backbone.model, torch.randn(2, 1, 64, 64)
+    x = model.maxpool(model.act1(model.bn1(model.conv1(encoder.backbone.stem(images)))))
+    first = model.layer1(x)
+    expected = torch.cat([first.mean(dim=(2, 3)), model.layer2(first).mean(dim=(2, 3))], dim=1)
+    torch.testing.assert_close(encoder(images), expected)
+
+
+def test_layers_that_a_model_does_not_have_are_named():
+    with pytest.raises(ConfigError, match=r"encoder.layers: found \[2, 99\] of test_vit"):
+        build("test_vit", 96, in_chans=1, layers=[2, 99])
+    with pytest.raises(ConfigError, match="expected layers of this model"):
+        build("test_resnet", in_chans=1, layers=[7])
+    for wrong in ([], [3, 1], [-1]):
+        with pytest.raises(ValidationError):
+            EncoderConfig(layers=wrong)
+
+
+def test_encoders_without_layers_expect_what_they_did():
+    plain, fused = build("test_vit", 96, in_chans=1), build("test_vit", 96, in_chans=1, layers=[1])
+    assert "layers" not in plain.expects
+    assert fused.expects["layers"] == [1] and fused.expects.keys() - {"layers"} == plain.expects.keys()

@@ -184,3 +184,11 @@ def test_weights_that_are_not_as_they_were_written_are_refused(folder):
     save_file(state, path, metadata)
     with pytest.raises(CheckpointError, match="weights that are not as they were written"):
         load_encoder(folder)
+
+
+def test_an_encoder_of_layers_comes_back_as_it_was(tmp_path):
+    given = {"encoder": {"name": "test_vit", "in_chans": 1, "patch_size": 8, "layers": [1, 2]}}
+    settings = PretrainConfig.model_validate(SETTINGS.model_dump(exclude={"encoder"}) | given)
+    encoder = build_encoder(settings).eval()
+    save_encoder(tmp_path / "fused", "fused", encoder, settings, {})
+    assert assert_same_features(tmp_path / "fused", encoder).config.layers == [1, 2]

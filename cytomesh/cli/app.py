@@ -10,6 +10,7 @@ import typer
 from cytomesh import __version__
 from cytomesh.cli import (
     build_graph,
+    cells,
     classify,
     contours,
     demo,
@@ -66,6 +67,7 @@ for _module in (
     classify,
     parcellate,
     variation,
+    cells,
     report,
     status,
     settings,

@@ -21,6 +21,8 @@ class Stage(StrEnum):
     classify_predict = "classify-predict"
     parcellate = "parcellate"
     variation = "variation"
+    cells = "cells"
+    cells_segment = "cells-segment"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -35,6 +37,8 @@ PLACES = {
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
+    Stage.cells: "cytomesh.analyze.cells.config:CellsConfig",
+    Stage.cells_segment: "cytomesh.analyze.cells.config:SegmentConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,8 @@ from cytomesh.analyze.cells.table import Values
 LAYERS = ("I", "II", "III", "IV", "V", "VI")
 N_GROUPS = 1 + len(LAYERS)
 """Column 0 of every sum is of all layers, with the cortex whose layer is not known."""
-UNITS = {"area": "um2", "diameter": "um", "circularity": "", "eccentricity": "", "nearest": "um"}
+UNITS = {"_mm2": "mm2", "_um": "um", "_um2": "um2", "_per_mm2": "1/mm2", "_per_mm3": "1/mm3"}
+"""By the end of a column's name; the last that fits counts."""
 LEAST_POINTS = 4
 """Of the grid: of less cortex than they stand for there is no density."""
 
@@ -93,12 +94,9 @@ class Tally:
         return found
 
 
-def units(columns: Mapping[str, Values]) -> dict[str, str]:
+def units(columns: Iterable[str]) -> dict[str, str]:
     """Return the unit of each column, as its name ends."""
-    ends = {"per_mm2": "1/mm2", "per_mm3": "1/mm3", "mm2": "mm2", "um2": "um2", "um": "um"}
-    return {name: unit for name in columns for end, unit in ends.items() if name.endswith(f"_{end}")} | {
-        name: ends[end] for name in columns for end in ("per_mm2", "per_mm3") if name.endswith(end)
-    }
+    return {name: unit for name in columns for end, unit in UNITS.items() if name.endswith(end)}
 
 
 def by_layer(member: sp.csr_matrix, layer: NDArray[np.int8], values: Values) -> Values:

@@ -51,6 +51,12 @@ class SectionCells:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def of(self, kept: NDArray[np.bool_]) -> SectionCells:
+        """Return some of the cells, (n,) bool."""
+        measures = {name: values[kept] for name, values in self.measures.items()}
+        layer = None if self.layer is None else self.layer[kept]
+        return SectionCells(self.pixels[kept], measures, layer, self.n_read, self.n_twice, self.n_outside)
+
 
 def section_files(study: Study, brain: Brain, settings: TablesConfig) -> dict[int, Path]:
     """Return the file that holds the cells of each section, by section number; sections without one are left out.

@@ -70,7 +70,9 @@ def ribbon_grid(lookup: CortexLookup, section: int, step_px: float) -> Values:
     corners = pial.reshape(-1, 2)
     low = np.floor(corners.min(axis=0) / step_px)
     shape = np.ceil(corners.max(axis=0) / step_px).astype(int) - low.astype(int) + 2
-    is_pial, is_white = (_inside(segments / step_px - low, (int(shape[1]), int(shape[0]))) for segments in (pial, white))
+    is_pial, is_white = (
+        _inside(segments / step_px - low, (int(shape[1]), int(shape[0]))) for segments in (pial, white)
+    )
     rows, columns = np.nonzero(is_pial & ~is_white)
     return np.asarray((np.column_stack([columns, rows]) + low) * step_px)
 
@@ -125,13 +127,15 @@ def by_node_boundaries(ribbon: Ribbon, boundaries: Values) -> Layering:
 
 
 def by_nearest_cell(cells: Values, layer: NDArray[np.int8]) -> Layering:
-    """Tell layers apart by the layer of the nearest cell that has one: the layer's area is that of its cells' Voronoi
-    polygons."""
+    """Tell layers apart by the layer of the nearest cell that has one.
+
+    The area of a layer is that of its cells' Voronoi polygons.
+    """
     known = layer > 0
     tree = cKDTree(cells[known]) if known.any() else None
     own = layer[known]
 
-    def layers(pixels: Values, places: CorticalPlaces) -> NDArray[np.int8]:  # noqa: ARG001
+    def layers(pixels: Values, places: CorticalPlaces) -> NDArray[np.int8]:
         return no_layers(pixels, places) if tree is None else own[tree.query(pixels)[1]]
 
     return layers

@@ -46,7 +46,8 @@ class Tally:
     @classmethod
     def empty(cls, n_groups: int) -> Tally:
         """Return sums of nothing."""
-        return cls(*(np.zeros((n_groups, N_GROUPS)) for _ in range(4)))
+        shape = (n_groups, N_GROUPS)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
     def add_cells(
         self, member: sp.csr_matrix, layer: NDArray[np.int8], weight: Values, measures: Mapping[str, Values]

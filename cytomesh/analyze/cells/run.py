@@ -166,9 +166,7 @@ class Hemisphere:
     sections: list[int] = field(default_factory=list)
 
 
-def _measure_all(
-    run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig
-) -> None:
+def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> None:
     sidecars = BidsFiles(study.path.parent)
     by_brain: dict[str, list[CortexGraph]] = {}
     for graph in graphs:

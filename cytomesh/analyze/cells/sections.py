@@ -18,8 +18,8 @@ from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
 
-SAME_PX = 1e-3
-"""Centroids no further apart are of one cell, given twice."""
+SAME_UM = 0.01
+"""Centroids on the same point of such a grid are of one cell, given twice."""
 MOST_OUTSIDE = 0.5
 """Tables of another section, or another pixel size, have more of their cells outside the image."""
 
@@ -144,7 +144,7 @@ def section_cells(table: CellTable, path: Path, section: Section, settings: Tabl
     um = _um_per_px(table, path, settings)
     corner_px = table.places / (um if table.unit == "um" else 1.0) + (0.0 if table.is_corner else 0.5)
     pixels = (corner_px + np.array(settings.offset_px)) * (um / section.um_per_px) - 0.5
-    is_first = _first_of_each(pixels)
+    is_first = _first_of_each(pixels * section.um_per_px)
     shape = None if section.image is None else read_header(section.image).shape
     is_within = np.ones(len(pixels), bool)
     if shape is not None:
@@ -198,9 +198,9 @@ def _sizes(table: CellTable, um: float) -> dict[str, Values]:
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
-def _first_of_each(pixels: Values) -> NDArray[np.bool_]:
-    _, first = np.unique(np.round(pixels / SAME_PX).astype(np.int64), axis=0, return_index=True)
-    is_first = np.zeros(len(pixels), bool)
+def _first_of_each(places_um: Values) -> NDArray[np.bool_]:
+    _, first = np.unique(np.round(places_um / SAME_UM).astype(np.int64), axis=0, return_index=True)
+    is_first = np.zeros(len(places_um), bool)
     is_first[first] = True
     return is_first
 

@@ -62,7 +62,8 @@ SIZES: Mapping[str, Sequence[tuple[str, Unit]]] = {
     ),
 }
 SHAPES = {
-    name: (name, f"cell: {name}", f"nucleus: {name}", f"nucleus/cell: {name}") for name in ("circularity", "eccentricity")
+    name: (name, f"cell: {name}", f"nucleus: {name}", f"nucleus/cell: {name}")
+    for name in ("circularity", "eccentricity")
 }
 NO_CELLS = {"annotation", "tma core", "root object"}
 """Object types in QuPath's tables that are no cells."""
@@ -127,7 +128,8 @@ def from_columns(path: Path, columns: Mapping[str, NDArray[Any]], um_per_px: flo
         sizes["area"][1] if sizes["area"] else "px",
         None if "layer" not in columns else _layers(columns["layer"]),
         None if section is None else section.astype(np.int64),
-        *(None if name not in columns else columns[name].astype(str) for name in ("brain", "image")),
+        _words("brain", columns),
+        _words("image", columns),
         um_per_px,
     )
     if "object type" not in columns:
@@ -168,6 +170,10 @@ def _numbers(path: Path, name: str, columns: Mapping[str, NDArray[Any]]) -> NDAr
         hint = "decimals are written with a comma: export the table with a decimal point"
     place = f"row {wrong + 1}, column {name}"
     raise CellError(path, place, found=f"'{str(values[wrong])[:40]}'", expected="a number", hint=hint)
+
+
+def _words(name: str, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_] | None:
+    return None if name not in columns else columns[name].astype(str)
 
 
 def _is_number(value: object) -> bool:

@@ -9,6 +9,7 @@ from skimage.measure import regionprops_table
 
 from cytomesh.analyze.cells.formats.reader import CellReader
 from cytomesh.analyze.cells.table import CellTable
+from cytomesh.core.errors import CellError, ImageError
 from cytomesh.study.annotation import read_label_image
 
 PROPERTIES = ("centroid", "area", "perimeter_crofton", "eccentricity")
@@ -24,7 +25,11 @@ class LabelReader(CellReader):
 
     def read(self, path: Path) -> CellTable:
         """Return the cells."""
-        labels = read_label_image(path)
+        try:
+            labels = read_label_image(path)
+        except ImageError as cause:
+            found = f"a label image that cannot be read ({cause.found})"
+            raise CellError(path, found=found, expected="PNG or TIFF of whole numbers", hint=cause.hint) from cause
         # numbers may have gaps and be large: each is measured within its own box
         found = regionprops_table(labels.astype(np.int64), properties=PROPERTIES)
         places = np.column_stack([found["centroid-1"], found["centroid-0"]]).astype(np.float64)

@@ -126,7 +126,7 @@ def _inputs(
             if section.contours is not None:
                 named[f"contours: {section.name}"] = section.contours
             volume = section_volume(sidecars, section, settings.volume)
-            values[f"um/px: {section.name}"] = section.um_per_px
+            values[f"pixel size of the section: {section.name}"] = section.um_per_px
             values[f"thickness and shrinkage: {section.name}"] = [volume.section_um, volume.linear_shrinkage]
     contents = digests.digest_all(named.values())
     places = {what: place(path, run, study.path.parent) for what, path in named.items()}

@@ -25,7 +25,7 @@ UM_PER_PX, SIDE_PX = 100.0, 440
 CENTRE_PX = (SIDE_PX - 1) / 2
 PLANES_MM = {3: -1.5, 4: 0.0, 5: 1.5}
 BOUNDARIES = [0.1, 0.2, 0.5, 0.6, 0.8]
-PER_MM2 = (20.0, 200.0, 100.0, 240.0, 80.0, 120.0)
+PER_MM2 = (15.0, 30.0, 20.0, 36.0, 18.0, 25.0)
 DIAMETERS_UM = (8.0, 9.0, 14.0, 8.0, 20.0, 12.0)
 FILES = "cells/{brain}_{section:04d}.parquet"
 
@@ -44,7 +44,7 @@ class Ball:
 
 def settings(**given) -> CellsConfig:
     tables = {"files": FILES, **given.pop("tables", {})}
-    return CellsConfig.model_validate({"tables": tables, "grid_um": 100, "depth": "linear"} | given)
+    return CellsConfig.model_validate({"tables": tables, "grid_um": 150, "depth": "linear"} | given)
 
 
 LAYERED = {"source": "depths", "depths": BOUNDARIES}

@@ -46,16 +46,17 @@ def layer_rows(run, name):
     return read_json(run / "analyze" / name / "metrics.json")["graphs"]["B01_hemi-L"]["layers"]
 
 
-@pytest.mark.parametrize("layers", [LAYERED, {"source": "table"}], ids=["depths", "table"])
-def test_layers_of_the_hemisphere_have_the_densities_that_cells_were_drawn_by(ball, layers):
+# cells of layer I are as far from each other as it is thick: their polygons reach into the next
+@pytest.mark.parametrize(("layers", "bias"), [(LAYERED, 0.02), ({"source": "table"}, 0.2)], ids=["depths", "table"])
+def test_layers_of_the_hemisphere_have_the_densities_that_cells_were_drawn_by(ball, layers, bias):
     cells_run(ball.run, f"by_{layers['source']}", settings(layers=layers, volume={"section_um": 20.0}))
     rows = {row["layer"]: row for row in layer_rows(ball.run, f"by_{layers['source']}")}
     for layer, per_mm2, diameter in zip(LAYERS, PER_MM2, DIAMETERS_UM, strict=True):
         row = rows[layer]
-        noise = 4 / np.sqrt(row["n_cells"]) + 0.02  # counted, and cells on the other side of a boundary
+        noise = 4 / np.sqrt(row["n_cells"]) + bias  # counting, and what facets of the sphere shift
         assert row["density_per_mm2"] == pytest.approx(per_mm2, rel=noise), layer
         assert row["density_per_mm3"] == pytest.approx(row["density_per_mm2"] / 0.02)
-        assert row["diameter_um"] == pytest.approx(diameter, rel=0.02)
+        assert row["diameter_um"] == pytest.approx(diameter, rel=0.04)
     drawn = sum(len(draw_cells(section)["layer"]) for section in PLANES_MM)
     assert rows["all"]["n_cells"] == pytest.approx(drawn, rel=0.01)
     ring_mm2 = 3 * np.pi * (20.0**2 - 17.0**2)
@@ -63,17 +64,18 @@ def test_layers_of_the_hemisphere_have_the_densities_that_cells_were_drawn_by(ba
 
 
 def test_a_node_is_measured_in_its_column_of_cortex(ball):
-    cells_run(ball.run, "nodes", settings(layers=LAYERED, radius_mm=1.0))
+    cells_run(ball.run, "nodes", settings(layers=LAYERED, radius_mm=1.0, grid_um=75))
     (graph,) = load_graphs(ball.run)
     found = read_table(ball.run / "analyze" / "nodes" / "nodes" / f"{graph.name}.parquet")
     assert found.units["density_III_per_mm2"] == "1/mm2" and found.units["area_V_um2"] == "um2"
     lookup = open_lookup(ball.run, graph.name)
-    step_px = 100.0 / UM_PER_PX
-    axis = np.arange(-2, SIDE_PX + 2) * step_px
+    step_px = 50.0 / UM_PER_PX
+    axis = np.arange(0, 2 * SIDE_PX) * step_px + 0.1
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     linked = np.flatnonzero(graph.is_linked)
     assert np.isnan(found["density_per_mm2"][~graph.is_linked]).all()
-    for node in linked[:: len(linked) // 12]:  # term by term, slow on purpose
+    measured = linked[found["n_cells"][linked] > 50]
+    for node in measured[:: len(measured) // 12]:  # term by term, slow on purpose
         section = int(graph.section[node])
         plane = lookup.planes[section]
         link = plane.world(graph.nodes.stack(["column_px", "row_px"])[[node]])[0]
@@ -88,12 +90,12 @@ def test_a_node_is_measured_in_its_column_of_cortex(ball):
             return is_near, np.searchsorted(BOUNDARIES, depth)
 
         (is_cell, of_cell), (is_point, of_point) = near(pixels), near(grid)
-        mm2 = is_point.sum() * 0.01
+        mm2 = is_point.sum() * 0.0025
         assert found["cortex_mm2"][node] == pytest.approx(mm2, rel=0.08)
         assert found["n_cells"][node] == pytest.approx(is_cell.sum(), rel=0.08)
         assert found["density_per_mm2"][node] == pytest.approx(is_cell.sum() / mm2, rel=0.1)
         thick = is_cell & (of_cell == 2), is_point & (of_point == 2)
-        expected = thick[0].sum() / (thick[1].sum() * 0.01)
+        expected = thick[0].sum() / (thick[1].sum() * 0.0025)
         assert found["density_III_per_mm2"][node] == pytest.approx(expected, rel=0.2)
         mean = cells["area_um2"][is_cell].mean()
         assert found["area_um2"][node] == pytest.approx(mean, rel=0.05)
@@ -155,7 +157,7 @@ def test_the_command_keeps_what_is_current_and_variation_takes_its_columns(own, 
     words += ("--set", "grid_um=150", "--set", f"layers={json.dumps(LAYERED)}")
     code, out, err = cytomesh(*words)
     assert code == 0, err
-    assert json.loads(out)["B01_hemi-L: cells in cortex"] > 20_000
+    assert json.loads(out)["B01_hemi-L: cells in cortex"] > 15_000
     written = (own.run / "analyze" / "cells" / "metrics.json").stat().st_mtime_ns
     assert cytomesh(*words)[0] == 0
     assert (own.run / "analyze" / "cells" / "metrics.json").stat().st_mtime_ns == written

@@ -17,6 +17,8 @@ from cytomesh.graph.lookup import CortexLookup
 
 Layering = Callable[[Values, CorticalPlaces], NDArray[np.int8]]
 """From (n, 2) pixels and their places to layers 1 to 6, 0 where it is not known."""
+LEAST_WEIGHT = 1e-3
+"""Of the corners of a face that know their layers, for a place in it to know its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,9 @@ def by_node_boundaries(ribbon: Ribbon, boundaries: Values) -> Layering:
         at = boundaries[corners]  # (n, 3, 5)
         weights = np.where(np.isfinite(at).all(axis=2), places.weights.clip(0, 1), 0.0)
         total = weights.sum(axis=1)
-        here = np.einsum("nb,nbk->nk", weights, np.nan_to_num(at)) / np.maximum(total, 1e-12)[:, None]
+        here = np.einsum("nb,nbk->nk", weights, np.nan_to_num(at)) / np.maximum(total, LEAST_WEIGHT)[:, None]
         found = 1 + (places.depth[:, None] > here).sum(axis=1)
-        return np.where(total > 0, found, 0).astype(np.int8)
+        return np.where(total >= LEAST_WEIGHT, found, 0).astype(np.int8)
 
     return layers
 

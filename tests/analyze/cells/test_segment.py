@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
+from skimage.draw import disk
 
 from cytomesh.analyze.cells.config import SegmentConfig
 from cytomesh.analyze.cells.formats.registry import read_cells
@@ -16,11 +17,10 @@ from cytomesh.core.tables import read_table
 
 def draw(discs, shape, um=1.0, seed=0):
     """A bright ground with a slow gradient, dark discs (column, row, diameter in um), blur and noise."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
     grey = np.full(shape, 200.0)
     for column, row, diameter in discs:
-        grey[np.hypot(rows - row, columns - column) < diameter / 2 / um] = 100.0
-    grey = gaussian_filter(grey, 1.0 / um) + 10 * np.sin(columns / 200)
+        grey[disk((row, column), diameter / 2 / um, shape=shape)] = 100.0
+    grey = gaussian_filter(grey, 1.0 / um) + 10 * np.sin(np.arange(shape[1]) / 200)
     return np.clip(grey + np.random.default_rng(seed).normal(size=shape) * 4, 0, 255).astype(np.uint8)
 
 

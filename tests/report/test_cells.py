@@ -18,7 +18,13 @@ def run(tmp_path):
     layers = [{"layer": name, **row} for name in ("all", "I", "II", "III", "IV", "V", "VI")]
     profile = [{"depth": (i + 0.5) / 4, **row} for i in range(4)]
     profile[2] |= {"density_per_mm2": None}
-    facts = {"kind": "cells", "correction": "none of them", "depth": "linear", "layers_from": "table", "notes": ["one & two"]}
+    facts = {
+        "kind": "cells",
+        "correction": "none of them",
+        "depth": "linear",
+        "layers_from": "table",
+        "notes": ["one & two"],
+    }
     graphs = {"B01_hemi-L": {"n_cortex": 9, "sections": [3], "n_nodes": 5, "layers": layers, "profile": profile}}
     write_json(tmp_path / "analyze" / "cells" / "metrics.json", {**facts, "graphs": graphs})
     return tmp_path

@@ -14,8 +14,8 @@ N_BOUNDARIES = 5
 class TablesConfig(Config):
     """Where the cells of each section are, and what their coordinates mean."""
 
-    files: str = Field(min_length=1)
-    """Path of a section's table, from the study's folder: `cells/{brain}_{section:04d}.csv`. A path without
+    files: str = Field(default="cells/{brain}_{section:04d}.parquet", min_length=1)
+    """Path of a section's table, from the study's folder; the end of its name says the format. A path without
     `{section}` is one table of all sections, with a column `section`. Sections without a file are left out."""
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of the image that was segmented, um; needed where the file does not say it."""
@@ -77,7 +77,7 @@ class VolumeConfig(Config):
 class CellsConfig(Config):
     """Everything `cytomesh cells` can be told."""
 
-    tables: TablesConfig
+    tables: TablesConfig = TablesConfig()
     """Tables of cells."""
     layers: LayersConfig = LayersConfig()
     """Layers."""

@@ -91,7 +91,13 @@ def write_ball(folder: Path, thickness_um: float | None = None) -> None:
         write_parquet(folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **draw_cells(index))
     write_sections(folder / "sections.tsv", sections)
     surfaces = {kind: f"{kind}.surf.gii" for kind in ("pial", "white")}
-    brain = {"id": "B01", "role": "train", "hemispheres": ["L"], "sections": "sections.tsv", "surfaces": {"L": surfaces}}
+    brain = {
+        "id": "B01",
+        "role": "train",
+        "hemispheres": ["L"],
+        "sections": "sections.tsv",
+        "surfaces": {"L": surfaces},
+    }
     manifest = {"name": "ball", "species": "none", "stain": "Nissl", "space": {"name": "native"}, "brains": [brain]}
     (folder / "study.yaml").write_text(yaml.safe_dump(manifest))
 

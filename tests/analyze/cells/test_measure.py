@@ -16,7 +16,7 @@ def cells():
 
 
 def test_columns_are_means_and_ratios_over_members(cells):
-    feet, layer, weight, size = cells
+    _, layer, weight, size = cells
     member = sp.csr_matrix(np.random.default_rng(1).random((4, 200)) < 0.3).astype(float)
     points = sp.csr_matrix(np.random.default_rng(2).random((4, 150)) < 0.4).astype(float)
     of_point = np.random.default_rng(3).integers(0, 7, 150).astype(np.int8)

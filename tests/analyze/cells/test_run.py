@@ -194,7 +194,9 @@ def test_what_does_not_fit_is_named(own):
     with pytest.raises(QualityError, match="6 cells, none of them in the cortex"):
         cells_run(own.run, "x", settings())
     for index in PLANES_MM:
-        write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, column_px=[0.0][:0], row_px=[0.0][:0])
+        write_parquet(
+            own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, column_px=[0.0][:0], row_px=[0.0][:0]
+        )
     with pytest.raises(CellError, match="no cell of B01"):
         cells_run(own.run, "x", settings())
 

@@ -59,7 +59,10 @@ def test_parquet_states_its_pixel_size(tmp_path):
         ("a,b\n1,2\n", r"columns 'a', 'b', expected a pair of column_px, row_px"),
         ("column_pxl,row_px\n1,2\n", "did you mean 'column_px'"),
         ("x|y\n1|2\n", r"'x\|y'.*another delimiter"),
-        ("x;y\n1,5;2,5\n", "row 1, column x: found '1,5', expected a number. Way out: decimals are written with a comma"),
+        (
+            "x;y\n1,5;2,5\n",
+            "row 1, column x: found '1,5', expected a number. Way out: decimals are written with a comma",
+        ),
         ("x,y\n1,5,2,5\n", "decimals are written with a point"),
         ("x,y,x\n1,2,3\n", "column x given twice"),
         ("x,y\n1,two\n", "row 1, column y: found 'two'"),

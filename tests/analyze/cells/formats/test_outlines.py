@@ -34,12 +34,3 @@ def test_rois_of_imagej_count_from_the_corner(tmp_path):
     np.testing.assert_allclose(np.sort(table.places[:, 0]), [13, 43])
     np.testing.assert_allclose(table.measures["area"], 60)
     assert table.is_corner
-
-
-def test_pickles_and_hdf5_are_refused_with_a_way_out(tmp_path):
-    for name, way in (("a_seg.npy", "save_masks"), ("a.h5", "CSV"), ("a.xyz", "one of")):
-        (tmp_path / name).write_bytes(b"x")
-        with pytest.raises(CellError, match=way):
-            read_cells(tmp_path / name)
-    with pytest.raises(CellError, match="No such file"):
-        read_cells(tmp_path / "absent.csv")

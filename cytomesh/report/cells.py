@@ -76,16 +76,17 @@ def _layers(metrics: Mapping[str, Any]) -> Html:
 def _profiles(metrics: Mapping[str, Any]) -> Html:
     panels = []
     for name, (title, what, unit) in PROFILES.items():
-        traces = []
+        traces, most = [], 0.0
         for order, (graph, facts) in enumerate(metrics["graphs"].items()):
             rows = facts["profile"]
             values = np.array([row.get(name) for row in rows], np.float64)
             if np.isfinite(values).any():
                 hover = f"{label(graph)}: %{{x:.4g}} {unit} at depth %{{y:.2f}}<extra></extra>"
+                most = max(most, float(np.nanmax(values)))
                 traces.append(curve(graph, values, [row["depth"] for row in rows], order, hovertemplate=hover))
         if traces:
             depth = axis(f"{metrics['depth']} depth (0 pial, 1 white)", range=[1, 0])
             caption = f"From the pial boundary (top) to the white one, {len(rows)} bins over all sections with tables."
-            x = axis(what, unit, rangemode="tozero")
+            x = axis(what, unit, range=[0, 1.05 * most])
             panels.append((title, chart(traces, x, depth, caption=caption, width_px=620, height_px=420)))
     return choice("Profile", panels)

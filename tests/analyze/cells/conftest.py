@@ -44,7 +44,7 @@ class Ball:
 
 def settings(**given) -> CellsConfig:
     tables = {"files": FILES, **given.pop("tables", {})}
-    return CellsConfig.model_validate({"tables": tables, "grid_um": 150, "depth": "linear"} | given)
+    return CellsConfig.model_validate({"tables": tables, "grid_um": 250, "depth": "linear"} | given)
 
 
 LAYERED = {"source": "depths", "depths": BOUNDARIES}

@@ -49,7 +49,7 @@ def layer_rows(run, name):
 # cells of layer I are as far from each other as it is thick: their polygons reach into the next
 @pytest.mark.parametrize(("layers", "bias"), [(LAYERED, 0.02), ({"source": "table"}, 0.2)], ids=["depths", "table"])
 def test_layers_of_the_hemisphere_have_the_densities_that_cells_were_drawn_by(ball, layers, bias):
-    cells_run(ball.run, f"by_{layers['source']}", settings(layers=layers, volume={"section_um": 20.0}))
+    cells_run(ball.run, f"by_{layers['source']}", settings(layers=layers, volume={"section_um": 20.0}, grid_um=150))
     rows = {row["layer"]: row for row in layer_rows(ball.run, f"by_{layers['source']}")}
     for layer, per_mm2, diameter in zip(LAYERS, PER_MM2, DIAMETERS_UM, strict=True):
         row = rows[layer]
@@ -64,7 +64,7 @@ def test_layers_of_the_hemisphere_have_the_densities_that_cells_were_drawn_by(ba
 
 
 def test_a_node_is_measured_in_its_column_of_cortex(ball):
-    cells_run(ball.run, "nodes", settings(layers=LAYERED, radius_mm=1.0, grid_um=75))
+    cells_run(ball.run, "nodes", settings(layers=LAYERED, radius_mm=1.0, grid_um=100))
     (graph,) = load_graphs(ball.run)
     found = read_table(ball.run / "analyze" / "nodes" / "nodes" / f"{graph.name}.parquet")
     assert found.units["density_III_per_mm2"] == "1/mm2" and found.units["area_V_um2"] == "um2"
@@ -154,7 +154,7 @@ def test_cells_of_a_patch_are_measured_in_its_field(own):
 
 def test_the_command_keeps_what_is_current_and_variation_takes_its_columns(own, cytomesh):
     words = ("cells", "--out", own.run, "--set", "tables.files=cells/{brain}_{section:04d}.parquet", "--json")
-    words += ("--set", "grid_um=150", "--set", f"layers={json.dumps(LAYERED)}")
+    words += ("--set", "grid_um=250", "--set", f"layers={json.dumps(LAYERED)}")
     code, out, err = cytomesh(*words)
     assert code == 0, err
     assert json.loads(out)["B01_hemi-L: cells in cortex"] > 15_000

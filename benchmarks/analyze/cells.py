@@ -27,7 +27,8 @@ from skimage.measure import regionprops_table
 from benchmarks.common import Options, Result, main
 from cytomesh.analyze.cells.config import CellsConfig, SegmentConfig
 from cytomesh.analyze.cells.measure import LAYERS
-from cytomesh.analyze.cells.run import cells_run, of_layer
+from cytomesh.analyze.cells.rows import of_layer
+from cytomesh.analyze.cells.run import cells_run
 from cytomesh.analyze.cells.segment import segment
 from cytomesh.analyze.cells.volume import abercrombie
 from cytomesh.analyze.measures import save_measures
@@ -82,7 +83,9 @@ def measure(options: Options) -> Result:
         rows.append([f"{name}: F1 {f1}", "", size, "", "", f"{seconds} s"])
     facts |= {"slab": slab, "discs": discs}
     known, shares = (np.mean([one[0] for one in found[way]]) for way in list(WAYS)[:2])
-    claim = f"density of a layer {known:.1f} % off the drawn one by the layers of cells, {shares:.1f} % by true shares at nodes"
+    claim = (
+        f"density of a layer {known:.1f} % off the drawn one by layers of cells, {shares:.1f} % by true shares at nodes"
+    )
     title = f"Cells: median absolute errors, mean ± SD of {len(seeds)} seeds (slab and discs: 3)"
     return Result(title, COLUMNS, rows, claim, facts)
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cytomesh.analyze.cells.run import cells_run, of_layer
+from cytomesh.analyze.cells.run import cells_run
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.measures import save_measures
 from cytomesh.analyze.variation import variation_run
@@ -199,9 +199,3 @@ def test_what_does_not_fit_is_named(own):
         )
     with pytest.raises(CellError, match="no cell of B01"):
         cells_run(own.run, "x", settings())
-
-
-def test_columns_of_layers_are_named_alike():
-    assert of_layer("density_per_mm3", "III") == "density_III_per_mm3"
-    assert of_layer("circularity", "V") == "circularity_V"
-    assert of_layer("n_cells", "I") == "n_cells_I"

@@ -74,7 +74,8 @@ class ColumnReader(CellReader):
     """Tables; `PLACES`, `SIZES` and `SHAPES` are the columns that are read, others are passed over.
 
     Cells are told their section by a column `section` (and `brain`), or QuPath's `Image`; their layer by `layer`. The
-    delimiter is found: tab, semicolon, comma or blank. A Parquet file may state `um_per_px` in its metadata.
+    delimiter is found: tab, semicolon, comma or blank. A Parquet file may state `um_per_px` in its metadata. Of INM-1's
+    patches `segments.txt` is all that is needed: areas of layers (`layerinfo.txt`) are counted from the cortex itself.
     """
 
     suffixes = (".csv", ".tsv", ".txt", ".parquet")

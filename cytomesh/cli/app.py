@@ -10,6 +10,7 @@ import typer
 from cytomesh import __version__
 from cytomesh.cli import (
     build_graph,
+    cells,
     classify,
     contours,
     demo,
@@ -70,6 +71,7 @@ for _module in (
     parcellate,
     variation,
     evaluate,
+    cells,
     report,
     status,
     settings,

@@ -1,7 +1,8 @@
-"""`cytomesh phantom`: write the built-in study."""
+"""`cytomesh phantom`: write the built-in study; `cytomesh phantom-cells`: and the cells it was drawn from."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,3 +35,19 @@ def phantom(
     if baselines:
         summary["macro_f1"] = phantom_baselines(out)
     show(summary, as_json)
+
+
+@app.command("phantom-cells")
+def phantom_cells(
+    folder: Annotated[Path, typer.Argument(help="Folder of a phantom study.", metavar="DIR")],
+    brains: Annotated[
+        list[str] | None, typer.Option("--brain", help="Whose; may be repeated. All without it.", show_default=False)
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Every n-th section only.")] = 1,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the cells that a phantom's sections were drawn from: up to a million rows a section, beside the truth."""
+    from cytomesh.phantom.cells import write_phantom_cells
+
+    show(write_phantom_cells(folder, brains=brains or (), every=every, workers=workers), as_json)

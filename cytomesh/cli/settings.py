@@ -23,6 +23,8 @@ class Stage(StrEnum):
     parcellate = "parcellate"
     variation = "variation"
     evaluate = "evaluate"
+    cells = "cells"
+    cells_segment = "cells-segment"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -39,6 +41,8 @@ PLACES = {
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
     Stage.evaluate: "cytomesh.analyze.evaluate.config:EvaluateConfig",
+    Stage.cells: "cytomesh.analyze.cells.config:CellsConfig",
+    Stage.cells_segment: "cytomesh.analyze.cells.config:SegmentConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -103,6 +103,10 @@ class FeatureError(CytomeshError, ValueError):
     """Node features are not finite, constant, or of another graph."""
 
 
+class CellError(CytomeshError, ValueError):
+    """A table of cells cannot be used, or does not fit its section."""
+
+
 class SplitError(CytomeshError, ValueError):
     """A split is empty or leaks: one section on both sides."""
 

@@ -82,11 +82,7 @@ def make_section(job: SectionJob) -> dict[str, Any]:
     """Make one section and write its files; return its facts."""
     um = job.sections.um_per_px
     pial, white = contours(job.slab, job.true, um)
-    inside = fill(pial, job.shape)
-    core = fill(white, job.shape) & inside
-    step = max(1, round(job.sections.distance_um / um))
-    ribbon = locate(job.slab, inside & ~core, job.true.to_world, step)
-    layers = job.profiles.layers(ribbon.labels, ribbon.depth)
+    ribbon, layers, core = section_layers(job, pial, white)
     image = render(job, ribbon, layers, core)
     path = image_path(job.folder, job.brain, job.sample)
     write_ome_zarr(path, image, um)
@@ -105,6 +101,17 @@ def make_section(job: SectionJob) -> dict[str, Any]:
         "ribbon_pixels": len(ribbon.rows),
         "mean_grey": float(image[ribbon.rows, ribbon.columns].mean()),
     }
+
+
+def section_layers(
+    job: SectionJob, pial: MultiPolygon, white: MultiPolygon
+) -> tuple[SlabRibbon, NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the pixels of the cortex within its contours, their layers 1 to 6 (n,), and the white matter, (h, w)."""
+    inside = fill(pial, job.shape)
+    core = fill(white, job.shape) & inside
+    step = max(1, round(job.sections.distance_um / job.sections.um_per_px))
+    ribbon = locate(job.slab, inside & ~core, job.true.to_world, step)
+    return ribbon, job.profiles.layers(ribbon.labels, ribbon.depth), core
 
 
 def contours(slab: Slab, plane: SectionPlane, um_per_px: float) -> tuple[MultiPolygon, MultiPolygon]:

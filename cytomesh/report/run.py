@@ -17,6 +17,8 @@ from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.evaluate import TITLE as EVALUATE
 from cytomesh.report.evaluate import evaluate_part
+from cytomesh.report.cells import TITLE as CELLS
+from cytomesh.report.cells import cells_part
 from cytomesh.report.head import head, lacks_images
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
@@ -34,6 +36,7 @@ from cytomesh.study.study import Study, open_study
 ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
     "variation": (VARIATION, variation_part),
     "evaluate": (EVALUATE, evaluate_part),
+    "cells": (CELLS, cells_part),
 }
 
 

@@ -1,0 +1,170 @@
+"""One hemisphere's cells and cortex, counted section by section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import shapely
+from numpy.typing import NDArray
+
+from cytomesh.analyze.cells.config import CellsConfig
+from cytomesh.analyze.cells.locate import (
+    Layering,
+    Located,
+    by_depths,
+    by_nearest_cell,
+    by_node_boundaries,
+    locate,
+    no_layers,
+    node_boundaries,
+    ribbon_grid,
+)
+from cytomesh.analyze.cells.measure import LAYERS, Tally, bins_of_depth, columns_of_nodes, everyone
+from cytomesh.analyze.cells.sections import SectionCells
+from cytomesh.analyze.cells.table import Values
+from cytomesh.analyze.cells.volume import SectionVolume, abercrombie
+from cytomesh.analyze.measures import load_measures, numeric_columns
+from cytomesh.core.errors import CellError, ConfigError
+from cytomesh.graph.lookup import CortexLookup, open_lookup
+from cytomesh.graph.storage import CortexGraph
+from cytomesh.study.contours import read_contours
+from cytomesh.study.sections import Section
+
+
+@dataclass
+class Hemisphere:
+    """A graph, how its layers are told apart, and what has been counted in it.
+
+    Parameters
+    ----------
+    graph : CortexGraph
+    lookup : CortexLookup
+    layering : Layering or None
+        None: by the layers of the tables.
+    nodes, depth, whole : Tally
+        By node, bin of depth, and of all.
+    n_cortex : int
+        Cells in its cortex.
+    sections : list of int
+        Those that showed some of it.
+    """
+
+    graph: CortexGraph
+    lookup: CortexLookup
+    layering: Layering | None
+    nodes: Tally
+    depth: Tally
+    whole: Tally = field(default_factory=lambda: Tally.empty(1))
+    n_cortex: int = 0
+    sections: list[int] = field(default_factory=list)
+
+
+def hemisphere(run: Path, graph: CortexGraph, settings: CellsConfig) -> Hemisphere:
+    """Open a graph for counting.
+
+    Raises
+    ------
+    ConfigError, GraphError, MissingStageError
+        If layers are wanted from an analysis that is not there, or has none.
+    """
+    lookup = open_lookup(run, graph.name)
+    layering: Layering | None = no_layers
+    layers = settings.layers
+    if layers.source == "table":
+        layering = None
+    elif layers.source == "depths":
+        layering = by_depths(lookup.ribbon, np.array(layers.depths), settings.depth)
+    elif layers.source == "analysis":
+        table = load_measures(run, layers.analysis, graph)
+        known = {column: table[column] for column in numeric_columns(table)}
+        boundaries = node_boundaries(known, LAYERS)
+        if boundaries is None:
+            found = f"no columns layer_I_share ... layer_VI_share, nor layer_I_mm ..., of {graph.name}"
+            hint = "name the analysis that measured layers"
+            raise ConfigError("layers.analysis", layers.analysis, found=found, hint=hint)
+        layering = by_node_boundaries(lookup.ribbon, boundaries)
+    return Hemisphere(graph, lookup, layering, Tally.empty(graph.n_nodes), Tally.empty(settings.depth_bins))
+
+
+def weights(section: Section, cells: SectionCells, volume: SectionVolume, settings: CellsConfig) -> Values:
+    """Return of how many cells of the tissue each one stands for, (n,).
+
+    Raises
+    ------
+    CellError
+        If cells cut through are to be discounted, and some have no size.
+    """
+    if settings.volume.overcount == "none" or volume.section_um is None:
+        return np.ones(len(cells))
+    diameter = cells.measures.get("diameter_um", np.full(len(cells), np.nan))
+    if not np.isfinite(diameter).all():
+        found = f"{int((~np.isfinite(diameter)).sum()):,} of {len(cells):,} cells without an area"
+        hint = "give areas in the table, or set volume.overcount: none"
+        raise CellError(section.name, found=found, expected="the size of each cell, for Abercrombie's", hint=hint)
+    return abercrombie(diameter, volume.section_um)
+
+
+def count(
+    side: Hemisphere,
+    section: Section,
+    cells: SectionCells,
+    weight: Values,
+    volume: SectionVolume,
+    settings: CellsConfig,
+) -> float:
+    """Count the cells and the cortex of one section; return around how much of the cortex there are cells, 0 to 1.
+
+    Raises
+    ------
+    CellError
+        If layers are wanted from a table that has none.
+    """
+    if section.index not in side.lookup.planes:
+        return 0.0
+    layering = side.layering
+    if layering is None:
+        if cells.layer is None:
+            hint = "add one (1 to 6, or I to VI), or tell layers apart by depths or an analysis"
+            raise CellError(section.name, found="cells without a layer", expected="a column layer", hint=hint)
+        layering = by_nearest_cell(cells.pixels, cells.layer)
+    found = locate(side.lookup, section.index, cells.pixels, layering, settings.depth)
+    if not len(found):  # the other hemisphere's
+        return 0.0
+    grid = ribbon_grid(side.lookup, section.index, settings.grid_um / section.um_per_px)
+    grid = grid[~excluded(section, grid)]
+    hull = shapely.convex_hull(shapely.multipoints(cells.pixels))
+    shapely.prepare(hull)
+    is_near = np.asarray(shapely.contains_xy(hull, grid[:, 0], grid[:, 1]))
+    searched = grid[is_near] if settings.tables.field == "cells" else grid
+    cortex = locate(side.lookup, section.index, searched, layering, settings.depth)
+    side.n_cortex += len(found)
+    side.sections.append(section.index)
+    linked = np.flatnonzero(side.graph.is_linked & (side.graph.section == section.index))
+    pixels = side.graph.nodes.stack(["column_px", "row_px"])[linked]
+    links = side.lookup.planes[section.index].world(pixels)
+    mm2 = (1e-3 * settings.grid_um) ** 2
+    mm3 = float(volume.tissue_mm3(np.array(mm2)))
+    measures = {name: values[found.index] for name, values in cells.measures.items()}
+
+    def groups(located: Located) -> list[sp.csr_matrix]:
+        column = columns_of_nodes(located.feet, links, linked, side.graph.n_nodes, settings.radius_mm)
+        return [column, bins_of_depth(located.depth, settings.depth_bins), everyone(len(located))]
+
+    for tally, of_cells, of_cortex in zip(
+        (side.nodes, side.depth, side.whole), groups(found), groups(cortex), strict=True
+    ):
+        tally.add_cells(of_cells, found.layer, weight[found.index], measures)
+        tally.add_cortex(of_cortex, cortex.layer, mm2, mm3)
+    return float(is_near.mean()) if len(grid) else 0.0
+
+
+def excluded(section: Section, pixels: Values) -> NDArray[np.bool_]:
+    """Return which of (n, 2) pixels lie in regions that the contours of their section exclude, (n,)."""
+    if section.contours is None:
+        return np.zeros(len(pixels), bool)
+    region = read_contours(section).exclude
+    shapely.prepare(region)
+    return np.asarray(shapely.contains_xy(region, pixels[:, 0], pixels[:, 1]))

@@ -1,0 +1,1 @@
+"""The formats in which segmenters leave cells, one reader each."""

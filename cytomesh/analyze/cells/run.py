@@ -1,0 +1,181 @@
+"""The stage `cells`: cells of sections measured by node, layer and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.analyze.cells.config import CellsConfig
+from cytomesh.analyze.cells.count import count, excluded, hemisphere, weights
+from cytomesh.analyze.cells.measure import LEAST_POINTS, units
+from cytomesh.analyze.cells.rows import layer_rows, profile_rows, write_rows
+from cytomesh.analyze.cells.sections import SectionCells, cells_of_sections, section_files
+from cytomesh.analyze.cells.volume import SectionVolume, said, section_volume
+from cytomesh.analyze.measures import measures_read, save_measures
+from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.errors import CellError, QualityError
+from cytomesh.core.files import read_json, write_json
+from cytomesh.core.progress import log, track, warn
+from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.reading import reading
+from cytomesh.core.run import product, read_study_path
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
+from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.study.bids_files import BidsFiles
+from cytomesh.study.sections import Section
+from cytomesh.study.study import Brain, Study, open_study
+
+MOSTLY = 0.5
+"""Cells around less of the cortex of a section than this were not looked for in all of it."""
+
+
+def cells_run(
+    run: Path, name: str, settings: CellsConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
+    """Measure cells; writes `analyze/<name>/` (`nodes/<graph>.parquet`, `layers.parquet`, `profile.parquet`).
+
+    Returns
+    -------
+    dict
+        The correction that was applied and, by graph and layer, density and size.
+
+    Raises
+    ------
+    CellError, ConfigError, MissingStageError, StudyError
+        If tables or layers are not there, or do not fit.
+    QualityError
+        If no cell lies in the cortex.
+    StaleError
+        If graphs or layers are stale, unless `allow_stale`.
+    """
+    study = open_study(read_study_path(run))
+    known = load_graphs(run)
+    graphs = [graph for graph in known if _has_tables(study, graph, settings)]
+    if not graphs:
+        section_files(study, study.brain(known[0].brain), settings.tables)  # says what is missing
+    result = product(run, "analyze", name)
+    with file_digests(run) as digests, result.open():
+        inputs = _inputs(run, study, graphs, settings, digests)
+        Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+        if not (resume and result.is_current(inputs)):
+            result.announce(inputs, "measured again")
+            with result.writing(inputs, settings, 0, resume=resume) as work:
+                _measure_all(run, work.folder, study, graphs, settings)
+                work.finish()
+    metrics = read_json(result.folder / "metrics.json")
+    with reading(result.folder / "metrics.json"):
+        return summary(metrics)
+
+
+def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten `metrics.json` to what is printed."""
+    found: dict[str, Any] = {"correction": metrics["correction"]}
+    for graph, record in metrics["graphs"].items():
+        found[f"{graph}: cells in cortex"] = record["n_cortex"]
+        for row in record["layers"]:
+            kept = {key: row[key] for key in ("density_per_mm2", "density_per_mm3", "area_um2") if row.get(key)}
+            found[f"{graph}: {row['layer']}"] = kept
+    return found
+
+
+def _has_tables(study: Study, graph: CortexGraph, settings: CellsConfig) -> bool:
+    try:
+        return bool(section_files(study, study.brain(graph.brain), settings.tables))
+    except CellError:
+        return False
+
+
+def _inputs(
+    run: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig, digests: FileDigests
+) -> Inputs:
+    named: dict[str, Path] = {}
+    values: dict[str, Any] = {}
+    sidecars = BidsFiles(study.path.parent)
+    for brain in {graph.brain: study.brain(graph.brain) for graph in graphs}.values():
+        files = section_files(study, brain, settings.tables)
+        for section in (section for section in brain.sections if section.index in files):
+            named[f"cells: {section.name}"] = files[section.index]
+            if section.contours is not None:
+                named[f"contours: {section.name}"] = section.contours
+            volume = section_volume(sidecars, section, settings.volume)
+            values[f"pixel size of the section: {section.name}"] = section.um_per_px
+            values[f"thickness and shrinkage: {section.name}"] = [volume.section_um, volume.linear_shrinkage]
+    contents = digests.digest_all(named.values())
+    places = {what: place(path, run, study.path.parent) for what, path in named.items()}
+    files_read = {what: (places[what], content) for what, content in zip(named, contents, strict=True)}
+    inputs = Inputs(flat_settings(settings), values, files_read)
+    inputs = inputs.merge(parts_read(run, graphs, (SURFACE, LINKS), digests))
+    if settings.layers.source == "analysis":
+        inputs = inputs.merge(measures_read(run, graphs, [f"{settings.layers.analysis}:"], digests))
+    return inputs
+
+
+def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> None:
+    sidecars = BidsFiles(study.path.parent)
+    by_brain: dict[str, list[CortexGraph]] = {}
+    for graph in graphs:
+        by_brain.setdefault(graph.brain, []).append(graph)
+    volumes: list[SectionVolume] = []
+    read, notes, records = {"n_read": 0, "n_twice": 0, "n_outside": 0}, [], {}
+    layers: list[dict[str, Any]] = []
+    profile: list[dict[str, Any]] = []
+    least_mm2 = LEAST_POINTS * (1e-3 * settings.grid_um) ** 2
+    for brain_id, own in by_brain.items():
+        brain = study.brain(brain_id)
+        sides = [hemisphere(run, graph, settings) for graph in own]
+        n_sections = len(section_files(study, brain, settings.tables))
+        for section, cells in track(_sections(study, brain, settings), f"cells of {brain_id}", n_sections, "sections"):
+            volume = section_volume(sidecars, section, settings.volume)
+            volumes.append(volume)
+            for key in read:
+                read[key] += getattr(cells, key)
+            weight = weights(section, cells, volume, settings)
+            covered = [count(side, section, cells, weight, volume, settings) for side in sides]
+            if settings.tables.field == "image" and 0 < max(covered) < MOSTLY:
+                notes.append(
+                    f"{section.name}: cells lie around {100 * max(covered):.0f} % of its cortex only; if no more of it "
+                    "was searched, set tables.field: cells"
+                )
+        for side in sides:
+            if not side.n_cortex:
+                notes.append(f"{side.graph.name}: no cell lies in its cortex")
+            columns = side.nodes.columns(least_mm2, has_layers=settings.layers.source != "none")
+            save_measures(folder, side.graph, columns, units(columns))
+            named = {"graph": side.graph.name}
+            own_layers = layer_rows(side.whole, least_mm2, settings)
+            own_profile = profile_rows(side.depth, least_mm2)
+            layers += [named | row for row in own_layers]
+            profile += [named | row for row in own_profile]
+            facts = {"n_cortex": side.n_cortex, "sections": side.sections}
+            n_measured = int(np.isfinite(columns["density_per_mm2"]).sum())
+            records[side.graph.name] = {**facts, "n_nodes": n_measured, "layers": own_layers, "profile": own_profile}
+            log(f"cells: {side.graph.name}: {side.n_cortex:,} cells in cortex, {n_measured:,} nodes measured")
+    if not any(record["n_cortex"] for record in records.values()):
+        hint = "are tables.um_per_px and tables.offset_px right, and the tables of these sections?"
+        found = f"{read['n_read']:,} cells, none of them in the cortex"
+        raise QualityError("cells", found=found, expected="cells between pial and white", hint=hint)
+    notes += [
+        f"{read[key]:,} of {read['n_read']:,} cells {what}, left out"
+        for key, what in (("n_twice", "given twice"), ("n_outside", "outside the image of their section"))
+        if read[key]
+    ]
+    for note in notes:
+        warn(f"cells: {note}")
+    correction = said(volumes, settings.volume.overcount)
+    log(f"cells: {correction}")
+    write_rows(folder / "layers.parquet", layers)
+    write_rows(folder / "profile.parquet", profile)
+    facts = {"kind": "cells", "correction": correction, "volume": settings.volume.model_dump(), **read}
+    facts |= {"radius_mm": settings.radius_mm, "grid_um": settings.grid_um, "depth": settings.depth}
+    facts |= {"layers_from": settings.layers.source, "notes": notes}
+    write_json(folder / "metrics.json", {**facts, "graphs": records})
+
+
+def _sections(study: Study, brain: Brain, settings: CellsConfig) -> Iterator[tuple[Section, SectionCells]]:
+    """Yield sections with their cells but for those in regions that the contours exclude."""
+    for section, cells in cells_of_sections(study, brain, settings.tables):
+        yield section, cells.of(~excluded(section, cells.pixels))

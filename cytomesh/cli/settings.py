@@ -21,6 +21,7 @@ class Stage(StrEnum):
     classify_predict = "classify-predict"
     parcellate = "parcellate"
     variation = "variation"
+    inspect = "inspect"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -35,6 +36,7 @@ PLACES = {
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
+    Stage.inspect: "cytomesh.analyze.inspect.config:InspectConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -97,7 +97,7 @@ def numeric_columns(table: Table) -> list[str]:
 
 
 def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: str) -> None:
-    """Raise ConfigError unless all graphs have the columns that a setting names; measures of analyses are not looked at.
+    """Check that all graphs have the columns that a setting names; measures of analyses are looked for later.
 
     Raises
     ------

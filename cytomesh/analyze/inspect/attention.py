@@ -90,7 +90,7 @@ def attention_maps(
             expected = f"-{n_layers} to {n_layers - 1}"
             raise ConfigError(encoder.config.name, f"layer {wrong[0]}", found=f"{n_layers} layers", expected=expected)
         stacked = torch.stack([own[layer].weights(rows)[..., n_prefix:] for layer in layers], dim=1)
-        found.append(stacked.unflatten(-1, tuple(grid)).cpu().numpy())
+        found.append(stacked.reshape(*stacked.shape[:-1], *grid).cpu().numpy())
     numbers = tuple(layer % n_layers + 1 for layer in layers)
     return AttentionMaps(np.concatenate(found), numbers, n_layers, CLASS_TOKEN if takes_class else ALL_TOKENS)
 
@@ -131,7 +131,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Sequence[type],  # noqa: ARG002
+        types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

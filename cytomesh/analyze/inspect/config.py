@@ -44,14 +44,14 @@ class ExamplesConfig(Config):
     """Encoder whose attention is shown: its name in this run, or its folder; by default the one called as the
     features."""
     gamma: PositiveFloat = 0.5
-    """Exponent of attention (as share of its maximum) before it is laid over the patch: below 1 shows weak attention."""
+    """Exponent of attention (a share of its maximum) before it is laid over the patch: below 1 lifts weak attention."""
 
 
 class InspectConfig(Config):
     """Everything `cytomesh inspect` can be told."""
 
     features: str | None = None
-    """Name of the features to look at: an encoder of the run, or what was imported; may be left out where there is one."""
+    """Name of the features to look at: an encoder of the run, or what was imported; needed where there are several."""
     centred: bool = False
     """Subtract the mean of all nodes first: features of networks that end in a ReLU are similar to begin with (all
     positive), which hides how they differ."""

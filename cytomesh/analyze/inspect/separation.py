@@ -28,7 +28,7 @@ class Separation:
     silhouettes : (n,) float64
         Of each node, see `cosine_silhouettes`.
     accuracy : float
-        Balanced accuracy of the probe on what it has not learnt from: mean over groups of the share that is named right.
+        Balanced accuracy of the probe on what it has not learnt from: mean over groups of the share named right.
     chance : float
         What guessing gives, 1 / number of groups.
     """
@@ -39,7 +39,7 @@ class Separation:
 
     @property
     def silhouette(self) -> float:
-        """Mean over nodes: 1 far apart, 0 on top of each other, below that nearer to another group than to their own."""
+        """Mean over nodes: 1 far apart, 0 on top of each other, less if nearer to another group than to their own."""
         return float(self.silhouettes.mean())
 
 

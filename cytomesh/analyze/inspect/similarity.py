@@ -81,12 +81,12 @@ def area_similarity(
         group = brain[some] * k + area[some]
         sums += sp.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))), (b * k, len(group))) @ units
         own += np.bincount(area[some], (units**2).sum(axis=1), k)  # 1 a node, 0 of features that are 0
-    sums = sums.reshape(b, k, -1)
+    by_brain = sums.reshape(b, k, -1)
     counts = np.bincount(brain * k + area, minlength=b * k).reshape(b, k)
     n = counts.sum(axis=0)
-    total, pairs = sums.sum(axis=0), np.outer(n, n) - np.diag(n)
+    total, pairs = by_brain.sum(axis=0), np.outer(n, n) - np.diag(n)
     dots = total @ total.T - np.diag(own)
-    within_dots = np.einsum("bkd,bld->kl", sums, sums, optimize=True) - np.diag(own)
+    within_dots = np.einsum("bkd,bld->kl", by_brain, by_brain, optimize=True) - np.diag(own)
     within_pairs = counts.T @ counts - np.diag(n)
     return AreaSimilarity(
         np.asarray(areas, np.int64),

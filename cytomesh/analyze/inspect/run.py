@@ -29,6 +29,7 @@ from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, images_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.page.colours import css_colour
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import WEIGHTS, encoder_folder, encoder_read, load_encoder
 from cytomesh.study.study import Study, open_study
@@ -166,7 +167,9 @@ def _write_map(run: Path, folder: Path, nodes: LinkedNodes, settings: InspectCon
     for graph in nodes.graphs:
         units |= {name: graph.nodes.units[name] for name in settings.map.colour_by if name in graph.nodes.units}
     write_table(folder / "map.parquet", Table(columns, units))
-    return {"method": settings.map.method, "n_nodes": len(rows), "colour_by": settings.map.colour_by}
+    colours = {name: css_colour(rgba) for _, name, rgba in nodes.graphs[0].labels.rows()}
+    facts = {"method": settings.map.method, "n_nodes": len(rows), "colour_by": settings.map.colour_by}
+    return {**facts, "colours": colours}
 
 
 def _correspondence(nodes: LinkedNodes, settings: InspectConfig, notes: list[str]) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from cytomesh.report.pictures import data_uri, displayable, round_length, scale_
 
 SHOWN_PX = 192
 COLOUR = np.array([*bytes.fromhex(OKABE_ITO["vermilion"][1:])], np.float64)
-STRENGTH = 0.75
+STRENGTH = 0.65
 """Opacity of the colour at the maximum: the tissue below is still seen."""
 
 

@@ -19,6 +19,8 @@ METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 PARTS = {"mean": "all pairs", "within_brains": "pairs within a brain", "between_brains": "pairs of two brains"}
 NONE = "none"
 NONE_COLOUR = "#b9bec4"
+MOST_DRAWN = 10_000
+"""Dots that a browser draws one by one; more need WebGL, which not every one has."""
 
 
 def map_charts(folder: Path, record: Mapping[str, Any], n_nodes: int, n_shown: int | None = None) -> Html:
@@ -82,7 +84,7 @@ def _by_number(table: Table, name: str, values: NDArray[Any]) -> dict[str, Any]:
 def _dots(table: Table, rows: NDArray[np.bool_], name: str, marker: dict[str, Any]) -> dict[str, Any]:
     text = [f"{graph}: {node}" for graph, node in zip(table["graph"][rows], table["node"][rows], strict=True)]
     return {
-        "type": "scattergl",
+        "type": "scatter" if len(table) <= MOST_DRAWN else "scattergl",
         "mode": "markers",
         "name": name,
         "x": numbers(table["x"][rows], 4),

@@ -45,10 +45,12 @@ def grad_cam(encoder: PatchEncoder, patches: Tensor | NDArray[np.uint8]) -> NDAr
     return torch.cat([_of_batch(encoder, given[some].to(device)) for some in slices]).cpu().numpy()
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def _of_batch(encoder: PatchEncoder, patches: Tensor) -> Tensor:
     with _feature_maps(encoder) as found:
-        features = encoder(encoder.normalise(patches))
+        # of images, so that networks whose weights are frozen have gradients, too
+        features = encoder(encoder.normalise(patches.clone()).requires_grad_())
     if not found:
         hint = "attention_maps shows what a ViT attends to"
         expected = "feature maps of rows and columns"

@@ -135,7 +135,7 @@ def _looks(folder: Path, looks: Mapping[str, Any] | None) -> Part:
     if not looks or not looks["method"]:
         return missing("saliency", title, "There is no encoder, or no map of what it looks at, for these features.")
     what = (
-        f"Attention of each head, who attends: {looks['query']}. "
+        f"Attention of the {looks['query']}, by head. "
         if looks["query"]
         else "Grad-CAM: places of the feature map that add to the patch's own feature. "
     )

@@ -50,7 +50,7 @@ def latent_map(features: NDArray[Any], settings: MapConfig, seed: int) -> NDArra
         nearest = min(settings.neighbours, len(units) - 1)
         return np.asarray(umap.UMAP(n_neighbors=nearest, random_state=state, n_jobs=1).fit_transform(units), np.float64)
     n_components = 2 if settings.method == "pca" else min(N_COMPONENTS, *units.shape)
-    components = PCA(n_components, svd_solver="full", random_state=state).fit_transform(units)
+    components = PCA(n_components, random_state=state).fit_transform(units)
     if settings.method == "pca":
         return np.asarray(components)
     perplexity = min(settings.neighbours, (len(units) - 1) / 3)

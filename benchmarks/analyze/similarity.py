@@ -1,8 +1,8 @@
 """Seconds of the area similarity matrix and of maps: `python -m benchmarks.analyze.similarity`.
 
-100,000 nodes of 768 features, 150 areas, 4 brains (quick: 20,000 x 128, 40 areas). The peer is the plain way: cosines of
-all pairs in chunks, summed by area; it is run on the first 20,000 nodes (quick: 4,000), since its time grows with the
-square. Both give the same matrix there. Seconds are those of the processor, all threads together.
+100,000 nodes of 768 features, 150 areas, 4 brains (quick: 20,000 x 128, 40 areas). The peer is the plain way: cosines
+of all pairs in chunks, summed by area; it is run on the first 20,000 nodes (quick: 4,000), since its time grows with
+the square. Both give the same matrix there. Seconds are those of the processor, all threads together.
 """
 
 from __future__ import annotations

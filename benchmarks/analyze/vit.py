@@ -5,8 +5,8 @@ and scores a linear probe (`configs/classify/linear.yaml`) on seen, transfer and
 demo, trained and not. Then `cytomesh inspect` of both: how far areas and brains lie apart, and whether the nearest node
 of another brain is the same cortex.
 
-RUN is a finished `cytomesh demo`, or is made one (minutes); the ViT is added to it. Quick: the tiny phantom and 20 steps,
-which shows that everything runs.
+RUN is a finished `cytomesh demo`, or is made one (minutes); the ViT is added to it. Quick: the tiny phantom and 20
+steps, which shows that everything runs.
 """
 
 from __future__ import annotations

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from cytomesh.analyze.inspect.attention import ALL_TOKENS, CLASS_TOKEN, attention_maps
+from cytomesh.core.config import load_config, preset
 from cytomesh.core.errors import ConfigError
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.export import build_encoder
 from tests.analyze.inspect.encoders import encoder, some_patches
 
 
@@ -109,3 +112,9 @@ def test_networks_without_attention_over_all_tokens_are_refused(name, settings):
 def test_layers_that_are_not_there_are_refused():
     with pytest.raises(ConfigError, match=r"layer 6: found 6 layers, expected -6 to 5"):
         attention_maps(encoder("test_vit", patch_size=8), some_patches(1), layers=(6,))
+
+
+def test_the_vit_of_the_demo_has_maps_of_half_a_millimetre():
+    settings = load_config(PretrainConfig, preset("pretrain", "demo_vit"), ["encoder.in_chans=1"])
+    found = attention_maps(build_encoder(settings).eval(), some_patches(2, settings.patches.size_px))
+    assert found.maps.shape == (2, 2, 3, 8, 8) and found.n_layers == 4 and found.query == CLASS_TOKEN

@@ -29,7 +29,10 @@ def test_tsne_keeps_clusters_apart_and_comes_out_the_same(features):
     settings = MapConfig(method="tsne", neighbours=500)  # more than there are nodes: as many as fit
     found = latent_map(features.astype(np.float32), settings, 3)
     centres = found[:40].mean(axis=0), found[40:].mean(axis=0)
-    spread = max(np.linalg.norm(part - centre, axis=1).mean() for part, centre in zip((found[:40], found[40:]), centres))
+    spread = max(
+        np.linalg.norm(part - centre, axis=1).mean()
+        for part, centre in zip((found[:40], found[40:]), centres, strict=True)
+    )
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
     np.testing.assert_array_equal(found, latent_map(features.astype(np.float32), settings, 3))
 

@@ -21,9 +21,7 @@ def by_loops(features, labels, brains):
             a, b = areas.index(own), areas.index(other)
             pairs["mean"][a][b].append(cosine)
             pairs["within" if brains[i] == brains[j] else "between"][a][b].append(cosine)
-    return {
-        kind: [[np.mean(cell) if cell else np.nan for cell in row] for row in rows] for kind, rows in pairs.items()
-    }
+    return {kind: [[np.mean(cell) if cell else np.nan for cell in row] for row in rows] for kind, rows in pairs.items()}
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])

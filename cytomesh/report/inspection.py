@@ -140,7 +140,7 @@ def _looks(folder: Path, looks: Mapping[str, Any] | None) -> Part:
         else "Grad-CAM: places of the feature map that add to the patch's own feature. "
     )
     words = (
-        f"{what}{looks['encoder']}. The more colour the more, as share of the maximum of each map, to the power of "
+        f"{what}Encoder: {looks['encoder']}. The more colour the more, as share of the maximum of each map, to the power of "
         f"{looks['gamma']:g}. {_field(looks)}"
     )
     return Part("saliency", title, join([tag("p", words), saliency_pictures(folder, looks)]))

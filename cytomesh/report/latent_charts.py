@@ -45,6 +45,8 @@ def _map(table: Table, name: str, record: Mapping[str, Any], n_nodes: int) -> Ht
     else:
         caption += "Neighbours stay neighbours; sizes of clusters and distances between them mean nothing."
     few = len(traces) <= len(SYMBOLS)
+    if is_words and not few:
+        caption += " Colours are those of the label table; point at a dot for its name."
     return chart(traces, *axes, caption=caption, height_px=520, width_px=760, showlegend=few and is_words)
 
 

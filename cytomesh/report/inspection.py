@@ -140,8 +140,8 @@ def _looks(folder: Path, looks: Mapping[str, Any] | None) -> Part:
         else "Grad-CAM: places of the feature map that add to the patch's own feature. "
     )
     words = (
-        f"{what}Encoder: {looks['encoder']}. The more colour the more, as share of the maximum of each map, to the power of "
-        f"{looks['gamma']:g}. {_field(looks)}"
+        f"{what}Encoder: {looks['encoder']}. The more colour the more, as share of the maximum of each map, to the "
+        f"power of {looks['gamma']:g}. {_field(looks)}"
     )
     return Part("saliency", title, join([tag("p", words), saliency_pictures(folder, looks)]))
 

@@ -96,12 +96,28 @@ def numeric_columns(table: Table) -> list[str]:
     return [name for name, values in table.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"]
 
 
-def unknown_column(name: str, known: Iterable[str], place: str) -> ConfigError:
-    """Return the error for a target that is not there, with the nearest one that is."""
+def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: str) -> None:
+    """Check that all graphs have the columns that a setting names; measures of analyses are looked for later.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest column that is there.
+    """
+    own = [name for name in names if ":" not in name]
+    for graph in graphs:
+        known = set(numeric_columns(graph.nodes))
+        for name in own:
+            if name not in known:
+                raise unknown_column(name, known, graph.name, setting)
+
+
+def unknown_column(name: str, known: Iterable[str], place: str, setting: str = "targets") -> ConfigError:
+    """Return the error for a column that a setting names and that is not there, with the nearest one that is."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-    return ConfigError("targets", name, found=f"no column of numbers '{name}' in {place}", hint=hint)
+    return ConfigError(setting, name, found=f"no column of numbers '{name}' in {place}", hint=hint)
 
 
 def measures_read(run: Path, graphs: Iterable[CortexGraph], names: Sequence[str], digests: FileDigests) -> Inputs:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.explain import Explained, explain, location_terms
 from cytomesh.analyze.folds import make_folds
-from cytomesh.analyze.measures import load_measure, measures_read, numeric_columns, unknown_column
+from cytomesh.analyze.measures import check_columns, load_measure, measures_read, numeric_columns
 from cytomesh.analyze.moments import Values
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
@@ -98,11 +98,8 @@ def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[
     ConfigError
         If a column is not there, or holds no numbers.
     """
+    check_columns(graphs, wanted, "targets")
     numeric = [set(numeric_columns(graph.nodes)) for graph in graphs]
-    for name in wanted:
-        for graph, known in zip(graphs, numeric, strict=True):
-            if ":" not in name and name not in known:
-                raise unknown_column(name, known, graph.name)
     return tuple(wanted) or tuple(name for name in USUAL if all(name in known for known in numeric))
 
 

@@ -25,6 +25,7 @@ class Stage(StrEnum):
     evaluate = "evaluate"
     cells = "cells"
     cells_segment = "cells-segment"
+    inspect = "inspect"
     phantom = "phantom"
     demo = "demo"
     contours_extract = "contours-extract"
@@ -43,6 +44,7 @@ PLACES = {
     Stage.evaluate: "cytomesh.analyze.evaluate.config:EvaluateConfig",
     Stage.cells: "cytomesh.analyze.cells.config:CellsConfig",
     Stage.cells_segment: "cytomesh.analyze.cells.config:SegmentConfig",
+    Stage.inspect: "cytomesh.analyze.inspect.config:InspectConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",
     Stage.contours_extract: "cytomesh.imaging.tissue:TissueConfig",

@@ -131,6 +131,20 @@ def read_variations(run: Path) -> dict[str, Mapping[str, Any]]:
     return read_analyses(run, "variation", _variation)
 
 
+def read_inspections(run: Path) -> dict[str, Mapping[str, Any]]:
+    """Read what `cytomesh inspect` has left, by name."""
+    return read_analyses(run, "inspect", check_inspection)
+
+
+def check_inspection(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record of `cytomesh inspect` if what pages show of it is there; else raise KeyError."""
+    needed = {"features", "centred", "n_nodes", "map", "separation", "similarity", "correspondence", "saliency"}
+    scored = all({"silhouette", "accuracy", "chance"} <= scores.keys() for scores in record["separation"].values())
+    if needed - record.keys() or not scored or not {"method", "colour_by", "colours"} <= record["map"].keys():
+        raise KeyError(f"{name}: incomplete record")
+    return {**record, "notes": [str(note) for note in record["notes"]]}
+
+
 def damage_notes(run: Path, stage: str, shown: Collection[str], kind: str = "") -> list[Html]:
     """Return a line for each of a stage's results, or of one kind of analysis, whose `metrics.json` is damaged."""
     names = [path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json"))]

@@ -15,11 +15,13 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
-from cytomesh.report.evaluate import TITLE as EVALUATE
-from cytomesh.report.evaluate import evaluate_part
 from cytomesh.report.cells import TITLE as CELLS
 from cytomesh.report.cells import cells_part
+from cytomesh.report.evaluate import TITLE as EVALUATE
+from cytomesh.report.evaluate import evaluate_part
 from cytomesh.report.head import head, lacks_images
+from cytomesh.report.inspection import TITLE as INSPECTION
+from cytomesh.report.inspection import inspect_part
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.results import analysis_kinds
@@ -37,6 +39,7 @@ ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
     "variation": (VARIATION, variation_part),
     "evaluate": (EVALUATE, evaluate_part),
     "cells": (CELLS, cells_part),
+    "inspect": (INSPECTION, inspect_part),
 }
 
 

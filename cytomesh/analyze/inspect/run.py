@@ -1,0 +1,210 @@
+"""The stage `inspect`: map, similarity, separation, neighbours and attention of the features of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cytomesh.analyze.inspect.config import InspectConfig
+from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, sections_of, write_examples
+from cytomesh.analyze.inspect.groups import write_separation, write_similarity
+from cytomesh.analyze.inspect.latent_map import latent_map
+from cytomesh.analyze.inspect.neighbours import correspondence
+from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
+from cytomesh.analyze.inspect.saliency import saliency
+from cytomesh.analyze.measures import measures_read
+from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.files import read_json, write_array, write_json
+from cytomesh.core.progress import log
+from cytomesh.core.provenance import Inputs, flat_settings
+from cytomesh.core.random import generator
+from cytomesh.core.reading import command, reading
+from cytomesh.core.run import product, product_folders, read_study_path
+from cytomesh.core.tables import Table, write_table
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, images_read, parts_read
+from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.page.colours import css_colour
+from cytomesh.pretrain.encoder import PatchEncoder
+from cytomesh.pretrain.export import WEIGHTS, encoder_folder, encoder_read, load_encoder
+from cytomesh.study.study import Study, open_study
+
+NOT_READ = (AREAS, MAPS)
+SCORES = ("silhouette", "accuracy", "chance")
+
+
+@dataclass(frozen=True, slots=True)
+class PatchView:
+    """Where patches are read, and the encoder that looks at them."""
+
+    study: Study
+    folder: Path
+    encoder: PatchEncoder
+
+
+def inspect_run(
+    run: Path, name: str, settings: InspectConfig, *, resume: bool = True, allow_stale: bool = False
+) -> dict[str, Any]:
+    """Look at the features of a run; writes `analyze/<name>/`.
+
+    `metrics.json`; tables `map.parquet`, `similarity.parquet`, `neighbours.parquet`, `examples.parquet` and
+    `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets); arrays `patches.npy`, `saliency.npy`.
+
+    Returns
+    -------
+    dict
+        Separation of brains and of areas, and how well nodes are found again in other brains.
+
+    Raises
+    ------
+    ConfigError, FeatureError, MissingStageError, SplitError
+        If features, columns, areas or nodes are not there.
+    StaleError
+        If graphs, features or the encoder are stale, unless `allow_stale`.
+    """
+    graphs = load_graphs(run)
+    features = _features(run, settings.features)
+    check_colours(graphs, settings.map.colour_by)
+    nodes = linked_nodes(run, features, graphs, settings)
+    examples = choose_examples(nodes, settings.examples, settings.seed)
+    view, notes = _patch_view(run, features, graphs, settings)
+    result = product(run, "analyze", name)
+    with file_digests(run) as digests, result.open():
+        own = Inputs(settings={**flat_settings(settings), "features": features})
+        parts = [part for part in PARTS if part not in NOT_READ]
+        inputs = own.merge(parts_read(run, graphs, parts, digests)).merge(
+            features_read(run, graphs, [features], digests)
+        )
+        inputs = inputs.merge(measures_read(run, graphs, settings.map.colour_by, digests))
+        inputs = inputs.merge(_view_read(run, view, nodes, examples, digests))
+        Freshness(run, digests).check(inputs, allow_stale=allow_stale)
+        if not (resume and result.is_current(inputs)):
+            result.announce(inputs, "looked at again")
+            with result.writing(inputs, settings, settings.seed, resume=resume) as work:
+                facts = {"kind": "inspect", "features": features, "centred": settings.centred, "n_nodes": len(nodes)}
+                facts |= _write_all(run, work.folder, nodes, examples, view, settings, notes)
+                write_json(work.folder / "metrics.json", facts)
+                work.finish()
+    metrics = read_json(result.folder / "metrics.json")
+    with reading(result.folder / "metrics.json"):
+        return summary(metrics)
+
+
+def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten `metrics.json` to what a table shows."""
+    found: dict[str, Any] = {"features": metrics["features"], "nodes": metrics["n_nodes"]}
+    for what, scores in metrics["separation"].items():
+        found |= {f"{what}: {key}": scores[key] for key in SCORES}
+    return found | {f"across brains: {key}": value for key, value in (metrics["correspondence"] or {}).items()}
+
+
+def _features(run: Path, wanted: str | None) -> str:
+    there = [folder.name for folder in product_folders(run, "features")]
+    if not there:
+        raise MissingStageError(run / "features", found="no features", hint=f"run '{command(run, 'features')}' first")
+    if wanted is None and len(there) > 1:
+        hint = f"add --set features={there[0]}"
+        raise ConfigError("features", found="features of several names", expected=" or ".join(there), hint=hint)
+    if wanted is not None and wanted not in there:
+        raise ConfigError("features", wanted, found="no features of this name", expected=" or ".join(there))
+    return wanted or there[0]
+
+
+def _patch_view(
+    run: Path, features: str, graphs: Sequence[CortexGraph], settings: InspectConfig
+) -> tuple[PatchView | None, list[str]]:
+    """Return where patches come from, or why there are none."""
+    if not any(graph.has_image.any() for graph in graphs):
+        return None, ["no patches: imported surfaces have no section images"]
+    folder = encoder_folder(run, settings.examples.encoder or features)
+    if settings.examples.encoder is None and not (folder / WEIGHTS).is_file():
+        return None, [f"no patches: {features} is no encoder of this run (examples.encoder may name another)"]
+    return PatchView(open_study(read_study_path(run)), folder, load_encoder(folder)), []
+
+
+def _view_read(
+    run: Path, view: PatchView | None, nodes: LinkedNodes, examples: Examples, digests: FileDigests
+) -> Inputs:
+    if view is None:
+        return Inputs()
+    images = images_read(run, view.study, sections_of(view.study, nodes, examples.rows), digests)
+    return encoder_read(run, view.folder, view.encoder, digests).merge(images)
+
+
+def _write_all(
+    run: Path,
+    folder: Path,
+    nodes: LinkedNodes,
+    examples: Examples,
+    view: PatchView | None,
+    settings: InspectConfig,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Write every table and array; returns what `metrics.json` says of them."""
+    write_examples(folder, nodes, examples)
+    return {
+        "map": _write_map(run, folder, nodes, settings),
+        "separation": write_separation(run, folder, nodes, settings, notes),
+        "similarity": write_similarity(folder, nodes, settings.lobes),
+        "correspondence": _correspondence(nodes, settings, notes),
+        "saliency": _write_saliency(folder, nodes, examples, view, settings, notes),
+        "notes": notes,
+    }
+
+
+def _write_map(run: Path, folder: Path, nodes: LinkedNodes, settings: InspectConfig) -> dict[str, Any]:
+    rows = np.sort(generator(settings.seed, "nodes of the map").permutation(len(nodes))[: settings.map.n_nodes])
+    log(f"inspect: {settings.map.method} of {len(rows):,} of {len(nodes):,} linked nodes")
+    places = latent_map(nodes.features[rows], settings.map, settings.seed)
+    columns = {"graph": nodes.graph_names[rows], "node": nodes.node[rows], "x": places[:, 0], "y": places[:, 1]}
+    columns |= colour_columns(run, nodes, settings.map.colour_by, rows)
+    units: dict[str, str] = {}
+    for graph in nodes.graphs:
+        units |= {name: graph.nodes.units[name] for name in settings.map.colour_by if name in graph.nodes.units}
+    write_table(folder / "map.parquet", Table(columns, units))
+    colours = {name: css_colour(rgba) for _, name, rgba in nodes.graphs[0].labels.rows()}
+    facts = {"method": settings.map.method, "n_nodes": len(rows), "colour_by": settings.map.colour_by}
+    return {**facts, "colours": colours}
+
+
+def _correspondence(nodes: LinkedNodes, settings: InspectConfig, notes: list[str]) -> dict[str, Any] | None:
+    if len(np.unique(nodes.brain)) < 2:
+        notes.append("one brain: no neighbours in others")
+        return None
+    random = generator(settings.seed, "correspondence")
+    queries = np.sort(random.permutation(len(nodes))[: settings.map.n_nodes])
+    found = correspondence(nodes.features, nodes.brain, nodes.area, nodes.reference, queries, random)
+    return {key: None if np.isnan(value) else value for key, value in asdict(found).items()}
+
+
+def _write_saliency(
+    folder: Path,
+    nodes: LinkedNodes,
+    examples: Examples,
+    view: PatchView | None,
+    settings: InspectConfig,
+    notes: list[str],
+) -> dict[str, Any] | None:
+    if view is None or not examples.n:
+        return None
+    geometry = view.encoder.patches
+    patches = read_patches_of(view.study, nodes, examples.rows, geometry)
+    write_array(folder / "patches.npy", patches)
+    facts: dict[str, Any] = {
+        "um_per_px": geometry.um_per_px,
+        "size_px": geometry.size_px,
+        "gamma": settings.examples.gamma,
+    }
+    facts["encoder"] = view.encoder.config.name
+    try:
+        found = saliency(view.encoder, patches[: examples.n])
+    except ConfigError as error:
+        notes.append(f"no maps of what the encoder looks at: {error}")
+        return {**facts, "method": "", "panels": [], "query": ""}
+    write_array(folder / "saliency.npy", found.maps)
+    return {**facts, "method": found.method, "panels": list(found.panels), "query": found.query}

@@ -1,0 +1,35 @@
+"""Attention where there is any, Grad-CAM elsewhere, and how either is laid over a patch."""
+
+import numpy as np
+
+from cytomesh.analyze.inspect.attention import attention_maps
+from cytomesh.analyze.inspect.grad_cam import grad_cam
+from cytomesh.analyze.inspect.saliency import overlay, saliency
+from tests.analyze.inspect.encoders import encoder, some_patches
+
+
+def test_a_vit_is_shown_by_its_attention(caplog):
+    model, patches = encoder("test_vit", patch_size=8), some_patches()
+    found = saliency(model, patches)
+    assert found.method == "attention" and found.query == "class token"
+    assert found.panels == tuple(f"layer {layer} of 6, head {head}" for layer in (1, 6) for head in (1, 2))
+    np.testing.assert_array_equal(found.maps, attention_maps(model, patches).maps)
+
+
+def test_a_cnn_is_shown_by_grad_cam_and_that_is_said(capsys):
+    model, patches = encoder("test_resnet", size_px=64), some_patches(2, 64)
+    found = saliency(model, patches)
+    assert found.method == "Grad-CAM" and found.maps.shape == (2, 1, 1, 8, 8) and not found.query
+    np.testing.assert_array_equal(found.maps[:, 0, 0], grad_cam(model, patches))
+    assert "Grad-CAM, as test_resnet has no attention" in capsys.readouterr().err
+
+
+def test_overlays_are_shares_of_the_maximum():
+    maps = np.array([[[0.0, 0.0], [0.0, 0.4]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
+    found = overlay(maps, 8, 0.5)
+    assert found.shape == (2, 8, 8)
+    assert found[0, 7, 7] == 1 and found[0, 0, 0] == 0 and not found[1].any()
+    linear = overlay(maps[:1], 8, 1.0)[0]
+    np.testing.assert_allclose(found[0], linear**0.5)
+    # half way between the centres of the tokens, rows 1.5 and 5.5, half of the attention
+    np.testing.assert_allclose(linear[7, 3:5].mean(), 0.5, atol=1e-6)

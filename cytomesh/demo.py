@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cytomesh.analyze.config import VariationConfig
+from cytomesh.analyze.inspect.config import InspectConfig
+from cytomesh.analyze.inspect.run import inspect_run
 from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
@@ -112,6 +114,8 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     structure = step(
         f"variation --out {run} {options}", lambda: variation_run(run, "variation", variation, resume=resume)
     )
+    inspection, options = stage(InspectConfig, "inspect/demo")
+    step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():

@@ -32,6 +32,7 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.inspection import inspect_page
 from cytomesh.report.parcels import parcel_page
 from cytomesh.report.run import report_run
 
@@ -116,6 +117,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     )
     inspection, options = stage(InspectConfig, "inspect/demo")
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
+    inspect_page(run, "inspect")
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():

@@ -43,8 +43,8 @@ def cells_part(run: Path) -> Part:
     found = read_analyses(run, "cells", _checked)
     body = [*damage_notes(run, "analyze", found, "cells")]
     for name, metrics in found.items():
-        body += [tag("h3", name), tag("p", f"Correction: {metrics['correction'].replace(' um', ' µm')}."), _layers(metrics)]
-        body += [_profiles(metrics)]
+        correction = f"Correction: {metrics['correction'].replace(' um', ' µm')}."
+        body += [tag("h3", name), tag("p", correction), _layers(metrics), _profiles(metrics)]
         body += [bullets(metrics["notes"])] if metrics["notes"] else []
     return Part("cells", TITLE, join(body), is_absent=not found)
 

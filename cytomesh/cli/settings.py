@@ -20,6 +20,7 @@ class Stage(StrEnum):
     classify = "classify"
     classify_predict = "classify-predict"
     parcellate = "parcellate"
+    segment_layers = "segment-layers"
     variation = "variation"
     phantom = "phantom"
     demo = "demo"
@@ -34,6 +35,7 @@ PLACES = {
     Stage.classify: "cytomesh.classify.config:ClassifyConfig",
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
+    Stage.segment_layers: "cytomesh.analyze.layers.config:LayersConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
     Stage.phantom: "cytomesh.phantom.config:PhantomConfig",
     Stage.demo: "cytomesh.demo:DemoConfig",

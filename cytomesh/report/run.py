@@ -16,6 +16,8 @@ from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.head import head, lacks_images
+from cytomesh.report.layers import TITLE as LAYERS
+from cytomesh.report.layers import layers_part
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.results import analysis_kinds
@@ -30,6 +32,7 @@ from cytomesh.study.study import Study, open_study
 
 # kind of analysis -> title of its part, and what builds it
 ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
+    "layers": (LAYERS, layers_part),
     "variation": (VARIATION, variation_part),
 }
 

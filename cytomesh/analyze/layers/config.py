@@ -100,6 +100,8 @@ class LayersConfig(Config):
     """The network."""
     training: TrainingConfig = TrainingConfig()
     """Its training."""
+    sections: Literal["all", "scored"] = "all"
+    """Sections that are segmented: all with image links, or those of validation and test sides, to compare encoders."""
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of the segmentation; by default the encoder's, but not less than 20 um."""
     overlap: float = Field(default=0.5, ge=0, lt=1)

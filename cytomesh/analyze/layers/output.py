@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
-from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.analyze.layers.classes import LAYERS, TABLE
@@ -14,18 +14,20 @@ from cytomesh.analyze.layers.ribbon import Grid
 from cytomesh.analyze.measures import save_measures
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.label_pyramid import write_ome_labels
-from cytomesh.study.contour_formats.features import CORNER
 from cytomesh.study.contour_formats.geojson import write_geojson
-from cytomesh.study.contour_formats.masks import mask_polygons
+from cytomesh.study.contour_formats.masks import level_rings
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.sections import Section
 from cytomesh.surface.gifti import write_scalars
 
+SIMPLIFY_PX = 0.1
+"""Points of contours closer to the line between their neighbours are left out, in pixels of the segmentation."""
 PREDICTED, TRUE = "layers", "truth"
 
 
-def section_stem(section: Section) -> str:
+def section_stem(brain: str, index: int) -> str:
     """Return how the files of a section are called."""
-    return f"{section.brain}_section-{section.index:04d}"
+    return f"{brain}_section-{index:04d}"
 
 
 def labels_path(folder: Path, stem: str) -> Path:
@@ -53,9 +55,9 @@ def write_section(
     """
     labels = {PREDICTED: painted} | ({} if truth is None else {TRUE: truth})
     um = grid.scale * section.um_per_px
-    path = labels_path(folder, section_stem(section))
-    write_ome_labels(path, labels, um, TABLE)
-    contours = folder / "contours" / f"{section_stem(section)}.geojson"
+    stem = section_stem(section.brain, section.index)
+    write_ome_labels(labels_path(folder, stem), labels, um, TABLE)
+    contours = folder / "contours" / f"{stem}.geojson"
     write_geojson(contours, {name: _polygons(contours, painted == index, grid) for index, name in _named()})
 
 
@@ -65,8 +67,9 @@ def _named() -> list[tuple[int, str]]:
 
 def _polygons(path: Path, mask: NDArray[np.bool_], grid: Grid) -> MultiPolygon:
     """Return the outlines of a mask in pixels of the image, centres at integers."""
-    parts = [Polygon(rings[0], rings[1:]) for rings in mask_polygons(path, mask, grid.scale)]
-    return translate(MultiPolygon([part for part in parts if part.area > 0]), -CORNER, -CORNER)
+    parts = [Polygon(rings[0], rings[1:]) for rings in even_odd(level_rings(mask), path)]
+    outline = shapely.transform(shapely.simplify(MultiPolygon(parts), SIMPLIFY_PX), grid.image_pixels)
+    return MultiPolygon([part for part in shapely.get_parts(outline) if not part.is_empty])
 
 
 def thickness_columns(shares: NDArray[np.float64], thickness_mm: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

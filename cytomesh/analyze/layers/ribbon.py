@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ class Columns:
         return (1 - share) * self.points[row, low] + share * self.points[row, low + 1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SectionRibbon:
     """The cortex of one hemisphere in one section.
 
@@ -132,15 +133,16 @@ class SectionRibbon:
             See `boundary_depths`.
         """
         painted = np.zeros(self.grid.shape, np.uint8)
-        rows, columns, nearest = self.nearest_columns()
+        rows, columns, nearest = self.nearest_columns
         if len(rows):
             depth = self.depth[rows, columns]
             painted[rows, columns] = 1 + (depth[:, None] > boundaries[nearest]).sum(axis=1)
         painted[self.inside_white] = boundaries.shape[1] + 2
         return painted
 
+    @cached_property
     def nearest_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return rows and columns of the pixels with a depth, and the column next to each."""
+        """Rows and columns of the pixels with a depth, and the column next to each, (m,) int64 each."""
         rows, columns = np.nonzero(np.isfinite(self.depth))
         if not len(self.columns) or not len(rows):
             return rows[:0], columns[:0], rows[:0]

@@ -17,7 +17,7 @@ from cytomesh.analyze.layers.baseline import DepthPrior, ProfileClassifier, grey
 from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.order import boundary_depths, layer_shares, order_layers, smooth_along
-from cytomesh.analyze.layers.output import section_stem, write_nodes, write_section
+from cytomesh.analyze.layers.output import write_nodes, write_section
 from cytomesh.analyze.layers.ribbon import SPACING_PX, Grid, SectionRibbon
 from cytomesh.analyze.layers.sections import (
     LinkedSection,
@@ -188,18 +188,20 @@ def _contours_read(run: Path, study: Study, sections: Sequence[LinkedSection], d
 
 
 def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str]) -> None:
-    device = find_device(job.settings.device)
+    settings = job.settings
+    device = find_device(settings.device)
     drawn = _drawn_patches(job)
     models, curves = {}, {}
     for name, encoder in encoders.items():
         size_px = round(encoder.patches.size_px * encoder.patches.um_per_px / job.um_per_px)
-        with isolated_seed(job.settings.seed, "decoder", name):
-            models[name] = Segmenter(name, encoder, job.settings.decoder, size_px).to(device)
-        curves[name] = train_segmenter(models[name], drawn, job.settings.training, job.um_per_px, job.settings.seed)
-        _save(job.folder / f"{name}.safetensors", models[name], job.settings.training.fine_tune)
+        with isolated_seed(settings.seed, "decoder", name):
+            models[name] = Segmenter(name, encoder, settings.decoder, size_px).to(device)
+        curves[name] = train_segmenter(models[name], drawn, settings.training, job.um_per_px, settings.seed)
+        _save(job.folder / f"{name}.safetensors", models[name], settings.training.fine_tune)
     baselines = _fit_baselines(job)
     found = Results.empty(job, [*models, *baselines])
-    for linked in track(job.sections, "segment sections", unit="sections"):
+    wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
+    for linked in track(wanted, "segment sections", unit="sections"):
         _segment_section(job, linked, models, baselines, found)
     for number, graph in enumerate(job.graphs):
         write_nodes(job.folder, graph, found.shares[next(iter(models))][number])
@@ -312,7 +314,7 @@ class Results:
     shares: dict[str, list[NDArray[np.float64]]]
     true_shares: list[NDArray[np.float64]]
     tally: Tally = field(default_factory=Tally)
-    shown: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, job: Job, methods: Sequence[str]) -> Results:
@@ -369,7 +371,7 @@ def _segment_section(
     if merged is None:
         return
     for side in scored:
-        found.shown.setdefault(side, section_stem(section))
+        found.shown.setdefault(side, linked.key)
     grid = view.ribbon.grid
     truth = None if true_pixels is None else np.maximum(true_pixels, 0).astype(np.uint8)
     write_section(job.folder, section, grid, merged, truth)
@@ -418,7 +420,7 @@ def _score(
     _keep_shares(found.true_shares[view.number], linked, view, true_shares)
     um, columns = linked.section.um_per_px, view.ribbon.columns
     true_points, points = columns.at(true_boundaries) * um, columns.at(boundaries) * um
-    rows, places, nearest = view.ribbon.nearest_columns()
+    rows, places, nearest = view.ribbon.nearest_columns
     pixel_sides = view.sides[nearest]
     for side in np.unique(view.sides):
         if side not in SIDES:

@@ -1,9 +1,9 @@
 """Layers of the demo phantom: `python -m benchmarks.analyze.layers_phantom --run RUN`.
 
-`cytomesh segment-layers` with the settings of the demo on a finished demo run (made where none is given): the decoder on
-the SpatialNCE encoder beside the same on an untrained one, linear discriminants of intensity profiles, and depth alone;
-sections of training brains that were left out (seen), a brain whose images only pretraining saw (transfer), and one that
-nothing has seen (unseen). Seeds change the decoders' training; encoders and phantom stay.
+`cytomesh segment-layers` with the settings of the demo on a finished demo run (made where none is given): the decoder
+on the SpatialNCE encoder beside the same on an untrained one, linear discriminants of intensity profiles, and depth
+alone; sections of training brains that were left out (seen), a brain whose images only pretraining saw (transfer), and
+one that nothing has seen (unseen). Seeds change the decoders' training; encoders and phantom stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from cytomesh.demo import DemoConfig, demo_run
 
 N_SEEDS = 3
 SIDES = ("seen", "transfer", "unseen")
-COLUMNS = ("method, side", "macro-F1", "SD over seeds", "without order", "boundary um", "Hausdorff 95 % um", "thickness um")
+COLUMNS = (
+    "method, side",
+    "macro-F1",
+    "SD over seeds",
+    "without order",
+    "boundary um",
+    "Hausdorff 95 % um",
+    "thickness um",
+)
 
 
 def measure(options: Options) -> Result:

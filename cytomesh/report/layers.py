@@ -68,18 +68,15 @@ def _scores(metrics: Mapping[str, Any]) -> Html:
             own = sides[side]
             means = [float(np.mean(_numbers(own[key]))) for key in ("boundary_um", "hausdorff95_um")]
             thickness = 1000 * float(np.mean(_numbers(own["thickness"]["error_mm"])))
-            spread = own.get("macro_f1_sd")
             jaccard = float(np.nanmean(_numbers(own["jaccard"])))
-            rows.append(
-                [method, side, own["n_sections"], own["macro_f1"], spread, jaccard, own.get("macro_f1_unordered"), *means]
-                + [thickness]
-            )
+            overlaps = [own["macro_f1"], own.get("macro_f1_sd"), jaccard, own.get("macro_f1_unordered")]
+            rows.append([method, side, own["n_sections"], *overlaps, *means, thickness])
     columns: list[Column] = ["layers from", "side", Number("sections", form="d")]
     columns += [Number("macro-F1"), Number("SD over sections"), Number("Jaccard"), Number("F1 without order")]
     columns += [Number(title, "µm", ".0f") for title in ("boundary error", "Hausdorff 95 %", "error of thickness")]
     caption = (
-        "Six layers in the cortex between the contours, in order along depth. Boundary error: mean distance along a "
-        "column, over the five boundaries between layers. Hausdorff 95 %: the 95th percentile of distances between true "
+        "Six layers in the cortex between the contours, in order along depth. Boundary error: mean distance within a "
+        "column, over the five boundaries. Hausdorff 95 %: the 95th percentile of distances between true "
         "and found boundary within a section. Error of thickness: mean over nodes and layers. Profiles: linear "
         "discriminants of the intensity profile. Depth alone: the usual share of each layer, without any image."
     )
@@ -114,7 +111,9 @@ def _pictures(run: Path, name: str, metrics: Mapping[str, Any]) -> Html:
     except CytomeshError as error:
         log(f"report without pictures of layers: {error}")
         return not_shown("Pictures are not shown: the study of this run or its masks cannot be opened.")
-    legend = [tag("span", swatch(css_colour(rgba)), text, "  ") for text, rgba in zip(TABLE.names, TABLE.colours, strict=True)]
+    legend = [
+        tag("span", swatch(css_colour(rgba)), text, "  ") for text, rgba in zip(TABLE.names, TABLE.colours, strict=True)
+    ]
     intro = tag("p", f"Found by {metrics['encoders'][0]}, at {metrics['um_per_px']:g} µm/px: ", *legend)
     return join([intro, choice("Side", panels)]) if panels else Html("")
 

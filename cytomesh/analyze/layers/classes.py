@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from cytomesh.core.labels import LabelTable
 from cytomesh.page.colours import table_colours
 
@@ -11,7 +13,7 @@ CLASSES = ("background", *LAYERS, "white")
 N_LAYERS, N_CLASSES = len(LAYERS), len(CLASSES)
 IGNORE = -1
 """Of pixels that nobody labelled: neither learnt from nor scored."""
-BOUNDARIES = tuple(f"{upper}/{lower}" for upper, lower in zip(LAYERS, LAYERS[1:], strict=False))
+BOUNDARIES = tuple(f"{upper}/{lower}" for upper, lower in itertools.pairwise(LAYERS))
 
 # Okabe and Ito's, in an order in which neighbours differ in lightness, too
 COLOURS = table_colours("#e69f00", "#56b4e9", "#d55e00", "#f0e442", "#0072b2", "#cc79a7", "#bbbbbb")

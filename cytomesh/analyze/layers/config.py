@@ -13,34 +13,23 @@ from cytomesh.core.distributed import Device
 Class = Literal["background", "I", "II", "III", "IV", "V", "VI", "white", "ignore"]
 
 
+NAMES: tuple[Class, ...] = ("I", "II", "III", "IV", "V", "VI")
+CODES: dict[Class, list[int]] = {**{name: [i + 1] for i, name in enumerate(NAMES)}, "white": [7]}
+DRAWN: dict[str, Class] = {**{f"layer {name}": name for name in NAMES}, "white matter": "white"}
+
+
 class TruthConfig(Config):
     """Where layers were drawn, and what the drawings mean."""
 
     files: str = "layers/{brain}_{section:04d}.png"
-    """A file for each section with layers, beside the study's manifest: `{brain}` and `{section}` stand for a section's;
-    or a table (`.tsv`) with columns brain, section and file, beside which the files are. Label images (PNG, TIFF, NIfTI)
-    or contours of layers (QuPath GeoJSON, and the other contour formats). Sections without a file are only segmented."""
+    """A file for each section with layers, from the manifest's folder: `{brain}` and `{section}` stand for a section's;
+    or a table (`.tsv`) with columns brain, section and file, beside which the files are. Label images (PNG, TIFF,
+    NIfTI) or contours of layers (QuPath GeoJSON). Sections without a file are segmented, and not scored."""
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of label images; by default that of the section's image, whose size they then have."""
-    codes: dict[Class, list[int]] = {
-        "I": [1],
-        "II": [2],
-        "III": [3],
-        "IV": [4],
-        "V": [5],
-        "VI": [6],
-        "white": [7],
-    }
-    """Values of label images by what they mean; 0 is background unless named. Values of `ignore` are not learnt from."""
-    classes: dict[str, Class] = {
-        "layer I": "I",
-        "layer II": "II",
-        "layer III": "III",
-        "layer IV": "IV",
-        "layer V": "V",
-        "layer VI": "VI",
-        "white matter": "white",
-    }
+    codes: dict[Class, list[int]] = Field(default=CODES)
+    """Values of label images by what they mean; 0 is background unless named. What is `ignore` is not learnt from."""
+    classes: dict[str, Class] = Field(default=DRAWN)
     """Classes of contours by what they mean: what is in none of them is background."""
 
 
@@ -89,7 +78,7 @@ class TrainingConfig(Config):
 class LayersConfig(Config):
     """Everything `cytomesh segment-layers` can be told."""
 
-    encoders: list[str] = []
+    encoders: list[str] = Field(default=[])
     """Encoders of the run, or folders of others, by default all of the run; each gets a decoder. The first one's maps
     and thicknesses are written, the others are scored beside it."""
     truth: TruthConfig = TruthConfig()

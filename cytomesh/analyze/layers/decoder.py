@@ -12,7 +12,7 @@ from cytomesh.analyze.layers.config import DecoderConfig
 
 
 class LayerDecoder(nn.Module):
-    """Feature maps to logits of classes, as in the semantic branch of panoptic feature pyramids (Kirillov et al., 2019).
+    """Feature maps to logits of classes, as the semantic branch of panoptic feature pyramids (Kirillov et al., 2019).
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import atomic_path, read_json, write_json
-from cytomesh.core.progress import log, track
+from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.reading import command, reading
@@ -332,7 +332,9 @@ class Results:
         for method, side in self.tally.scores:
             pairs = [
                 [(shares * own)[sides == side] for shares in (true, mine)]
-                for true, mine, own, sides in zip(self.true_shares, self.shares[method], mm, job.split.sides, strict=True)
+                for true, mine, own, sides in zip(
+                    self.true_shares, self.shares[method], mm, job.split.sides, strict=True
+                )
             ]
             true_mm, found_mm = (np.concatenate(values) for values in zip(*pairs, strict=True))
             found[method, side] = true_mm, found_mm

@@ -1,4 +1,4 @@
-"""The sections of a run for this analysis: image links by hemisphere, contours, ribbons, and the side of each column."""
+"""Sections for this analysis: image links by hemisphere, contours, ribbons, and the side of each column."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def ribbons_of(
             yield number, section_ribbon(contours[hemisphere], grid, linked.section.um_per_px, n_depths)
 
 
-def without_other_hemispheres(
-    truth: AnnotationImage, contours: SectionContours, hemisphere: str
-) -> AnnotationImage:
+def without_other_hemispheres(truth: AnnotationImage, contours: SectionContours, hemisphere: str) -> AnnotationImage:
     """Return truth that says nothing within the other hemisphere: it may be on another side of the split."""
     labels = truth.labels
     for other in contours:

@@ -59,12 +59,12 @@ class Tally:
         """Add a hemisphere of a section: classes of pixels, (m,), and points of boundaries in columns, (n, 5, 2) um."""
         raw = None if unordered is None else confusion(truth, unordered, N_CLASSES)
         boundary, hausdorff = boundary_scores(true_points_um, points_um)
-        score = SectionScore(
-            section, confusion(truth, predicted, N_CLASSES), raw, boundary, hausdorff, len(points_um)
-        )
+        score = SectionScore(section, confusion(truth, predicted, N_CLASSES), raw, boundary, hausdorff, len(points_um))
         self.scores.setdefault((method, side), []).append(score)
 
-    def record(self, thickness: Mapping[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]) -> dict[str, Any]:
+    def record(
+        self, thickness: Mapping[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]
+    ) -> dict[str, Any]:
         """Return the scores by method and side; `thickness` has true and found mm of nodes, (n, 6) both."""
         found: dict[str, Any] = {}
         for (method, side), scores in sorted(self.scores.items(), key=lambda item: SIDES.index(item[0][1])):
@@ -94,7 +94,9 @@ def _record(scores: list[SectionScore]) -> dict[str, Any]:
     each = [np.nanmean(overlap(score.counts)[0][1:-1]) for score in scores if score.counts[1:-1].any()]
     with_columns = [score for score in scores if score.n_columns]
     n = np.array([score.n_columns for score in with_columns])
-    boundary = np.average([score.boundary_um for score in with_columns], axis=0, weights=n) if n.size else np.full(5, np.nan)
+    boundary = (
+        np.average([score.boundary_um for score in with_columns], axis=0, weights=n) if n.size else np.full(5, np.nan)
+    )
     hausdorff = np.mean([score.hausdorff_um for score in with_columns], axis=0) if n.size else np.full(5, np.nan)
     record = {
         "n_sections": len({score.section for score in scores}),

@@ -99,8 +99,8 @@ def add_tiles(tiles, window, centres, angles, step, total, weight):  # type: ign
         sine, cosine = math.sin(angles[t]), math.cos(angles[t])
         row, column = centres[t, 0], centres[t, 1]
         reach = 0.5 * size * step * (abs(sine) + abs(cosine))
-        for y in range(max(0, int(math.ceil(row - reach))), min(height, int(math.floor(row + reach)) + 1)):
-            for x in range(max(0, int(math.ceil(column - reach))), min(width, int(math.floor(column + reach)) + 1)):
+        for y in range(max(0, math.ceil(row - reach)), min(height, math.floor(row + reach) + 1)):
+            for x in range(max(0, math.ceil(column - reach)), min(width, math.floor(column + reach) + 1)):
                 down_px, right_px = y - row, x - column
                 j = (down_px * cosine + right_px * sine) / step + middle
                 i = (down_px * sine - right_px * cosine) / step + middle

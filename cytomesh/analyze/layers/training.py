@@ -133,7 +133,9 @@ def train_segmenter(
         parameter.requires_grad_(settings.fine_tune)
     rates = [(model.decoder, settings.learning_rate)]
     rates += [(model.encoder, settings.encoder_rate)] if settings.fine_tune else []
-    groups = [g | {"lr": rate, "peak": rate} for part, rate in rates for g in parameter_groups(part, settings.weight_decay)]
+    groups = [
+        g | {"lr": rate, "peak": rate} for part, rate in rates for g in parameter_groups(part, settings.weight_decay)
+    ]
     optimizer = torch.optim.AdamW(groups)
     curve: list[dict[str, float]] = []
     best: tuple[float, dict[str, Tensor]] = (-1.0, {})
@@ -152,7 +154,9 @@ def train_segmenter(
             )
             if not torch.isfinite(loss):
                 hint = "lower training.learning_rate"
-                raise TrainingError(f"layers of {model.name}", f"step {step}", found="a loss that is not finite", hint=hint)
+                raise TrainingError(
+                    f"layers of {model.name}", f"step {step}", found="a loss that is not finite", hint=hint
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -68,7 +68,9 @@ def _filled(folder: Path, pattern: str, section: Section) -> Path:
         return folder / pattern.format(brain=section.brain, section=section.index)
     except (KeyError, IndexError, ValueError) as cause:
         expected = "a pattern with {brain} and {section}, or {section:04d} for four digits"
-        raise ConfigError("truth.files", pattern, found=f"{type(cause).__name__}: {cause}", expected=expected) from cause
+        raise ConfigError(
+            "truth.files", pattern, found=f"{type(cause).__name__}: {cause}", expected=expected
+        ) from cause
 
 
 def _from_table(path: Path) -> TruthFiles:

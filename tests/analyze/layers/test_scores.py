@@ -27,7 +27,7 @@ def test_a_layer_that_is_nowhere_does_not_count():
 def test_boundaries_moved_by_a_known_distance():
     x = np.linspace(0, 1000, 400)
     truth = np.stack([np.stack([x, np.full_like(x, y)], axis=1) for y in (100.0, 300.0)], axis=1)
-    mean, hausdorff = boundary_scores(truth, truth + [0.0, 30.0])
+    mean, hausdorff = boundary_scores(truth, truth + np.array([0.0, 30.0]))
     np.testing.assert_allclose(mean, [30, 30])
     np.testing.assert_allclose(hausdorff, [30, 30], rtol=1e-6)
     assert np.isnan(boundary_scores(truth[:0], truth[:0])[0]).all()

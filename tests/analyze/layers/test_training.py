@@ -81,13 +81,14 @@ def test_classes_have_the_geometry_of_patches(tmp_path):
         grey = read_patches(image, UM, pixels, angles, 24, UM)[:, 0]
     is_whole = np.abs(grey - 30.0 * np.rint(grey / 30)) == 0  # not between two labels
     assert is_whole.mean() > 0.6
-    np.testing.assert_array_equal((grey / 30).round()[is_whole], found[is_whole])
+    # a mixture of two labels may by chance look like one of them
+    assert ((grey / 30).round()[is_whole] == found[is_whole]).mean() > 0.998
 
 
 def test_a_decoder_learns_and_the_frozen_encoder_stays(drawn):
     model = Segmenter("own", encoder(), DecoderConfig(width=16), 48)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-    settings = TrainingConfig(steps=60, batch_size=8, validate_every=20, gamma=0, intensity_offset=0, intensity_scale=0)
+    settings = TrainingConfig(steps=45, batch_size=8, validate_every=15, gamma=0, intensity_offset=0, intensity_scale=0)
     curve = train_segmenter(model, drawn, settings, UM, 0)
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     scores = [record["validation_macro_f1"] for record in curve if "validation_macro_f1" in record]

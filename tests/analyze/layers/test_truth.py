@@ -77,7 +77,10 @@ def test_contours_are_those_of_the_label_image(tmp_path, mask):
     """Bands as QuPath exports them, which counts from the pixel's corner."""
     radii = np.linspace(PIAL_PX, WHITE_PX, 7)
     circles = [Point(CENTRE + 0.5, CENTRE + 0.5).buffer(r, quad_segs=90) for r in radii]
-    shapes = {f"layer {name}": a - b for name, a, b in zip(("I", "II", "III", "IV", "V", "VI"), circles, circles[1:])}
+    shapes = {
+        f"layer {name}": a - b
+        for name, a, b in zip(("I", "II", "III", "IV", "V", "VI"), circles, circles[1:], strict=False)
+    }
     shapes["white matter"] = circles[-1]
 
     def write(named):

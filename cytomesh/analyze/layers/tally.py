@@ -79,7 +79,7 @@ class Tally:
             for score in scores:
                 f1, jaccard = overlap(score.counts)
                 for i, layer in enumerate(LAYERS):
-                    row = {"method": method, "side": side, "section": score.section, "layer": layer}
+                    row: dict[str, Any] = {"method": method, "side": side, "section": score.section, "layer": layer}
                     row |= {"f1": f1[i + 1], "jaccard": jaccard[i + 1], "pixels": int(score.counts[i + 1].sum())}
                     lower = i if i < len(BOUNDARIES) else None
                     row["lower_boundary_um"] = np.nan if lower is None else score.boundary_um[lower]

@@ -86,11 +86,11 @@ def test_masks_lie_between_the_contours_and_qupath_reads_their_outlines(run):
     stem = f"T02_section-{section.index:04d}"
     folder = run / "analyze" / "layers"
     with open_image(folder / "masks" / f"{stem}.ome.zarr" / "labels" / "layers") as image:
-        assert image.um_per_px == section.um_per_px / 2  # the encoder's 125 um
+        assert image.um_per_px == section.um_per_px
         labels = image.read(0, 0, image.shape[0], 0, image.shape[1])[..., 0]
     assert set(np.unique(labels)) <= set(range(8)) and (labels == 7).any()
     contours = read_contours(section)["L"]
-    cortex_px = (contours.pial.area - contours.white.area) * 4
+    cortex_px = contours.pial.area - contours.white.area
     assert 0.6 * cortex_px < ((labels > 0) & (labels < 7)).sum() <= 1.05 * cortex_px
     features = json.loads((folder / "contours" / f"{stem}.geojson").read_text())["features"]
     areas = {}

@@ -170,9 +170,9 @@ def section_ribbon(contours: HemisphereContours, grid: Grid, image_um: float, n_
     um = grid.scale * image_um
     to_pial, to_white = signed_distance_px(contours.pial, grid), -signed_distance_px(contours.white, grid)
     is_white, is_cortex = (to_white <= 0) & (to_pial > 0), (to_white > 0) & (to_pial > 0)
-    is_thin = to_pial + to_white <= THICKEST_MM * 1000 / um
     # carried on beyond both contours, so that they lie at 0 and 1
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # a hemisphere may have no white matter here
+        is_thin = to_pial + to_white <= THICKEST_MM * 1000 / um
         ratio = np.clip(to_pial / np.maximum(to_pial + to_white, 1e-6), OUTSIDE, INSIDE)
     signed = np.where(is_thin, ratio, OUTSIDE).astype(np.float64)
     depth = np.where(is_cortex & is_thin, ratio, np.nan).astype(np.float32)
@@ -199,7 +199,7 @@ def _columns(
         numbers.append(np.full(n, number))
         closed.append(np.full(n, is_closed))
     start = np.concatenate(middles)
-    slopes = np.gradient(signed)
+    slopes = list(np.gradient(signed))
     depths = np.concatenate([[0.0], (np.arange(n_depths) + 0.5) / n_depths, [1.0]])
     points = np.empty((len(start), len(depths), 2))
     arrives = np.ones(len(start), bool)

@@ -175,8 +175,11 @@ def _encoder_folders(run: Path, wanted: Sequence[str]) -> list[Path]:
 
 def _named(encoder: str, inputs: Inputs) -> Inputs:
     """Tell the inputs of several encoders apart."""
-    parts = ({f"{encoder}, {key}": value for key, value in part.items()} for part in (inputs.values, inputs.files))
-    return Inputs({}, *parts, {f"{encoder}, {key}": value for key, value in inputs.products.items()})
+
+    def own(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {f"{encoder}, {key}": value for key, value in part.items()}
+
+    return Inputs({}, own(inputs.values), own(inputs.files), own(inputs.products))
 
 
 def _contours_read(run: Path, study: Study, sections: Sequence[LinkedSection], digests: FileDigests) -> Inputs:

@@ -77,7 +77,8 @@ def segment_ribbon(
             window = _window(found.shape[1])
             step = side_px / grid.scale / found.shape[1]
             add_tiles(found, window, grid.pixels(centres[rows])[:, ::-1], np.radians(angles[rows]), step, total, weight)
-    return np.moveaxis(total / np.maximum(weight, 1e-6)[..., None], 2, 0)
+    total /= np.maximum(weight, np.float32(1e-6))[..., None]
+    return np.moveaxis(total, 2, 0)
 
 
 def _window(size: int) -> NDArray[np.float32]:

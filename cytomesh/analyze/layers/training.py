@@ -131,7 +131,7 @@ def train_segmenter(
     augment = _augmentation(model, settings)
     for parameter in model.encoder.parameters():
         parameter.requires_grad_(settings.fine_tune)
-    rates = [(model.decoder, settings.learning_rate)]
+    rates: list[tuple[nn.Module, float]] = [(model.decoder, settings.learning_rate)]
     rates += [(model.encoder, settings.encoder_rate)] if settings.fine_tune else []
     groups = [
         g | {"lr": rate, "peak": rate} for part, rate in rates for g in parameter_groups(part, settings.weight_decay)

@@ -162,7 +162,7 @@ def column_truth(path: Path, section: Section, truth: AnnotationImage, columns: 
         images, or only some cortex has been drawn and the rest should be said to be ignored.
     """
     n, k, _ = columns.points.shape
-    classes = truth.sample(columns.points.reshape(-1, 2)).reshape(n, k)
+    classes = truth.sample(columns.points.reshape(-1, 2).astype(np.float64)).reshape(n, k)
     middle = classes[:, round(MIDDLE[0] * k) : round(MIDDLE[1] * k)]
     known = middle != IGNORE
     is_layer = (classes >= 1) & (classes <= N_LAYERS)

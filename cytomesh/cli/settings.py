@@ -21,6 +21,7 @@ class Stage(StrEnum):
     classify = "classify"
     classify_predict = "classify-predict"
     parcellate = "parcellate"
+    segment_layers = "segment-layers"
     variation = "variation"
     evaluate = "evaluate"
     cells = "cells"
@@ -40,6 +41,7 @@ PLACES = {
     Stage.classify: "cytomesh.classify.config:ClassifyConfig",
     Stage.classify_predict: "cytomesh.classify.config:PredictConfig",
     Stage.parcellate: "cytomesh.parcellate.config:ParcellateConfig",
+    Stage.segment_layers: "cytomesh.analyze.layers.config:LayersConfig",
     Stage.variation: "cytomesh.analyze.config:VariationConfig",
     Stage.evaluate: "cytomesh.analyze.evaluate.config:EvaluateConfig",
     Stage.cells: "cytomesh.analyze.cells.config:CellsConfig",

@@ -180,7 +180,7 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
             facts = {"chunks": chunks, "dimension_names": list(axes), "config": {"write_empty_chunks": True}}
             group.create_array(str(level), data=np.ascontiguousarray(stored), **facts)
             planes = halve(planes)
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscales(path.name, axes, um_per_px, count)]}
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
 
 
 def halve(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -200,7 +200,11 @@ def _halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
     return tuple(levels)
 
 
-def _multiscales(name: str, axes: str, um_per_px: float, count: int) -> dict[str, Any]:
+def multiscales(
+    name: str, axes: str, um_per_px: float, count: int, kind: str = "area", how: str = "2 x 2 means"
+) -> dict[str, Any]:
+    """Return the entry of NGFF's `multiscales` for levels that are halved so many times."""
+
     def transforms(level: int) -> list[dict[str, Any]]:
         size, shift = um_per_px * 2**level, um_per_px * (2**level - 1) / 2
         channels = len(axes) - 2
@@ -213,6 +217,6 @@ def _multiscales(name: str, axes: str, um_per_px: float, count: int) -> dict[str
         "name": name.split(".")[0],
         "axes": [(kinds | spatial)[axis] for axis in axes],
         "datasets": [{"path": str(i), "coordinateTransformations": transforms(i)} for i in range(count)],
-        "type": "area",
-        "metadata": {"description": "2 x 2 means"},
+        "type": kind,
+        "metadata": {"description": how},
     }

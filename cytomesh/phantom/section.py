@@ -148,7 +148,10 @@ def write_truth(
     areas: NDArray[np.integer],
     core: NDArray[np.bool_],
 ) -> None:
-    """Write area, layer (1..6, 7 = white matter) and depth of every n-th pixel, and the true plane."""
+    """Write area, layer (1..6, 7 = white matter) and depth of every n-th pixel, and the true plane.
+
+    The layers of all pixels are a label image beside it, as `cytomesh segment-layers` learns from.
+    """
     step = max(1, round(job.sections.truth_um_per_px / job.sections.um_per_px))
     picked = (slice(step // 2, None, step), slice(step // 2, None, step))
     layer = np.zeros(job.shape, np.uint8)
@@ -163,6 +166,8 @@ def write_truth(
         np.savez_compressed(
             stream, area=areas[picked], layer=layer[picked], depth=depth[picked], to_world=plane, step=step
         )
+    with atomic_path(layers_path(job.folder, job.brain, job.sample)) as temporary:
+        Image.fromarray(layer).save(temporary, format="PNG")
 
 
 def truth_path(folder: Path, brain: str, sample: str) -> Path:
@@ -171,6 +176,11 @@ def truth_path(folder: Path, brain: str, sample: str) -> Path:
     Pixel (i, j) of a map is pixel (step // 2 + step * j, step // 2 + step * i) (column, row) of the image.
     """
     return folder / "truth" / f"sub-{brain}" / "sections" / f"sub-{brain}_sample-{sample}_truth.npz"
+
+
+def layers_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the label image of a section's layers is, of the size of its image: 1..6, 7 = white matter."""
+    return truth_path(folder, brain, sample).with_name(f"sub-{brain}_sample-{sample}_layers.png")
 
 
 def section_seed(seed: int, brain: str, index: int) -> int:

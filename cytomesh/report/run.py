@@ -22,6 +22,8 @@ from cytomesh.report.evaluate import evaluate_part
 from cytomesh.report.head import head, lacks_images
 from cytomesh.report.inspection import TITLE as INSPECTION
 from cytomesh.report.inspection import inspect_part
+from cytomesh.report.layers import TITLE as LAYERS
+from cytomesh.report.layers import layers_part
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
 from cytomesh.report.results import analysis_kinds
@@ -36,6 +38,7 @@ from cytomesh.study.study import Study, open_study
 
 # kind of analysis -> title of its part, and what builds it
 ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
+    "layers": (LAYERS, layers_part),
     "variation": (VARIATION, variation_part),
     "evaluate": (EVALUATE, evaluate_part),
     "cells": (CELLS, cells_part),

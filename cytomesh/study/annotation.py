@@ -78,7 +78,8 @@ def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
     narrow = array.astype(np.int32)
     annotation = AnnotationImage(narrow, section.annotation_um_per_px or section.um_per_px, section.um_per_px)
     if section.image is not None:
-        _check_size(path, annotation, read_header(section.image).shape)
+        hint = "declare the annotation's pixel size in the column annotation_um_per_px"
+        check_extent(path, annotation, read_header(section.image).shape, hint)
     return annotation
 
 
@@ -204,8 +205,14 @@ def _check_palette(path: Path, array: NDArray[Any], labels: LabelTable) -> None:
         )
 
 
-def _check_size(path: Path, annotation: AnnotationImage, image_shape: tuple[int, int]) -> None:
-    """Raise unless the annotation covers the image to within one of its own pixels (levels round either way)."""
+def check_extent(path: Path, annotation: AnnotationImage, image_shape: tuple[int, int], hint: str) -> None:
+    """Raise unless an annotation covers the image to within one of its own pixels (levels round either way).
+
+    Raises
+    ------
+    ImageError
+        With `hint`, which says where its pixel size is declared.
+    """
     scale = annotation.um_per_px / annotation.image_um_per_px
     covered = tuple(n * scale for n in annotation.labels.shape)
     if any(abs(c - n) > scale + 1e-6 for c, n in zip(covered, image_shape, strict=True)):
@@ -213,5 +220,5 @@ def _check_size(path: Path, annotation: AnnotationImage, image_shape: tuple[int,
             path,
             found=f"{annotation.labels.shape[1]} x {annotation.labels.shape[0]} px of {annotation.um_per_px:g} um",
             expected=f"the image's extent, {image_shape[1]} x {image_shape[0]} px of {annotation.image_um_per_px:g} um",
-            hint="declare the annotation's pixel size in the column annotation_um_per_px",
+            hint=hint,
         )

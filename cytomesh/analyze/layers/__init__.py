@@ -1,0 +1,1 @@
+"""Cortical layers by a light decoder on a frozen encoder, in order from pial to white."""

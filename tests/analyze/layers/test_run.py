@@ -1,0 +1,146 @@
+"""The stage on the small study: everything is written, scored, kept and noticed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from cytomesh.analyze.layers.classes import LAYERS
+from cytomesh.analyze.layers.config import LayersConfig
+from cytomesh.analyze.layers.run import layers_run
+from cytomesh.analyze.measures import load_measures
+from cytomesh.core.config import load_config, preset
+from cytomesh.core.errors import ConfigError, ImageError, MissingStageError, SplitError
+from cytomesh.core.files import read_json
+from cytomesh.core.tables import read_table
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.run import pretrain_run
+from cytomesh.report.layers import layers_part
+from cytomesh.report.run import report_run
+from cytomesh.report.status import run_status
+from cytomesh.study.contours import read_contours
+from cytomesh.study.study import open_study
+from cytomesh.surface.gifti import read_scalars
+
+COARSE = ["surface.voxel_mm=1.5", "surface.edge_length_mm=4.0"]
+TRAINING = ["schedule.steps=2", "schedule.warmup_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def run(small_study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("layers")
+    shutil.copytree(small_study, folder / "study")
+    build_graphs(
+        folder / "study" / "study.yaml",
+        folder / "run",
+        load_config(BuildGraphConfig, preset("build-graph", "tiny"), COARSE),
+        workers=1,
+    )
+    pretrain_run(folder / "run", "cnn", load_config(PretrainConfig, preset("pretrain", "tiny"), TRAINING))
+    layers_run(folder / "run", "layers", settings())
+    return folder / "run"
+
+
+def settings(*overrides):
+    return load_config(LayersConfig, preset("segment-layers", "tiny"), overrides)
+
+
+def test_every_method_is_scored_on_every_side(run):
+    metrics = read_json(run / "analyze" / "layers" / "metrics.json")
+    assert metrics["kind"] == "layers" and metrics["methods"].keys() == {"cnn", "profiles", "depth alone"}
+    for sides in metrics["methods"].values():
+        assert "unseen" in sides and "seen" in sides
+    for side in ("seen", "unseen"):
+        scores = {method: sides[side]["macro_f1"] for method, sides in metrics["methods"].items()}
+        assert scores["profiles"] > 0.5 and scores["depth alone"] > 0.5
+    profiles = metrics["methods"]["profiles"]["unseen"]
+    assert len(profiles["f1"]) == 6 and len(profiles["boundary_um"]) == 5
+    assert 0 < np.mean(profiles["boundary_um"]) < 600
+    assert 0 < np.mean(profiles["thickness"]["error_mm"]) < 0.3
+    rows = read_table(run / "analyze" / "layers" / "scores.parquet")
+    assert set(rows["layer"]) == set(LAYERS)
+
+
+def test_layers_of_a_node_add_up_to_its_cortex(run):
+    for graph in load_graphs(run):
+        table = load_measures(run, "layers", graph)
+        mm = np.stack([table[f"layer_{layer}_mm"] for layer in LAYERS], axis=1)
+        share = np.stack([table[f"layer_{layer}_share"] for layer in LAYERS], axis=1)
+        known = np.isfinite(share).all(axis=1)
+        assert known.sum() > 0.5 * graph.is_linked.sum() and not known[~graph.is_linked].any()
+        np.testing.assert_allclose(share[known].sum(axis=1), 1.0)
+        np.testing.assert_allclose(mm[known].sum(axis=1), graph.nodes["thickness_mm"][known])
+        maps = read_scalars(run / "analyze" / "layers" / f"{graph.name}_layer_IV.shape.gii", graph.hemisphere)
+        np.testing.assert_allclose(maps[f"{graph.name} layer_IV_mm"], np.nan_to_num(mm[:, 3]), atol=1e-6)
+
+
+def test_masks_lie_between_the_contours_and_qupath_reads_their_outlines(run):
+    study = open_study(run.parent / "study" / "study.yaml")
+    graph = next(graph for graph in load_graphs(run) if graph.brain == "T02")
+    section = study.brain("T02").section(int(np.median(graph.section[graph.is_linked])))
+    stem = f"T02_section-{section.index:04d}"
+    folder = run / "analyze" / "layers"
+    with open_image(folder / "masks" / f"{stem}.ome.zarr" / "labels" / "layers") as image:
+        assert image.um_per_px == section.um_per_px
+        labels = image.read(0, 0, image.shape[0], 0, image.shape[1])[..., 0]
+    assert set(np.unique(labels)) <= set(range(8)) and (labels == 7).any()
+    contours = read_contours(section)["L"]
+    cortex_px = contours.pial.area - contours.white.area
+    assert 0.6 * cortex_px < ((labels > 0) & (labels < 7)).sum() <= 1.05 * cortex_px
+    features = json.loads((folder / "contours" / f"{stem}.geojson").read_text())["features"]
+    areas = {}
+    for feature in features:
+        name = feature["properties"]["classification"]["name"]
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        if name == "white matter":
+            areas[name] = max(areas.get(name, 0.0), ring[:, 0].max())
+    white = contours.white.bounds[2] + 0.5  # QuPath counts from the pixel's corner
+    assert areas["white matter"] == pytest.approx(white, abs=1.5)
+
+
+def test_the_command_keeps_what_is_current_and_notices_other_layers(run, cytomesh):
+    words = ("segment-layers", "--out", run, "--config", preset("segment-layers", "tiny"), "--json")
+    path = run / "analyze" / "layers" / "metrics.json"
+    before = path.stat().st_mtime_ns
+    code, out, error = cytomesh(*words)
+    assert code == 0, error
+    assert "profiles: unseen" in json.loads(out) and path.stat().st_mtime_ns == before
+    assert {status.product: status.state for status in run_status(run)}["analyze/layers"] == "done"
+    drawn = next((run.parent / "study" / "truth" / "sub-T01" / "sections").glob("*_layers.png"))
+    kept = drawn.read_bytes()
+    drawn.write_bytes(kept + b"0")
+    assert {status.product: status.state for status in run_status(run)}["analyze/layers"] == "stale"
+    drawn.write_bytes(kept)
+
+
+def test_the_report_shows_scores_and_pictures(run):
+    part = layers_part(run)
+    assert not part.is_absent
+    for text in ("depth alone", "layer IV", "unseen: a new brain", "drawn", "found", "µm"):
+        assert text in part.body
+    assert "layers" in report_run(run)["parts"]
+    path = run / "analyze" / "layers" / "metrics.json"
+    kept = path.read_text()
+    record = json.loads(kept)
+    record["methods"]["cnn"]["seen"]["f1"] = [1.0]
+    path.write_text(json.dumps(record))
+    assert layers_part(run).is_absent and "damaged: layers" in layers_part(run).body
+    path.write_text(kept)
+
+
+def test_what_is_missing_or_wrong_is_named(run):
+    with pytest.raises(MissingStageError, match="no file of layers"):
+        layers_run(run, "x", settings("truth.files=nowhere/{brain}_{section}.png"))
+    with pytest.raises(MissingStageError, match="no trained encoder"):
+        layers_run(run, "x", settings("encoders=[vit]"))
+    with pytest.raises(ImageError, match="values .* that no layer takes"):
+        layers_run(run, "x", settings("truth.codes={I: [1], white: [7]}"))
+    with pytest.raises(SplitError):
+        layers_run(run, "x", settings("split={kind: brain, train: [T01], test: [T01]}"))
+    with pytest.raises(ConfigError):
+        settings("decoder.width=0")

@@ -115,7 +115,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     structure = step(
         f"variation --out {run} {options}", lambda: variation_run(run, "variation", variation, resume=resume)
     )
-    inspection, options = stage(InspectConfig, "inspect/demo")
+    inspection, options = stage(InspectConfig, f"inspect/{size}")
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     inspect_page(run, "inspect")
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
-from scipy.ndimage import map_coordinates
 
-from cytomesh.analyze.layers.baseline import DepthPrior, ProfileClassifier, grey_profiles
 from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
-from cytomesh.analyze.layers.order import boundary_depths, layer_shares, order_layers, smooth_along
+from cytomesh.analyze.layers.methods import Methods, fit_methods, ordered
+from cytomesh.analyze.layers.order import boundary_depths, layer_shares
 from cytomesh.analyze.layers.output import write_nodes, write_section
-from cytomesh.analyze.layers.ribbon import SPACING_PX, Grid, SectionRibbon
+from cytomesh.analyze.layers.results import Results, keep_shares, score_view
 from cytomesh.analyze.layers.sections import (
     LinkedSection,
-    column_sides,
     linked_sections,
-    node_columns,
-    ribbons_of,
     without_other_hemispheres,
 )
-from cytomesh.analyze.layers.tally import SIDES, Tally
-from cytomesh.analyze.layers.tiles import segment_ribbon
+from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segmenter
-from cytomesh.analyze.layers.truth import TruthFiles, column_truth, filled_in, read_truth, truth_files, truth_read
-from cytomesh.classify.splits import TRAIN, VALIDATION, NodeSplit, make_split
+from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
+from cytomesh.analyze.layers.views import Job, views_of
+from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import MissingStageError
@@ -44,8 +37,8 @@ from cytomesh.core.run import product, product_folders, read_study_path
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, LINKS, MEASURES, parts_read
-from cytomesh.graph.storage import CortexGraph, load_graphs
-from cytomesh.imaging.pyramid import Pyramid, open_image
+from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import images_of
@@ -58,46 +51,6 @@ PROFILES, DEPTH = "profiles", "depth alone"
 LEAST_UM = 20.0
 FIT_COLUMNS = 20_000
 NOT_IN_KEY = {"device", "batch_size"}
-
-
-class Baseline(Protocol):
-    """Layers from profiles, (n, k), to probabilities, (n, k, 6)."""
-
-    def predict(self, profiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a run of this stage works on.
-
-    Parameters
-    ----------
-    folder : Path
-        To write to.
-    settings : LayersConfig
-    um_per_px : float
-        Pixel size of the segmentation.
-    graphs : sequence of CortexGraph
-    sections : list of LinkedSection
-    files : dict
-        Truth by brain and section.
-    split : NodeSplit
-        Sides of the nodes whose sections have truth.
-    """
-
-    folder: Path
-    settings: LayersConfig
-    um_per_px: float
-    graphs: Sequence[CortexGraph]
-    sections: list[LinkedSection]
-    files: TruthFiles
-    split: NodeSplit
-
-    def sides_in(self, linked: LinkedSection) -> set[str]:
-        """Return the sides of the nodes linked to a section."""
-        return {str(s) for number, part in linked.parts.items() for s in self.split.sides[number][part.rows]} - {""}
 
 
 def layers_run(
@@ -201,11 +154,11 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
             models[name] = Segmenter(name, encoder, settings.decoder, size_px).to(device)
         curves[name] = train_segmenter(models[name], drawn, settings.training, job.um_per_px, settings.seed)
         _save(job.folder / f"{name}.safetensors", models[name], settings.training.fine_tune)
-    baselines = _fit_baselines(job)
-    found = Results.empty(job, [*models, *baselines])
+    methods = fit_methods(job, models)
+    found = Results.empty(job, methods.names)
     wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
     for linked in track(wanted, "segment sections", unit="sections"):
-        _segment_section(job, linked, models, baselines, found)
+        _segment_section(job, linked, methods, found)
     for number, graph in enumerate(job.graphs):
         write_nodes(job.folder, graph, found.shares[next(iter(models))][number])
     rows = found.tally.rows()
@@ -216,7 +169,8 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         "boundaries": BOUNDARIES,
         "um_per_px": job.um_per_px,
         "encoders": list(encoders),
-        "baselines": list(baselines),
+        "baselines": list(methods.baselines),
+        "trust": dict(methods.trusts),
         "shown": found.shown,
         "notes": notes,
         "curves": curves,
@@ -255,100 +209,10 @@ def _drawn_patches(job: Job) -> list[DrawnPatches]:
     return drawn
 
 
-def _fit_baselines(job: Job) -> dict[str, Baseline]:
-    """Fit what needs no encoder to the columns of the training side."""
-    training = [linked for linked in job.sections if TRAIN in job.sides_in(linked)]
-    at_most = max(1, FIT_COLUMNS // len(training))
-    profiles, truths = [], []
-    for linked in track(training, "read profiles", unit="sections"):
-        with open_image(next(iter(linked.parts.values())).image) as image:
-            for view in _views(job, linked, image):
-                mine = np.flatnonzero(view.sides == TRAIN)
-                if view.truth is None or not len(mine):
-                    continue
-                chosen = mine[np.unique(np.linspace(0, len(mine) - 1, min(len(mine), at_most)).astype(int))]
-                profiles.append(_profiles(job, linked, view.ribbon, image)[chosen])
-                truths.append(view.truth[chosen])
-    truth = np.concatenate(truths)
-    return {PROFILES: ProfileClassifier.fit(np.concatenate(profiles), truth), DEPTH: DepthPrior.fit(truth)}
-
-
-def _profiles(job: Job, linked: LinkedSection, ribbon: SectionRibbon, image: Pyramid) -> NDArray[np.float32]:
-    spacing_mm = SPACING_PX * job.um_per_px / 1000
-    return grey_profiles(image, linked.section.um_per_px, ribbon.columns, job.um_per_px, spacing_mm)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One hemisphere of a section: its graph's number, ribbon, sides and true layers of columns, truth on the grid."""
-
-    number: int
-    ribbon: SectionRibbon
-    sides: NDArray[np.str_]
-    truth: NDArray[np.int32] | None
-    true_pixels: NDArray[np.int32] | None
-
-
-def _views(job: Job, linked: LinkedSection, image: Pyramid) -> list[View]:
-    section = linked.section
-    grid = Grid.of(image.shape, section.um_per_px, job.um_per_px)
-    contours = read_contours(section)
-    path = job.files.get(linked.key)
-    drawn = None if path is None else read_truth(path, section, image.shape, job.settings.truth)
-    views = []
-    for number, ribbon in ribbons_of(linked, job.graphs, contours, grid, job.settings.depths):
-        sides = column_sides(ribbon.columns, linked.parts[number], job.split.sides[number])
-        if path is None or drawn is None:
-            views.append(View(number, ribbon, sides, None, None))
-            continue
-        rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]]
-        at = grid.image_pixels(np.stack([columns, rows], axis=-1).reshape(-1, 2))
-        true_pixels = drawn.sample(at).reshape(grid.shape)
-        # where an atlas' side has no part in the split, what was drawn there need not cover it
-        truth = column_truth(path, section, drawn, ribbon.columns) if (sides != "").any() else None
-        views.append(View(number, ribbon, sides, truth, true_pixels))
-    return views
-
-
-@dataclass(slots=True)
-class Results:
-    """What sections leave: scores, shares of layers at nodes by method and graph, the true ones, a section a side."""
-
-    shares: dict[str, list[NDArray[np.float64]]]
-    true_shares: list[NDArray[np.float64]]
-    tally: Tally = field(default_factory=Tally)
-    shown: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    @classmethod
-    def empty(cls, job: Job, methods: Sequence[str]) -> Results:
-        """Return results without any."""
-
-        def blank() -> list[NDArray[np.float64]]:
-            return [np.full((graph.n_nodes, N_LAYERS), np.nan) for graph in job.graphs]
-
-        return cls({method: blank() for method in methods}, blank())
-
-    def thickness(self, job: Job) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Return true and found thickness of layers, mm, of the nodes of each side, by method and side."""
-        mm = [np.asarray(graph.nodes["thickness_mm"], np.float64)[:, None] for graph in job.graphs]
-        found = {}
-        for method, side in self.tally.scores:
-            pairs = [
-                [(shares * own)[sides == side] for shares in (true, mine)]
-                for true, mine, own, sides in zip(
-                    self.true_shares, self.shares[method], mm, job.split.sides, strict=True
-                )
-            ]
-            true_mm, found_mm = (np.concatenate(values) for values in zip(*pairs, strict=True))
-            found[method, side] = true_mm, found_mm
-        return found
-
-
 def _segment_section(
     job: Job,
     linked: LinkedSection,
-    models: Mapping[str, Segmenter],
-    baselines: Mapping[str, Baseline],
+    methods: Methods,
     found: Results,
 ) -> None:
     """Segment a section by the first encoder and, where it is scored, by all others; write what the first finds."""
@@ -356,20 +220,16 @@ def _segment_section(
     scored = job.sides_in(linked) & set(SIDES)
     merged, true_pixels = None, None
     with open_image(next(iter(linked.parts.values())).image) as image:
-        for view in _views(job, linked, image):
-            for order, method in enumerate([*models, *baselines]):
+        for view in views_of(job, linked, image):
+            for order, method in enumerate(methods.names):
                 if order and not scored:
                     break
-                if method in models:
-                    probabilities, own = _by_network(job, linked, view.ribbon, image, models[method])
-                else:
-                    profiles = _profiles(job, linked, view.ribbon, image)
-                    probabilities, own = baselines[method].predict(profiles), None
-                boundaries = _ordered(job, view.ribbon, probabilities)
+                probabilities, own = methods.columns(job, linked, view, image, method)
+                boundaries = boundary_depths(ordered(job, view.ribbon, probabilities), N_LAYERS)
                 painted = view.ribbon.paint(boundaries)
-                _keep_shares(found.shares[method][view.number], linked, view, layer_shares(boundaries))
+                keep_shares(found.shares[method][view.number], linked, view, layer_shares(boundaries))
                 if scored and view.truth is not None:
-                    _score(linked, view, method, boundaries, painted, own, found)
+                    score_view(linked, view, method, boundaries, painted, own, found)
                 if order == 0:
                     merged = painted if merged is None else np.where(painted > 0, painted, merged)
                     true_pixels = view.true_pixels
@@ -380,64 +240,3 @@ def _segment_section(
     grid = view.ribbon.grid
     truth = None if true_pixels is None else np.maximum(true_pixels, 0).astype(np.uint8)
     write_section(job.folder, section, grid, merged, truth)
-
-
-def _by_network(
-    job: Job, linked: LinkedSection, ribbon: SectionRibbon, image: Pyramid, model: Segmenter
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the probabilities of layers along columns, and the network's own decision for each pixel of the cortex."""
-    settings, um = job.settings, linked.section.um_per_px
-    patches = model.encoder.patches
-    with torch.inference_mode():
-        maps = segment_ribbon(
-            model.probabilities, image, um, ribbon.columns, ribbon.grid, patches, settings.overlap, settings.batch_size
-        )
-    at = np.moveaxis(ribbon.grid.pixels(ribbon.columns.points)[..., ::-1], 2, 0)
-    layers = [map_coordinates(maps[1 + layer], at, order=1, mode="nearest") for layer in range(N_LAYERS)]
-    return np.stack(layers, axis=-1), maps[:, np.isfinite(ribbon.depth)].argmax(axis=0)
-
-
-def _ordered(job: Job, ribbon: SectionRibbon, probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    columns = ribbon.columns
-    sd = job.settings.smoothing_mm * 1000 / (SPACING_PX * job.um_per_px)
-    smooth = smooth_along(probabilities, columns.line, columns.is_closed, sd)
-    return boundary_depths(order_layers(smooth), N_LAYERS)
-
-
-def _keep_shares(kept: NDArray[np.float64], linked: LinkedSection, view: View, shares: NDArray[np.float64]) -> None:
-    nodes, columns = node_columns(view.ribbon.columns, linked.parts[view.number])
-    kept[nodes] = shares[columns]
-
-
-def _score(
-    linked: LinkedSection,
-    view: View,
-    method: str,
-    boundaries: NDArray[np.float64],
-    painted: NDArray[np.uint8],
-    unordered: NDArray[np.int64] | None,
-    found: Results,
-) -> None:
-    assert view.truth is not None and view.true_pixels is not None
-    probabilities, has_truth = filled_in(view.truth)
-    true_boundaries = boundary_depths(order_layers(probabilities), N_LAYERS)
-    true_shares = np.where(has_truth[:, None], layer_shares(true_boundaries), np.nan)
-    _keep_shares(found.true_shares[view.number], linked, view, true_shares)
-    um, columns = linked.section.um_per_px, view.ribbon.columns
-    true_points, points = columns.at(true_boundaries) * um, columns.at(boundaries) * um
-    rows, places, nearest = view.ribbon.nearest_columns
-    pixel_sides = view.sides[nearest]
-    for side in np.unique(view.sides):
-        if side not in SIDES:
-            continue
-        here, mine = pixel_sides == side, (view.sides == side) & has_truth
-        found.tally.add(
-            method,
-            str(side),
-            linked.section.name,
-            view.true_pixels[rows[here], places[here]],
-            painted[rows[here], places[here]],
-            None if unordered is None else unordered[here],
-            true_points[mine],
-            points[mine],
-        )

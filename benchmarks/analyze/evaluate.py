@@ -1,7 +1,7 @@
 """Encoders by one protocol, on the phantom and on BigBrain: `python -m benchmarks.analyze.evaluate [--run RUN]`.
 
 Phantom (`--run`: a copy of the demo's run; without it, the tiny phantom with --quick, else the demo's, both pretrained
-for the occasion): SpatialNCE against the untrained encoder and coordinates, by `configs/evaluate/demo.yaml`. BigBrain:
+for the occasion): SpatialNCE against the untrained encoder, profiles and coordinates, by `configs/evaluate/demo.yaml`. BigBrain:
 profiles and layer thickness of the 10k mesh, and the mean intensity alone, heads trained on the left hemisphere and
 scored on the right; von Economo's areas are the graphs' annotation, the seven functional networks come as
 `.label.gii`. Settings are those of the protocol: nothing is chosen on the right.
@@ -20,6 +20,7 @@ from benchmarks.common import MissingDataError, Options, Result, main
 from benchmarks.pretrain.phantom_grid import grid_run
 from cytomesh.analyze.evaluate.config import EvaluateConfig
 from cytomesh.analyze.evaluate.run import evaluate_run
+from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.files import read_json
 from cytomesh.core.run import product_folders
@@ -30,8 +31,9 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.surface.gifti import write_labels
 
-COLUMNS = ("study, row of the table", "pretrained / profiles", "untrained / mean intensity", "coordinates")
-ENCODERS = {"phantom": ("spatialnce", "untrained", "coordinates"), "BigBrain": ("profiles", "intensity", "coordinates")}
+COLUMNS = ("study, row of the table", "pretrained", "untrained / mean intensity", "profiles", "coordinates")
+PHANTOM = ("spatialnce", "untrained", "profiles")
+ENCODERS = {"phantom": (*PHANTOM, "coordinates"), "BigBrain": ("", "intensity", "profiles", "coordinates")}
 
 
 def phantom(options: Options) -> dict[str, Any]:
@@ -43,8 +45,9 @@ def phantom(options: Options) -> dict[str, Any]:
             if name not in there:
                 pretrain_run(run, name, load_config(PretrainConfig, preset("pretrain", size), changes))
                 embed_run(run, name, EmbedConfig())
+        profiles_run(run, "profiles", load_config(ProfilesConfig, preset("profiles", size)))
         settings = load_config(EvaluateConfig, preset("evaluate", size))
-        found = evaluate_run(run, "benchmark", settings.model_copy(update={"encoders": ["spatialnce", "untrained"]}))
+        found = evaluate_run(run, "benchmark", settings.model_copy(update={"encoders": list(PHANTOM)}))
         return {**found, "differences": read_json(run / "analyze" / "benchmark" / "metrics.json")["differences"]}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import trimesh
+from filelock import FileLock
 from hypothesis import settings
 
 from cytomesh.core.labels import LabelTable
@@ -16,7 +18,10 @@ from cytomesh.core.progress import hush, speak
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
-from tests.processes import run_ranks
+from tests.processes import run_apart, run_ranks
+
+if TYPE_CHECKING:
+    from tests.provenance_chain import Chain
 
 REPOSITORY = Path(__file__).parents[1]
 # the first example of a test may import or compile: what is slow is found by the timeout of the test
@@ -58,8 +63,29 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a study of two small brains, see `provenance_chain.write_study`; to be copied before it is changed."""
     from tests.provenance_chain import write_study
 
-    folder = tmp_path_factory.mktemp("small") / "study"
-    write_study(folder)
+    return made_once(tmp_path_factory, "study", write_study)
+
+
+@pytest.fixture(scope="session")
+def small_chain(tmp_path_factory: pytest.TempPathFactory, small_study: Path) -> Chain:
+    """All stages on the small study, as commands make them; the folder of both is to be copied before it is changed.
+
+    In a process of its own: sums of BLAS differ in the last bit between numbers of threads.
+    """
+    from tests.provenance_chain import Chain
+
+    run = made_once(tmp_path_factory, "run", lambda run: run_apart(Chain(small_study, run).make_all))
+    return Chain(small_study, run)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that the first process of the suite to need it makes for all of them."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "small" / name
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            make(folder)
     return folder
 
 

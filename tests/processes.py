@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -26,18 +30,61 @@ Process = multiprocessing.context.ForkServerProcess
 
 def start_program(errors: Path, *words: object) -> Process:
     """Start `cytomesh WORDS` as a process; what it says on standard error goes to a file, the rest nowhere."""
-    process = CONTEXT.Process(target=_program, args=(errors, [str(word) for word in words]))
+    return start_programs(errors, None, words)
+
+
+def start_programs(errors: Path, site: Path | None, *commands: Sequence[object]) -> Process:
+    """Start commands in turn, up to the first that fails, with the packages that are installed in a folder."""
+    words = [[str(word) for word in command] for command in commands]
+    process = CONTEXT.Process(target=_programs, args=(errors, site, words))
     process.start()
     return process
 
 
-def _program(errors: Path, words: list[str]) -> None:
+def _programs(errors: Path, site: Path | None, commands: list[list[str]]) -> None:
+    if site:
+        # plug-ins are looked for once, when settings are imported: as if nothing of cytomesh had been
+        sys.path.insert(0, str(site))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "cytomesh"]:
+            del sys.modules[name]
     from cytomesh.cli.app import main
 
     with errors.open("w") as stream, open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(stream.fileno(), 2)
         os.dup2(nowhere.fileno(), 1)
-        main(words)
+        for words in commands:
+            try:
+                main(words)
+            except SystemExit as stop:
+                if stop.code:
+                    raise
+
+
+def run_module(module: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE WORDS`."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "output.txt", Path(folder) / "errors.txt"
+        process = CONTEXT.Process(target=_module, args=(output, errors, module, [str(word) for word in words]))
+        process.start()
+        process.join()
+        return subprocess.CompletedProcess(module, process.exitcode or 0, output.read_text(), errors.read_text())
+
+
+def _module(output: Path, errors: Path, module: str, words: list[str]) -> None:
+    sys.argv = [module, *words]
+    with output.open("w") as out, errors.open("w") as err:
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.stdout.flush()
+
+
+def run_apart(function: Callable[[], object]) -> None:
+    """Run a function in a process of its own."""
+    process = CONTEXT.Process(target=function)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 def run_ranks(function: Callable[..., None], size: int, *arguments: object, timeout: float = 120.0) -> None:

@@ -46,10 +46,14 @@ class Chain:
     parcels: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, object]:
-        pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2")
+        pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2", "sampling.seeds_per_batch=8")
         coarse = ("surface.voxel_mm=1.5", "surface.edge_length_mm=4.0")
         linear = ("inputs.names=[features:vit, pmap]", "model.iterations=20")
-        parcels = ("encoder=vit", "n_parcels=6", "evaluation={spins: 2, tilings: 2, baselines: []}")
+        parcels = (
+            "encoder=vit",
+            "n_parcels=6",
+            "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 1, nulls: 0}}",
+        )
         return {
             "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), [*coarse, *self.graph]),
             "encoders": load_config(PretrainConfig, preset("pretrain", "tiny"), [*pretrain, *self.encoder]),
@@ -69,6 +73,10 @@ class Chain:
         parcellate_run(self.run, "parcels", settings["parcellate"])
         after = self.records()
         return [product for product in ALL if after[product] != before[product]]
+
+    def make_all(self) -> None:
+        """Run all stages for the first time."""
+        assert self.make() == list(ALL)
 
     def records(self) -> dict[str, str]:
         paths = {product: record_path(self.run, product) for product in ALL}

@@ -1,11 +1,8 @@
 """The whole way through the real command line on the tiny study."""
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +12,21 @@ from cytomesh.core.errors import QualityError
 from cytomesh.demo import MODELS, SPLITS, check_order, summary_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.storage import load_graphs
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+from cytomesh.pretrain.config import EmbedConfig
+from cytomesh.pretrain.embed import embed_run
+from tests.processes import start_program
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A tiny run, and the commands that the demo printed."""
     folder = tmp_path_factory.mktemp("demo") / "run"
-    command = [sys.executable, "-m", "cytomesh", "demo", "--out", str(folder), "--set", "size=tiny"]
-    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
-    lines = [line.removeprefix("$ cytomesh ") for line in result.stderr.splitlines() if line.startswith("$ cytomesh ")]
+    errors = folder.parent / "errors.txt"
+    process = start_program(errors, "demo", "--out", folder, "--set", "size=tiny")
+    process.join()
+    said = errors.read_text()
+    assert process.exitcode == 0, said[-4000:]
+    lines = [line.removeprefix("$ cytomesh ") for line in said.splitlines() if line.startswith("$ cytomesh ")]
     return folder, lines
 
 
@@ -64,13 +64,11 @@ def test_every_stage_writes_what_the_documentation_says(run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_real_ranks_embed_the_same_bytes(run, tmp_path):
+def test_two_real_ranks_embed_the_same_bytes(run, tmp_path, gloo):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     shutil.rmtree(copy / "features")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cytomesh"]
-    command = [sys.executable, *launcher, "embed", "--out", str(copy), "--encoder", "spatialnce"]
-    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
+    gloo(embed_run, 2, copy, "spatialnce", EmbedConfig())
     for path in sorted((run / "features" / "spatialnce").glob("*.npy")):
         assert (copy / "features" / "spatialnce" / path.name).read_bytes() == path.read_bytes()
 

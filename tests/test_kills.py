@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import CONTEXT, start_program
+from tests.processes import start_program
 from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain
 
 KILLS = int(os.environ.get("CYTOMESH_KILLS", "1"))
@@ -33,19 +33,6 @@ CASES = [
     ("parcellate", "nothing"),
 ]
 MARKS = ("partial", "next", "old", "sections")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, small_study) -> Chain:
-    folder = tmp_path_factory.mktemp("kills")
-    shutil.copytree(small_study, folder / "study")
-    chain = Chain(folder / "study", folder / "run")
-    # in a process like those of the commands: sums of BLAS differ in the last bit between numbers of threads
-    process = CONTEXT.Process(target=chain.make)
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    return chain
 
 
 def command(chain: Chain, stage: str, folder: Path) -> list[str]:
@@ -89,8 +76,8 @@ def run_and_kill(words: list[str], run: Path, n_changes: int | None = None) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(600 + 60 * KILLS)
 @pytest.mark.parametrize(("stage", "start"), CASES if KILLS == 1 else [(s, start) for s in STAGES for start in STARTS])
-def test_killed_and_called_again(made, tmp_path, stage, start):
-    shutil.copytree(made.study.parent, tmp_path / "copy")
+def test_killed_and_called_again(small_chain, tmp_path, stage, start):
+    shutil.copytree(small_chain.study.parent, tmp_path / "copy")
     chain = Chain(tmp_path / "copy" / "study", tmp_path / "copy" / "run")
     words = command(chain, stage, tmp_path)
     other = {"graphs": "links.max_distance_mm=7", "encoders": "seed=5", "features": "batch_size=7"}.get(stage, "seed=5")
@@ -104,7 +91,7 @@ def test_killed_and_called_again(made, tmp_path, stage, start):
     for _ in range(KILLS):
         run_and_kill(words, chain.run, chance.randint(1, 12))
     run_and_kill(words, chain.run)
-    assert chain.results() == made.results()
+    assert chain.results() == small_chain.results()
     left = [str(path) for mark in MARKS for path in chain.run.rglob(f".{mark}-*")]
     assert left + [str(path) for path in chain.run.rglob("unfinished.json")] == []
     assert set(ALL) == {name for name, text in chain.records().items() if text}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from tests.pretrain.pretrain_study import write_run
+from tests.processes import start_programs
 
 PLUGIN = Path(__file__).parent / "data" / "plugin"
 CLASSIFY = """
@@ -47,26 +47,14 @@ def installed(tmp_path_factory) -> Path:
     return folder / "site"
 
 
-IN_TURN = """
-import json, sys
-from cytomesh.cli.app import main
-for words in json.loads(sys.argv[1]):
-    try:
-        main(words)
-    except SystemExit as stop:
-        if stop.code:
-            raise
-"""
-
-
-def run(site: Path, *commands: tuple[object, ...], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run commands one after the other in a process that has the packages of `site`, up to the first that fails."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parents[1])])}
-    words = json.dumps([[str(word) for word in command] for command in commands])
-    command = [sys.executable, "-c", IN_TURN, words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+def run(site: Path, *commands: tuple[object, ...], code: int = 0) -> str:
+    """Run commands one after the other in a process that has the packages of `site`; return what they said."""
+    errors = site.parent / "errors.txt"
+    process = start_programs(errors, site, *commands)
+    process.join(280)
+    said = errors.read_text()
+    assert process.exitcode == code, said
+    return said
 
 
 def as_corners(study: Path) -> None:
@@ -117,11 +105,10 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     facts = next(installed.glob("corner_plugin-*.dist-info")) / "METADATA"
     facts.write_text(facts.read_text().replace("Version: 0.1", "Version: 0.2"))
     again = run(installed, ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"))
-    assert "package of naive_bayes" in again.stderr
-    without = run(tmp_path, ("classify", "--out", out, "--config", tmp_path / "classify.yaml"), check=False)
-    assert without.returncode == 1
-    assert "naive_bayes" in without.stderr
-    assert "Traceback" not in without.stderr
+    assert "package of naive_bayes" in again
+    without = run(tmp_path / "nothing", ("classify", "--out", out, "--config", tmp_path / "classify.yaml"), code=1)
+    assert "naive_bayes" in without
+    assert "Traceback" not in without
 
 
 def test_images_in_a_format_that_a_package_reads_give_the_same_features(installed, tmp_path):
@@ -137,8 +124,7 @@ def test_images_in_a_format_that_a_package_reads_give_the_same_features(installe
         path.unlink()
     for table in (tmp_path / "study").rglob("*.tsv"):
         table.write_text(table.read_text().replace(".png", ".npy"))
-    without = run(tmp_path, (*embed, "--allow-stale"), check=False)
-    assert without.returncode == 1
-    assert "unknown image format '.npy'" in without.stderr
+    without = run(tmp_path / "nothing", (*embed, "--allow-stale"), code=1)
+    assert "unknown image format '.npy'" in without
     run(installed, (*embed, "--allow-stale", "--no-resume"))
     assert before == {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}

@@ -1,7 +1,12 @@
-"""A process in which the packages of the extras are not installed: `python -m tests.without_extras WHAT ARGUMENTS`."""
+"""A process in which the packages of the extras are not installed: `python -m tests.without_extras STUDY FOLDER`.
+
+All stages run, then commands that lack something; what these say goes to FOLDER/NUMBER.txt, with their exit code.
+"""
 
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 ABSENT = {
     *("plotly", "pyvista", "vtk", "vtkmodules", "nilearn", "pandas", "matplotlib"),
@@ -17,14 +22,28 @@ class WithoutExtras(PathFinder):
 
 if __name__ == "__main__":
     sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
-    what, *arguments = sys.argv[1:]
-    if what == "chain":
-        from pathlib import Path
+    from cytomesh.cli.app import main
+    from tests.provenance_chain import Chain
 
-        from tests.provenance_chain import Chain
-
-        Chain(*map(Path, arguments)).make()
-    else:
-        from cytomesh.cli.app import main
-
-        main(arguments)
+    study, folder = map(Path, sys.argv[1:])
+    run = folder / "run"
+    Chain(study, run).make()
+    config = run / "parcellate" / "parcels" / "config.yaml"
+    commands = (
+        ("parcellate", "--out", run, "--name", "parcels", "--config", config, "--json"),
+        ("report", "--out", run),
+        ("phantom", "--out", folder / "phantom"),
+    )
+    for number, words in enumerate(commands):
+        with (
+            (folder / f"{number}.txt").open("w") as errors,
+            (folder / f"{number}.json").open("w") as output,
+            redirect_stderr(errors),
+            redirect_stdout(output),
+        ):
+            try:
+                main([str(word) for word in words])
+                code = 0
+            except SystemExit as stop:
+                code = stop.code
+            print(f"exit {code}", file=errors)

@@ -1,9 +1,6 @@
 """The fixed entry points on real data."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,20 +11,17 @@ from cytomesh.graph.storage import load_graphs, load_surface
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from cytomesh.surface.ends import cut_ends
+from tests.processes import run_module
 
 pytestmark = pytest.mark.real
-ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def study(real_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bigbrain")
-    done = run("benchmarks.bigbrain.prepare", "--out", folder, "--data", real_data, "--json", folder / "facts.json")
+    done = run_module(
+        "benchmarks.bigbrain.prepare", "--out", folder, "--data", real_data, "--json", folder / "facts.json"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -62,17 +56,17 @@ def test_rings_in_pixels_keep_their_area_and_holes(study):
 def test_another_section_takes_the_place_of_a_contour_plane(real_data, tmp_path):
     png = real_data / "bigbrain" / "sections" / "bigbrain_coronal_A.png"
     places = ("--y-mm", 4.0, "--x0-mm", -70.58, "--z0-mm", 62.06)
-    done = run("benchmarks.bigbrain.prepare", "--out", tmp_path, "--data", real_data, "--section", png, *places)
+    done = run_module("benchmarks.bigbrain.prepare", "--out", tmp_path, "--data", real_data, "--section", png, *places)
     assert done.returncode == 0, done.stderr
     sections = open_study(tmp_path / "study.yaml").brain("bigbrain").sections
     with_image = [section for section in sections if section.image]
     assert len(sections) == 143 and len(with_image) == 1 and with_image[0].contours is not None
-    assert run("benchmarks.bigbrain.prepare", "--out", tmp_path, "--section", png).returncode != 0
+    assert run_module("benchmarks.bigbrain.prepare", "--out", tmp_path, "--section", png).returncode != 0
 
 
 @pytest.mark.parametrize(("key", "n_areas"), [("economo", 38), ("julich26", 81), ("yeo7", 7)])
 def test_nodes_become_graphs_by_the_protocol(real_data, tmp_path, key, n_areas):
-    done = run("benchmarks.bigbrain.nodes", "--out", tmp_path, "--data", real_data, "--labels", key)
+    done = run_module("benchmarks.bigbrain.nodes", "--out", tmp_path, "--data", real_data, "--labels", key)
     assert done.returncode == 0, done.stderr
     graphs = load_graphs(tmp_path)
     assert [graph.name for graph in graphs] == ["bigbrain_hemi-L", "bigbrain_hemi-R"]
@@ -93,7 +87,7 @@ def test_nodes_become_graphs_by_the_protocol(real_data, tmp_path, key, n_areas):
 
 
 def test_an_unknown_label_key_names_the_known_ones(real_data, tmp_path):
-    done = run("benchmarks.bigbrain.nodes", "--out", tmp_path, "--data", real_data, "--labels", "brodmann")
+    done = run_module("benchmarks.bigbrain.nodes", "--out", tmp_path, "--data", real_data, "--labels", "brodmann")
     assert done.returncode != 0 and "economo" in done.stderr
 
 
@@ -109,7 +103,7 @@ def test_contours_of_a_hemisphere_become_its_surfaces(study, real_data, tmp_path
         "--set",
         "links.max_distance_mm=0.6",
     ]
-    done = run("cytomesh", "build-graph", manifest, "--out", tmp_path, *options, "--json")
+    done = run_module("cytomesh", "build-graph", manifest, "--out", tmp_path, *options, "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)["bigbrain_hemi-L"]
     assert facts["euler_number"] == 2 and facts["n_linked"] > 100

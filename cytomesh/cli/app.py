@@ -18,6 +18,7 @@ from cytomesh.cli import (
     evaluate,
     finetune,
     graph,
+    images,
     inspect,
     parcellate,
     phantom,
@@ -61,6 +62,7 @@ def cytomesh(
 # Order of the help page. Modules that hold several commands are groups; the others are commands themselves.
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
+app.add_typer(images.app, name="images")
 app.add_typer(graph.app, name="graph")
 for _module in (
     phantom,

@@ -49,7 +49,7 @@ class Pyramid:
         self._keeping = threading.Lock()
         self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
-            self.levels = _halved_levels(self.shape)
+            self.levels = halved_levels(self.shape)
         if reader.decodes_whole:
             self._kept[0] = reader.read(0, slice(None), slice(None))
             for level in range(1, len(self.levels)):
@@ -190,7 +190,7 @@ def halve(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((total + 2) >> 2).astype(np.uint8)
 
 
-def _halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
+def halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
     """Return the levels of an image that has one: halved until the larger side is below 2 * `SMALLEST_PX`."""
     levels = [ImageLevel("0", shape)]
     while max(shape) >= 2 * SMALLEST_PX:

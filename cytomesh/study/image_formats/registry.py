@@ -30,8 +30,7 @@ def read_header(path: Path) -> ImageHeader:
         If the image is missing, unreadable, of an unknown format, not 8-bit, or its values are not what they would be
         taken for: grey levels or RGB of square pixels, stored upright.
     """
-    is_folder = refuse_no_file(path)
-    kind = _reader_kind(path, is_folder=is_folder)
+    kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
         return check_header(path, kind.read_header(path))
 
@@ -46,6 +45,17 @@ def open_reader(header: ImageHeader) -> ImageReader:
     """
     with named(header.path, "an image that cannot be read"):
         return _reader_kind(header.path, is_folder=header.path.is_dir())(header)
+
+
+def reader_of(path: Path) -> type[ImageReader]:
+    """Return the reader that an image goes to, by its name.
+
+    Raises
+    ------
+    ImageError
+        If the image is missing, or of an unknown format.
+    """
+    return _reader_kind(path, is_folder=refuse_no_file(path))
 
 
 def check_pixels(header: ImageHeader) -> None:

@@ -1,0 +1,87 @@
+"""`cytomesh images`: what the program reads of an image, and copies that are read faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cytomesh.cli.options import AsJson, Resume, Workers, show
+
+app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
+MANIFESTS = (".yaml", ".yml")
+
+
+@app.command("info")
+def info(
+    image: Annotated[Path, typer.Argument(help="Image.", metavar="IMAGE")],
+    as_json: AsJson = False,
+) -> None:
+    """Print what an image says of itself, and how it is read: size, um/px, channels, levels."""
+    from cytomesh.study.image_formats.registry import read_header, reader_of
+
+    header = read_header(image)
+    reader = reader_of(image)
+    height, width = header.shape
+    facts: dict[str, Any] = {
+        "image": str(image),
+        "reader": reader.__name__,
+        "width_px": width,
+        "height_px": height,
+        "um_per_px": "not stated" if header.um_per_px is None else header.um_per_px,
+        "channels": {1: "grey", 3: "RGB"}[header.n_channels],
+        "dtype": "uint8",
+        "axes": header.axes or "yx" + "c" * (header.n_channels > 1),
+        "decoded": "as a whole" if reader.decodes_whole else "by tiles",
+    }
+    if header.um_per_px is not None:
+        facts["width_mm"], facts["height_mm"] = (round(n * header.um_per_px / 1000, 3) for n in (width, height))
+    for level in header.levels:
+        rows, columns = level.shape
+        facts[f"level {level.name}"] = f"{columns} x {rows} px, each of {level.scale[1]:g} x {level.scale[0]:g} px"
+    show(facts, as_json)
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(help="One image, or a study.", metavar="IMAGE|STUDY.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write (*.ome.zarr); for a study, theirs.")],
+    um_per_px: Annotated[
+        float | None,
+        typer.Option("--um-per-px", help="Pixel size of an image that states none.", show_default=False, min=1e-4),
+    ] = None,
+    update_study: Annotated[
+        bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
+    ] = False,
+    workers: Workers = 0,
+    resume: Resume = True,
+    as_json: AsJson = False,
+) -> None:
+    """Copy an image, or all of a study, to OME-Zarr 0.5: tiles, a pyramid, each copy compared with its original."""
+    from cytomesh.core.errors import ConfigError
+    from cytomesh.core.parallel import available_cpus
+    from cytomesh.imaging.convert import convert_image
+    from cytomesh.imaging.convert_study import convert_study
+
+    n_workers = workers or available_cpus()
+    if source.suffix.lower() not in MANIFESTS:
+        if update_study:
+            raise ConfigError("--update-study", found=str(source), expected="a study", hint="give its study.yaml")
+        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume)
+        show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
+        return
+    if um_per_px is not None:
+        hint = "leave it out: section tables have each image's"
+        raise ConfigError("--um-per-px", found="a study", expected="one image", hint=hint)
+    done = convert_study(source, out, update=update_study, workers=n_workers, resume=resume)
+    n_failed = len(done.problems)
+    facts = {"converted": len(done.copies) - done.n_kept - n_failed, "kept": done.n_kept, "failed": n_failed}
+    facts["tables written"] = len(done.tables)
+    show(facts, as_json)
+    for problem in done.problems:
+        typer.echo(str(problem), err=True)
+    if done.problems:
+        if update_study:
+            typer.echo("section tables stay as they were", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,251 @@
+"""Images of any size to OME-Zarr 0.5: sharded, compressed, with levels of area averages, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from cytomesh.core.digests import content_digest
+from cytomesh.core.errors import ImageError
+from cytomesh.core.files import atomic_path, remove, replace_folder, settle_folder
+from cytomesh.core.parallel import map_ordered
+from cytomesh.core.progress import log, track
+from cytomesh.core.run import lock
+from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_image
+from cytomesh.study.image_formats.ome_zarr import missing_chunks
+from cytomesh.study.image_formats.reader import ImageHeader
+from cytomesh.study.image_formats.registry import read_header, reader_of
+
+# One file for so many pixels a side: an image of 100,000 x 136,000 px has some 4,500, and a window reads chunks of one.
+SHARD_PX = 2048
+# Pixels that are read at once, a multiple of a shard's.
+WINDOW_PX = 2**25
+ZSTD_LEVEL = 3
+SIZE_TOLERANCE = 0.01
+MADE_FROM = "made_from"
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """An image on its way: where it comes from, where it is written, and the size of each level."""
+
+    source: Path
+    work: Path
+    shapes: tuple[tuple[int, int], ...]
+    decodes_whole: bool
+
+
+def convert_image(
+    source: Path, target: Path, um_per_px: float | None = None, *, workers: int = 1, resume: bool = True
+) -> bool:
+    """Write an image as OME-Zarr 0.5: shards of 2048 px, chunks of 512 px, zstd, halved until 256 px are left.
+
+    Levels of the source other than its finest are not used: all are area averages of 2 x 2 pixels. In the end the
+    finest level is read back and compared with the source, pixel by pixel. Where a conversion was stopped, the same
+    call goes on.
+
+    Parameters
+    ----------
+    source : Path
+        What `open_image` reads.
+    target : Path
+        Folder to write, usually `*.ome.zarr`. A finished conversion of the same image is kept, one of another image
+        under this name replaced; nothing else is.
+    um_per_px : float or None
+        Pixel size; None: what the image states.
+    workers : int
+        Processes. PNG and JPEG can only be decoded as a whole, by one.
+    resume : bool
+        False: convert again whatever is there.
+
+    Returns
+    -------
+    bool
+        Whether it was converted, and not kept.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, its pixel size is not known or contradicts what it states, or the copy is not the
+        image; if `target` is there and no conversion.
+    """
+    header = read_header(source)
+    size = _pixel_size(source, header.um_per_px, um_per_px)
+    made_from = {"name": source.name, "content": content_digest(source), "um_per_px": size}
+    with lock(target.parent, target.name):
+        settle_folder(target)
+        before = _made_from(target)
+        if target.exists() and before is None:
+            hint = "choose another name, or remove it"
+            raise ImageError(target, found="something that is no conversion", expected="a new name", hint=hint)
+        if resume and before == made_from:
+            log(f"{target}: kept")
+            return False
+        _convert(source, target, header, made_from, workers, resume)
+    return True
+
+
+def _convert(
+    source: Path, target: Path, header: ImageHeader, made_from: dict[str, Any], workers: int, resume: bool
+) -> None:
+    work = target.with_name(f".next-{target.name}")
+    if not resume or _made_from(work) != made_from:
+        remove(work)
+    shapes = tuple(level.shape for level in halved_levels(header.shape))
+    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole)
+    if not work.exists():
+        _create(job, target.name, header.n_channels, made_from)
+    for level in range(len(shapes)):
+        title = f"{source.name}: level {level} of {len(shapes) - 1}"
+        _each_row(job, level, partial(_write_row, job, level), title, workers)
+    _each_row(job, 0, partial(_compare_row, job), f"{source.name}: compare", workers)
+    replace_folder(work, target)
+
+
+def _pixel_size(source: Path, stated: float | None, given: float | None) -> float:
+    if stated is None and given is None:
+        hint = "say it (--um-per-px); the finest level's is meant"
+        raise ImageError(source, found="no pixel size in the image", expected="um per pixel", hint=hint)
+    if stated and given and abs(stated / given - 1) > SIZE_TOLERANCE:
+        found = f"{stated:g} um/px in the image, {given:g} given"
+        hint = "correct whichever is wrong: the section table, --um-per-px, or the image's metadata"
+        raise ImageError(source, found=found, expected="the same", hint=hint)
+    size = given or stated
+    assert size is not None
+    return size
+
+
+def _made_from(folder: Path) -> Any:
+    """Return what a folder was converted from; None if it is no conversion, not even a begun one."""
+    try:
+        return zarr.open_group(str(folder), mode="r").attrs[MADE_FROM]
+    except (KeyError, OSError, ValueError):
+        return None
+
+
+def _create(job: _Conversion, name: str, n_channels: int, made_from: dict[str, Any]) -> None:
+    """Write the metadata of all levels, and what they are made from last: without that, they are begun anew."""
+    axes = "yx" if n_channels == 1 else "cyx"
+    group = zarr.create_group(store=str(job.work), zarr_format=3)
+    for level, shape in enumerate(job.shapes):
+        chunks = tuple(min(CHUNK_PX, n) for n in shape)
+        shards = tuple(min(SHARD_PX // own, -(-n // own)) * own for n, own in zip(shape, chunks, strict=True))
+        channels = () if axes == "yx" else (n_channels,)
+        group.create_array(
+            str(level),
+            shape=(*channels, *shape),
+            dtype=np.uint8,
+            chunks=(*(1 for _ in channels), *chunks),
+            shards=(*channels, *shards),
+            compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
+            dimension_names=list(axes),
+        )
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [multiscales(name, axes, made_from["um_per_px"], len(job.shapes))],
+    }
+    group.attrs[MADE_FROM] = made_from
+
+
+def _each_row(job: _Conversion, level: int, do: Any, title: str, workers: int) -> None:
+    """Do something for all rows of shards of a level; files that are decoded whole are opened once."""
+    height = job.shapes[level][0]
+    step = _array(job, level).shards[-2]
+    rows = [(top, min(top + step, height)) for top in range(0, height, step)]
+    batches = [rows] if job.decodes_whole and level == 0 else [[row] for row in rows]
+    for _ in track(map_ordered(do, batches, workers), title, len(batches), unit="rows of shards"):
+        pass
+
+
+def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> None:
+    """Write rows of shards from the source, or as means of the level before; whole ones are kept."""
+    array = _array(job, level)
+    missing = [row for row in rows if missing_chunks(job.work / str(level), array, _window(array, row, None))[0]]
+    if not missing:
+        return
+    if level == 0:
+        with open_image(job.source) as image:
+            for row, columns in _windows(job, level, missing):
+                _put(array, row, columns, image.read(0, *row, *columns))
+        return
+    finer, (height, width) = _array(job, level - 1), job.shapes[level - 1]
+    for row, columns in _windows(job, level, missing):
+        above = 2 * row[0], min(2 * row[1], height)
+        beside = 2 * columns[0], min(2 * columns[1], width)
+        _put(array, row, columns, halve(_get(finer, above, beside)))
+
+
+def _compare_row(job: _Conversion, rows: list[tuple[int, int]]) -> None:
+    """Read rows of level 0 back: they must be those of the source."""
+    array = _array(job, 0)
+    with open_image(job.source) as image:
+        for row, columns in _windows(job, 0, rows):
+            if not np.array_equal(_get(array, row, columns), image.read(0, *row, *columns)):
+                found = f"other pixels in rows {row[0]} to {row[1]}, columns {columns[0]} to {columns[1]}"
+                hint = "the disk, or the memory, of this machine may be faulty; convert again without resuming"
+                raise ImageError(job.work, found=found, expected=f"those of {job.source}", hint=hint)
+
+
+def _windows(
+    job: _Conversion, level: int, rows: list[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield rows with columns: as many whole shards side by side as are read at once."""
+    width, shards = job.shapes[level][1], _array(job, level).shards
+    finer = 1 if level == 0 else 4
+    step = max(1, WINDOW_PX // (finer * shards[-2] * shards[-1])) * shards[-1]
+    for row in rows:
+        for left in range(0, width, step):
+            yield row, (left, min(left + step, width))
+
+
+def _array(job: _Conversion, level: int) -> Any:
+    return zarr.open_array(str(job.work / str(level)), mode="r+")
+
+
+def _window(array: Any, rows: tuple[int, int], columns: tuple[int, int] | None) -> tuple[slice, ...]:
+    channels = (slice(None),) * (array.ndim - 2)
+    return (*channels, slice(*rows), slice(*columns) if columns else slice(None))
+
+
+def _get(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a window, (rows, columns, channels)."""
+    values = np.asarray(array[_window(array, rows, columns)])
+    return values[..., None] if values.ndim == 2 else np.moveaxis(values, 0, 2)
+
+
+def _put(array: Any, rows: tuple[int, int], columns: tuple[int, int], pixels: NDArray[np.uint8]) -> None:
+    """Write whole shards; those that are black throughout, too, which zarr leaves out: what is not there is lost."""
+    values = pixels[..., 0] if array.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    array[_window(array, rows, columns)] = np.ascontiguousarray(values)
+    height, width = array.shards[-2:]
+    for top in range(rows[0] // height, -(-rows[1] // height)):
+        for left in range(columns[0] // width, -(-columns[1] // width)):
+            place = (*(0,) * (array.ndim - 2), top, left)
+            path = Path(array.store.root) / array.path / array.metadata.encode_chunk_key(place)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(_empty_shard(math.prod(array.shards) // math.prod(array.chunks)))
+
+
+def _empty_shard(n_chunks: int) -> bytes:
+    """Return a shard without a chunk: an index of offsets and lengths that are all 2^64 - 1, with its CRC-32C.
+
+    Zarr v3, codec `sharding_indexed`, version 1.0; the checksum is that of RFC 3720, B.4.
+    """
+    index = b"\xff" * (16 * n_chunks)
+    crc = 0xFFFFFFFF
+    for byte in index:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 & -(crc & 1))
+    return index + (crc ^ 0xFFFFFFFF).to_bytes(4, "little")

@@ -11,6 +11,7 @@ import numpy as np
 from cytomesh.analyze.cells.config import CellsConfig
 from cytomesh.analyze.cells.count import count, excluded, hemisphere, section_layering, weights
 from cytomesh.analyze.cells.drawn import drawn_path, drawn_rows, read_drawn
+from cytomesh.analyze.cells.figures import write_figures
 from cytomesh.analyze.cells.measure import LEAST_POINTS, units
 from cytomesh.analyze.cells.rows import layer_rows, profile_rows, write_rows
 from cytomesh.analyze.cells.sections import SectionCells, cells_of_sections, section_files
@@ -207,7 +208,9 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     facts = {"kind": "cells", "correction": correction, "volume": settings.volume.model_dump(), **read}
     facts |= {"radius_mm": settings.radius_mm, "grid_um": settings.grid_um, "depth": settings.depth}
     facts |= {"layers_from": settings.layers.source, "notes": notes, "drawn": drawn}
-    write_json(folder / "metrics.json", {**facts, "graphs": records})
+    metrics = {**facts, "graphs": records}
+    write_figures(folder, metrics)
+    write_json(folder / "metrics.json", metrics)
 
 
 def _said_of(section: Section, cells: SectionCells, shares: Sequence[float], settings: CellsConfig) -> list[str]:

@@ -26,8 +26,8 @@ NO_CELLS = ("annotation", "tmaCore", "root", "tile", "PathAnnotationObject", "Pa
 class GeoJsonReader(CellReader):
     """QuPath's "Export objects as GeoJSON": a FeatureCollection or a list of features.
 
-    Objects that QuPath calls annotations or tiles are no cells, those within them (`childObjects`) are. Size and shape are
-    those of the outer ring of `geometry` (of a detected cell the whole cell, not its nucleus; of several parts the
+    Objects that QuPath calls annotations or tiles are no cells, those within them (`childObjects`) are. Size and shape
+    are those of the outer ring of `geometry` (of a detected cell the whole cell, not its nucleus; of several parts the
     largest). QuPath counts pixels from the corner of the first one.
     """
 

@@ -40,16 +40,17 @@ def write_figures(folder: Path, metrics: Mapping[str, Any], importance: Mapping[
 
 def _scores(found: Mapping[str, Any], target: str) -> dict[str, Mapping[str, float | None]]:
     known = {name: scores[target] for name, scores in found.items() if target in scores}
-    own = {name: {"mean": score["r2"][-1], "sd": score["r2_sd"][-1]} for name, score in known.items()}
-    location = next((score["location"] for score in known.values()), None)
-    return own if location is None else own | {"location": {"mean": location, "sd": None}}
+    own: dict[str, Mapping[str, float | None]] = {
+        name: {"mean": score["r2"][-1], "sd": score["r2_sd"][-1]} for name, score in known.items()
+    }
+    return own | {"location": {"mean": next(iter(known.values()))["location"], "sd": None}}
 
 
 def _curves(found: Mapping[str, Any], targets: Sequence[str], components: Sequence[int]) -> Any:
     n_rows = -(-len(targets) // N_COLUMNS)
     columns = min(N_COLUMNS, len(targets))
     drawn = figure(PANEL_INCH[0] * columns + 1.2, PANEL_INCH[1] * n_rows + 0.3)
-    grid = drawn.subplots(n_rows, columns, sharex=True, squeeze=False)
+    grid = drawn.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel in grid.ravel()[len(targets) :]:
         panel.set_axis_off()
     for panel, target in zip(grid.ravel(), targets, strict=False):
@@ -61,7 +62,7 @@ def _curves(found: Mapping[str, Any], targets: Sequence[str], components: Sequen
         panel.set_xscale("log")
         panel.set_xticks(components, [str(count) for count in components], rotation=90)
         panel.minorticks_off()
-        panel.set_ylim(max(LOWEST, panel.get_ylim()[0]), 1.02)
+    grid[0, 0].set_ylim(max(LOWEST, grid[0, 0].get_ylim()[0]), 1.02)
     drawn.supxlabel("principal components of the features")
     drawn.supylabel("R² on what was left out, mean over folds")
     handles, labels = grid[0, 0].get_legend_handles_labels()

@@ -45,7 +45,7 @@ def _profiles(rows: Mapping[str, list[Mapping[str, Any]]], depth: str) -> Any:
             values = np.array([row.get(measure) for row in own], np.float64)
             panel.plot(values, [row["depth"] for row in own], label=graph, **line_pen(order, len(own)))
         panel.set(xlabel=MEASURES[measure], ylim=(1, 0))
-        panel.set_xlim(left=0)
+        _from_zero(panel)
     panels[0].set_ylabel(f"{depth} depth\n(0 pial, 1 white)")
     panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return drawn
@@ -61,7 +61,7 @@ def _layers(rows: Mapping[str, list[Mapping[str, Any]]]) -> Any:
             panel.errorbar(values, places + shift, label=graph, **(pen(order) | {"linestyle": "none"}))
         panel.set(xlabel=MEASURES[measure], ylim=(len(LAYERS) - 0.4, -0.6))
         panel.set_yticks(places, LAYERS)
-        panel.set_xlim(left=0)
+        _from_zero(panel)
     panels[0].set_ylabel("layer")
     panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return drawn
@@ -71,3 +71,9 @@ def _panels(rows: Mapping[str, list[Mapping[str, Any]]]) -> tuple[Any, Any, list
     measures = _shown(rows)
     drawn = figure(PANEL_INCH * len(measures) + 1.0, 2.6)
     return drawn, drawn.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures
+
+
+def _from_zero(panel: Any) -> None:
+    panel.set_xlim(left=0)
+    panel.locator_params(axis="x", nbins=4)
+    panel.xaxis.set_major_formatter("{x:,.10g}")

@@ -14,6 +14,7 @@ from cytomesh.analyze.cells.config import TablesConfig
 from cytomesh.analyze.cells.formats.registry import read_cells
 from cytomesh.analyze.cells.table import CellTable, Values, circularity
 from cytomesh.core.errors import CellError
+from cytomesh.core.progress import warn
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
@@ -88,18 +89,32 @@ def cells_of_sections(study: Study, brain: Brain, settings: TablesConfig) -> Ite
     """
     files = section_files(study, brain, settings)
     shared = None if settings.is_per_section else read_cells(next(iter(files.values())))
-    n_found = 0
+    if shared is not None and len(study.brains) > 1:
+        _check_brain(shared, next(iter(files.values())), settings)
+    n_found = n_cells = 0
     for section in brain.sections:
         if section.index not in files:
             continue
         path = files[section.index]
-        table = rows_of(read_cells(path) if shared is None else shared, path, section, brain, is_shared=bool(shared))
+        own = read_cells(path) if shared is None else shared
+        table = rows_of(own, path, section, brain, is_shared=shared is not None)
         if len(table):
-            n_found += 1
+            n_found, n_cells = n_found + 1, n_cells + len(table)
             yield section, section_cells(table, path, section, settings)
     if not n_found:
         hint = "segment the sections first, or correct tables.files or the tables' names of sections and images"
         raise CellError(next(iter(files.values())), found=f"no cell of {brain.id}", expected="cells", hint=hint)
+    if shared is not None and (shared.brain is not None or len(study.brains) == 1):
+        of_brain = len(shared) if shared.brain is None else int((shared.brain == brain.id).sum())
+        if n_cells < of_brain:
+            warn(f"cells: {path.name}: {of_brain - n_cells:,} of {of_brain:,} cells are of no section of {brain.id}")
+
+
+def _check_brain(table: CellTable, path: Path, settings: TablesConfig) -> None:
+    """Refuse cells that the sections of several brains would take alike."""
+    if table.brain is None and table.section is not None and "{brain}" not in settings.files:
+        hint = "add a column brain, or name a file for each: tables.files=cells/{brain}.csv"
+        raise CellError(path, found="cells of sections of no brain", expected="a column brain", hint=hint)
 
 
 def rows_of(table: CellTable, path: Path, section: Section, brain: Brain, *, is_shared: bool) -> CellTable:

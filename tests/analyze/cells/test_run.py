@@ -133,7 +133,7 @@ def test_layers_come_from_what_was_drawn_in_the_sections(own):
     cells_run(own.run, "fixed", settings(layers=LAYERED))
     for a, b in zip(layer_rows(own.run, "masks"), layer_rows(own.run, "fixed"), strict=True):
         assert a["density_per_mm2"] == pytest.approx(b["density_per_mm2"], rel=0.03)  # pixels of 0.1 mm
-        assert a["cortex_mm2"] == pytest.approx(b["cortex_mm2"], rel=0.05)
+        assert a["cortex_mm2"] == pytest.approx(b["cortex_mm2"], rel=0.12)  # facets lie within the ball
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(own.folder / "layers" / "B01_0004.png")
     assert {status.product: status.state for status in run_status(own.run)}["analyze/masks"] == "stale"
     with pytest.raises(ImageError, match=r"set truth.um_per_px"):

@@ -109,15 +109,19 @@ def test_rows_of_other_sections_are_refused_or_passed_over(study, tmp_path):
         rows_of(replace(named, image=None), tmp_path, first, brain, is_shared=True)
 
 
-def test_one_table_of_all_sections_is_told_apart_by_its_columns(study):
+def test_one_table_of_all_sections_is_told_apart_by_its_columns(study, capsys):
     brain = study.brains[0]
     path = study.path.parent / "all.csv"
-    write_csv(path, "x,y,section", np.array([(5, 5, 3), (6, 6, 5), (7, 8, 5)]))
+    write_csv(path, "x,y,section", np.array([(5, 5, 3), (6, 6, 5), (7, 8, 5), (9, 9, 77)]))
     found = {
         section.index: cells
         for section, cells in cells_of_sections(study, brain, tables(files="all.csv", um_per_px=100.0))
     }
     assert {index: len(cells) for index, cells in found.items()} == {3: 1, 5: 2}
+    assert "all.csv: 1 of 4 cells are of no section of B01" in capsys.readouterr().err
+    two = replace(study, brains=(brain, replace(brain, id="B02")))
+    with pytest.raises(CellError, match="cells of sections of no brain, expected a column brain"):
+        next(cells_of_sections(two, brain, tables(files="all.csv", um_per_px=100.0)))
 
 
 def test_sections_without_a_file_are_left_out(study):

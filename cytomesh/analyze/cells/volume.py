@@ -84,8 +84,8 @@ def said(volumes: list[SectionVolume], overcount: str) -> str:
         "none": "cells cut through are counted in full (n / (A t))",
         "abercrombie": "Abercrombie's t / (t + d) for cells cut through",
     }[overcount]
-    kind = "shrinkage" if max(volume.linear_shrinkage for volume in volumes) >= 1 else "swelling, living over section,"
-    factor = "no shrinkage" if shrunk == "1" else f"linear {kind} {shrunk} in all directions"
+    swollen = " (swelling)" if max(volume.linear_shrinkage for volume in volumes) < 1 else ""
+    factor = "no shrinkage" if shrunk == "1" else f"linear shrinkage {shrunk}{swollen} in all directions"
     return f"sections of {thick} um; {cut}; {factor}"
 
 

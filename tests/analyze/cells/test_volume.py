@@ -60,6 +60,4 @@ def test_thickness_and_shrinkage_come_from_the_sidecar_unless_they_are_set(tmp_p
     several = [SectionVolume(20.0), SectionVolume(40.0, 1.25)]
     assert said(several, "none").startswith("sections of 20 to 40 um; cells cut through are counted in full")
     assert said(several, "none").endswith("linear shrinkage 1 to 1.25 in all directions")
-    assert said([SectionVolume(20.0, 0.5)], "none").endswith(
-        "linear swelling, living over section, 0.5 in all directions"
-    )
+    assert said([SectionVolume(20.0, 0.5)], "none").endswith("linear shrinkage 0.5 (swelling) in all directions")

@@ -163,6 +163,7 @@ def _explain_all(
                     {"features": name, "target": target, "component": c + 1, "importance": value}
                     for c, value in enumerate(explained.importance[:, i])
                 ]
+        found[name] = {target: found[name][target] for target in targets if target in found[name]}
         log(f"variation: {name}: {len(found[name])} targets explained")
     for file, rows in (("r2", r2), ("importance", importance)):
         write_table(folder / f"{file}.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))

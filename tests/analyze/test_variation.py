@@ -82,8 +82,11 @@ def test_nodes_without_a_target_are_left_out_and_said(run):
     variation_run(run, "all", settings(targets=[]))
     metrics = read_json(run / "analyze" / "all" / "metrics.json")
     places = ("ref_x_mm", "ref_y_mm", "ref_z_mm")
-    known = ["thickness_mm", "sulcal_depth_mm", "obliqueness_deg"]  # as they were asked for
-    assert list(metrics["features"]["cnn"]) == [*places, *known]
+    known = ("thickness_mm", "sulcal_depth_mm", "obliqueness_deg")
+    assert metrics["features"]["cnn"].keys() == {*places, *known}
+    drawn = (run / "analyze" / "all" / "r2.svg").read_text()
+    at = [drawn.index(f">{target}<") for target in (*places, *known)]
+    assert at == sorted(at)  # as they were asked for, whichever nodes have them
     assert metrics["features"]["cnn"]["sulcal_depth_mm"]["r2"][-1] > 0.8
     said = " ".join(metrics["notes"])
     assert "sulcal_depth_mm: " in said and "linked nodes lack it" in said

@@ -168,6 +168,8 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
                 drawn += drawn_rows(section, cells, weight, read_drawn(path), volume)
             shares = [count(side, section, cells, weight, layering, volume, settings) for side in sides]
             notes += _said_of(section, cells, [share for share in shares if share is not None], settings)
+        if masks and (unknown := sorted(index for index in counted if (brain_id, index) not in masks)):
+            notes.append(f"{brain_id}: no layers were drawn in sections {', '.join(map(str, unknown))}")
         if settings.tables.is_per_section and (empty := sorted(files.keys() - counted)):
             notes.append(f"{brain_id}: no cells in the tables of sections {', '.join(map(str, empty))}: left out")
         for side in sides:

@@ -186,14 +186,7 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
             n_measured = int(np.isfinite(columns["density_per_mm2"]).sum())
             records[side.graph.name] = {**facts, "n_nodes": n_measured, "layers": own_layers, "profile": own_profile}
             log(f"cells: {side.graph.name}: {side.n_cortex:,} cells in cortex, {n_measured:,} nodes measured")
-    if not any(record["n_cortex"] for record in records.values()):
-        hint = "are tables.um_per_px and tables.offset_px right, and the tables of these sections?"
-        found = f"{read['n_read']:,} cells, none of them in the cortex"
-        raise QualityError("cells", found=found, expected="cells between pial and white", hint=hint)
-    if not any(np.isfinite(row["density_per_mm2"] or np.nan) for row in layers):
-        hint = "make grid_um smaller; if all of the cortex was searched, set tables.field: image"
-        found = f"cells around less than {least_mm2:g} mm2 of cortex"
-        raise QualityError("cells", found=found, expected="cortex enough for a density", hint=hint)
+    _check_measured(records, layers, read["n_read"], least_mm2)
     notes += [
         f"{read[key]:,} of {read['n_read']:,} cells {what}, left out"
         for key, what in (("n_twice", "given twice"), ("n_outside", "outside the image of their section"))
@@ -213,6 +206,20 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     metrics = {**facts, "graphs": records}
     write_figures(folder, metrics)
     write_json(folder / "metrics.json", metrics)
+
+
+def _check_measured(
+    records: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], n_read: int, least_mm2: float
+) -> None:
+    """Fail where nothing was measured: no cell in the cortex, or no cortex to count them over."""
+    if not any(record["n_cortex"] for record in records.values()):
+        hint = "are tables.um_per_px and tables.offset_px right, and the tables of these sections?"
+        found = f"{n_read:,} cells, none of them in the cortex"
+        raise QualityError("cells", found=found, expected="cells between pial and white", hint=hint)
+    if not any(np.isfinite(row["density_per_mm2"] or np.nan) for row in layers):
+        hint = "make grid_um smaller; if all of the cortex was searched, set tables.field: image"
+        found = f"cells around less than {least_mm2:g} mm2 of cortex"
+        raise QualityError("cells", found=found, expected="cortex enough for a density", hint=hint)
 
 
 def _said_of(section: Section, cells: SectionCells, shares: Sequence[float], settings: CellsConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Another package adds an objective, a classifier, readers of contours and images and a method: they run from YAML."""
+"""Another package adds an objective, a classifier, a method, readers of contours, images, cells: they run from YAML."""
 
 from __future__ import annotations
 
@@ -128,3 +128,28 @@ def test_images_in_a_format_that_a_package_reads_give_the_same_features(installe
     assert "unknown image format '.npy'" in without
     run(installed, (*embed, "--allow-stale", "--no-resume"))
     assert before == {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}
+
+
+READ_CELLS = """
+import sys
+from cytomesh.analyze.cells.formats.registry import read_cells
+from cytomesh.core.errors import CytomeshError
+try:
+    print(read_cells(__import__("pathlib").Path(sys.argv[1])).places.tolist())
+except CytomeshError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_cells_in_a_format_that_a_package_reads_are_cells(installed, tmp_path):
+    (tmp_path / "a.spots").write_text("3 4 50\n5 6 70\n")
+
+    def read(site: Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parents[1])])}
+        command = [sys.executable, "-c", READ_CELLS, str(tmp_path / "a.spots")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+    assert json.loads(read(installed).stdout) == [[3, 4], [5, 6]]
+    assert "unknown format '.spots'" in read(tmp_path).stderr
+    (tmp_path / "a.spots").write_text("3 4 50\n5 6\n")
+    assert "line 2: found another number of words" in read(installed).stderr

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import ConfigError, GraphError, MissingStageError
 from cytomesh.core.provenance import Inputs
-from cytomesh.core.run import check_name, product_folders
+from cytomesh.core.run import check_name, product, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph.storage import CortexGraph
 
@@ -59,11 +59,15 @@ def load_measures(run: Path, analysis: str, graph: CortexGraph) -> Table:
     Raises
     ------
     MissingStageError
-        If there is no such analysis, or it measured nothing at these nodes.
+        If there is no such analysis, it was not finished, or it measured nothing at these nodes.
     GraphError
         If the measures are of another mesh or other image links.
     """
-    path = measures_path(run / "analyze" / check_name(analysis, "name of an analysis"), graph.name)
+    made = product(run, "analyze", check_name(analysis, "name of an analysis"))
+    path = measures_path(made.folder, graph.name)
+    if path.is_file() and not made.is_finished:
+        hint = f"run '{analysis}' again: it stopped before its end"
+        raise MissingStageError(path, found="measures of an analysis that was not finished", hint=hint)
     if not path.is_file():
         known = [folder.name for folder in product_folders(run, "analyze") if (folder / "nodes").is_dir()]
         hint = f"analyses that measure nodes: {', '.join(known) or 'none yet'}"

@@ -34,7 +34,8 @@ MAX_REACH_MM = 6.0
 """No profile reaches further from its node: cortex that is cut lengthwise would have no end."""
 MAX_OBLIQUENESS_DEG = 60.0
 """Where the section is more oblique, profiles are as long as at this angle."""
-BATCH = 128
+BATCH, BATCH_PX = 128, 2**25
+"""Nodes that are read together: so many, or fewer whose patches have so many pixels together."""
 
 
 class ProfilesConfig(Config):
@@ -42,8 +43,8 @@ class ProfilesConfig(Config):
 
     depths: int = Field(default=18, ge=2, le=200)
     """Samples of a profile, at equal shares of the cortex's volume from pial to white."""
-    um_per_px: float = Field(default=50.0, gt=0)
-    """Pixel size at which images are read."""
+    um_per_px: float = Field(default=50.0, gt=0, le=500)
+    """Pixel size at which images are read; coarser ones would leave a few pixels of cortex."""
     width_mm: float = Field(default=0.5, gt=0, le=5)
     """Grey levels are averaged over this width along the cortex."""
     seed: Seed = 0
@@ -156,8 +157,9 @@ def section_profiles(
     beside |= np.abs(np.arange(side) - 0.5 * (side - 1)) < 0.75  # at least the middle
 
     def batches() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(part.rows), BATCH):
-            some = slice(start, start + BATCH)
+        n = max(1, min(BATCH, BATCH_PX // side**2))
+        for start in range(0, len(part.rows), n):
+            some = slice(start, start + n)
             patches = read_patches(image, part.section.um_per_px, part.pixels[some], part.angles_deg[some], side, um)
             column = patches[..., beside].mean(axis=-1, dtype=np.float32)  # (n, c, side)
             grey = (

@@ -14,6 +14,7 @@ from cytomesh.analyze.explain import Explained, explain, location_terms
 from cytomesh.analyze.folds import make_folds
 from cytomesh.analyze.measures import check_columns, load_measure, measures_read, numeric_columns
 from cytomesh.analyze.moments import Values
+from cytomesh.analyze.variation_figures import write_figures
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json, write_json
@@ -31,6 +32,12 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 REFERENCE = ("ref_x_mm", "ref_y_mm", "ref_z_mm")
 USUAL = (*REFERENCE, "thickness_mm", "curvature_per_mm", "sulcal_depth_mm", "obliqueness_deg")
 NOT_READ = (ANNOTATION, AREAS, MAPS)
+NAMES = ("annotation", "section")
+"""Columns whose numbers are names."""
+HUGE = 1e100
+"""Squares of larger values overflow."""
+ROUNDING = 1e-12
+"""Of the largest value: values that differ by less are one value."""
 
 
 def variation_run(
@@ -96,8 +103,12 @@ def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[
     Raises
     ------
     ConfigError
-        If a column is not there, or holds no numbers.
+        If a column is not there, holds no numbers, or numbers that are names.
     """
+    for name in wanted:
+        if name in NAMES:
+            hint = "areas are explained by 'cytomesh classify'"
+            raise ConfigError("targets", name, found="numbers that are names", expected="a measure", hint=hint)
     check_columns(graphs, wanted, "targets")
     numeric = [set(numeric_columns(graph.nodes)) for graph in graphs]
     return tuple(wanted) or tuple(name for name in USUAL if all(name in known for known in numeric))
@@ -152,6 +163,7 @@ def _explain_all(
                     {"features": name, "target": target, "component": c + 1, "importance": value}
                     for c, value in enumerate(explained.importance[:, i])
                 ]
+        found[name] = {target: found[name][target] for target in targets if target in found[name]}
         log(f"variation: {name}: {len(found[name])} targets explained")
     for file, rows in (("r2", r2), ("importance", importance)):
         write_table(folder / f"{file}.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
@@ -161,7 +173,17 @@ def _explain_all(
         "folds": settings.folds.model_dump(),
         "notes": notes,
     }
-    write_json(folder / "metrics.json", {**facts, "features": found})
+    metrics = {**facts, "features": found}
+    write_figures(folder, metrics, _matrices(importance))
+    write_json(folder / "metrics.json", metrics)
+
+
+def _matrices(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Return the importance of components by features and target."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        found.setdefault(row["features"], {}).setdefault(row["target"], []).append(row["importance"])
+    return found
 
 
 def _load(run: Path, name: str, graphs: Sequence[CortexGraph]) -> NDArray[Any]:
@@ -197,8 +219,8 @@ def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDA
     finite = np.isfinite(y)
     for column, name in enumerate(names):
         has = finite[:, column]
-        if not has.any() or np.ptp(y[has, column]) == 0:
-            notes.append(f"{name}: {'one value at all nodes' if has.any() else 'no node has it'}, left out")
+        if fault := _fault(y[has, column]):
+            notes.append(f"{name}: {fault}, left out")
             continue
         if not has.all():
             notes.append(f"{name}: {int((~has).sum()):,} of {len(y):,} linked nodes lack it, left out")
@@ -206,6 +228,16 @@ def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDA
     if not groups:
         raise FeatureError("targets", found="; ".join(notes) or "none", expected="columns that vary over nodes")
     return [(columns, np.flatnonzero(finite[:, columns[0]])) for columns in groups.values()], notes
+
+
+def _fault(values: Values) -> str:
+    """Return why values, (n,), cannot be explained, if so."""
+    if not len(values):
+        return "no node has it"
+    most = np.abs(values).max()
+    if most > HUGE:
+        return f"values up to {most:.3g}"
+    return "one value at all nodes" if np.ptp(values) <= ROUNDING * most else ""
 
 
 def _null_r2(

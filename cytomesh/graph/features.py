@@ -132,7 +132,7 @@ def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> s
         lowest = np.minimum(lowest, block.min(axis=0))
         highest = np.maximum(highest, block.max(axis=0))
     if len(linked) > 1 and not (highest > lowest).any():
-        hint = "the encoder has collapsed: train again with a lower learning rate or higher temperature"
+        hint = "the encoder has collapsed (train again, at a lower rate or a higher temperature), or images are blank"
         raise FeatureError(source, found="the same features at every node", expected="features that differ", hint=hint)
     return sha.hexdigest()[:16]
 

@@ -35,6 +35,7 @@ LAYERS_FROM = {
     "depths": "Layers by fixed relative depths.",
     "analysis": "Layers by their thickness at each node.",
     "table": "Layers as the tables of cells say.",
+    "masks": "Layers as they were drawn in the sections.",
 }
 
 
@@ -44,7 +45,7 @@ def cells_part(run: Path) -> Part:
     body = [*damage_notes(run, "analyze", found, "cells")]
     for name, metrics in found.items():
         correction = f"Correction: {metrics['correction'].replace(' um', ' µm')}."
-        body += [tag("h3", name), tag("p", correction), _layers(metrics), _profiles(metrics)]
+        body += [tag("h3", name), tag("p", correction), _layers(metrics), _drawn(metrics), _profiles(metrics)]
         body += [bullets(metrics["notes"])] if metrics["notes"] else []
     return Part("cells", TITLE, join(body), is_absent=not found)
 
@@ -70,6 +71,21 @@ def _layers(metrics: Mapping[str, Any]) -> Html:
         f"{LAYERS_FROM[metrics['layers_from']]}"
     )
     kept, filled = without_empty(["hemisphere", "layer", *COLUMNS.values()], rows)
+    return table(kept, filled, caption=caption, sortable=True)
+
+
+def _drawn(metrics: Mapping[str, Any]) -> Html:
+    if not metrics.get("drawn"):
+        return Html("")
+    rows: list[Row] = [
+        [row["section"], row["layer"], row["thickness_mm"], *(row.get(name) for name in COLUMNS)]
+        for row in metrics["drawn"]
+    ]
+    caption = (
+        "All cells that the tables have in a layer, over the area of the layer as it was drawn (layerinfo.txt): the "
+        "densities as INM-1 publishes them, which need no surface."
+    )
+    kept, filled = without_empty(["section", "layer", Number("thickness", "mm", ".3f"), *COLUMNS.values()], rows)
     return table(kept, filled, caption=caption, sortable=True)
 
 

@@ -86,6 +86,15 @@ def test_profiles_sample_equal_shares_of_the_volume_however_oblique_the_section_
         np.testing.assert_allclose(profiles[some].mean(axis=0), expected, atol=5)
 
 
+def test_profiles_do_not_depend_on_how_many_are_read_together(run, monkeypatch):
+    (graph,) = load_graphs(run)
+    settings = ProfilesConfig(depths=4, um_per_px=100.0)
+    profiles_run(run, "together", settings)
+    monkeypatch.setattr("cytomesh.analyze.profiles.BATCH_PX", 1)
+    profiles_run(run, "alone", settings)
+    np.testing.assert_array_equal(load_features(run, "together", graph), load_features(run, "alone", graph))
+
+
 def test_the_command_keeps_profiles_and_says_how_to_make_them(run, cytomesh):
     code, out, _ = cytomesh("profiles", "--out", run, "--name", "coarse", "--set", "depths=4", "--json")
     assert code == 0 and json.loads(out)["depths"] == 4

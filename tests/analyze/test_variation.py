@@ -1,6 +1,7 @@
 """The stage on run directories, through the command line."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import r2_score
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.folds import FoldsConfig, make_folds
 from cytomesh.analyze.measures import save_measures
-from cytomesh.analyze.variation import variation_run
+from cytomesh.analyze.variation import together, variation_run
 from cytomesh.core.errors import ConfigError, FeatureError, GraphError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
@@ -80,8 +81,12 @@ def test_the_null_is_what_rotated_targets_give(run):
 def test_nodes_without_a_target_are_left_out_and_said(run):
     variation_run(run, "all", settings(targets=[]))
     metrics = read_json(run / "analyze" / "all" / "metrics.json")
-    places = {"ref_x_mm", "ref_y_mm", "ref_z_mm"}
-    assert metrics["features"]["cnn"].keys() == {*places, "thickness_mm", "sulcal_depth_mm", "obliqueness_deg"}
+    places = ("ref_x_mm", "ref_y_mm", "ref_z_mm")
+    known = ("thickness_mm", "sulcal_depth_mm", "obliqueness_deg")
+    assert metrics["features"]["cnn"].keys() == {*places, *known}
+    drawn = (run / "analyze" / "all" / "r2.svg").read_text()
+    at = [drawn.index(f">{target}<") for target in (*places, *known)]
+    assert at == sorted(at)  # as they were asked for, whichever nodes have them
     assert metrics["features"]["cnn"]["sulcal_depth_mm"]["r2"][-1] > 0.8
     said = " ".join(metrics["notes"])
     assert "sulcal_depth_mm: " in said and "linked nodes lack it" in said
@@ -117,6 +122,10 @@ def test_what_other_analyses_measured_is_a_target(run):
         variation_run(run, "y", settings(targets=["cells:density"]))
     with pytest.raises(MissingStageError, match="analyses that measure nodes: cells"):
         variation_run(run, "y", settings(targets=["layers:thickness_mm"]))
+    (run / "analyze" / "cells" / "unfinished.json").write_text("{}")
+    with pytest.raises(MissingStageError, match="an analysis that was not finished"):
+        variation_run(run, "y", wanted)
+    (run / "analyze" / "cells" / "unfinished.json").unlink()
     save_measures(run / "analyze" / "cells", graphs[0], columns | {"density_per_mm3": cells + 1}, {})
     assert {status.product: status.state for status in run_status(run)}["analyze/x"] == "stale"
     moved = replace(graphs[0], mesh=Mesh(graphs[0].mesh.vertices + 1, graphs[0].mesh.faces))
@@ -132,6 +141,9 @@ def test_what_is_not_there_is_named(run, tmp_path):
         variation_run(run, "x", settings(targets=["thicknes_mm"]))
     with pytest.raises(ConfigError, match=r"no column of numbers 'link_reason'"):
         variation_run(run, "x", settings(targets=["link_reason"]))
+    for name in ("annotation", "section"):
+        with pytest.raises(ConfigError, match=rf"targets: {name}: found numbers that are names"):
+            variation_run(run, "x", settings(targets=[name]))
     with pytest.raises(ConfigError, match=r"no features of this name, expected cnn"):
         variation_run(run, "x", settings(features=["vit"]))
     with pytest.raises(FeatureError, match="curvature_per_mm: one value"):
@@ -140,6 +152,20 @@ def test_what_is_not_there_is_named(run, tmp_path):
         variation_run(run, "x", settings(folds={"kind": "brain"}))
     with pytest.raises(MissingStageError):
         variation_run(tmp_path / "empty", "x", settings())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([np.nan, np.inf, -np.inf]), "no node has it"),
+        (1 + 1e-14 * np.arange(3), "one value at all nodes"),
+        (1e200 * np.arange(3), r"values up to 2e\+200"),
+    ],
+)
+def test_targets_that_cannot_be_regressed_are_left_out_and_said(values, said):
+    groups, notes = together(np.column_stack([values, [1.0, 2.0, np.inf], 1e9 + np.arange(3)]), ["a", "b", "c"])
+    assert [(columns, nodes.tolist()) for columns, nodes in groups] == [([1], [0, 1]), ([2], [0, 1, 2])]
+    assert notes[1] == "b: 1 of 3 linked nodes lack it, left out" and re.fullmatch(f"a: {said}, left out", notes[0])
 
 
 @pytest.mark.parametrize("kind", ["section", "block", "hemisphere"])

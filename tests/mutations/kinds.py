@@ -69,7 +69,14 @@ def all_kinds(folder: Path) -> dict[str, list[Target]]:
     """Return what is spoilt, by kind."""
     readers.import_everything()
     samples = Samples(folder)
-    return {**_settings(samples), **_contours(samples), **_images(samples), **_volumes(samples), **_own(samples)}
+    return {
+        **_settings(samples),
+        **_contours(samples),
+        **_images(samples),
+        **_volumes(samples),
+        **_cells(samples),
+        **_own(samples),
+    }
 
 
 def _target(
@@ -148,6 +155,28 @@ def _volumes(samples: Samples) -> dict[str, list[Target]]:
             _target("study/labels.nii", readers.label_image, plain, CUT, 60),
             _target("study/volume.nii.gz", readers.volume, packed, ALL, 60),
         ],
+    }
+
+
+def _cells(samples: Samples) -> dict[str, list[Target]]:
+    """What segmenters write, without sums over their content but for PNG and ZIP."""
+
+    def cells(name: str, own: Sequence[Mutation], guards: frozenset[str]) -> Target:
+        return _target(f"cells/{name}", readers.cells, own, guards, 30)
+
+    info = "cells/layerinfo.txt"
+    texts = ("c.tsv", "segments.txt")
+    outlines = "c_cp_outlines.txt"
+    return {
+        "cells": [
+            *(cells(name, samples.text(f"cells/{name}"), TYPE) for name in texts),
+            cells(outlines, samples.text(f"cells/{outlines}"), NOTHING),  # an empty one has no cells
+            cells("c.parquet", samples.table("cells/c.parquet"), CUT),
+            cells("c.geojson", samples.json("cells/c.geojson"), CUT),
+            cells("c.zip", [], CHECKED),
+            cells("c_cp_masks.png", png_mutations(samples.content("cells/c_cp_masks.png")), ALL),
+            _target(info, readers.drawn_layers, samples.text(info), TYPE, 30),
+        ]
     }
 
 

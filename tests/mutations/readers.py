@@ -19,6 +19,7 @@ def import_everything() -> None:
     import tifffile
     import zarr
 
+    import cytomesh.analyze.cells.drawn
     import cytomesh.classify.predict
     import cytomesh.graph.lookup
     import cytomesh.imaging.pyramid
@@ -94,6 +95,21 @@ def pixels(path: Path) -> Any:
             elif height:
                 found.append(image.read(level, 0, height, 0, width))
         return [*found, image.um_per_px]
+
+
+def cells(path: Path) -> Any:
+    from cytomesh.analyze.cells.formats.registry import read_cells
+
+    table = read_cells(path)
+    facts = [table.unit, table.is_corner, table.size_unit, table.um_per_px]
+    return [table.places, dict(table.measures), table.layer, table.section, *facts]
+
+
+def drawn_layers(path: Path) -> Any:
+    from cytomesh.analyze.cells.drawn import read_drawn
+
+    found = read_drawn(path)
+    return [found.mm2, found.thickness_mm]
 
 
 def maps(path: Path) -> Any:

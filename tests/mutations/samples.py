@@ -33,6 +33,7 @@ def write_samples(folder: Path) -> None:
     _write_contours(folder / "study")
     _write_images(folder / "study")
     _write_volumes(folder / "study")
+    _write_cells(folder / "cells")
     _write_run(folder / "own")
 
 
@@ -140,6 +141,46 @@ def _write_volumes(study: Path) -> None:
     save("warp.nii.gz", (rng.random((5, 5, 1, 1, 2)) / 100).astype(np.float32), grid)
     facts = {"displacement_px": rng.random((5, 5, 2)), "origin_px": np.zeros(2), "step_px": np.full(2, 16.0)}
     np.savez(study / "warp.npz", **facts)
+
+
+def _write_cells(cells: Path) -> None:
+    """Write two squares in every format of cells."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+    from roifile import ROI_TYPE, ImagejRoi
+
+    cells.mkdir()
+    squares = [np.array(ring[:-1]) for ring in RINGS.values()]
+    rows = [(*square.mean(axis=0), 3.0 + i, i + 1) for i, square in enumerate(squares)]
+    names = ("x_um", "y_um", "area_um2", "layer")
+    text = "".join("\t".join(map(str, row)) + "\n" for row in [names, *rows])
+    (cells / "c.tsv").write_text(text)
+    (cells / "segments.txt").write_text("# " + text.replace("\t", " "))
+    table = pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+    pq.write_table(table.replace_schema_metadata({"um_per_px": "0.5"}), cells / "c.parquet")
+    lines = [",".join(str(value) for value in square.ravel()) for square in squares]
+    (cells / "c_cp_outlines.txt").write_text("\n".join(lines) + "\n")
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"objectType": "cell"},
+        }
+        for ring in RINGS.values()
+    ]
+    (cells / "c.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with zipfile.ZipFile(cells / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i, square in enumerate(squares):
+            roi = ImagejRoi.frompoints(square.astype(np.float32), name=str(i))
+            roi.roitype = ROI_TYPE.POLYGON
+            archive.writestr(f"{i}.roi", roi.tobytes())
+    labels = np.zeros((SIDE, SIDE), np.uint16)
+    labels[8:20, 8:20], labels[30:44, 30:40] = 1, 700
+    Image.fromarray(labels).save(cells / "c_cp_masks.png")
+    (cells / "layerinfo.txt").write_text(
+        "# Number Name Area(micron**2) AvgThickness(micron)\n1 I 4000 50\n2 II 3000 40\n"
+    )
 
 
 def _write_run(folder: Path) -> None:

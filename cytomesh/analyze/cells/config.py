@@ -6,9 +6,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cytomesh.analyze.layers.config import TruthConfig
 from cytomesh.core.config import Config, Size
 
 N_BOUNDARIES = 5
+SECTION_UM = (0.1, 1000.0)
+SHRINKAGE = (0.1, 3.0)
+"""What thickness and shrinkage of sections can be; others are in another unit, or per cent."""
 
 
 class TablesConfig(Config):
@@ -43,13 +47,16 @@ class TablesConfig(Config):
 class LayersConfig(Config):
     """How cells and cortex are told apart by layers."""
 
-    source: Literal["none", "depths", "analysis", "table"] = "none"
+    source: Literal["none", "depths", "analysis", "table", "masks"] = "none"
     """`depths`: fixed relative depths; `analysis`: thickness of each layer at each node, as another analysis measured
-    it; `table`: the column `layer` of the tables (1 to 6 or I to VI; the cortex around a cell is of its layer)."""
+    it; `table`: the column `layer` of the tables (1 to 6 or I to VI; the cortex around a cell is of its layer);
+    `masks`: layers as drawn in the sections, or as `cytomesh segment-layers` drew them."""
     depths: list[float] = Field(default=[])
     """The five boundaries I/II to V/VI, 0 pial to 1 white."""
     analysis: str = "layers"
     """Name of the analysis whose columns `layer_I_share` or `layer_I_mm` to VI are read."""
+    truth: TruthConfig = TruthConfig()
+    """Of `masks`: the label images or contours, as `cytomesh segment-layers` reads them."""
 
     @model_validator(mode="after")
     def _boundaries(self) -> LayersConfig:
@@ -64,14 +71,14 @@ class LayersConfig(Config):
 class VolumeConfig(Config):
     """What turns counts in a section into counts in tissue."""
 
-    section_um: float | None = Field(default=None, gt=0)
+    section_um: float | None = Field(default=None, ge=SECTION_UM[0], le=SECTION_UM[1])
     """Thickness of the sections as cut, um; by default what the images' sidecars say (SliceThickness). Without it
     there are counts per area only."""
     overcount: Literal["none", "abercrombie"] = "none"
     """Whether cells that a section has cut through are discounted."""
-    linear_shrinkage: float | None = Field(default=None, gt=0)
-    """Length in living tissue over length in the section, the same in all directions: 1.245 for BigBrain; by default
-    what the sidecars say (100 / TissueDeformationScaling), or 1."""
+    linear_shrinkage: float | None = Field(default=None, ge=SHRINKAGE[0], le=SHRINKAGE[1])
+    """Length in living tissue over length in the section, the same in all directions: 1.245 for BigBrain, below 1 where
+    tissue has swollen; by default what the sidecars say (100 / TissueDeformationScaling), or 1."""
 
 
 class CellsConfig(Config):
@@ -92,6 +99,12 @@ class CellsConfig(Config):
     """Which depth fixed boundaries and the profile are of."""
     depth_bins: int = Field(default=20, ge=2, le=200)
     """Bins of the profile over depth."""
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> CellsConfig:
+        if self.grid_um > 1e3 * self.radius_mm:
+            raise ValueError("grid_um must be less than radius_mm: a column of cortex holds several points")
+        return self
 
 
 class SegmentConfig(Config):

@@ -10,11 +10,12 @@ import scipy.sparse as sp
 import shapely
 from numpy.typing import NDArray
 
-from cytomesh.analyze.cells.config import CellsConfig
+from cytomesh.analyze.cells.config import CellsConfig, LayersConfig
 from cytomesh.analyze.cells.locate import (
     Layering,
     Located,
     by_depths,
+    by_labels,
     by_nearest_cell,
     by_node_boundaries,
     locate,
@@ -26,11 +27,13 @@ from cytomesh.analyze.cells.measure import LAYERS, Tally, bins_of_depth, columns
 from cytomesh.analyze.cells.sections import SectionCells
 from cytomesh.analyze.cells.table import Values
 from cytomesh.analyze.cells.volume import SectionVolume, abercrombie
+from cytomesh.analyze.layers.truth import read_truth
 from cytomesh.analyze.measures import load_measures, numeric_columns
 from cytomesh.core.errors import CellError, ConfigError
 from cytomesh.graph.lookup import CortexLookup, open_lookup
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.study.contours import read_contours
+from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.sections import Section
 
 
@@ -43,7 +46,7 @@ class Hemisphere:
     graph : CortexGraph
     lookup : CortexLookup
     layering : Layering or None
-        None: by the layers of the tables.
+        None: by what each section says.
     nodes, depth, whole : Tally
         By node, bin of depth, and of all.
     n_cortex : int
@@ -73,7 +76,7 @@ def hemisphere(run: Path, graph: CortexGraph, settings: CellsConfig) -> Hemisphe
     lookup = open_lookup(run, graph.name)
     layering: Layering | None = no_layers
     layers = settings.layers
-    if layers.source == "table":
+    if layers.source in ("table", "masks"):
         layering = None
     elif layers.source == "depths":
         layering = by_depths(lookup.ribbon, np.array(layers.depths), settings.depth)
@@ -89,16 +92,41 @@ def hemisphere(run: Path, graph: CortexGraph, settings: CellsConfig) -> Hemisphe
     return Hemisphere(graph, lookup, layering, Tally.empty(graph.n_nodes), Tally.empty(settings.depth_bins))
 
 
+def section_layering(section: Section, cells: SectionCells, drawn: Path | None, settings: LayersConfig) -> Layering:
+    """Return how layers are told apart in one section: by its cells, or as they were drawn (`drawn`).
+
+    Raises
+    ------
+    CellError
+        If layers are wanted from a table that has none.
+    ContourError, ImageError
+        If what was drawn cannot be read, or is not of this section.
+    """
+    if settings.source == "masks":
+        if drawn is None or section.image is None:
+            return no_layers
+        return by_labels(read_truth(drawn, section, read_header(section.image).shape, settings.truth))
+    if cells.layer is None or not cells.layer.any():
+        hint = "write 1 to 6 or I to VI, or tell layers apart by depths or an analysis"
+        expected = "a column layer that names layers"
+        raise CellError(section.name, found="cells without a layer", expected=expected, hint=hint)
+    return by_nearest_cell(cells.pixels, cells.layer)
+
+
 def weights(section: Section, cells: SectionCells, volume: SectionVolume, settings: CellsConfig) -> Values:
     """Return of how many cells of the tissue each one stands for, (n,).
 
     Raises
     ------
     CellError
-        If cells cut through are to be discounted, and some have no size.
+        If cells cut through are to be discounted, and some have no size or the section no thickness.
     """
-    if settings.volume.overcount == "none" or volume.section_um is None:
+    if settings.volume.overcount == "none":
         return np.ones(len(cells))
+    if volume.section_um is None:
+        hint = "set volume.section_um, or SliceThickness in the image's sidecar; or volume.overcount: none"
+        expected = "the thickness of the section, for Abercrombie's"
+        raise CellError(section.name, found="a section of unknown thickness", expected=expected, hint=hint)
     diameter = cells.measures.get("diameter_um", np.full(len(cells), np.nan))
     if not np.isfinite(diameter).all():
         found = f"{int((~np.isfinite(diameter)).sum()):,} of {len(cells):,} cells without an area"
@@ -112,27 +140,23 @@ def count(
     section: Section,
     cells: SectionCells,
     weight: Values,
+    layering: Layering | None,
     volume: SectionVolume,
     settings: CellsConfig,
-) -> float:
-    """Count the cells and the cortex of one section; return around how much of the cortex there are cells, 0 to 1.
+) -> float | None:
+    """Count the cells and the cortex of one section; `layering`: that of the section, where it is the section's.
 
-    Raises
-    ------
-    CellError
-        If layers are wanted from a table that has none.
+    Returns
+    -------
+    float or None
+        Around how much of the cortex there are cells, 0 to 1; None if there are none in it.
     """
     if section.index not in side.lookup.planes:
-        return 0.0
-    layering = side.layering
-    if layering is None:
-        if cells.layer is None:
-            hint = "add one (1 to 6, or I to VI), or tell layers apart by depths or an analysis"
-            raise CellError(section.name, found="cells without a layer", expected="a column layer", hint=hint)
-        layering = by_nearest_cell(cells.pixels, cells.layer)
+        return None
+    layering = layering or side.layering or no_layers
     found = locate(side.lookup, section.index, cells.pixels, layering, settings.depth)
     if not len(found):  # the other hemisphere's
-        return 0.0
+        return None
     grid = ribbon_grid(side.lookup, section.index, settings.grid_um / section.um_per_px)
     grid = grid[~excluded(section, grid)]
     hull = shapely.convex_hull(shapely.multipoints(cells.pixels))

@@ -14,6 +14,7 @@ from cytomesh.analyze.cells.table import Values
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.locate import CorticalPlaces
 from cytomesh.graph.lookup import CortexLookup
+from cytomesh.study.annotation import AnnotationImage
 
 Layering = Callable[[Values, CorticalPlaces], NDArray[np.int8]]
 """From (n, 2) pixels and their places to layers 1 to 6, 0 where it is not known."""
@@ -139,6 +140,16 @@ def by_nearest_cell(cells: Values, layer: NDArray[np.int8]) -> Layering:
 
     def layers(pixels: Values, places: CorticalPlaces) -> NDArray[np.int8]:
         return no_layers(pixels, places) if tree is None else own[tree.query(pixels)[1]]
+
+    return layers
+
+
+def by_labels(drawn: AnnotationImage) -> Layering:
+    """Tell layers apart as they were drawn: classes 1 to 6 of the image."""
+
+    def layers(pixels: Values, places: CorticalPlaces) -> NDArray[np.int8]:  # noqa: ARG001
+        found = drawn.sample(pixels)
+        return np.where((found >= 1) & (found <= N_BOUNDARIES + 1), found, 0).astype(np.int8)
 
     return layers
 

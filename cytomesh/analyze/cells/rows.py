@@ -54,7 +54,7 @@ def _value(values: Values) -> float | None:
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as Parquet; what a row lacks is NaN."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    text = {"graph", "layer"}
+    text = {"graph", "layer", "section"}
     columns = {
         name: np.array([row.get(name) for row in rows], dtype=None if name in text else np.float64) for name in names
     }

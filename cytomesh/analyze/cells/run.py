@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from cytomesh.analyze.cells.config import CellsConfig
-from cytomesh.analyze.cells.count import count, excluded, hemisphere, weights
+from cytomesh.analyze.cells.count import count, excluded, hemisphere, section_layering, weights
+from cytomesh.analyze.cells.drawn import drawn_path, drawn_rows, read_drawn
+from cytomesh.analyze.cells.figures import write_figures
 from cytomesh.analyze.cells.measure import LEAST_POINTS, units
 from cytomesh.analyze.cells.rows import layer_rows, profile_rows, write_rows
 from cytomesh.analyze.cells.sections import SectionCells, cells_of_sections, section_files
 from cytomesh.analyze.cells.volume import SectionVolume, said, section_volume
+from cytomesh.analyze.layers.truth import TruthFiles, truth_files, truth_read
 from cytomesh.analyze.measures import measures_read, save_measures
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CellError, QualityError
@@ -33,10 +36,16 @@ MOSTLY = 0.5
 """Cells around less of the cortex of a section than this were not looked for in all of it."""
 
 
+APART_UM = 1.0
+"""No cell is so thin that the next one's centre is nearer."""
+
+
 def cells_run(
     run: Path, name: str, settings: CellsConfig, *, resume: bool = True, allow_stale: bool = False
 ) -> dict[str, Any]:
     """Measure cells; writes `analyze/<name>/` (`nodes/<graph>.parquet`, `layers.parquet`, `profile.parquet`).
+
+    Where INM-1's `layerinfo.txt` lies beside `segments.txt`, `drawn.parquet` has the densities by its areas.
 
     Returns
     -------
@@ -99,6 +108,8 @@ def _inputs(
         files = section_files(study, brain, settings.tables)
         for section in (section for section in brain.sections if section.index in files):
             named[f"cells: {section.name}"] = files[section.index]
+            if (drawn := drawn_path(files[section.index])) is not None:
+                named[f"areas of layers: {section.name}"] = drawn
             if section.contours is not None:
                 named[f"contours: {section.name}"] = section.contours
             volume = section_volume(sidecars, section, settings.volume)
@@ -111,7 +122,18 @@ def _inputs(
     inputs = inputs.merge(parts_read(run, graphs, (SURFACE, LINKS), digests))
     if settings.layers.source == "analysis":
         inputs = inputs.merge(measures_read(run, graphs, [f"{settings.layers.analysis}:"], digests))
+    if settings.layers.source == "masks":
+        inputs = inputs.merge(truth_read(run, study, _masks(study, graphs, settings), digests))
     return inputs
+
+
+def _masks(study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> TruthFiles:
+    """Return what was drawn of layers, by section."""
+    if settings.layers.source != "masks":
+        return {}
+    brains = dict.fromkeys(graph.brain for graph in graphs)
+    sections = [section for brain in brains for section in study.brain(brain).sections]
+    return truth_files(study, sections, settings.layers.truth)
 
 
 def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> None:
@@ -123,23 +145,33 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     read, notes, records = {"n_read": 0, "n_twice": 0, "n_outside": 0}, [], {}
     layers: list[dict[str, Any]] = []
     profile: list[dict[str, Any]] = []
+    drawn: list[dict[str, Any]] = []
+    masks = _masks(study, graphs, settings)
     least_mm2 = LEAST_POINTS * (1e-3 * settings.grid_um) ** 2
     for brain_id, own in by_brain.items():
         brain = study.brain(brain_id)
         sides = [hemisphere(run, graph, settings) for graph in own]
-        n_sections = len(section_files(study, brain, settings.tables))
+        files = section_files(study, brain, settings.tables)
+        n_sections, counted = len(files), set()
         for section, cells in track(_sections(study, brain, settings), f"cells of {brain_id}", n_sections, "sections"):
             volume = section_volume(sidecars, section, settings.volume)
             volumes.append(volume)
+            counted.add(section.index)
             for key in read:
                 read[key] += getattr(cells, key)
             weight = weights(section, cells, volume, settings)
-            covered = [count(side, section, cells, weight, volume, settings) for side in sides]
-            if settings.tables.field == "image" and 0 < max(covered) < MOSTLY:
-                notes.append(
-                    f"{section.name}: cells lie around {100 * max(covered):.0f} % of its cortex only; if no more of it "
-                    "was searched, set tables.field: cells"
-                )
+            layering = None
+            if settings.layers.source in ("table", "masks"):
+                mask = masks.get((section.brain, section.index))
+                layering = section_layering(section, cells, mask, settings.layers)
+            if (path := drawn_path(files[section.index])) is not None:
+                drawn += drawn_rows(section, cells, weight, read_drawn(path), volume)
+            shares = [count(side, section, cells, weight, layering, volume, settings) for side in sides]
+            notes += _said_of(section, cells, [share for share in shares if share is not None], settings)
+        if masks and (unknown := sorted(index for index in counted if (brain_id, index) not in masks)):
+            notes.append(f"{brain_id}: no layers were drawn in sections {', '.join(map(str, unknown))}")
+        if settings.tables.is_per_section and (empty := sorted(files.keys() - counted)):
+            notes.append(f"{brain_id}: no cells in the tables of sections {', '.join(map(str, empty))}: left out")
         for side in sides:
             if not side.n_cortex:
                 notes.append(f"{side.graph.name}: no cell lies in its cortex")
@@ -154,10 +186,7 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
             n_measured = int(np.isfinite(columns["density_per_mm2"]).sum())
             records[side.graph.name] = {**facts, "n_nodes": n_measured, "layers": own_layers, "profile": own_profile}
             log(f"cells: {side.graph.name}: {side.n_cortex:,} cells in cortex, {n_measured:,} nodes measured")
-    if not any(record["n_cortex"] for record in records.values()):
-        hint = "are tables.um_per_px and tables.offset_px right, and the tables of these sections?"
-        found = f"{read['n_read']:,} cells, none of them in the cortex"
-        raise QualityError("cells", found=found, expected="cells between pial and white", hint=hint)
+    _check_measured(records, layers, read["n_read"], least_mm2)
     notes += [
         f"{read[key]:,} of {read['n_read']:,} cells {what}, left out"
         for key, what in (("n_twice", "given twice"), ("n_outside", "outside the image of their section"))
@@ -169,10 +198,49 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     log(f"cells: {correction}")
     write_rows(folder / "layers.parquet", layers)
     write_rows(folder / "profile.parquet", profile)
+    if drawn:
+        write_rows(folder / "drawn.parquet", drawn)
     facts = {"kind": "cells", "correction": correction, "volume": settings.volume.model_dump(), **read}
     facts |= {"radius_mm": settings.radius_mm, "grid_um": settings.grid_um, "depth": settings.depth}
-    facts |= {"layers_from": settings.layers.source, "notes": notes}
-    write_json(folder / "metrics.json", {**facts, "graphs": records})
+    facts |= {"layers_from": settings.layers.source, "notes": notes, "drawn": drawn}
+    metrics = {**facts, "graphs": records}
+    write_figures(folder, metrics)
+    write_json(folder / "metrics.json", metrics)
+
+
+def _check_measured(
+    records: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], n_read: int, least_mm2: float
+) -> None:
+    """Fail where nothing was measured: no cell in the cortex, or no cortex to count them over."""
+    if not any(record["n_cortex"] for record in records.values()):
+        hint = "are tables.um_per_px and tables.offset_px right, and the tables of these sections?"
+        found = f"{n_read:,} cells, none of them in the cortex"
+        raise QualityError("cells", found=found, expected="cells between pial and white", hint=hint)
+    if not any(np.isfinite(row["density_per_mm2"] or np.nan) for row in layers):
+        hint = "make grid_um smaller; if all of the cortex was searched, set tables.field: image"
+        found = f"cells around less than {least_mm2:g} mm2 of cortex"
+        raise QualityError("cells", found=found, expected="cortex enough for a density", hint=hint)
+
+
+def _said_of(section: Section, cells: SectionCells, shares: Sequence[float], settings: CellsConfig) -> list[str]:
+    """Return what is odd about the cells of a section; `shares`: around how much of each hemisphere's cortex they lie.
+
+    The distance between neighbours tells two segmentations of one image in one table.
+    """
+    notes = []
+    if not shares:
+        notes.append(f"{section.name}: none of its {len(cells):,} cells lies in cortex")
+    elif settings.tables.field == "image" and max(shares) < MOSTLY:
+        notes.append(
+            f"{section.name}: cells lie around {100 * max(shares):.0f} % of its cortex only; if no more of it was "
+            "searched, set tables.field: cells; if it was, check tables.um_per_px"
+        )
+    nearest = cells.measures.get("nearest_um", np.empty(0))
+    if len(nearest) and np.median(nearest) < APART_UM:
+        notes.append(
+            f"{section.name}: most cells lie within {APART_UM:g} um of another; was the section segmented twice?"
+        )
+    return notes
 
 
 def _sections(study: Study, brain: Brain, settings: CellsConfig) -> Iterator[tuple[Section, SectionCells]]:

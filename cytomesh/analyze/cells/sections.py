@@ -14,10 +14,13 @@ from cytomesh.analyze.cells.config import TablesConfig
 from cytomesh.analyze.cells.formats.registry import read_cells
 from cytomesh.analyze.cells.table import CellTable, Values, circularity
 from cytomesh.core.errors import CellError
+from cytomesh.core.progress import warn
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
 
+CELL_UM = (0.5, 300.0)
+"""Median diameters of cells lie between these: others are in another unit."""
 SAME_UM = 0.01
 """Centroids on the same point of such a grid are of one cell, given twice."""
 MOST_OUTSIDE = 0.5
@@ -86,18 +89,32 @@ def cells_of_sections(study: Study, brain: Brain, settings: TablesConfig) -> Ite
     """
     files = section_files(study, brain, settings)
     shared = None if settings.is_per_section else read_cells(next(iter(files.values())))
-    n_found = 0
+    if shared is not None and len(study.brains) > 1:
+        _check_brain(shared, next(iter(files.values())), settings)
+    n_found = n_cells = 0
     for section in brain.sections:
         if section.index not in files:
             continue
         path = files[section.index]
-        table = rows_of(read_cells(path) if shared is None else shared, path, section, brain, is_shared=bool(shared))
+        own = read_cells(path) if shared is None else shared
+        table = rows_of(own, path, section, brain, is_shared=shared is not None)
         if len(table):
-            n_found += 1
+            n_found, n_cells = n_found + 1, n_cells + len(table)
             yield section, section_cells(table, path, section, settings)
     if not n_found:
-        hint = "segment the sections first, or correct tables.files"
+        hint = "segment the sections first, or correct tables.files or the tables' names of sections and images"
         raise CellError(next(iter(files.values())), found=f"no cell of {brain.id}", expected="cells", hint=hint)
+    if shared is not None and (shared.brain is not None or len(study.brains) == 1):
+        of_brain = len(shared) if shared.brain is None else int((shared.brain == brain.id).sum())
+        if n_cells < of_brain:
+            warn(f"cells: {path.name}: {of_brain - n_cells:,} of {of_brain:,} cells are of no section of {brain.id}")
+
+
+def _check_brain(table: CellTable, path: Path, settings: TablesConfig) -> None:
+    """Refuse cells that the sections of several brains would take alike."""
+    if table.brain is None and table.section is not None and "{brain}" not in settings.files:
+        hint = "add a column brain, or name a file for each: tables.files=cells/{brain}.csv"
+        raise CellError(path, found="cells of sections of no brain", expected="a column brain", hint=hint)
 
 
 def rows_of(table: CellTable, path: Path, section: Section, brain: Brain, *, is_shared: bool) -> CellTable:
@@ -109,24 +126,37 @@ def rows_of(table: CellTable, path: Path, section: Section, brain: Brain, *, is_
         If the rows say that they are of other sections, or do not say of which.
     """
     if is_shared:
-        if table.section is None:
+        if table.section is not None:
+            mine = table.section == section.index
+        elif table.image is not None:
+            mine = _of_image(table.image, section)
+        else:
             hint = "add a column section, or name a file for each: tables.files=cells/{brain}_{section}.csv"
-            raise CellError(path, found="cells of no section", expected="a column section", hint=hint)
-        mine = table.section == section.index
+            raise CellError(path, found="cells of no section", expected="a column section or image", hint=hint)
         return table.of(mine if table.brain is None else mine & (table.brain == brain.id))
     others = set() if table.section is None else set(table.section.tolist()) - {section.index}
     if others:
         found = f"cells of section {min(others)}"
         raise CellError(path, "column section", found=found, expected=f"those of {section.name}", hint=ANOTHER)
-    images = set() if table.image is None else set(table.image.tolist())
-    elsewhere = {s.image.name: s for s in brain.sections if s.image is not None and s.index != section.index}
-    for image in sorted(images & elsewhere.keys()):
-        found = f"cells of {image}, the image of section {elsewhere[image].index}"
-        raise CellError(path, "column image", found=found, expected=f"those of {section.name}", hint=ANOTHER)
+    images = np.empty(0, str) if table.image is None else np.unique(table.image)
+    for other in (other for other in brain.sections if other.index != section.index):
+        foreign = images[_of_image(images, other) & ~_of_image(images, section)]
+        if foreign.size:
+            found = f"cells of {foreign[0]}, the image of section {other.index}"
+            raise CellError(path, "column image", found=found, expected=f"those of {section.name}", hint=ANOTHER)
     return table
 
 
 ANOTHER = "correct the file's name or tables.files"
+
+
+def _of_image(images: NDArray[np.str_], section: Section) -> NDArray[np.bool_]:
+    """Return which of (n,) names are of a section's image; QuPath appends the series: `scan.vsi - 20x`."""
+    if section.image is None:
+        return np.zeros(len(images), bool)
+    named, index = np.unique(images, return_inverse=True)
+    is_own = [name.partition(" - ")[0] in (section.image.name, section.image.stem) for name in named.tolist()]
+    return np.array(is_own, bool)[index]
 
 
 def section_cells(table: CellTable, path: Path, section: Section, settings: TablesConfig) -> SectionCells:
@@ -144,15 +174,16 @@ def section_cells(table: CellTable, path: Path, section: Section, settings: Tabl
     um = _um_per_px(table, path, settings)
     corner_px = table.places / (um if table.unit == "um" else 1.0) + (0.0 if table.is_corner else 0.5)
     pixels = (corner_px + np.array(settings.offset_px)) * (um / section.um_per_px) - 0.5
-    is_first = _first_of_each(pixels * section.um_per_px)
     shape = None if section.image is None else read_header(section.image).shape
     is_within = np.ones(len(pixels), bool)
     if shape is not None:
         is_within = ((pixels >= -0.5) & (pixels <= np.array([shape[1], shape[0]]) - 0.5)).all(axis=1)
         if is_within.mean() < 1 - MOST_OUTSIDE:
             raise _outside(path, section, pixels, shape, um)
+    is_first = _first_of_each(pixels * section.um_per_px)
     kept = is_first & is_within
     measures = {name: values[kept] for name, values in _sizes(table, um).items()}
+    _check_size(path, measures)
     if kept.sum() > 1:
         own_um = pixels[kept] * section.um_per_px
         measures["nearest_um"] = cKDTree(own_um).query(own_um, k=2)[0][:, 1]
@@ -198,6 +229,15 @@ def _sizes(table: CellTable, um: float) -> dict[str, Values]:
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
+def _check_size(path: Path, measures: Mapping[str, Values]) -> None:
+    diameter = measures.get("diameter_um", np.empty(0))
+    median = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else None
+    if median is not None and not CELL_UM[0] <= median <= CELL_UM[1]:
+        found, (low, high) = f"cells of {median:.3g} um (median diameter)", CELL_UM
+        hint = "correct the unit of the areas (um2 or px), or tables.um_per_px"
+        raise CellError(path, "areas", found=found, expected=f"{low:g} to {high:g} um", hint=hint)
+
+
 def _first_of_each(places_um: Values) -> NDArray[np.bool_]:
     _, first = np.unique(np.round(places_um / SAME_UM).astype(np.int64), axis=0, return_index=True)
     is_first = np.zeros(len(places_um), bool)
@@ -207,7 +247,7 @@ def _first_of_each(places_um: Values) -> NDArray[np.bool_]:
 
 def _outside(path: Path, section: Section, pixels: Values, shape: tuple[int, int], um: float) -> CellError:
     (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
-    found = f"cells at columns {left:,.0f} to {right:,.0f}, rows {top:,.0f} to {bottom:,.0f} of the section's pixels"
+    found = f"cells at columns {left:.6g} to {right:.6g}, rows {top:.6g} to {bottom:.6g} of the section's pixels"
     expected = f"most of them within its image of {shape[1]:,} x {shape[0]:,} px"
     hint = (
         f"is it of another section than {section.index}? Cells are taken to be in pixels of {um:g} um, the section's "

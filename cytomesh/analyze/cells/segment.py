@@ -21,7 +21,7 @@ from cytomesh.analyze.cells.config import SegmentConfig
 from cytomesh.analyze.cells.formats.labels import PROPERTIES
 from cytomesh.analyze.cells.table import Values, circularity
 from cytomesh.core.errors import ConfigError, ImageError
-from cytomesh.core.progress import track
+from cytomesh.core.progress import track, warn
 from cytomesh.core.tables import Table, write_table
 from cytomesh.imaging.pyramid import Pyramid, open_image
 
@@ -68,6 +68,12 @@ def segment_image(path: Path, out: Path, settings: SegmentConfig) -> dict[str, A
     units = {"column_px": "px", "row_px": "px", "area_um2": "um2"}
     write_table(out, Table(columns, units, {"um_per_px": repr(float(um)), "image": path.name}))
     diameters = np.sqrt(4 / np.pi * columns["area_um2"])
+    if not len(diameters):
+        low, high = settings.diameter_um
+        looked_for = (
+            f"dark bodies {low:g} to {high:g} um wide, {settings.contrast_grey:g} grey levels below their ground"
+        )
+        warn(f"cells-segment: {path.name}: no cell was found; looked for {looked_for}")
     return {
         "cells": len(diameters),
         "mm2": shape[0] * shape[1] * (1e-3 * um) ** 2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -69,17 +69,17 @@ class CellTable:
         return CellTable(self.places[kept], self.unit, self.is_corner, measures, self.size_unit, *rest)
 
 
-def from_outlines(path: Path, outlines: list[Any], *, is_corner: bool, um_per_px: float | None = None) -> CellTable:
-    """Return the cells of closed outlines: centroid, area and perimeter of each polygon.
+def outline_polygons(path: Path, outlines: Sequence[Any], numbers: Sequence[int] = ()) -> NDArray[Any]:
+    """Return closed outlines as shapely polygons, (n,).
 
     Parameters
     ----------
     path : Path
         Their file, for messages.
-    outlines : list of (k, 2) array
+    outlines : sequence of (k, 2) array
         Points (column, row) in pixels; the first need not be repeated.
-    is_corner : bool
-        See `CellTable`.
+    numbers : sequence of int
+        By which the file knows them, from 1; by default one after the other.
 
     Raises
     ------
@@ -87,28 +87,29 @@ def from_outlines(path: Path, outlines: list[Any], *, is_corner: bool, um_per_px
         If an outline has fewer than three points, or is not finite.
     """
     if not outlines:
-        return CellTable(np.empty((0, 2)), "px", is_corner, um_per_px=um_per_px)
+        return np.empty(0, object)
+    numbers = numbers or range(1, len(outlines) + 1)
     rings = [np.asarray(outline, np.float64) for outline in outlines]
     short = next((i for i, ring in enumerate(rings) if ring.ndim != 2 or ring.shape[1] != 2 or len(ring) < 3), None)
     if short is not None:
-        raise CellError(path, f"cell {short + 1}", found="an outline of fewer than three points", expected="a polygon")
+        found = "an outline of fewer than three points"
+        raise CellError(path, f"cell {numbers[short]}", found=found, expected="a polygon")
     points = np.concatenate(rings)
     owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
     if not np.isfinite(points).all():
-        place = f"cell {int(owner[np.argmin(np.isfinite(points).all(axis=1))]) + 1}"
+        place = f"cell {numbers[int(owner[np.argmin(np.isfinite(points).all(axis=1))])]}"
         raise CellError(path, place, found="an outline that is not finite", hint="export the cells again")
-    polygons = shapely.polygons(shapely.linearrings(points, indices=owner))
-    return from_polygons(polygons, is_corner=is_corner, um_per_px=um_per_px)
+    return np.asarray(shapely.polygons(shapely.linearrings(points, indices=owner)))
 
 
-def from_polygons(polygons: NDArray[Any], *, is_corner: bool, um_per_px: float | None = None) -> CellTable:
-    """Return the cells of (n,) shapely polygons in pixels (points have no size)."""
+def from_polygons(polygons: NDArray[Any], *, is_corner: bool) -> CellTable:
+    """Return the cells of (n,) shapely polygons in pixels: centroid, area and perimeter (points have no size)."""
     centres = shapely.centroid(polygons)
     places = np.column_stack([shapely.get_x(centres), shapely.get_y(centres)])
     is_point = shapely.get_dimensions(polygons) == 0
     sizes = {"area": shapely.area(polygons), "perimeter": shapely.length(polygons)}
     measures = {name: np.where(is_point, np.nan, values) for name, values in sizes.items()}
-    return CellTable(places, "px", is_corner, measures, um_per_px=um_per_px)
+    return CellTable(places, "px", is_corner, measures)
 
 
 def circularity(area: Values, perimeter: Values) -> Values:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.analyze.cells.config import VolumeConfig
+from cytomesh.analyze.cells.config import SECTION_UM, SHRINKAGE, VolumeConfig
 from cytomesh.analyze.cells.table import Values
 from cytomesh.core.errors import StudyError
 from cytomesh.study.bids_files import BidsFiles, sidecar_path
@@ -66,9 +66,10 @@ def section_volume(files: BidsFiles, section: Section, settings: VolumeConfig) -
     facts = {} if section.image is None else files.sidecar(section.image)
     thickness, shrinkage = settings.section_um, settings.linear_shrinkage
     if thickness is None:
-        thickness = _positive(section, facts, "SliceThickness")
+        thickness = _stated(section, facts, "SliceThickness", SECTION_UM, "um")
     if shrinkage is None:
-        scaling = _positive(section, facts, "TissueDeformationScaling")
+        low, high = (PERCENT / factor for factor in reversed(SHRINKAGE))
+        scaling = _stated(section, facts, "TissueDeformationScaling", (low, high), "%")
         shrinkage = 1.0 if scaling is None else PERCENT / scaling
     return SectionVolume(thickness, shrinkage)
 
@@ -83,7 +84,8 @@ def said(volumes: list[SectionVolume], overcount: str) -> str:
         "none": "cells cut through are counted in full (n / (A t))",
         "abercrombie": "Abercrombie's t / (t + d) for cells cut through",
     }[overcount]
-    factor = "no shrinkage" if shrunk == "1" else f"linear shrinkage {shrunk} in all directions"
+    swollen = " (swelling)" if max(volume.linear_shrinkage for volume in volumes) < 1 else ""
+    factor = "no shrinkage" if shrunk == "1" else f"linear shrinkage {shrunk}{swollen} in all directions"
     return f"sections of {thick} um; {cut}; {factor}"
 
 
@@ -92,11 +94,13 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _positive(section: Section, facts: dict[str, Any], key: str) -> float | None:
+def _stated(section: Section, facts: dict[str, Any], key: str, between: tuple[float, float], unit: str) -> float | None:
     if key not in facts:
         return None
     value = facts[key]
-    if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+    low, high = between
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)
     source = section.name if section.image is None else sidecar_path(section.image)
-    raise StudyError(source, key, found=repr(value), expected="a positive number", hint="correct the sidecar")
+    expected = f"a number of {unit}, {low:.3g} to {high:.3g}"
+    raise StudyError(source, key, found=repr(value), expected=expected, hint="correct the sidecar")

@@ -20,7 +20,7 @@ from cytomesh.classify.evaluation import NEAREST_POSITIONS
 from cytomesh.classify.kinds import CLASSIFIERS
 from cytomesh.classify.neighbours import KnnModel
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ConfigError, MissingStageError, PackageError
+from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
@@ -211,10 +211,7 @@ def _write(
     facts = {"kind": KIND, "encoders": list(encoders), "baselines": list(settings.baselines)}
     metrics = {**facts, "rows": rows, "differences": apart, "notes": list(dict.fromkeys([*notes, *of_tasks]))}
     write_json(folder / "metrics.json", metrics)
-    try:
-        write_figures(folder, metrics)
-    except PackageError as absent:
-        log(f"evaluate: no figures: {absent}")
+    write_figures(folder, metrics)
 
 
 def _column(values: list[Any]) -> Any:

@@ -35,7 +35,8 @@ def test_cells_weigh_less_by_their_own_diameter():
     corrected = settings(volume={"overcount": "abercrombie"})
     np.testing.assert_allclose(weights(SECTION, cells, SectionVolume(20.0), corrected), [0.5, 0.8])
     np.testing.assert_allclose(weights(SECTION, cells, SectionVolume(20.0), settings()), 1)
-    np.testing.assert_allclose(weights(SECTION, cells, SectionVolume(None), corrected), 1)
+    with pytest.raises(CellError, match=r"unknown thickness.*set volume.section_um"):
+        weights(SECTION, cells, SectionVolume(None), corrected)
     for measures in ({}, {"diameter_um": np.array([20.0, np.nan])}):
         with pytest.raises(CellError, match="cells without an area"):
             weights(SECTION, replace(cells, measures=measures), SectionVolume(20.0), corrected)

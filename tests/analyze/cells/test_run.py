@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cytomesh.analyze.cells.run import cells_run
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.measures import save_measures
 from cytomesh.analyze.variation import variation_run
-from cytomesh.core.errors import CellError, ConfigError, QualityError
+from cytomesh.core.errors import CellError, ConfigError, ImageError, MissingStageError, QualityError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import save_features
@@ -119,6 +120,37 @@ def test_layers_come_from_what_another_analysis_measured(own):
         cells_run(own.run, "measured", wanted)
 
 
+def test_layers_come_from_what_was_drawn_in_the_sections(own):
+    rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX]
+    pixels = np.column_stack([columns.ravel(), rows.ravel()])
+    (own.folder / "layers").mkdir()
+    n_cells, n_pixels = np.zeros(7), np.zeros(7)
+    for index, y in list(PLANES_MM.items())[:2]:
+        depth = linear_depth(pixels, y)
+        layer = np.where((depth < 0) | (depth > 1), 0, 1 + np.searchsorted(BOUNDARIES, depth)).astype(np.uint8)
+        layer = layer.reshape(SIDE_PX, SIDE_PX)
+        Image.fromarray(layer).save(own.folder / "layers" / f"B01_{index:04d}.png")
+        cells = draw_cells(index)
+        at = [np.round(cells[name]).astype(int) for name in ("row_px", "column_px")]
+        n_cells += np.bincount(layer[*at], minlength=7)
+        n_pixels += np.bincount(layer.ravel(), minlength=7)
+    wanted = settings(layers={"source": "masks"}, grid_um=130)
+    cells_run(own.run, "masks", wanted)
+    notes = read_json(own.run / "analyze" / "masks" / "metrics.json")["notes"]
+    assert notes == ["B01: no layers were drawn in sections 5"]
+    by_hand = n_cells / n_pixels / (1e-3 * UM_PER_PX) ** 2
+    for k, row in enumerate(layer_rows(own.run, "masks")[1:], start=1):
+        noise = 1 / np.sqrt(n_cells[k]) if k == 1 else 0  # facets lie within the ball: some of layer I is outside
+        assert row["density_per_mm2"] == pytest.approx(by_hand[k], rel=0.02 + noise)
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(own.folder / "layers" / "B01_0004.png")
+    assert {status.product: status.state for status in run_status(own.run)}["analyze/masks"] == "stale"
+    with pytest.raises(ImageError, match=r"set truth.um_per_px"):
+        cells_run(own.run, "masks", wanted)
+    (own.folder / "layers").rename(own.folder / "elsewhere")
+    with pytest.raises(MissingStageError, match=r"set truth.files"):
+        cells_run(own.run, "masks", wanted)
+
+
 def test_corrections_are_applied_and_said(own):
     thin = cells_run(own.run, "area", settings())
     assert thin["correction"] == "counts per area only: the thickness of the sections is not known"
@@ -177,6 +209,31 @@ def test_the_command_keeps_what_is_current_and_variation_takes_its_columns(own, 
     assert states["analyze/cells"] == "stale" and states["analyze/v"] == "stale"
 
 
+def test_what_is_odd_is_said(own):
+    for index in PLANES_MM:
+        cells = draw_cells(index)
+        some = {name: cells[name][:0] if index == 3 else cells[name][:2000] for name in ("column_px", "row_px")}
+        if index == 4:
+            some = {name: np.concatenate([values, values + 2e-3]) for name, values in some.items()}
+        if index == 5:
+            some = {"column_px": np.array([220.0, 221.0]), "row_px": np.array([220.0, 220.0])}
+        write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **some)
+    cells_run(own.run, "odd", settings())
+    notes = read_json(own.run / "analyze" / "odd" / "metrics.json")["notes"]
+    assert notes == [
+        "B01 section 4: most cells lie within 1 um of another; was the section segmented twice?",
+        "B01 section 5: none of its 2 cells lies in cortex",
+        "B01: no cells in the tables of sections 3: left out",
+    ]
+    for index in PLANES_MM:
+        one = {name: values[:1] for name, values in draw_cells(index).items()}
+        write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **one)
+    cells_run(own.run, "one", settings())
+    assert "cells lie around 0 %" in read_json(own.run / "analyze" / "one" / "metrics.json")["notes"][0]
+    with pytest.raises(QualityError, match=r"cells around less than 0.25 mm2 of cortex"):
+        cells_run(own.run, "hull", settings(tables={"field": "cells"}))
+
+
 def test_what_does_not_fit_is_named(own):
     with pytest.raises(CellError, match="no table of cells of B01, expected at least one"):
         cells_run(own.run, "x", settings(tables={"files": "nowhere/{section}.csv"}))
@@ -186,8 +243,13 @@ def test_what_does_not_fit_is_named(own):
             places = {name: cells[name][:2000] for name in ("column_px", "row_px")}
             write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **places)
         cells_run(own.run, "x", settings(volume={"section_um": 20.0, "overcount": "abercrombie"}))
-    with pytest.raises(CellError, match="cells without a layer, expected a column layer"):
-        cells_run(own.run, "x", settings(layers={"source": "table"}))
+    for layer in ({}, {"layer": np.full(2000, "deep")}):
+        for index in PLANES_MM:
+            cells = draw_cells(index)
+            places = {name: cells[name][:2000] for name in ("column_px", "row_px")}
+            write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **places, **layer)
+        with pytest.raises(CellError, match="cells without a layer, expected a column layer"):
+            cells_run(own.run, "x", settings(layers={"source": "table"}))
     for index in PLANES_MM:
         middle = {"column_px": [220.0, 221.0], "row_px": [220.0, 220.0]}
         write_parquet(own.folder / "cells" / f"B01_{index:04d}.parquet", UM_PER_PX, **middle)

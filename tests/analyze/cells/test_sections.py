@@ -81,6 +81,13 @@ def test_what_cannot_be_brought_is_named(study):
         brought(study, CellTable(np.array([(5e3, 5.0), (6e3, 7.0)]), "px", False), um_per_px=UM_PER_PX)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_sizes_in_another_unit_are_refused(study, scale):
+    table = CellTable(np.ones((3, 2)), "px", False, {"area": np.full(3, 80.0 * scale)}, "um")
+    with pytest.raises(CellError, match=r"areas: found cells of .* um \(median diameter\), expected 0.5 to 300 um"):
+        brought(study, table, um_per_px=1.0)
+
+
 def test_rows_of_other_sections_are_refused_or_passed_over(study, tmp_path):
     brain = study.brains[0]
     first = brain.sections[0]
@@ -92,19 +99,29 @@ def test_rows_of_other_sections_are_refused_or_passed_over(study, tmp_path):
     with pytest.raises(CellError, match=r"cells of section_5.png, the image of section 5"):
         rows_of(named, tmp_path, first, brain, is_shared=False)
     assert len(rows_of(replace(named, image=np.array(["scan 7"])), tmp_path, first, brain, is_shared=False)) == 1
+    of_both = replace(named, places=np.ones((2, 2)), image=np.array(["section_3.png", "section_5.png"]))
+    with pytest.raises(CellError, match=r"cells of section_5.png"):
+        rows_of(of_both, tmp_path, first, brain, is_shared=False)
+    for own in ("section_3.png", "section_3", "section_3.png - Series 1"):
+        table = replace(of_both, image=np.array([own, "section_4.png"]))
+        assert len(rows_of(table, tmp_path, first, brain, is_shared=True)) == 1
     with pytest.raises(CellError, match="cells of no section, expected a column section"):
         rows_of(replace(named, image=None), tmp_path, first, brain, is_shared=True)
 
 
-def test_one_table_of_all_sections_is_told_apart_by_its_columns(study):
+def test_one_table_of_all_sections_is_told_apart_by_its_columns(study, capsys):
     brain = study.brains[0]
     path = study.path.parent / "all.csv"
-    write_csv(path, "x,y,section", np.array([(5, 5, 3), (6, 6, 5), (7, 8, 5)]))
+    write_csv(path, "x,y,section", np.array([(5, 5, 3), (6, 6, 5), (7, 8, 5), (9, 9, 77)]))
     found = {
         section.index: cells
         for section, cells in cells_of_sections(study, brain, tables(files="all.csv", um_per_px=100.0))
     }
     assert {index: len(cells) for index, cells in found.items()} == {3: 1, 5: 2}
+    assert "all.csv: 1 of 4 cells are of no section of B01" in capsys.readouterr().err
+    two = replace(study, brains=(brain, replace(brain, id="B02")))
+    with pytest.raises(CellError, match="cells of sections of no brain, expected a column brain"):
+        next(cells_of_sections(two, brain, tables(files="all.csv", um_per_px=100.0)))
 
 
 def test_sections_without_a_file_are_left_out(study):

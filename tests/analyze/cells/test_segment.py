@@ -91,3 +91,10 @@ def test_an_image_without_cells_gives_an_empty_table(tmp_path):
     found = segment_image(tmp_path / "a.png", tmp_path / "a.parquet", SegmentConfig(um_per_px=1.0))
     assert found["cells"] == 0 and found["median_diameter_um"] is None
     assert len(read_cells(tmp_path / "a.parquet")) == 0
+
+
+def test_an_image_without_cells_is_said(tmp_path, capsys):
+    Image.fromarray(np.full((60, 60), 200, np.uint8)).save(tmp_path / "blank.png")
+    found = segment_image(tmp_path / "blank.png", tmp_path / "cells.parquet", SegmentConfig(um_per_px=1.0))
+    assert found["cells"] == 0 and found["median_diameter_um"] is None
+    assert "blank.png: no cell was found; looked for dark bodies 5 to 40 um wide" in capsys.readouterr().err

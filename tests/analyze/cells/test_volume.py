@@ -52,9 +52,12 @@ def test_thickness_and_shrinkage_come_from_the_sidecar_unless_they_are_set(tmp_p
     sidecar.write_text(json.dumps({"SliceThickness": 40, "TissueDeformationScaling": 80}))
     assert found() == SectionVolume(40.0, 1.25)
     assert found(section_um=20.0, linear_shrinkage=1.0) == SectionVolume(20.0, 1.0)
-    sidecar.write_text(json.dumps({"SliceThickness": "thin"}))
-    with pytest.raises(StudyError, match="SliceThickness: found 'thin', expected a positive number"):
-        found()
+    wrong = [("SliceThickness", "thin"), ("SliceThickness", True), ("SliceThickness", 0.02), ("SliceThickness", 20_000)]
+    for key, value in [*wrong, ("TissueDeformationScaling", 0.8)]:
+        sidecar.write_text(json.dumps({key: value}))
+        with pytest.raises(StudyError, match=f"{key}: found {value!r}, expected a number of (um|%), "):
+            found()
     several = [SectionVolume(20.0), SectionVolume(40.0, 1.25)]
     assert said(several, "none").startswith("sections of 20 to 40 um; cells cut through are counted in full")
     assert said(several, "none").endswith("linear shrinkage 1 to 1.25 in all directions")
+    assert said([SectionVolume(20.0, 0.5)], "none").endswith("linear shrinkage 0.5 (swelling) in all directions")

@@ -12,20 +12,22 @@ import shapely
 from numpy.typing import NDArray
 
 from cytomesh.analyze.cells.formats.reader import CellReader
-from cytomesh.analyze.cells.table import CellTable, from_polygons
+from cytomesh.analyze.cells.table import CellTable, Values, from_polygons, outline_polygons
 from cytomesh.core.errors import CellError
 from cytomesh.core.reading import gunzip, regular_size
 
 MAX_BYTES = 2**32
 GZIP = b"\x1f\x8b"
-NO_CELLS = ("annotation", "tmaCore")
+KINDS = ("Polygon", "MultiPolygon", "Point")
+NO_CELLS = ("annotation", "tmaCore", "root", "tile", "PathAnnotationObject", "PathRootObject", "PathTileObject")
+"""Types of objects that are no cells, and what the identifiers of such objects were before QuPath 0.3."""
 
 
 class GeoJsonReader(CellReader):
     """QuPath's "Export objects as GeoJSON": a FeatureCollection or a list of features.
 
-    Objects that QuPath calls annotations are no cells, those within them (`childObjects`) are. Size and shape are
-    those of the outer ring of `geometry` (of a detected cell the whole cell, not its nucleus; of several parts the
+    Objects that QuPath calls annotations or tiles are no cells, those within them (`childObjects`) are. Size and shape
+    are those of the outer ring of `geometry` (of a detected cell the whole cell, not its nucleus; of several parts the
     largest). QuPath counts pixels from the corner of the first one.
     """
 
@@ -46,31 +48,35 @@ class GeoJsonReader(CellReader):
 def _cells(features: list[Any]) -> Iterator[Mapping[str, Any]]:
     for feature in features:
         properties = feature.get("properties") or {}
-        kind = properties.get("objectType", properties.get("object_type", ""))
+        kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
         if kind not in NO_CELLS:
             yield feature["geometry"]
         yield from _cells(feature.get("childObjects") or [])
 
 
-def _polygons(path: Path, geometries: list[Mapping[str, Any]]) -> NDArray[Any]:
+def _polygons(path: Path, geometries: list[Any]) -> NDArray[Any]:
     """Return the outer ring of each as a polygon; points stay points."""
-    polygons = np.empty(len(geometries), object)
-    rings, owners = [], []
-    for i, geometry in enumerate(geometries):
-        kind = geometry.get("type") if isinstance(geometry, dict) else None
-        if kind == "Polygon":
-            ring = np.asarray(geometry["coordinates"][0], np.float64)[:, :2]
-        elif kind == "MultiPolygon":
-            parts = shapely.polygons([np.asarray(part[0], np.float64)[:, :2] for part in geometry["coordinates"]])
-            ring = shapely.get_coordinates(parts[shapely.area(parts).argmax()])
-        elif kind == "Point":
-            polygons[i] = shapely.Point(geometry["coordinates"][:2])
-            continue
-        else:
-            raise CellError(path, f"cell {i + 1}", found=f"a {kind or 'cell without geometry'}", expected="a polygon")
-        rings.append(ring)
-        owners.append(i)
-    if rings:
-        index = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-        polygons[owners] = shapely.polygons(shapely.linearrings(np.concatenate(rings), indices=index))
+    shapes = [_shape(path, number, geometry) for number, geometry in enumerate(geometries, start=1)]
+    rings = {i: shape for i, shape in enumerate(shapes) if shape.ndim > 1}
+    polygons = np.empty(len(shapes), object)
+    polygons[list(rings)] = outline_polygons(path, list(rings.values()), [i + 1 for i in rings])
+    points = [i for i in range(len(shapes)) if i not in rings]
+    polygons[points] = [shapely.Point(shapes[i]) for i in points]
     return polygons
+
+
+def _shape(path: Path, number: int, geometry: Any) -> Values:
+    """Return the outer ring of a polygon, (k, 2), or a point, (2,)."""
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if kind not in KINDS:
+        found = f"a {kind or 'cell without geometry'}"
+        raise CellError(path, f"cell {number}", found=found, expected="a polygon")
+    try:
+        given = geometry["coordinates"]
+        if kind == "Point":
+            return np.array([float(given[0]), float(given[1])])
+        rings = [np.asarray(part[0], np.float64)[:, :2] for part in ([given] if kind == "Polygon" else given)]
+        return max(rings, key=lambda ring: shapely.Polygon(ring).area) if len(rings) > 1 else rings[0]
+    except (IndexError, KeyError, TypeError, ValueError) as cause:
+        found = f"a {kind} whose coordinates are none"
+        raise CellError(path, f"cell {number}", found=found, expected="rings of [x, y]", hint="export again") from cause

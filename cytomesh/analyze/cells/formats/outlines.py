@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cytomesh.analyze.cells.formats.reader import CellReader
-from cytomesh.analyze.cells.table import CellTable, from_outlines
+from cytomesh.analyze.cells.table import CellTable, from_polygons, outline_polygons
 from cytomesh.core.errors import CellError
 from cytomesh.core.reading import regular_size
 from cytomesh.study.contour_formats.imagej import read_imagej
@@ -38,7 +38,7 @@ class CellposeReader(CellReader):
                 raise CellError(path, f"line {number}", found=f"'{line[:40]}'", expected=expected) from cause
             if len(points) >= MIN_POINTS:
                 outlines.append(points)
-        return from_outlines(path, outlines, is_corner=False)
+        return from_polygons(outline_polygons(path, outlines), is_corner=False)
 
 
 class RoiReader(CellReader):
@@ -55,4 +55,5 @@ class RoiReader(CellReader):
         wrong = next((feature for feature in features if feature.fault or not feature.polygons), None)
         if wrong is not None:
             raise CellError(path, wrong.place, found=wrong.fault or "no outline", expected="outlines of cells")
-        return from_outlines(path, [feature.polygons[0][0] for feature in features], is_corner=True)
+        outlines = [feature.polygons[0][0] for feature in features]
+        return from_polygons(outline_polygons(path, outlines), is_corner=True)

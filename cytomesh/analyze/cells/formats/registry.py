@@ -24,6 +24,9 @@ CELL_READERS: Registry[CellReader] = Registry(
 REFUSED = {
     ".npy": "in Cellpose: io.save_masks(..., png=True), or File > Save masks as PNG/tif; _seg.npy is pickled, which "
     "could run anything",
+    ".pkl": "export a table (CSV, Parquet): a pickle could run anything",
+    ".pickle": "export a table (CSV, Parquet): a pickle could run anything",
+    ".xlsx": "save it as CSV",
     ".npz": "export a label image (TIFF, PNG) or outlines",
     ".h5": "in celldetection: --properties label area centroid perimeter eccentricity writes a CSV beside it",
     ".hdf5": "in celldetection: --properties label area centroid perimeter eccentricity writes a CSV beside it",

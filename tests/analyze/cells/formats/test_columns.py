@@ -21,6 +21,32 @@ def test_qupath_counts_um_from_the_corner_and_its_annotations_are_no_cells(tmp_p
     assert table.image.tolist() == ["a.tif", "a.tif"]
 
 
+HEADER = "Image\tObject type\tCentroid X {0}m\tCentroid Y {0}m\tArea {0}m^2\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16"])
+@pytest.mark.parametrize("micro", ["\N{MICRO SIGN}", "u"])
+def test_micro_is_micro_in_every_encoding_that_spreadsheets_write(tmp_path, encoding, micro):
+    rows = "a.tif\tPathAnnotationObject\t1\t2\t3\na.tif\tTile\t1\t2\t3\na.tif\tDetection\t10.5\t20\t50\n"
+    (tmp_path / "q.tsv").write_bytes((HEADER.format(micro) + rows).encode(encoding))
+    table = read_cells(tmp_path / "q.tsv")
+    np.testing.assert_allclose(table.places, [(10.5, 20)])
+    assert (table.unit, table.size_unit, table.measures["area"].tolist()) == ("um", "um", [50])
+
+
+@pytest.mark.parametrize("text", ["x  y   area\n1  2   3\n", "  x   y area\n 1   2    3\n", "x,y,area\r\n1,2,3\r\n"])
+def test_columns_of_fixed_width_and_other_ends_of_lines_are_read(tmp_path, text):
+    (tmp_path / "cells.txt").write_bytes(text.encode())
+    table = read_cells(tmp_path / "cells.txt")
+    assert table.places.tolist() == [[1, 2]] and table.measures["area"].tolist() == [3]
+
+
+def test_layers_have_many_names_and_what_is_none_is_none(tmp_path):
+    words = ["Layer 1", "L2", "layer_III", "lamina IV", "LV", "6.0", "2/3", "WM", "", "7", "-1", "lv"]
+    (tmp_path / "a.csv").write_text("x,y,layer\n" + "".join(f"1,{i},{word}\n" for i, word in enumerate(words)))
+    assert read_cells(tmp_path / "a.csv").layer.tolist() == [1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 5]
+
+
 def test_tables_of_scikit_image_have_the_row_first(tmp_path):
     path = write_csv(tmp_path / "cd.csv", ",label,area,centroid-0,centroid-1,perimeter", [[0, 1, 30, 5, 9, 20]])
     table = read_cells(path)
@@ -67,6 +93,10 @@ def test_parquet_states_its_pixel_size(tmp_path):
         ("x,y,x\n1,2,3\n", "column x given twice"),
         ("x,y\n1,two\n", "row 1, column y: found 'two'"),
         ("x,y,section\n1,2,3\n1,2,\n", "what is no number of a section"),
+        ("x,y,section\n1,2,99999999999999999999\n", "what is no number of a section"),
+        ("x\ty\n1.234,5\t2\n", "found '1.234,5'.*decimals are written with a comma"),
+        ("", "found an empty file"),
+        ("\n", "found an empty file"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, text, said):
@@ -76,7 +106,15 @@ def test_what_cannot_be_read_is_named(tmp_path, text, said):
         read_cells(path)
 
 
-def test_an_empty_table_is_one_without_cells(tmp_path):
+@pytest.mark.parametrize("text", ["x,y,area\n", "x\ty"])
+def test_an_empty_table_is_one_without_cells(tmp_path, text):
     path = tmp_path / "cells.csv"
-    path.write_text("x,y,area\n")
+    path.write_text(text)
     assert len(read_cells(path)) == 0
+
+
+@pytest.mark.parametrize("um", ["abc", "-1", "0", "nan", "inf"])
+def test_a_pixel_size_that_is_none_is_named(tmp_path, um):
+    path = write_parquet(tmp_path / "cells.parquet", um, x=[1.0], y=[2.0])
+    with pytest.raises(CellError, match=f"metadata um_per_px: found '{um}', expected a positive number"):
+        read_cells(path)

@@ -31,12 +31,34 @@ def test_packed_lists_are_read_and_none_is_none(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "outer", [{"properties": {"objectType": "tile"}}, {"id": "PathAnnotationObject", "properties": None}]
+)
+def test_tiles_and_what_old_exports_call_annotations_are_no_cells(tmp_path, outer):
+    found = read_cells(write_geojson(tmp_path / "a.geojson", [feature(disc(9, 9, 8)) | outer, feature(disc(3, 4, 1))]))
+    np.testing.assert_allclose(found.places, [(3, 4)], atol=1e-9)
+
+
+def polygon(coordinates: str, kind: str = "Polygon") -> str:
+    """Two cells, the first a point, the second as given."""
+    first, second = (f'{{"type": "Feature", "geometry": {{"type": "{k}", "coordinates": {c}}}}}' for k, c in
+                     (("Point", "[1, 2]"), (kind, coordinates)))  # fmt: skip
+    return f"[{first}, {second}]"
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{", "cells that cannot be read"),
         ('{"features": 3}', "no list of features"),
         ('[{"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}}]', "a LineString"),
         ('[{"type": "Feature", "geometry": null}]', "cell without geometry"),
+        (polygon("[[[0, 0], [NaN, 0], [4, 4], [0, 0]]]"), "cell 2: found an outline that is not finite"),
+        (polygon("[[[0, 0], [1, 1]]]"), "cell 2: found an outline of fewer than three points"),
+        (polygon("[]"), "cell 2: found a Polygon whose coordinates are none"),
+        (polygon('[[["a", 1], [2, 3], [4, 5]]]'), "cell 2: found a Polygon whose coordinates are none"),
+        (polygon("[[[0, 0], [1], [3, 4]]]"), "cell 2: found a Polygon whose coordinates are none"),
+        (polygon("[]", "MultiPolygon"), "cell 2: found a MultiPolygon whose coordinates are none"),
+        (polygon("[1]", "Point"), "cell 2: found a Point whose coordinates are none"),
     ],
 )
 def test_what_is_no_cell_is_named(tmp_path, text, said):

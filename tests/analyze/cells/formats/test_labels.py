@@ -31,3 +31,16 @@ def test_no_cells_and_damage(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(CellError, match="bad.png"):
         read_cells(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([[255, 0, 255]], "a mask: one value, 255, in 2 places, expected a number for each cell"),
+        ([[-1, 1, -1]], "the value -1, expected numbers of cells"),
+    ],
+)
+def test_masks_and_other_codes_are_no_labels(tmp_path, labels, said):
+    tifffile.imwrite(tmp_path / "a.tif", np.array(labels, np.int32))
+    with pytest.raises(CellError, match=said):
+        read_cells(tmp_path / "a.tif")

@@ -23,7 +23,16 @@ def test_the_longest_suffix_decides(tmp_path, name, reader):
     assert by_suffix(CELL_READERS, tmp_path / name) is CELL_READERS[reader]
 
 
-@pytest.mark.parametrize(("name", "way"), [("a_seg.npy", "save_masks"), ("a.h5", "writes a CSV"), ("a.xyz", "one of")])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("a_seg.npy", "save_masks"),
+        ("a.h5", "writes a CSV"),
+        ("a.PKL", "run anything"),
+        ("a.xlsx", "CSV"),
+        ("a.xyz", "one of"),
+    ],
+)
 def test_what_is_not_read_has_a_way_out(tmp_path, name, way):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CellError, match=way):

@@ -1,4 +1,4 @@
-"""Another package adds an objective, a classifier, readers of contours and images and a method: they run from YAML."""
+"""Another package adds an objective, a classifier, readers, a method and a task of evaluate: they run from YAML."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ method: stripes
 plugins: {stripes: {axis: 2}}
 n_parcels: 4
 evaluation: {spins: 0, tilings: 2, baselines: [], stability: {splits: 0, nulls: 0}}
+"""
+EVALUATE = """
+encoders: [sides]
+baselines: []
+tasks: {likeness: {apart: 2}}
 """
 
 
@@ -94,7 +99,12 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     shutil.copytree(small_study, tmp_path / "study")
     study, out = tmp_path / "study" / "study.yaml", tmp_path / "run"
     as_corners(study)
-    for name, text in (("classify", CLASSIFY), ("pretrain", PRETRAIN), ("parcellate", PARCELLATE)):
+    for name, text in (
+        ("classify", CLASSIFY),
+        ("pretrain", PRETRAIN),
+        ("parcellate", PARCELLATE),
+        ("evaluate", EVALUATE),
+    ):
         (tmp_path / f"{name}.yaml").write_text(text)
     small = ("--set", "surface.voxel_mm=1.5", "--set", "surface.edge_length_mm=4.0", "--workers", 1)
     preset = Path(__file__).parents[1] / "configs" / "build-graph" / "tiny.yaml"
@@ -106,6 +116,7 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
         ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"),
         ("classify-predict", "--out", out, "--model", out / "classify/bayes", "--name", "again"),
         ("parcellate", "--out", out, "--name", "stripes", "--config", tmp_path / "parcellate.yaml"),
+        ("evaluate", "--out", out, "--config", tmp_path / "evaluate.yaml"),
     )
     first = json.loads((out / "encoders/sides/metrics.jsonl").read_text().splitlines()[-1])
     assert "same_side" in "".join(first)
@@ -114,6 +125,9 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     assert len(metrics["curves"]) == 1  # no chance in it: fitted once
     assert "corner-plugin 0.1" in (out / "classify/bayes/provenance.json").read_text()
     assert "corner-plugin 0.1" in (out / "parcellate/stripes/provenance.json").read_text()
+    assert "corner-plugin 0.1" in (out / "analyze/evaluate/provenance.json").read_text()
+    (row,) = json.loads((out / "analyze/evaluate/metrics.json").read_text())["rows"]
+    assert row["task"] == "likeness" and -1 <= row["scores"]["sides"]["mean"] <= 1
     facts = next(installed.glob("corner_plugin-*.dist-info")) / "METADATA"
     facts.write_text(facts.read_text().replace("Version: 0.1", "Version: 0.2"))
     again = run(installed, ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"))

@@ -28,7 +28,7 @@ from cytomesh.report.score_table import score_cell
 KIND = "evaluate"
 TITLE = "Encoders side by side"
 NEEDED = ("task", "target", "split", "title", "level", "level_name")
-NO_BEST = ("probes", "error_hops")
+NO_BEST = ("probes", "error_hops", "boundary_um", "thickness_error_mm")
 """Tasks and measures of which the highest number is not the best."""
 
 

@@ -1,4 +1,4 @@
-"""The figures of an evaluation for print: SVG, told apart in grey; their numbers are those of `table.parquet`."""
+"""The figures of an evaluation for print; their numbers are those of `table.parquet`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cytomesh.core.extras import optional
-from cytomesh.core.files import atomic_path
-from cytomesh.page.colours import line_colour
+from cytomesh.page.print_figures import GREY, new_figure, pen, print_style, save_figure
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STROKES = ("-", "--", "-.", ":")
 PANEL_INCH = 3.1
-GREY = "#8c8c8c"
-STYLE = {"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "cytomesh", "axes.spines.top": False}
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write `few_shot.svg` (curves), `names.svg` (macro-F1) and `variation.svg` (R2), as far as the table has them.
+    """Write `few_shot` (curves), `names` (macro-F1) and `variation` (R2), .svg and .pdf, as far as the table has them.
 
     Bars are 95 % intervals over sections where there are some, else one SD.
 
@@ -34,18 +28,18 @@ def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
     curves = [row for row in names if row["level"] is not None]
     flat = [row for row in names if row["level"] is None]
     numbers = [row for row in rows if row["measure"] == "r2"]
-    with optional("matplotlib", "cytomesh[report]").rc_context(STYLE):
+    with print_style():
         if curves:
-            _save(folder / "few_shot.svg", _curves(curves, encoders))
+            save_figure(folder, "few_shot", _curves(curves, encoders))
         if flat:
-            _save(folder / "names.svg", _dots(flat, encoders, "macro-F1, and its 95 % interval"))
+            save_figure(folder, "names", _dots(flat, encoders, "macro-F1, and its 95 % interval"))
         if numbers:
-            _save(folder / "variation.svg", _dots(numbers, encoders, "R² on what was left out, mean and SD"))
+            save_figure(folder, "variation", _dots(numbers, encoders, "R² on what was left out, mean and SD"))
 
 
 def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
     splits = list(dict.fromkeys(row["split"] for row in rows))
-    figure = _figure(PANEL_INCH * len(splits), 2.8)
+    figure = new_figure(PANEL_INCH * len(splits), 2.8)
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     for panel, split in zip(panels, splits, strict=True):
         own = sorted((row for row in rows if row["split"] == split), key=lambda row: row["level"])
@@ -54,7 +48,7 @@ def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
             levels = [row["level"] for row in known]
             means = [row["scores"][encoder]["mean"] for row in known]
             sds = [row["scores"][encoder]["sd"] or 0.0 for row in known]
-            panel.errorbar(levels, means, sds, label=encoder, capsize=2, **_pen(order))
+            panel.errorbar(levels, means, sds, label=encoder, capsize=2, **pen(order))
         ticks = [row["level"] for row in own]
         panel.set_xscale("log")
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -66,16 +60,16 @@ def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
 
 
 def _dots(rows: Rows, encoders: Sequence[str], title: str) -> Any:
-    figure = _figure(6.2, 0.9 + 0.32 * len(rows))
+    figure = new_figure(6.2, 0.9 + 0.32 * len(rows))
     panel = figure.subplots()
     places = range(len(rows))[::-1]
     for order, encoder in enumerate(encoders):
-        pen = _pen(order) | {"linestyle": "none"}
-        panel.errorbar([], [], xerr=[], label=encoder, **pen)  # for the legend
+        dots = pen(order) | {"linestyle": "none"}
+        panel.errorbar([], [], xerr=[], label=encoder, **dots)  # for the legend
         shift = 0.5 * (order / max(1, len(encoders) - 1) - 0.5)
         for place, row in zip(places, rows, strict=True):
             if score := row["scores"].get(encoder):
-                panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **pen)
+                panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **dots)
     panel.axvline(0, color=GREY, linewidth=0.6)
     lowest = min(score["mean"] - (score["sd"] or 0.0) for row in rows for score in row["scores"].values())
     panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02), ylim=(-0.6, len(rows) - 0.4))
@@ -89,24 +83,3 @@ def _bars(score: Mapping[str, Any]) -> list[list[float]]:
     if score["low"] is None:
         return [[score["sd"] or 0.0]] * 2
     return [[max(0.0, score["mean"] - score["low"])], [max(0.0, score["high"] - score["mean"])]]
-
-
-def _pen(order: int) -> dict[str, Any]:
-    return {
-        "color": line_colour(order),
-        "marker": MARKERS[order % len(MARKERS)],
-        "linestyle": STROKES[order % len(STROKES)],
-        "linewidth": 1.2,
-        "markersize": 4,
-        "elinewidth": 0.8,
-    }
-
-
-def _figure(width_inch: float, height_inch: float) -> Any:
-    kind = optional("matplotlib.figure", "cytomesh[report]")
-    return kind.Figure(figsize=(width_inch, height_inch), layout="constrained")
-
-
-def _save(path: Path, figure: Any) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})

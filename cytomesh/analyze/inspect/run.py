@@ -11,14 +11,15 @@ import numpy as np
 
 from cytomesh.analyze.inspect.config import InspectConfig
 from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, write_examples
+from cytomesh.analyze.inspect.figures import write_figures
 from cytomesh.analyze.inspect.groups import write_separation, write_similarity
 from cytomesh.analyze.inspect.latent_map import latent_map
 from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
-from cytomesh.analyze.inspect.saliency import saliency
+from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import ConfigError, MissingStageError, PackageError
 from cytomesh.core.files import read_json, write_array, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
@@ -54,7 +55,8 @@ def inspect_run(
     """Look at the features of a run; writes `analyze/<name>/`.
 
     `metrics.json`; tables `map.parquet`, `similarity.parquet`, `neighbours.parquet`, `examples.parquet` and
-    `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets); arrays `patches.npy`, `saliency.npy`.
+    `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets), `saliency.parquet`; `patches.npy`; for
+    print, `map`, `similarity` and `saliency` as .svg and .pdf.
 
     Returns
     -------
@@ -89,6 +91,10 @@ def inspect_run(
                 facts = {"kind": "inspect", "features": features, "centred": settings.centred, "n_nodes": len(nodes)}
                 facts |= _write_all(run, work.folder, nodes, examples, view, settings, notes)
                 write_json(work.folder / "metrics.json", facts)
+                try:
+                    write_figures(work.folder, facts)
+                except PackageError as absent:
+                    log(f"inspect: no figures: {absent}")
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
     with reading(result.folder / "metrics.json"):
@@ -205,5 +211,5 @@ def _write_saliency(
     except ConfigError as error:
         notes.append(f"no maps of what the encoder looks at: {error}")
         return {**facts, "method": "", "panels": [], "query": ""}
-    write_array(folder / "saliency.npy", found.maps)
+    write_saliency(folder / "saliency.parquet", found)
     return {**facts, "method": found.method, "panels": list(found.panels), "query": found.query}

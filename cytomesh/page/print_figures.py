@@ -1,4 +1,4 @@
-"""Figures for print, by matplotlib: one style, told apart in grey, the same file for the same numbers."""
+"""Figures for print, SVG by matplotlib: one style, told apart in grey, the same file for the same numbers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ STYLE = {
     "font.size": 8,
     "svg.fonttype": "none",
     "svg.hashsalt": "cytomesh",
-    "pdf.fonttype": 42,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
 DPI = 300
 """Of what is drawn as pixels: pictures, and clouds of thousands of dots."""
-UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def print_style() -> AbstractContextManager[None]:
@@ -57,8 +55,7 @@ def pen(order: int) -> dict[str, Any]:
     }
 
 
-def save_figure(folder: Path, name: str, figure: Any) -> None:
-    """Write `name.svg` and `name.pdf`, each whole or not at all, without a date."""
-    for kind, metadata in UNDATED.items():
-        with atomic_path(folder / f"{name}.{kind}") as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata, dpi=DPI)
+def save_figure(path: Path, figure: Any) -> None:
+    """Write a figure as SVG, whole or not at all; words stay words, and no date is in it."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None}, dpi=DPI)

@@ -15,15 +15,14 @@ def draw(folder):
         for order in range(3):
             panel.errorbar([0, 1], [order, order + 1], [0.1, 0.2], label=f"line {order}", **pen(order))
         panel.legend()
-        save_figure(folder, "lines", figure)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+        save_figure(folder / "lines.svg", figure)
+    return (folder / "lines.svg").read_bytes()
 
 
 def test_the_same_drawing_is_the_same_file(tmp_path):
     first = draw(tmp_path / "a")
-    assert first.keys() == {"lines.svg", "lines.pdf"}
     assert first == draw(tmp_path / "b")
-    assert b">line 1<" in first["lines.svg"] and first["lines.pdf"].startswith(b"%PDF")
+    assert b">line 1<" in first
 
 
 def test_lines_differ_in_more_than_their_colour():

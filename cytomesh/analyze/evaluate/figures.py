@@ -14,7 +14,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write `few_shot` (curves), `names` (macro-F1) and `variation` (R2), .svg and .pdf, as far as the table has them.
+    """Write `few_shot.svg` (curves), `names.svg` (macro-F1) and `variation.svg` (R2), as far as the table has them.
 
     Bars are 95 % intervals over sections where there are some, else one SD.
 
@@ -30,11 +30,11 @@ def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
     numbers = [row for row in rows if row["measure"] == "r2"]
     with print_style():
         if curves:
-            save_figure(folder, "few_shot", _curves(curves, encoders))
+            save_figure(folder / "few_shot.svg", _curves(curves, encoders))
         if flat:
-            save_figure(folder, "names", _dots(flat, encoders, "macro-F1, and its 95 % interval"))
+            save_figure(folder / "names.svg", _dots(flat, encoders, "macro-F1, and its 95 % interval"))
         if numbers:
-            save_figure(folder, "variation", _dots(numbers, encoders, "R² on what was left out, mean and SD"))
+            save_figure(folder / "variation.svg", _dots(numbers, encoders, "R² on what was left out, mean and SD"))
 
 
 def _curves(rows: Rows, encoders: Sequence[str]) -> Any:

@@ -81,11 +81,11 @@ def layer_scores(run: Path, name: str) -> Mapping[str, Mapping[str, Any]]:
         If the analysis is another one.
     """
     path = _path(run, name)
+    metrics = read_object(path)
+    if metrics.get("kind") != LAYERS:
+        found, expected = f"a result of kind '{metrics.get('kind')}'", "one of cytomesh segment-layers"
+        raise ConfigError("tasks.layers.of", name, found=found, expected=expected)
     with reading(path):
-        metrics = read_object(path)
-        if metrics.get("kind") != LAYERS:
-            found = f"{name}, which is '{metrics.get('kind')}'"
-            raise ConfigError("tasks.layers.of", found=found, expected="a result of cytomesh segment-layers")
         return summary(metrics)
 
 

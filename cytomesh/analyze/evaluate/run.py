@@ -188,7 +188,7 @@ def _write(
     notes: Sequence[str],
     settings: EvaluateConfig,
 ) -> None:
-    for old in (path for kind in ("svg", "pdf", "parquet") for path in folder.glob(f"*.{kind}")):
+    for old in (*folder.glob("*.svg"), *folder.glob("*.parquet")):
         remove(old)  # of what was stopped, and may have had other tasks
     rows, apart = table_rows(tasks, found), differences(found, settings.seed)
     of_tasks = [note for outcomes in found.values() for outcome in outcomes.values() for note in outcome.notes]

@@ -30,7 +30,7 @@ STRENGTH = 0.65
 
 
 def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write `map` (of `map.parquet`), `similarity` and `saliency`, .svg and .pdf, as far as the analysis has them.
+    """Write `map.svg`, `similarity.svg` and `saliency.svg`, as far as the analysis has the tables of these names.
 
     Raises
     ------
@@ -38,13 +38,13 @@ def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:
         If matplotlib is not installed.
     """
     with print_style():
-        save_figure(folder, "map", _maps(read_table(folder / "map.parquet"), metrics["map"]))
+        save_figure(folder / "map.svg", _maps(read_table(folder / "map.parquet"), metrics["map"]))
         if metrics["similarity"]:
             table = read_table(folder / "similarity.parquet")
-            save_figure(folder, "similarity", _matrices(table, metrics["similarity"]["areas"]))
+            save_figure(folder / "similarity.svg", _matrices(table, metrics["similarity"]["areas"]))
         looks = metrics["saliency"]
         if looks and looks["panels"]:
-            save_figure(folder, "saliency", _overlays(folder, looks))
+            save_figure(folder / "saliency.svg", _overlays(folder, looks))
 
 
 def _maps(table: Table, record: Mapping[str, Any]) -> Any:

@@ -56,7 +56,7 @@ def inspect_run(
 
     `metrics.json`; tables `map.parquet`, `similarity.parquet`, `neighbours.parquet`, `examples.parquet` and
     `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets), `saliency.parquet`; `patches.npy`; for
-    print, `map`, `similarity` and `saliency` as .svg and .pdf.
+    print, `map.svg`, `similarity.svg`, `saliency.svg`.
 
     Returns
     -------

@@ -64,7 +64,7 @@ def test_what_is_no_result_of_layers_is_said(run):
     task = Segmentation(SegmentationConfig(of="mine"))
     assert task.why_absent(bench) == "no finished 'cytomesh segment-layers' of the name 'mine'"
     write_metrics(run, "mine", "variation")
-    with pytest.raises(ConfigError, match="tasks.layers.of: found mine, which is 'variation'"):
+    with pytest.raises(ConfigError, match="tasks.layers.of: mine: found a result of kind 'variation'"):
         task.why_absent(bench)
     (run / "analyze" / "mine" / "metrics.json").write_text("[1, 2")
     with pytest.raises(DamagedError, match="metrics.json"):

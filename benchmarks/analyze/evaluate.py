@@ -3,9 +3,10 @@
 Phantom (`--run`: a copy of the demo's run; without it, the tiny phantom with --quick, else the demo's, both
 pretrained for the occasion): SpatialNCE against the untrained encoder, profiles and coordinates, by
 `configs/evaluate/demo.yaml`. Further trainings of either encoder that the run has features of, `spatialnce-1`,
-`untrained-1`, `spatialnce-2` and so on (other seeds), make means and SDs over trainings. BigBrain: profiles and layer thickness of the 10k mesh, and the mean intensity alone,
-heads trained on the left hemisphere and scored on the right; von Economo's areas are the graphs' annotation, the
-seven functional networks come as `.label.gii`. Settings are those of the protocol: nothing is chosen on the right.
+`untrained-1`, `spatialnce-2` and so on (other seeds), make means and SDs over trainings. BigBrain: profiles and layer
+thickness of the 10k mesh, and the mean intensity alone, heads trained on the left hemisphere and scored on the right;
+von Economo's areas are the graphs' annotation, the seven functional networks come as `.label.gii`. Settings are those
+of the protocol: nothing is chosen on the right.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def _write_saliency(
         "size_px": geometry.size_px,
         "gamma": settings.examples.gamma,
     }
-    facts["encoder"] = view.encoder.config.name
+    facts["encoder"] = f"{view.folder.name} ({view.encoder.config.name})"
     try:
         found = saliency(view.encoder, patches[: examples.n])
     except ConfigError as error:

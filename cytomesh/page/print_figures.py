@@ -18,6 +18,7 @@ STYLE = {
     "font.size": 8,
     "svg.fonttype": "none",
     "svg.hashsalt": "cytomesh",
+    "text.parse_math": False,  # names of areas and columns are no formulas
     "axes.spines.top": False,
     "axes.spines.right": False,
 }

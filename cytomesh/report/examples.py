@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from cytomesh.analyze.inspect.saliency import overlay, read_saliency
+from cytomesh.analyze.inspect.saliency import STRENGTH, overlay, read_saliency
 from cytomesh.core.files import open_npy
 from cytomesh.core.reading import reading
 from cytomesh.core.tables import Table, read_table
@@ -20,8 +20,6 @@ from cytomesh.report.pictures import data_uri, displayable, round_length, scale_
 
 SHOWN_PX = 192
 COLOUR = np.array([*bytes.fromhex(OKABE_ITO["vermilion"][1:])], np.float64)
-STRENGTH = 0.65
-"""Opacity of the colour at the maximum: the tissue below is still seen."""
 
 
 def neighbour_pictures(folder: Path, record: Mapping[str, Any]) -> Html:

@@ -13,7 +13,7 @@ def draw(folder):
         figure = new_figure(2.0, 1.5)
         panel = figure.subplots()
         for order in range(3):
-            panel.errorbar([0, 1], [order, order + 1], [0.1, 0.2], label=f"line {order}", **pen(order))
+            panel.errorbar([0, 1], [order, order + 1], [0.1, 0.2], label=f"line {order}, $x^{{$", **pen(order))
         panel.legend()
         save_figure(folder / "lines.svg", figure)
     return (folder / "lines.svg").read_bytes()
@@ -22,7 +22,7 @@ def draw(folder):
 def test_the_same_drawing_is_the_same_file(tmp_path):
     first = draw(tmp_path / "a")
     assert first == draw(tmp_path / "b")
-    assert b">line 1<" in first
+    assert b">line 1, $x^{$<" in first
 
 
 def test_lines_differ_in_more_than_their_colour():

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.analyze.inspect.saliency import overlay, read_saliency
+from cytomesh.analyze.inspect.latent_map import METHODS
+from cytomesh.analyze.inspect.saliency import STRENGTH, overlay, read_saliency
 from cytomesh.core.extras import optional
 from cytomesh.core.files import open_npy
 from cytomesh.core.tables import Table, read_table
@@ -17,7 +18,6 @@ from cytomesh.page.colours import CIVIDIS, LINES, OKABE_ITO, VIRIDIS, line_colou
 from cytomesh.page.print_figures import EXTRA, GREY, MARKERS, new_figure, print_style, save_figure
 from cytomesh.page.svg_charts import round_step
 
-METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 PAIRS = {"mean": "all pairs", "within_brains": "within brains", "between_brains": "between brains"}
 NONE = "none"
 MAP_INCH, CELL_INCH = 2.9, 0.85
@@ -25,8 +25,6 @@ MOST_EXAMPLES = 8
 """Rows that fit on a page; the page of the inspection has all."""
 DRAWN_PX = 128
 BAR_SHARE = 0.35
-STRENGTH = 0.65
-"""Opacity at the maximum: the tissue below is still seen."""
 
 
 def write_figures(folder: Path, metrics: Mapping[str, Any]) -> None:

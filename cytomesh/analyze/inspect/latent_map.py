@@ -16,6 +16,8 @@ from cytomesh.core.errors import FeatureError
 from cytomesh.core.extras import optional
 from cytomesh.core.random import derived_seed
 
+METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
+"""What the axes are called."""
 N_COMPONENTS = 50
 """Before t-SNE, as its authors advise: what lies beyond is noise that distances would be computed of."""
 LEAST_NODES = 4

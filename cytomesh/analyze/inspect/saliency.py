@@ -18,6 +18,8 @@ from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.pretrain.encoder import PatchEncoder
 
 ATTENTION, GRAD_CAM = "attention", "Grad-CAM"
+STRENGTH = 0.65
+"""Opacity of the colour where `overlay` is 1: the tissue below is still seen."""
 
 
 @dataclass(frozen=True, slots=True)

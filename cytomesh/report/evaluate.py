@@ -119,7 +119,8 @@ def _differences(metrics: Mapping[str, Any]) -> list[Html]:
     columns: list[Column] = ["encoder", "against", "of", "scored on", Number("macro-F1"), Number("95 % interval")]
     caption = (
         "Differences of macro-F1 on the same nodes; the same sections are drawn with replacement for both. An interval "
-        "that holds 0 does not tell the two apart."
+        "that holds 0 does not tell the two apart; one that does not is about these weights: the same encoder trained "
+        "with another seed may differ as much."
     )
     kept, filled = without_empty(columns, rows)
     return [table(kept, filled, caption=caption, sortable=True)]

@@ -42,11 +42,7 @@ def start_programs(errors: Path, site: Path | None, *commands: Sequence[object])
 
 
 def _programs(errors: Path, site: Path | None, commands: list[list[str]]) -> None:
-    if site:
-        # plug-ins are looked for once, when settings are imported: as if nothing of cytomesh had been
-        sys.path.insert(0, str(site))
-        for name in [name for name in sys.modules if name.partition(".")[0] == "cytomesh"]:
-            del sys.modules[name]
+    _use(site)
     from cytomesh.cli.app import main
 
     with errors.open("w") as stream, open(os.devnull, "w") as nowhere:  # noqa: PTH123
@@ -60,17 +56,26 @@ def _programs(errors: Path, site: Path | None, commands: list[list[str]]) -> Non
                     raise
 
 
-def run_module(module: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE WORDS`."""
+def _use(site: Path | None) -> None:
+    """Look for packages in a folder, too; plug-ins once settings are imported: as if nothing of cytomesh had been."""
+    if site:
+        sys.path.insert(0, str(site))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "cytomesh"]:
+            del sys.modules[name]
+
+
+def run_module(module: str, *words: object, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE WORDS`, with the packages that are installed in a folder."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder) / "output.txt", Path(folder) / "errors.txt"
-        process = CONTEXT.Process(target=_module, args=(output, errors, module, [str(word) for word in words]))
+        process = CONTEXT.Process(target=_module, args=(output, errors, site, module, [str(word) for word in words]))
         process.start()
         process.join()
         return subprocess.CompletedProcess(module, process.exitcode or 0, output.read_text(), errors.read_text())
 
 
-def _module(output: Path, errors: Path, module: str, words: list[str]) -> None:
+def _module(output: Path, errors: Path, site: Path | None, module: str, words: list[str]) -> None:
+    _use(site)
     sys.argv = [module, *words]
     with output.open("w") as out, errors.open("w") as err:
         os.dup2(out.fileno(), 1)

@@ -1,4 +1,4 @@
-"""Another package adds an objective, a classifier, a method, readers of contours, images, cells: they run from YAML."""
+"""Another package adds an objective, a classifier, a method, readers and a task of evaluate: they run from YAML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from tests.pretrain.pretrain_study import write_run
-from tests.processes import start_programs
+from tests.processes import run_module, start_programs
 
 PLUGIN = Path(__file__).parent / "data" / "plugin"
 CLASSIFY = """
@@ -34,6 +34,11 @@ method: stripes
 plugins: {stripes: {axis: 2}}
 n_parcels: 4
 evaluation: {spins: 0, tilings: 2, baselines: [], stability: {splits: 0, nulls: 0}}
+"""
+EVALUATE = """
+encoders: [sides]
+baselines: []
+tasks: {likeness: {apart: 2}}
 """
 
 
@@ -82,7 +87,12 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     shutil.copytree(small_study, tmp_path / "study")
     study, out = tmp_path / "study" / "study.yaml", tmp_path / "run"
     as_corners(study)
-    for name, text in (("classify", CLASSIFY), ("pretrain", PRETRAIN), ("parcellate", PARCELLATE)):
+    for name, text in (
+        ("classify", CLASSIFY),
+        ("pretrain", PRETRAIN),
+        ("parcellate", PARCELLATE),
+        ("evaluate", EVALUATE),
+    ):
         (tmp_path / f"{name}.yaml").write_text(text)
     small = ("--set", "surface.voxel_mm=1.5", "--set", "surface.edge_length_mm=4.0", "--workers", 1)
     preset = Path(__file__).parents[1] / "configs" / "build-graph" / "tiny.yaml"
@@ -94,6 +104,7 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
         ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"),
         ("classify-predict", "--out", out, "--model", out / "classify/bayes", "--name", "again"),
         ("parcellate", "--out", out, "--name", "stripes", "--config", tmp_path / "parcellate.yaml"),
+        ("evaluate", "--out", out, "--config", tmp_path / "evaluate.yaml"),
     )
     first = json.loads((out / "encoders/sides/metrics.jsonl").read_text().splitlines()[-1])
     assert "same_side" in "".join(first)
@@ -102,6 +113,9 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
     assert len(metrics["curves"]) == 1  # no chance in it: fitted once
     assert "corner-plugin 0.1" in (out / "classify/bayes/provenance.json").read_text()
     assert "corner-plugin 0.1" in (out / "parcellate/stripes/provenance.json").read_text()
+    assert "corner-plugin 0.1" in (out / "analyze/evaluate/provenance.json").read_text()
+    (row,) = json.loads((out / "analyze/evaluate/metrics.json").read_text())["rows"]
+    assert row["task"] == "likeness" and -1 <= row["scores"]["sides"]["mean"] <= 1
     facts = next(installed.glob("corner_plugin-*.dist-info")) / "METADATA"
     facts.write_text(facts.read_text().replace("Version: 0.1", "Version: 0.2"))
     again = run(installed, ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"))
@@ -130,26 +144,10 @@ def test_images_in_a_format_that_a_package_reads_give_the_same_features(installe
     assert before == {path.name: path.read_bytes() for path in (out / "features" / "sides").glob("*.npy")}
 
 
-READ_CELLS = """
-import sys
-from cytomesh.analyze.cells.formats.registry import read_cells
-from cytomesh.core.errors import CytomeshError
-try:
-    print(read_cells(__import__("pathlib").Path(sys.argv[1])).places.tolist())
-except CytomeshError as error:
-    sys.exit(str(error))
-"""
-
-
 def test_cells_in_a_format_that_a_package_reads_are_cells(installed, tmp_path):
     (tmp_path / "a.spots").write_text("3 4 50\n5 6 70\n")
-
-    def read(site: Path) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parents[1])])}
-        command = [sys.executable, "-c", READ_CELLS, str(tmp_path / "a.spots")]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
-    assert json.loads(read(installed).stdout) == [[3, 4], [5, 6]]
-    assert "unknown format '.spots'" in read(tmp_path).stderr
+    words = ("tests.data.read_cells", tmp_path / "a.spots")
+    assert json.loads(run_module(*words, site=installed).stdout) == [[3, 4], [5, 6]]
+    assert "unknown format '.spots'" in run_module(*words).stderr
     (tmp_path / "a.spots").write_text("3 4 50\n5 6\n")
-    assert "line 2: found another number of words" in read(installed).stderr
+    assert "line 2: found another number of words" in run_module(*words, site=installed).stderr

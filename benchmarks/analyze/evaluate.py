@@ -2,14 +2,18 @@
 
 Phantom (`--run`: a copy of the demo's run; without it, the tiny phantom with --quick, else the demo's, both
 pretrained for the occasion): SpatialNCE against the untrained encoder, profiles and coordinates, by
-`configs/evaluate/demo.yaml`. BigBrain: profiles and layer thickness of the 10k mesh, and the mean intensity alone,
-heads trained on the left hemisphere and scored on the right; von Economo's areas are the graphs' annotation, the
-seven functional networks come as `.label.gii`. Settings are those of the protocol: nothing is chosen on the right.
+`configs/evaluate/demo.yaml`. Further trainings of either encoder that the run has features of, `spatialnce-1`,
+`untrained-1`, `spatialnce-2` and so on (other seeds), make means and SDs over trainings. BigBrain: profiles and layer
+thickness of the 10k mesh, and the mean intensity alone, heads trained on the left hemisphere and scored on the right;
+von Economo's areas are the graphs' annotation, the seven functional networks come as `.label.gii`. Settings are those
+of the protocol: nothing is chosen on the right.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +36,16 @@ from cytomesh.pretrain.run import pretrain_run
 from cytomesh.surface.gifti import write_labels
 
 COLUMNS = ("study, row of the table", "pretrained", "untrained / mean intensity", "profiles", "coordinates")
-PHANTOM = ("spatialnce", "untrained", "profiles")
-ENCODERS = {"phantom": (*PHANTOM, "coordinates"), "BigBrain": ("", "intensity", "profiles", "coordinates")}
+TRAINED, UNTRAINED = "spatialnce", "untrained"
+ENCODERS = {
+    "phantom": (TRAINED, UNTRAINED, "profiles", "coordinates"),
+    "BigBrain": ("", "intensity", "profiles", "coordinates"),
+}
+
+
+def trainings(names: Iterable[str], encoder: str) -> list[str]:
+    """Return the features of an encoder and of its trainings with other seeds ("spatialnce-1")."""
+    return sorted(name for name in names if re.fullmatch(rf"{encoder}(-\d+)?", name))
 
 
 def phantom(options: Options) -> dict[str, Any]:
@@ -41,13 +53,15 @@ def phantom(options: Options) -> dict[str, Any]:
     size = "tiny" if options.quick and options.run is None else "demo"
     with grid_run(options, size) as run:
         there = {folder.name for folder in product_folders(run, "features")}
-        for name, changes in {"spatialnce": [], "untrained": ["schedule.steps=0"]}.items():
+        for name, changes in {TRAINED: [], UNTRAINED: ["schedule.steps=0"]}.items():
             if name not in there:
                 pretrain_run(run, name, load_config(PretrainConfig, preset("pretrain", size), changes))
                 embed_run(run, name, EmbedConfig())
         profiles_run(run, "profiles", load_config(ProfilesConfig, preset("profiles", size)))
         settings = load_config(EvaluateConfig, preset("evaluate", size))
-        found = evaluate_run(run, "benchmark", settings.model_copy(update={"encoders": list(PHANTOM)}))
+        there = {folder.name for folder in product_folders(run, "features")}
+        names = [*trainings(there, TRAINED), *trainings(there, UNTRAINED), "profiles"]
+        found = evaluate_run(run, "benchmark", settings.model_copy(update={"encoders": names}))
         return {**found, "differences": read_json(run / "analyze" / "benchmark" / "metrics.json")["differences"]}
 
 
@@ -84,19 +98,25 @@ def measure(options: Options) -> Result:
     except MissingDataError:
         pass
     rows = [
-        [f"{study}, {name}", *(_cell(row.get(encoder)) for encoder in ENCODERS[study])]
+        [f"{study}, {name}", *(_cell([row.get(own) for own in trainings(row, encoder)]) for encoder in ENCODERS[study])]
         for study, table in found.items()
         for name, row in table.items()
     ]
     gains = [
-        f"{d['split']} {d['difference']:+.3f}" for d in apart if (d["encoder"], d["other"]) == ENCODERS["phantom"][:2]
+        f"{d['encoder']} over {d['other']}, {d['split']} {d['difference']:+.3f}"
+        for d in apart
+        if d["task"] == "areas" and d["encoder"].replace(TRAINED, UNTRAINED) == d["other"]
     ]
-    claim = f"macro-F1 of areas, SpatialNCE over untrained on the phantom: {', '.join(gains)}"
+    claim = f"macro-F1 of areas on the phantom: {'; '.join(gains)}"
     return Result("Encoders by one protocol", COLUMNS, rows, claim, {"differences": apart})
 
 
-def _cell(mean: float | None) -> float | str:
-    return "-" if mean is None else mean
+def _cell(means: Sequence[float | None]) -> float | str:
+    """Return the mean over trainings, with their SD where there are several."""
+    known = [mean for mean in means if mean is not None]
+    if len(known) < 2:
+        return known[0] if known else "-"
+    return f"{np.mean(known):.3f} ± {np.std(known, ddof=1):.3f} (n = {len(known)})"
 
 
 if __name__ == "__main__":

@@ -116,12 +116,14 @@ def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: 
                 raise unknown_column(name, known, graph.name, setting)
 
 
-def unknown_column(name: str, known: Iterable[str], place: str, setting: str = "targets") -> ConfigError:
+def unknown_column(
+    name: str, known: Iterable[str], place: str, setting: str = "targets", holding: str = "numbers"
+) -> ConfigError:
     """Return the error for a column that a setting names and that is not there, with the nearest one that is."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-    return ConfigError(setting, name, found=f"no column of numbers '{name}' in {place}", hint=hint)
+    return ConfigError(setting, name, found=f"no column of {holding} '{name}' in {place}", hint=hint)
 
 
 def measures_read(run: Path, graphs: Iterable[CortexGraph], names: Sequence[str], digests: FileDigests) -> Inputs:

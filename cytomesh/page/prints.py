@@ -1,4 +1,4 @@
-"""Figures for print: SVG, PDF and PNG, told apart in grey, the same for the same numbers."""
+"""Figures for print: SVG and PDF by matplotlib, told apart in grey, the same files for the same numbers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cytomesh",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # names of areas and columns are no formulas
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
 UNDATED: Mapping[str, dict[str, None]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-    "png": {"Software": None},
 }
 """Formats, and what of their metadata would change from day to day, or from version to version."""
-PNG_DPI = 200
+DPI = 300
+"""Of what is drawn as pixels: pictures, and clouds of thousands of dots."""
 
 P = ParamSpec("P")
 Score = Mapping[str, float | None]
@@ -62,10 +63,10 @@ def figure(width_inch: float, height_inch: float) -> Any:
 
 
 def save(folder: Path, name: str, drawn: Any) -> None:
-    """Write `folder/name.svg`, `.pdf` and `.png`."""
+    """Write `folder/name.svg` and `.pdf`."""
     for kind, facts in UNDATED.items():
         with atomic_path(folder / f"{name}.{kind}") as temporary:
-            drawn.savefig(temporary, format=kind, metadata=facts, dpi=PNG_DPI)
+            drawn.savefig(temporary, format=kind, metadata=facts, dpi=DPI)
 
 
 def pen(order: int) -> dict[str, Any]:

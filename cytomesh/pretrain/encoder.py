@@ -150,9 +150,10 @@ def timm_model(backbone: nn.Module) -> Any:
 
 
 def layer_means(backbone: nn.Module, images: Tensor, layers: list[int]) -> Tensor:
-    """Return the mean token (class tokens left out) or feature of some layers side by side, (n, sum of widths).
+    """Return the mean token (class and register tokens left out) or feature of some layers, (n, sum of widths).
 
-    Tokens are normalised by the model's last norm, as the means of its own last block would be.
+    Tokens are normalised by the model's last norm, as the means of its own last block would be; models that normalise
+    behind their pooling have none for tokens.
     """
     if isinstance(backbone, StridedModel):
         images = backbone.stem(images)

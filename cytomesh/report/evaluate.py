@@ -28,8 +28,10 @@ from cytomesh.report.score_table import score_cell
 KIND = "evaluate"
 TITLE = "Encoders side by side"
 NEEDED = ("task", "target", "split", "title", "level", "level_name")
-NO_BEST = ("probes", "error_hops")
+NO_BEST = ("probes", "error_hops", "boundary_um", "thickness_error_mm")
 """Tasks and measures of which the highest number is not the best."""
+MOST_OPEN = 12
+"""Differences that a reader takes in at once; more are folded."""
 
 
 def evaluate_part(run: Path) -> Part:
@@ -71,6 +73,11 @@ def _table(metrics: Mapping[str, Any]) -> Html:
         "numbers. Probes ask what features should rather not know; chance is guessing each answer as often as it "
         "occurs. AUROC: whether low probability betrays areas that were not learnt, 0.5 is chance."
     )
+    if any(row["task"] == "layers" for row in metrics["rows"]):
+        caption += (
+            " Layers: decoders of cytomesh segment-layers, by its own split; coordinates stand for depth alone, "
+            "profiles for its classifier of intensity profiles."
+        )
     return table(columns, rows, caption=caption, sortable=True)
 
 
@@ -119,10 +126,12 @@ def _differences(metrics: Mapping[str, Any]) -> list[Html]:
     columns: list[Column] = ["encoder", "against", "of", "scored on", Number("macro-F1"), Number("95 % interval")]
     caption = (
         "Differences of macro-F1 on the same nodes; the same sections are drawn with replacement for both. An interval "
-        "that holds 0 does not tell the two apart."
+        "that holds 0 does not tell the two apart; one that does not is about these weights: the same encoder trained "
+        "with another seed may differ as much."
     )
     kept, filled = without_empty(columns, rows)
-    return [table(kept, filled, caption=caption, sortable=True)]
+    shown = table(kept, filled, caption=caption, sortable=True)
+    return [folded(f"{len(rows)} differences between encoders", shown) if len(rows) > MOST_OPEN else shown]
 
 
 def _notes(metrics: Mapping[str, Any]) -> list[Html]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from cytomesh.analyze.inspect.saliency import overlay
+from cytomesh.analyze.inspect.saliency import STRENGTH, overlay, read_saliency
 from cytomesh.core.files import open_npy
 from cytomesh.core.reading import reading
 from cytomesh.core.tables import Table, read_table
@@ -20,8 +20,6 @@ from cytomesh.report.pictures import data_uri, displayable, round_length, scale_
 
 SHOWN_PX = 192
 COLOUR = np.array([*bytes.fromhex(OKABE_ITO["vermilion"][1:])], np.float64)
-STRENGTH = 0.65
-"""Opacity of the colour at the maximum: the tissue below is still seen."""
 
 
 def neighbour_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
@@ -44,10 +42,10 @@ def neighbour_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
 
 def saliency_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
     """Return a row an example: its patch, and each map laid over it."""
-    table, patches, maps = _examples(folder), _array(folder / "patches.npy"), _array(folder / "saliency.npy")
+    table, patches, maps = _examples(folder), _array(folder / "patches.npy"), read_saliency(folder / "saliency.parquet")
     rows = []
-    for example, own in enumerate(np.asarray(maps)):
-        opacity = overlay(own.reshape(-1, *own.shape[-2:]), SHOWN_PX, record["gamma"])
+    for example, own in enumerate(maps):
+        opacity = overlay(own, SHOWN_PX, record["gamma"])
         figures = [_figure(patches[example], record, tag("strong", "patch"), _place(table, example))]
         for panel, some in zip(record["panels"], opacity, strict=True):
             figures.append(_figure(patches[example], record, panel, opacity=some))

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.analyze.inspect.latent_map import METHODS
 from cytomesh.core.tables import Table, read_table
 from cytomesh.page.charts import axis, chart, colour_scale, label, numbers
 from cytomesh.page.colours import CIVIDIS, LINES, VIRIDIS, line_colour
 from cytomesh.page.html import Html, choice
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x")
-METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 PARTS = {"mean": "all pairs", "within_brains": "pairs within a brain", "between_brains": "pairs of two brains"}
 NONE = "none"
 NONE_COLOUR = "#b9bec4"

@@ -195,9 +195,17 @@ def test_patches_that_are_not_those_of_the_encoder_are_refused():
             encoder.embed(wrong)
 
 
-@pytest.mark.parametrize(("in_chans", "patch_size"), [(1, 16), (3, None)])
-def test_layers_are_the_mean_tokens_of_their_blocks_side_by_side(in_chans, patch_size):
-    given = {"in_chans": in_chans, "patch_size": patch_size}
+@pytest.mark.parametrize(
+    ("in_chans", "patch_size", "options"),
+    [
+        (1, 16, {}),
+        (3, None, {}),
+        (1, 16, {"reg_tokens": 3}),
+        (1, 16, {"class_token": False, "reg_tokens": 2, "global_pool": "avg"}),  # no norm before it pools
+    ],
+)
+def test_layers_are_the_mean_tokens_of_their_blocks_side_by_side(in_chans, patch_size, options):
+    given = {"in_chans": in_chans, "patch_size": patch_size, "options": options}
     torch.manual_seed(0)
     whole = build("test_vit", 96, **given).eval()
     torch.manual_seed(0)

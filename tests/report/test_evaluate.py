@@ -38,6 +38,19 @@ def test_scores_stand_in_a_table_in_curves_and_in_pairs(run):
     assert 'id="evaluate"' in (run / "report.html").read_text()
 
 
+def test_layers_are_explained_and_many_differences_are_folded(run):
+    path = run / "analyze" / "side" / "metrics.json"
+    record = json.loads(path.read_text())
+    before = evaluate_part(run).body
+    assert "depth alone" not in before and "differences between encoders" not in before
+    record["rows"].append(record["rows"][0] | {"task": "layers", "target": "layers"})
+    record["differences"] *= 13
+    path.write_text(json.dumps(record))
+    after = evaluate_part(run).body
+    assert "coordinates stand for depth alone" in after
+    assert f"{len(record['differences'])} differences between encoders" in after
+
+
 def test_damaged_ones_are_named(run):
     path = run / "analyze" / "side" / "metrics.json"
     record = json.loads(path.read_text())

@@ -9,6 +9,7 @@ import pytest
 from cytomesh.analyze.inspect.attention import attention_maps
 from cytomesh.analyze.inspect.config import InspectConfig
 from cytomesh.analyze.inspect.run import inspect_run
+from cytomesh.analyze.inspect.saliency import read_saliency
 from cytomesh.core.errors import DamagedError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.run import read_study_path
@@ -57,7 +58,8 @@ def test_patches_are_those_of_the_nodes_and_attention_is_theirs(looked):
             expected = read_patches(image, section.um_per_px, place, graph.nodes["angle_deg"][[node]], 16, 250.0)
         np.testing.assert_array_equal(patches[row], expected[0])
     found = attention_maps(load_encoder(looked / "encoders" / "vit"), patches[table["is_example"]])
-    np.testing.assert_allclose(np.load(folder / "saliency.npy"), found.maps, atol=1e-6)
+    stored = read_saliency(folder / "saliency.parquet")
+    np.testing.assert_allclose(stored, found.maps.reshape(stored.shape), atol=1e-6)
     record = read_json(folder / "metrics.json")["saliency"]
     assert record["method"] == "attention" and len(record["panels"]) == found.maps.shape[1] * found.maps.shape[2]
 

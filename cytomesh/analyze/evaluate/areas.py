@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from cytomesh.analyze.evaluate.heads import name_nodes
 from cytomesh.analyze.evaluate.task import Bench, Encoded, Outcome, Task, TaskConfig
 from cytomesh.classify.assemble import same_labels
@@ -26,8 +28,9 @@ class Areas(Task):
     measures: ClassVar[dict[str, str]] = {**MACRO_F1, "error_hops": "error distance (areas)"}
 
     def why_absent(self, bench: Bench) -> str:
-        """Say that nothing is annotated."""
-        return "" if (bench.annotation > 0).any() else "no node is annotated"
+        """Say that nothing is annotated, or one area only."""
+        n_areas = np.unique(bench.annotation[bench.annotation > 0]).size
+        return "" if n_areas > 1 else "one area is annotated" if n_areas else "no node is annotated"
 
     def score(self, bench: Bench, encoded: Encoded) -> Outcome:
         """Train on annotated nodes and score on each evaluation side."""

@@ -14,6 +14,7 @@ TASKS: Registry[Task] = Registry(
     {
         "areas": f"{PLACE}.areas:Areas",
         "few_shot": f"{PLACE}.few_shot:FewShot",
+        "layers": f"{PLACE}.layers:Segmentation",
         "variation": f"{PLACE}.structure:Structure",
         "labels": f"{PLACE}.labels:Parcellations",
         "probes": f"{PLACE}.probes:Probes",

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from cytomesh.analyze.evaluate.areas import MACRO_F1
-from cytomesh.analyze.evaluate.heads import name_nodes
+from cytomesh.analyze.evaluate.heads import name_nodes, node_data
 from cytomesh.analyze.evaluate.task import Bench, Encoded, Labels, Named, Outcome, Score, Task, TaskConfig
 from cytomesh.core.config import Config
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import AtlasError, ConfigError
+from cytomesh.core.errors import AtlasError, ConfigError, SplitError
 from cytomesh.core.labels import LabelTable, whole_labels
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.graph.provenance import LINKS, REFERENCE, SURFACE
@@ -26,6 +26,8 @@ from cytomesh.surface.vertex_data import read_vertex_labels
 
 MIN_INSIDE = 0.5
 """Of a volume in the right space, most nodes lie inside its grid."""
+LEAST = 2
+"""Labels that can be told apart."""
 
 
 class LabelSource(Config):
@@ -71,8 +73,18 @@ class Parcellations(Task):
             paths |= {f"labels: {name}, {kind}": path for kind, path in named.items() if path is not None}
         return Inputs(files={name: (place(path, bench.run), digests.digest(path)) for name, path in paths.items()})
 
-    def why_absent(self, bench: Bench) -> str:  # noqa: ARG002
-        """Say that no parcellation is named."""
+    def why_absent(self, bench: Bench) -> str:
+        """Say that no parcellation is named; one that cannot be used is an error, before any head is trained."""
+        for name, source in self.settings.of.items():
+            labels, _ = node_labels(bench, source)
+            n_labels = np.unique(labels[labels > 0]).size
+            if n_labels < LEAST:
+                found, expected = f"{n_labels} labels at linked nodes", f"{LEAST} or more"
+                raise ConfigError(f"tasks.labels.of.{name}", found=found, expected=expected)
+            try:
+                node_data(bench, labels, bench.sides(labels))
+            except SplitError as error:
+                raise error.within(f"tasks.labels.of.{name}", SplitError) from error
         return "" if self.settings.of else "no parcellation is given (labels.of)"
 
     def score(self, bench: Bench, encoded: Encoded) -> Outcome:

@@ -43,6 +43,12 @@ class Probes(Task):
     protocol: ClassVar[tuple[str, ...]] = ("seed",)
     measures: ClassVar[dict[str, str]] = {"accuracy": "accuracy", "chance": "accuracy of chance"}
 
+    def why_absent(self, bench: Bench) -> str:
+        """Raise ConfigError if a column is not there, before any head is trained."""
+        for target in self.settings.of:
+            _answers(bench, target)
+        return ""
+
     def score(self, bench: Bench, encoded: Encoded) -> Outcome:
         """Probe for each in turn."""
         found: list[Score] = []
@@ -71,9 +77,9 @@ def _answers(bench: Bench, target: str) -> tuple[Labels, NDArray[np.str_]]:
         values = bench.brains
     else:
         for graph in bench.graphs:
-            if target not in graph.nodes or graph.nodes[target].dtype.kind not in "iubOU":
-                known = [name for name in graph.nodes.columns if name != "pmap"]
-                raise unknown_column(target, known, f"{graph.name}, of words or whole numbers")
+            known = [name for name, column in graph.nodes.columns.items() if column.dtype.kind in "iubOU"]
+            if target not in known:
+                raise unknown_column(target, known, graph.name, "tasks.probes.of", "words or whole numbers")
         values = np.concatenate([np.asarray(graph.nodes[target]).astype(str) for graph in bench.graphs])
     _, number = np.unique(values, return_inverse=True)
     return np.where(bench.is_linked, number + 1, 0).astype(np.int32), everywhere

@@ -44,6 +44,13 @@ class Structure(Task):
     protocol: ClassVar[tuple[str, ...]] = ("seed",)
     measures: ClassVar[dict[str, str]] = {"r2": "R²", "beyond_location": "R² beyond location"}
 
+    def why_absent(self, bench: Bench) -> str:
+        """Raise if a target is not there, before any head is trained."""
+        names = target_names(bench.graphs, self.settings.targets)
+        for graph in bench.graphs:
+            target_values(bench.run, graph, names)
+        return ""
+
     def reads(self, bench: Bench, digests: FileDigests) -> Inputs:
         """Return the tables of other analyses that hold targets."""
         return measures_read(bench.run, bench.graphs, self.settings.targets, digests)

@@ -20,7 +20,6 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.patches import read_section
 from cytomesh.pretrain.pool import graph_sections
-from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
 
 
@@ -132,12 +131,6 @@ def write_examples(folder: Path, nodes: LinkedNodes, examples: Examples) -> None
         "distance_mm": np.linalg.norm(next(ends) - next(ends), axis=1),
     }
     write_table(folder / "neighbours.parquet", Table(pairs, {"distance_mm": "mm"}))
-
-
-def sections_of(study: Study, nodes: LinkedNodes, rows: NDArray[np.int64]) -> list[Section]:
-    """Return the sections that some nodes are linked to."""
-    pairs = {(str(nodes.brain[row]), int(nodes.graphs[nodes.graph[row]].section[nodes.node[row]])) for row in rows}
-    return [study.brain(brain).section(index) for brain, index in sorted(pairs)]
 
 
 def read_patches_of(

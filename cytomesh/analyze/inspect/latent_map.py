@@ -16,9 +16,13 @@ from cytomesh.core.errors import FeatureError
 from cytomesh.core.extras import optional
 from cytomesh.core.random import derived_seed
 
+METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
+"""What the axes are called."""
 N_COMPONENTS = 50
 """Before t-SNE, as its authors advise: what lies beyond is noise that distances would be computed of."""
 LEAST_NODES = 4
+SAME_DIRECTION = 1e-6
+"""Spread of unit vectors that is rounding of single precision: t-SNE divides by it."""
 
 
 def latent_map(features: NDArray[Any], settings: MapConfig, seed: int) -> NDArray[np.float64]:
@@ -37,13 +41,17 @@ def latent_map(features: NDArray[Any], settings: MapConfig, seed: int) -> NDArra
     Raises
     ------
     FeatureError
-        If there are fewer than four nodes.
+        If there are fewer than four nodes, or all have features of one direction.
     PackageError
         If UMAP is wanted and not installed.
     """
     if len(features) < LEAST_NODES:
         raise FeatureError("map of features", found=f"{len(features)} nodes", expected=f"{LEAST_NODES} or more")
     units = normalize(np.asarray(features, np.float64))
+    if np.ptp(units, axis=0).max() < SAME_DIRECTION:
+        found, expected = "features of one direction at all drawn nodes", "directions that differ"
+        hint = "directions are compared (cosine), not lengths: set centred: true, or draw more nodes"
+        raise FeatureError("map of features", found=found, expected=expected, hint=hint)
     state = derived_seed(seed, "map") % 2**32
     if settings.method == "umap":
         umap = optional("umap", "cytomesh[umap]")

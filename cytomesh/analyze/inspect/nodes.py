@@ -14,6 +14,7 @@ from cytomesh.analyze.folds import make_folds
 from cytomesh.analyze.inspect.config import AREA, BRAIN, InspectConfig
 from cytomesh.analyze.measures import check_columns
 from cytomesh.analyze.variation import target_values
+from cytomesh.core.errors import FeatureError
 from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.storage import CortexGraph
 
@@ -77,11 +78,17 @@ def linked_nodes(run: Path, name: str, graphs: Sequence[CortexGraph], settings: 
 
     Raises
     ------
+    FeatureError
+        If there is one column only, whose directions are two at most.
     MissingStageError, FeatureError, SplitError
         As `load_features` and `make_folds`.
     """
     parts = [load_features(run, name, graph) for graph in graphs]
     refuse_other_widths(name, parts, graphs)
+    if parts[0].shape[1] < 2:
+        hint = "compare numbers by 'cytomesh variation' or 'cytomesh classify'"
+        expected = "two or more: nodes are compared by the direction of their features"
+        raise FeatureError("features", name, found="one column", expected=expected, hint=hint)
     linked = [graph.is_linked for graph in graphs]
     features = np.concatenate([part[mask] for part, mask in zip(parts, linked, strict=True)]).astype(np.float32)
     if settings.centred:

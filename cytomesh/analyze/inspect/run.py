@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from cytomesh.analyze.inspect.config import InspectConfig
-from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, sections_of, write_examples
+from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, write_examples
+from cytomesh.analyze.inspect.figures import write_figures
 from cytomesh.analyze.inspect.groups import write_separation, write_similarity
 from cytomesh.analyze.inspect.latent_map import latent_map
 from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
-from cytomesh.analyze.inspect.saliency import saliency
+from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
@@ -27,11 +27,12 @@ from cytomesh.core.reading import command, reading
 from cytomesh.core.run import product, product_folders, read_study_path
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, images_read, parts_read
+from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.page.colours import css_colour
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import WEIGHTS, encoder_folder, encoder_read, load_encoder
+from cytomesh.pretrain.patches import images_of
 from cytomesh.study.study import Study, open_study
 
 NOT_READ = (AREAS, MAPS)
@@ -53,7 +54,8 @@ def inspect_run(
     """Look at the features of a run; writes `analyze/<name>/`.
 
     `metrics.json`; tables `map.parquet`, `similarity.parquet`, `neighbours.parquet`, `examples.parquet` and
-    `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets); arrays `patches.npy`, `saliency.npy`.
+    `nodes/<graph>.parquet` (silhouettes, which `variation` takes as targets), `saliency.parquet`; `patches.npy`; for
+    print, `map`, `similarity` and `saliency` as SVG and PDF.
 
     Returns
     -------
@@ -70,25 +72,25 @@ def inspect_run(
     graphs = load_graphs(run)
     features = _features(run, settings.features)
     check_colours(graphs, settings.map.colour_by)
-    nodes = linked_nodes(run, features, graphs, settings)
-    examples = choose_examples(nodes, settings.examples, settings.seed)
     view, notes = _patch_view(run, features, graphs, settings)
     result = product(run, "analyze", name)
     with file_digests(run) as digests, result.open():
-        own = Inputs(settings={**flat_settings(settings), "features": features})
+        inputs = Inputs(settings={**flat_settings(settings), "features": features})
         parts = [part for part in PARTS if part not in NOT_READ]
-        inputs = own.merge(parts_read(run, graphs, parts, digests)).merge(
-            features_read(run, graphs, [features], digests)
-        )
+        inputs = inputs.merge(parts_read(run, graphs, parts, digests))
+        inputs = inputs.merge(features_read(run, graphs, [features], digests))
         inputs = inputs.merge(measures_read(run, graphs, settings.map.colour_by, digests))
-        inputs = inputs.merge(_view_read(run, view, nodes, examples, digests))
+        inputs = inputs.merge(_view_read(run, view, graphs, digests))
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
+            nodes = linked_nodes(run, features, graphs, settings)
+            examples = choose_examples(nodes, settings.examples, settings.seed)
             result.announce(inputs, "looked at again")
             with result.writing(inputs, settings, settings.seed, resume=resume) as work:
                 facts = {"kind": "inspect", "features": features, "centred": settings.centred, "n_nodes": len(nodes)}
                 facts |= _write_all(run, work.folder, nodes, examples, view, settings, notes)
                 write_json(work.folder / "metrics.json", facts)
+                write_figures(work.folder, facts)
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
     with reading(result.folder / "metrics.json"):
@@ -127,13 +129,12 @@ def _patch_view(
     return PatchView(open_study(read_study_path(run)), folder, load_encoder(folder)), []
 
 
-def _view_read(
-    run: Path, view: PatchView | None, nodes: LinkedNodes, examples: Examples, digests: FileDigests
-) -> Inputs:
+def _view_read(run: Path, view: PatchView | None, graphs: Sequence[CortexGraph], digests: FileDigests) -> Inputs:
+    """Return what patches depend on; which of the sections are shown follows from features, and is not asked here."""
     if view is None:
         return Inputs()
-    images = images_read(run, view.study, sections_of(view.study, nodes, examples.rows), digests)
-    return encoder_read(run, view.folder, view.encoder, digests).merge(images)
+    read = encoder_read(run, view.folder, view.encoder, digests)
+    return read.merge(images_of(run, view.study, graphs, digests))
 
 
 def _write_all(
@@ -200,11 +201,11 @@ def _write_saliency(
         "size_px": geometry.size_px,
         "gamma": settings.examples.gamma,
     }
-    facts["encoder"] = view.encoder.config.name
+    facts["encoder"] = f"{view.folder.name} ({view.encoder.config.name})"
     try:
         found = saliency(view.encoder, patches[: examples.n])
     except ConfigError as error:
         notes.append(f"no maps of what the encoder looks at: {error}")
         return {**facts, "method": "", "panels": [], "query": ""}
-    write_array(folder / "saliency.npy", found.maps)
+    write_saliency(folder / "saliency.parquet", found)
     return {**facts, "method": found.method, "panels": list(found.panels), "query": found.query}

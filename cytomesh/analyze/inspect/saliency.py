@@ -1,8 +1,9 @@
-"""What an encoder looks at in a patch: attention where the network has it, else Grad-CAM."""
+"""What an encoder looks at in a patch: attention where the network has it, else Grad-CAM; and its maps on disk."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,13 @@ from cytomesh.analyze.inspect.attention import attention_maps
 from cytomesh.analyze.inspect.grad_cam import grad_cam
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.progress import log
+from cytomesh.core.reading import reading
+from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.pretrain.encoder import PatchEncoder
 
 ATTENTION, GRAD_CAM = "attention", "Grad-CAM"
+STRENGTH = 0.65
+"""Opacity of the colour where `overlay` is 1: the tissue below is still seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,23 @@ def saliency(encoder: PatchEncoder, patches: NDArray[np.uint8]) -> Saliency:
     heads = range(1, found.maps.shape[2] + 1)
     panels = tuple(f"layer {layer} of {found.n_layers}, head {head}" for layer in found.layers for head in heads)
     return Saliency(found.maps, ATTENTION, panels, found.query)
+
+
+def write_saliency(path: Path, found: Saliency) -> None:
+    """Write maps as a table, one row a place: example (row of `examples.parquet`), panel, row, column, value."""
+    n, shape = len(found.maps), found.maps.shape[-2:]
+    index = np.indices((n, len(found.panels), *shape)).reshape(4, -1).astype(np.int32)
+    columns = dict(zip(("example", "panel", "row", "column"), index, strict=True))
+    columns["panel"] = np.array(found.panels)[columns["panel"]]
+    write_table(path, Table({**columns, "value": found.maps.ravel()}))
+
+
+def read_saliency(path: Path) -> NDArray[np.float32]:
+    """Read the maps of `write_saliency`, (n, panels, r, c) float32, panels in the order they were written in."""
+    table = read_table(path, needs=("example", "panel", "row", "column", "value"))
+    with reading(path):
+        n, rows, columns = (int(table[name].max()) + 1 for name in ("example", "row", "column"))
+        return np.asarray(table["value"], np.float32).reshape(n, -1, rows, columns)
 
 
 def overlay(maps: NDArray[np.float32], size_px: int, gamma: float) -> NDArray[np.float64]:

@@ -2,19 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cytomesh.analyze.evaluate.config import EvaluateConfig
 from cytomesh.analyze.evaluate.run import evaluate_run
-from cytomesh.core.errors import ConfigError, MissingStageError, StaleError
+from cytomesh.core.errors import ConfigError, CytomeshError, MissingStageError, StaleError
 from cytomesh.core.files import read_json
+from cytomesh.core.labels import LabelTable
 from cytomesh.core.provenance import Inputs
-from cytomesh.core.tables import read_table
+from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import keep_features, load_features
-from cytomesh.graph.storage import load_graphs
+from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.report.status import run_status
+from cytomesh.surface.gifti import write_labels
 from tests.analyze.evaluate.conftest import write_features
 
 TASKS = {"areas": {}, "few_shot": {"sections": [2]}}
@@ -117,6 +120,39 @@ def test_the_command_prints_one_table(run, cytomesh):
     assert lines[1].endswith(f"{found['areas: areas, seen, macro-F1']['coordinates']:.3f}")
     notes = read_json(run / "analyze" / "evaluate" / "metrics.json")["notes"]
     assert notes == ["planes: the run has no study that says how its brains were cut, left out"]
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"probes": {"of": ["stian"]}}, r"tasks.probes.of: stian: .*words or whole numbers.*did you mean 'stain'"),
+        ({"probes": {"of": ["thickness_mm"]}}, "tasks.probes.of: thickness_mm: .*there are|did you mean"),
+        ({"variation": {"targets": ["thick"]}}, "targets: thick: found no column of numbers"),
+        ({"variation": {"targets": ["cells:n"]}}, "no measures of nodes"),
+        ({"labels": {"of": {"nets": {"volume": "none.nii"}}}}, "no such volume"),
+        ({"labels": {"of": {"nets": {"files": {"B01_hemi-L": "one.label.gii"}}}}}, "nets: found 1 labels at linked"),
+        ({"labels": {"of": {"nets": {"files": {"B04_hemi-L": "two.label.gii"}}}}}, "nets: split: train"),
+    ],
+)
+def test_what_cannot_be_asked_stops_before_any_head_is_trained(run, tmp_path, monkeypatch, task, message):
+    monkeypatch.chdir(tmp_path)
+    n_nodes = load_graphs(run)[0].n_nodes
+    for name, labels in (("one", np.ones(n_nodes)), ("two", 1 + np.arange(n_nodes) % 2)):
+        table = LabelTable.from_names(["a", "b"])
+        write_labels(tmp_path / f"{name}.label.gii", labels.astype(np.int32), table, "L")
+    with pytest.raises(CytomeshError, match=message):
+        evaluate_run(run, "x", settings(tasks=task | TASKS))
+    assert not (run / "analyze" / "x").exists()
+
+
+def test_one_area_is_no_task(run):
+    for graph in load_graphs(run):
+        nodes = {**graph.nodes.columns, "annotation": (graph.annotation > 0).astype(np.int32)}
+        save_graph(run, replace(graph, nodes=Table(nodes)), {"sphere": graph.mesh}, {})
+    write_features(run, "good", 1.0)
+    evaluate_run(run, "x", settings(tasks=TASKS | {"variation": {}}))
+    notes = read_json(run / "analyze" / "x" / "metrics.json")["notes"]
+    assert {"areas: one area is annotated, left out", "few_shot: one area is annotated, left out"} < set(notes)
 
 
 def test_what_is_not_there_is_named(run, tmp_path):

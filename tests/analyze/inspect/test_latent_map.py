@@ -53,3 +53,11 @@ def test_umap_keeps_clusters_apart(features):
 def test_a_few_nodes_are_no_map(features):
     with pytest.raises(FeatureError, match="found 3 nodes, expected 4 or more"):
         latent_map(features[:3], MapConfig(), 0)
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca", "umap"])
+@pytest.mark.parametrize("values", [np.ones((20, 1)), np.outer(np.arange(1, 21), [1.0, 2.0, 3.0]), np.zeros((20, 4))])
+def test_features_of_one_direction_are_no_map(method, values):
+    """t-SNE would divide by their spread, which is 0, and take the process down."""
+    with pytest.raises(FeatureError, match=r"one direction at all drawn nodes.*centred: true"):
+        latent_map(values, MapConfig(method=method), 0)

@@ -9,13 +9,14 @@ import pytest
 
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.inspect.config import InspectConfig
+from cytomesh.analyze.inspect.figures import write_figures
 from cytomesh.analyze.inspect.run import inspect_run
 from cytomesh.analyze.inspect.separation import cosine_silhouettes
 from cytomesh.analyze.inspect.similarity import area_similarity
 from cytomesh.analyze.measures import save_measures
 from cytomesh.analyze.variation import variation_run
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
@@ -45,7 +46,8 @@ def write_run(folder, hemispheres=("B01 L", "B01 R", "B02 L"), n_areas=6):
 def finished(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("inspect"))
     lobes = {"A05": "front", "A01": "back", "A02": "front"}
-    summary = inspect_run(run, "one", settings(spins=3, lobes=lobes))
+    colours = {"method": "pca", "n_nodes": 300, "colour_by": ["area", "brain", "ref_x_mm"]}
+    summary = inspect_run(run, "one", settings(spins=3, lobes=lobes, map=colours))
     return run, summary, read_json(run / "analyze" / "one" / "metrics.json")
 
 
@@ -55,7 +57,8 @@ def run(tmp_path):
 
 
 def settings(**given):
-    return InspectConfig.model_validate({"map": {"method": "pca", "n_nodes": 300}, **given})
+    few = {"method": "pca", "n_nodes": 300, "colour_by": ["area"]}  # colourings are drawn, which takes its time
+    return InspectConfig.model_validate({"map": few, **given})
 
 
 def linked(run):
@@ -150,7 +153,7 @@ def test_the_map_carries_what_it_is_coloured_by(run):
 
 
 def test_the_command_writes_a_page_keeps_what_is_current_and_notices_other_features(run, cytomesh):
-    words = ("inspect", "--out", run, "--set", "map={method: pca, n_nodes: 100}", "--json")
+    words = ("inspect", "--out", run, "--set", "map={method: pca, n_nodes: 100, colour_by: [brain]}", "--json")
     code, out, _ = cytomesh(*words)
     assert code == 0 and json.loads(out)["nodes"] > 1000
     folder = run / "analyze" / "inspect"
@@ -165,7 +168,7 @@ def test_the_command_writes_a_page_keeps_what_is_current_and_notices_other_featu
 
 
 def test_the_same_seed_gives_the_same_numbers(run):
-    wanted = settings(map={"method": "tsne", "n_nodes": 60})
+    wanted = settings(map={"method": "tsne", "n_nodes": 60, "colour_by": ["area"]})
     for name in ("a", "b"):
         inspect_run(run, name, wanted)
     for file in ("map", "similarity", "neighbours"):
@@ -183,6 +186,40 @@ def test_the_mean_is_subtracted_if_so_wanted(run):
     found = {name: read_json(run / "analyze" / name / "metrics.json") for name in ("raw", "centred")}
     assert found["centred"]["separation"]["area"]["silhouette"] == pytest.approx(expected, abs=1e-5)
     assert found["raw"]["separation"]["area"]["silhouette"] == pytest.approx(cosine_silhouettes(features, area).mean())
+
+
+def test_what_is_current_is_not_computed_again_and_features_are_not_read_for_it(run):
+    first = inspect_run(run, "x", settings())
+    facts = run / "features" / "cnn" / "B01_hemi-L.json"
+    written = facts.read_bytes()
+    facts.unlink()  # without it, features are not read
+    assert inspect_run(run, "x", settings()) == first
+    with pytest.raises(MissingStageError, match="no features"):
+        inspect_run(run, "x", settings(seed=1))
+    facts.write_bytes(written)
+    assert not (run / "analyze" / ".next-x").exists()  # nothing was begun
+    assert inspect_run(run, "x", settings()) == first
+
+
+def test_features_of_one_column_have_no_directions(run):
+    for graph in load_graphs(run):
+        save_features(run, "cnn", graph, np.where(graph.is_linked, 2.0, np.nan)[:, None] + graph.positions[:, :1], {})
+    with pytest.raises(FeatureError, match=r"features: cnn: found one column, expected two or more.*variation"):
+        inspect_run(run, "x", settings())
+
+
+def test_figures_for_print_show_what_the_tables_hold(finished):
+    run, _, metrics = finished
+    folder = run / "analyze" / "one"
+    names = {path.name for path in folder.glob("*.svg")}
+    assert names == {"map.svg", "similarity.svg"}
+    matrix, cloud = ((folder / f"{name}.svg").read_text() for name in ("similarity", "map"))
+    assert all(matrix.count(f">{area['name']}<") >= 3 for area in metrics["similarity"]["areas"])
+    assert all(f">{words}<" in matrix for words in ("within brains", "between brains", "mean cosine similarity"))
+    assert all(f">{words}<" in cloud for words in ("area", "brain", "B02", "principal component 1"))
+    before = {name: (folder / name).read_bytes() for name in names}
+    write_figures(folder, metrics)
+    assert {name: (folder / name).read_bytes() for name in names} == before
 
 
 def test_a_single_brain_with_one_area_is_mapped_and_the_rest_is_said(tmp_path):

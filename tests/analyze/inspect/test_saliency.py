@@ -4,7 +4,8 @@ import numpy as np
 
 from cytomesh.analyze.inspect.attention import attention_maps
 from cytomesh.analyze.inspect.grad_cam import grad_cam
-from cytomesh.analyze.inspect.saliency import overlay, saliency
+from cytomesh.analyze.inspect.saliency import Saliency, overlay, read_saliency, saliency, write_saliency
+from cytomesh.core.tables import read_table
 from tests.analyze.inspect.encoders import encoder, some_patches
 
 
@@ -22,6 +23,18 @@ def test_a_cnn_is_shown_by_grad_cam_and_that_is_said(capsys):
     assert found.method == "Grad-CAM" and found.maps.shape == (2, 1, 1, 8, 8) and not found.query
     np.testing.assert_array_equal(found.maps[:, 0, 0], grad_cam(model, patches))
     assert "Grad-CAM, as test_resnet has no attention" in capsys.readouterr().err
+
+
+def test_maps_are_read_as_they_were_written(tmp_path):
+    maps = np.random.default_rng(0).random((2, 2, 3, 4, 5), np.float32)
+    panels = tuple(f"layer {layer}, head {head}" for layer in (1, 9) for head in (1, 2, 3))
+    write_saliency(tmp_path / "maps.parquet", Saliency(maps, "attention", panels, "class token"))
+    np.testing.assert_array_equal(read_saliency(tmp_path / "maps.parquet"), maps.reshape(2, 6, 4, 5))
+    table = read_table(tmp_path / "maps.parquet")
+    here = (
+        (table["example"] == 1) & (table["panel"] == "layer 9, head 2") & (table["row"] == 3) & (table["column"] == 4)
+    )
+    assert table["value"][here].tolist() == [maps[1, 1, 1, 3, 4]]
 
 
 def test_overlays_are_shares_of_the_maximum():

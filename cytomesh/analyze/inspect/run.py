@@ -19,6 +19,7 @@ from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_co
 from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
 from cytomesh.core.digests import FileDigests, file_digests
+from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings

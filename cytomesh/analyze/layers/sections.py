@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,11 @@ class LinkedSection:
 
     section: Section
     parts: dict[int, SectionPatches]
+
+    @property
+    def image(self) -> Path:
+        """The section's image."""
+        return next(iter(self.parts.values())).image
 
     @property
     def key(self) -> tuple[str, int]:

@@ -19,8 +19,8 @@ class LayerDecoder(nn.Module):
     """Feature maps, grey and depth to logits of classes.
 
     Maps are brought to one width, enlarged and added up, as the semantic branch of panoptic feature pyramids
-    (Kirillov et al., 2019); the finest of an encoder are coarser than thin layers, so that the patch itself joins as the
-    last scale, as in U-Nets (Ronneberger et al., 2015), with the depth field beside it.
+    (Kirillov et al., 2019); the finest of an encoder are coarser than thin layers, so that the patch itself joins as
+    the last scale, as in U-Nets (Ronneberger et al., 2015), with the depth field beside it.
 
     Parameters
     ----------

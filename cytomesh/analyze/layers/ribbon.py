@@ -149,13 +149,12 @@ class SectionRibbon:
         rows, columns = np.nonzero(np.isfinite(self.depth))
         if not len(self.columns) or not len(rows):
             return rows[:0], columns[:0], rows[:0]
-        n, k, _ = self.columns.points.shape
         corner = np.array([rows.min(), columns.min()])
         at = np.rint(self.grid.pixels(self.columns.points)[..., ::-1]).astype(np.int64) - corner
         box = np.array([rows.max(), columns.max()]) - corner
         owner = np.full(box + 1, -1)
         at = at.clip(0, box)
-        owner[at[..., 0], at[..., 1]] = np.arange(n)[:, None]
+        owner[at[..., 0], at[..., 1]] = np.arange(len(self.columns))[:, None]
         near = distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
         nearest = owner[tuple(near[:, rows - corner[0], columns - corner[1]])]
         return rows, columns, nearest

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
@@ -27,11 +26,12 @@ from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segmenter
 from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
 from cytomesh.analyze.layers.views import Job, View, each_view
+from cytomesh.analyze.layers.weights import save_segmenter
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import MissingStageError
-from cytomesh.core.files import atomic_path, read_json, write_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, map_ahead
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
@@ -151,11 +151,10 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
     drawn = _drawn_patches(job)
     models, curves = {}, {}
     for name, encoder in encoders.items():
-        size_px = round(encoder.patches.size_px * encoder.patches.um_per_px / job.um_per_px)
         with isolated_seed(settings.seed, "decoder", name):
-            models[name] = Segmenter(name, encoder, settings.decoder, size_px).to(device)
+            models[name] = Segmenter(name, encoder, settings.decoder, job.um_per_px).to(device)
         curves[name] = train_segmenter(models[name], drawn, settings.training, settings.seed)
-        _save(job.folder / f"{name}.safetensors", models[name], settings.training.fine_tune)
+        save_segmenter(job.folder, models[name], settings.training.fine_tune)
     methods = fit_methods(job, models)
     found = Results.empty(job, methods.names)
     wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
@@ -177,14 +176,6 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         "curves": curves,
     }
     write_json(job.folder / "metrics.json", {**facts, "methods": found.tally.record(found.thickness(job))})
-
-
-def _save(path: Path, model: Segmenter, with_encoder: bool) -> None:
-    state = {f"decoder.{name}": value for name, value in model.decoder.state_dict().items()}
-    if with_encoder:
-        state |= {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
 
 
 def _drawn_patches(job: Job) -> list[DrawnPatches]:
@@ -215,9 +206,7 @@ def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
     return drawn
 
 
-def _segment_section(
-    job: Job, linked: LinkedSection, views: Sequence[View], methods: Methods, found: Results
-) -> None:
+def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], methods: Methods, found: Results) -> None:
     """Segment a section by the first encoder and, where it is scored, by all others; write what the first finds."""
     section = linked.section
     scored = job.sides_in(linked) & set(SIDES)

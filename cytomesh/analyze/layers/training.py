@@ -61,10 +61,21 @@ class DrawnPatches:
 
 
 class Segmenter(nn.Module):
-    """An encoder with its decoder: normalised patches and depth to logits of classes."""
+    """An encoder with its decoder: normalised patches and depth to logits of classes.
 
-    def __init__(self, name: str, encoder: PatchEncoder, config: DecoderConfig, size_px: int) -> None:
+    Parameters
+    ----------
+    name : str
+        Of the encoder.
+    encoder : PatchEncoder
+    config : DecoderConfig
+    um_per_px : float
+        Pixel size of the segmentation; a tile has a whole number of such pixels, nearly.
+    """
+
+    def __init__(self, name: str, encoder: PatchEncoder, config: DecoderConfig, um_per_px: float) -> None:
         super().__init__()
+        size_px = max(2, round(encoder.patches.size_px * encoder.patches.um_per_px / um_per_px))
         self.name = name
         self.dense = DenseEncoder(name, encoder, config.maps)
         self.decoder = LayerDecoder(self.dense.channels, config, size_px)
@@ -250,7 +261,8 @@ def _augmentation(model: Segmenter, settings: TrainingConfig) -> Augmentation:
 def validated(model: Segmenter, drawn: Sequence[Drawn]) -> float:
     """Return the macro-F1 over the pixels of patches; the model is left in evaluation mode."""
     model.eval()
-    predicted = np.concatenate([model.probabilities(patches, depths).argmax(axis=1).ravel() for patches, depths, _ in drawn])
+    found = [model.probabilities(patches, depths).argmax(axis=1) for patches, depths, _ in drawn]
+    predicted = np.concatenate([classes.ravel() for classes in found])
     truth = np.concatenate([classes.ravel() for _, _, classes in drawn])
     known = truth != IGNORE
     return macro_f1(truth[known].astype(np.int64), predicted[known])

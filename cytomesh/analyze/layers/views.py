@@ -16,9 +16,9 @@ from cytomesh.analyze.layers.ribbon import Grid, SectionRibbon
 from cytomesh.analyze.layers.sections import LinkedSection, column_sides, ribbons_of
 from cytomesh.analyze.layers.truth import TruthFiles, column_truth, on_grid, read_truth
 from cytomesh.classify.splits import NodeSplit
-from cytomesh.graph.storage import CortexGraph
 from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import track
+from cytomesh.graph.storage import CortexGraph
 from cytomesh.study.contours import read_contours
 from cytomesh.study.image_formats.registry import read_header
 

@@ -1,9 +1,10 @@
-"""The methods that are compared: decoders on encoders, and baselines without an encoder."""
+"""The methods that are compared: decoders on encoders, beside profiles, and baselines without an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from cytomesh.analyze.layers.baseline import DepthPrior, ProfileClassifier, grey_profiles
-from cytomesh.analyze.layers.classes import N_LAYERS
+from cytomesh.analyze.layers.classes import IGNORE, N_LAYERS
+from cytomesh.analyze.layers.evidence import Evidence, choose_trust, with_profiles
 from cytomesh.analyze.layers.order import order_layers, smooth_along
 from cytomesh.analyze.layers.ribbon import SPACING_PX, SectionRibbon
 from cytomesh.analyze.layers.sections import LinkedSection
 from cytomesh.analyze.layers.tiles import segment_ribbon
 from cytomesh.analyze.layers.training import Segmenter
 from cytomesh.analyze.layers.views import Job, View, each_view
-from cytomesh.classify.splits import TRAIN
+from cytomesh.classify.splits import TRAIN, VALIDATION
 from cytomesh.imaging.pyramid import Pyramid, open_image
 
 PROFILES, DEPTH = "profiles", "depth alone"
@@ -33,6 +35,10 @@ class Baseline(Protocol):
         ...
 
 
+Found = tuple[NDArray[np.float32], NDArray[np.int64] | None]
+"""Probabilities of layers along columns, (n, k, 6), and a network's own pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Methods:
     """All that find layers in columns.
@@ -42,27 +48,30 @@ class Methods:
     models : dict of str to Segmenter
         Encoders with their decoders.
     baselines : dict of str to Baseline
+    prior : DepthPrior
+    trusts : dict of str to float
+        How far each decoder is trusted beside profiles, see `with_profiles`.
     """
 
     models: Mapping[str, Segmenter]
     baselines: Mapping[str, Baseline]
+    prior: DepthPrior
+    trusts: Mapping[str, float]
 
-    @property
-    def names(self) -> list[str]:
-        """Names of all methods, decoders first."""
-        return [*self.models, *self.baselines]
-
-    def columns(
-        self, job: Job, linked: LinkedSection, view: View, image: Pyramid, method: str
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-        """Return what a method finds: probabilities of layers along columns, (n, k, 6), and a network's own pixels."""
-        if method in self.baselines:
-            return self.baselines[method].predict(_profiles(job, linked, view.ribbon, image)), None
-        return _by_network(job, linked, view.ribbon, image, self.models[method])
+    def each(self, job: Job, linked: LinkedSection, view: View, image: Pyramid) -> Iterator[tuple[str, Found]]:
+        """Yield what each method finds, by its name, decoders first."""
+        profiles = _profiles(job, linked, view.ribbon, image)
+        by_profiles = self.baselines[PROFILES].predict(profiles)
+        for name, model in self.models.items():
+            found, own = _by_network(job, linked, view.ribbon, image, model)
+            balance = job.settings.training.balance
+            yield name, (with_profiles(found, by_profiles, self.prior.probabilities, balance, self.trusts[name]), own)
+        yield PROFILES, (by_profiles, None)
+        yield DEPTH, (self.prior.predict(profiles), None)
 
 
 def fit_methods(job: Job, models: Mapping[str, Segmenter]) -> Methods:
-    """Fit what needs no encoder to the columns of the training side."""
+    """Fit what needs no encoder to the columns of the training side, and choose how far decoders are trusted."""
     training = [linked for linked in job.sections if TRAIN in job.sides_in(linked)]
     at_most = max(1, FIT_COLUMNS // len(training))
     profiles, truths = [], []
@@ -76,9 +85,30 @@ def fit_methods(job: Job, models: Mapping[str, Segmenter]) -> Methods:
                 profiles.append(_profiles(job, linked, view.ribbon, image)[chosen])
                 truths.append(view.truth[chosen])
     truth = np.concatenate(truths)
-    return Methods(
-        models, {PROFILES: ProfileClassifier.fit(np.concatenate(profiles), truth), DEPTH: DepthPrior.fit(truth)}
-    )
+    prior, by_profiles = DepthPrior.fit(truth), ProfileClassifier.fit(np.concatenate(profiles), truth)
+    baselines: dict[str, Baseline] = {PROFILES: by_profiles, DEPTH: prior}
+    return Methods(models, baselines, prior, _trusts(job, models, by_profiles, prior))
+
+
+def _trusts(
+    job: Job, models: Mapping[str, Segmenter], by_profiles: ProfileClassifier, prior: DepthPrior
+) -> dict[str, float]:
+    """Return how far each decoder is trusted beside profiles, by the columns of the validation side."""
+    evidence: dict[str, list[Evidence]] = {name: [] for name in models}
+    held_out = [linked for linked in job.sections if VALIDATION in job.sides_in(linked)]
+    for linked, views in each_view(job, held_out, "choose"):
+        with open_image(linked.image) as image:
+            for view in views:
+                is_mine = view.sides == VALIDATION
+                if view.truth is None or not is_mine.any():
+                    continue
+                truth = np.where(is_mine[:, None], view.truth, IGNORE)
+                profiles = by_profiles.predict(_profiles(job, linked, view.ribbon, image))
+                for name, model in models.items():
+                    found, _ = _by_network(job, linked, view.ribbon, image, model)
+                    evidence[name].append((found, profiles, truth, partial(ordered, job, view.ribbon)))
+    balance = job.settings.training.balance
+    return {name: choose_trust(own, prior.probabilities, balance) for name, own in evidence.items()}
 
 
 def _profiles(job: Job, linked: LinkedSection, ribbon: SectionRibbon, image: Pyramid) -> NDArray[np.float32]:

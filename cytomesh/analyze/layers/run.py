@@ -156,7 +156,7 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         curves[name] = train_segmenter(models[name], drawn, settings.training, settings.seed)
         save_segmenter(job.folder, models[name], settings.training.fine_tune)
     methods = fit_methods(job, models)
-    found = Results.empty(job, methods.names)
+    found = Results.empty(job, [*methods.models, *methods.baselines])
     wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
     for linked, views in each_view(job, wanted, "segment sections"):
         _segment_section(job, linked, views, methods, found)
@@ -171,6 +171,7 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         "um_per_px": job.um_per_px,
         "encoders": list(encoders),
         "baselines": list(methods.baselines),
+        "trust": dict(methods.trusts),
         "shown": found.shown,
         "notes": notes,
         "curves": curves,
@@ -213,10 +214,7 @@ def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], met
     merged, true_pixels = None, None
     with open_image(linked.image) as image:
         for view in views:
-            for order, method in enumerate(methods.names):
-                if order and not scored:
-                    break
-                probabilities, own = methods.columns(job, linked, view, image, method)
+            for order, (method, (probabilities, own)) in enumerate(methods.each(job, linked, view, image)):
                 boundaries = boundary_depths(ordered(job, view.ribbon, probabilities), N_LAYERS)
                 painted = view.ribbon.paint(boundaries)
                 keep_shares(found.shares[method][view.number], linked, view, layer_shares(boundaries))
@@ -225,6 +223,8 @@ def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], met
                 if order == 0:
                     merged = painted if merged is None else np.where(painted > 0, painted, merged)
                     true_pixels = view.true_pixels
+                if not scored:
+                    break
     if merged is None:
         return
     for side in scored:

@@ -14,7 +14,7 @@ from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.methods import Methods, fit_methods, ordered
 from cytomesh.analyze.layers.order import boundary_depths, layer_shares
-from cytomesh.analyze.layers.output import write_nodes, write_section
+from cytomesh.analyze.layers.output import TRUE, write_nodes, write_section, write_shares
 from cytomesh.analyze.layers.results import Results, keep_shares, score_view
 from cytomesh.analyze.layers.ribbon import Grid, depth_field
 from cytomesh.analyze.layers.sections import (
@@ -61,7 +61,7 @@ def layers_run(
     """Segment the layers of all linked sections; writes `analyze/<name>/`.
 
     `metrics.json`, `scores.parquet`, `nodes/<graph>.parquet`, `<graph>_layer_<I>.shape.gii`, `masks/*.ome.zarr`,
-    `contours/*.geojson`, `<encoder>.safetensors` (decoders).
+    `contours/*.geojson`, `shares/<graph>.parquet` (of all methods), `<encoder>.safetensors` (decoders).
 
     Returns
     -------
@@ -162,6 +162,8 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         _segment_section(job, linked, views, methods, found)
     for number, graph in enumerate(job.graphs):
         write_nodes(job.folder, graph, found.shares[next(iter(models))][number])
+        own = {method: shares[number] for method, shares in found.shares.items()}
+        write_shares(job.folder, graph, {TRUE: found.true_shares[number], **own})
     rows = found.tally.rows()
     write_table(job.folder / "scores.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
     facts = {

@@ -80,6 +80,19 @@ def test_what_is_seen_comes_back_to_its_place(tmp_path, grid_um):
     assert (found[:, far] == 0).all()
 
 
+def test_a_section_smaller_than_a_tile_is_covered(tmp_path):
+    write_ome_zarr(tmp_path / "a.ome.zarr", np.full((200, 200), 90, np.uint8), UM)
+    ribbon = section_ribbon(rings(), Grid.of((200, 200), UM, UM), UM, 24)
+
+    def segment(pixels, depths):
+        assert pixels.shape[1:] == (1, 256, 256) and depths.shape[1:] == (64, 64)
+        return np.full((len(pixels), 8, 64, 64), 0.125, np.float32)
+
+    with open_image(tmp_path / "a.ome.zarr") as image:
+        found = segment_ribbon(segment, image, UM, ribbon, PatchConfig(size_px=256, um_per_px=UM), 64, 0.5, 8)
+    np.testing.assert_allclose(found[:, np.isfinite(ribbon.depth)], 0.125, rtol=1e-4)
+
+
 def test_tiles_stand_no_further_apart_than_said():
     columns = section_ribbon(rings(), Grid.of((200, 200), UM, UM), UM, 24).columns
     at = tile_centres(columns, 10.0)

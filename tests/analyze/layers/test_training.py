@@ -23,7 +23,7 @@ from tests.analyze.layers.test_truth import SECTION, SHAPE, true_labels
 
 def encoder(name="test_resnet", size_px=48, **options):
     torch.manual_seed(0)
-    config = EncoderConfig(name=name, in_chans=1, **options)
+    config = EncoderConfig(**{"name": name, "in_chans": 1, **options})
     return PatchEncoder(config, PatchConfig(size_px=size_px, um_per_px=UM), AugmentConfig()).eval()
 
 
@@ -53,12 +53,14 @@ def drawn(tmp_path):
         ("test_resnet", 64, {}, (32, 32, 48, 192)),
         ("test_resnet", 128, {"stem": "strided"}, (32, 32, 48, 192)),
         ("test_vit", 64, {}, (64, 64, 64, 64)),
+        ("test_vit", 224, {"in_chans": 3}, (64, 64, 64, 64)),
     ],
 )
 def test_encoders_give_maps_for_the_decoder(name, size_px, options, channels):
     model = Segmenter("own", encoder(name, size_px, **options), DecoderConfig(width=8), size_px * UM / 20)
     assert model.dense.channels == channels
-    patches = np.random.default_rng(0).integers(0, 255, (2, 1, size_px, size_px)).astype(np.uint8)
+    shape = (2, options.get("in_chans", 1), size_px, size_px)
+    patches = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     model.eval()
     found = model.probabilities(patches, np.zeros((2, 20, 20), np.float32))
     assert found.shape == (2, N_CLASSES, 20, 20)

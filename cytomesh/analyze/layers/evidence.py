@@ -61,7 +61,12 @@ def choose_trust(sections: Sequence[Evidence], prior: NDArray[np.float64], balan
         return 1.0
 
     def score(trust: float) -> float:
-        ordered = [order(with_profiles(*own, prior, balance, trust)).ravel() for *own, _, order in sections]
-        return macro_f1(truth[known].astype(np.int64), np.concatenate(ordered)[known].astype(np.int64))
+        ordered = np.concatenate(
+            [
+                order(with_profiles(found, profiles, prior, balance, trust)).ravel()
+                for found, profiles, _, order in sections
+            ]
+        )
+        return macro_f1(truth[known].astype(np.int64), ordered[known].astype(np.int64))
 
     return max(TRUSTS, key=score)

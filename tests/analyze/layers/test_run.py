@@ -51,7 +51,7 @@ def run(small_study, tmp_path_factory):
 
 
 def settings(*overrides):
-    return load_config(LayersConfig, preset("segment-layers", "tiny"), overrides)
+    return load_config(LayersConfig, preset("segment-layers", "tiny"), ["sections=all", "every=1", *overrides])
 
 
 def test_every_method_is_scored_on_every_side(run):
@@ -108,7 +108,8 @@ def test_masks_lie_between_the_contours_and_qupath_reads_their_outlines(run):
 
 
 def test_the_command_keeps_what_is_current_and_notices_other_layers(run, cytomesh):
-    words = ("segment-layers", "--out", run, "--config", preset("segment-layers", "tiny"), "--json")
+    config = run / "analyze" / "layers" / "config.yaml"
+    words = ("segment-layers", "--out", run, "--config", config, "--json")
     path = run / "analyze" / "layers" / "metrics.json"
     before = path.stat().st_mtime_ns
     code, out, error = cytomesh(*words)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,50 +31,52 @@ from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.study import open_study
 
 N_DEPTHS, OVERLAP, BATCH = 48, 0.5, 64
-Clock = Callable[[], float]
 
 
 def measure(options: Options) -> Result:
-    """Time each part, twice; the first is not counted, since kernels are compiled."""
+    """Time each part; a first time is not counted, since kernels are compiled."""
     run = options.run
     folder = next(iter(sorted(run.glob("analyze/*/*.safetensors"))), None) if run else None
     if run is None or folder is None:
         raise MissingStageError(run or "--run", found="no decoder", hint="give --run with a run of segment-layers")
     rows: list[list[Any]] = []
+    _timed(run, folder)
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        for clock, name in ((time.perf_counter, "wall"), (time.process_time, "of processors")):
-            _timed(run, folder, clock)
-            parts, megapixels = _timed(run, folder, clock)
-            total = sum(parts)
-            rows.append([f"{threads}, {name}", *parts, megapixels / parts[1], megapixels / total])
+        seconds, megapixels = _timed(run, folder)
+        for name, parts in zip(("wall", "of processors"), seconds, strict=True):
+            rows.append([f"{threads}, {name}", *parts, megapixels / parts[1], megapixels / sum(parts)])
     columns = ("threads, seconds", "ribbon", "network", "order", "files", "Mpx/s, network", "Mpx/s, all")
     claim = f"a section of {megapixels:.1f} Mpx: {rows[0][-1]:.2f} Mpx/s with one thread, {rows[2][-1]:.2f} with two"
     return Result("Segmentation of a whole section", columns, rows, claim, {})
 
 
-def _timed(run: Path, decoder: Path, clock: Clock) -> tuple[list[float], float]:
-    """Return the seconds of each part for the largest section, and its megapixels."""
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _timed(run: Path, decoder: Path) -> tuple[NDArray[np.float64], float]:
+    """Return the seconds of each part for the largest section, by the wall and of processors, and its megapixels."""
     sections, _ = linked_sections(open_study(read_study_path(run)), load_graphs(run))
     linked = max(sections, key=lambda one: int(np.prod(read_header(one.image).shape)))
     section, shape = linked.section, read_header(linked.image).shape
     model = load_segmenter(decoder.parent, run / "encoders" / decoder.stem)
     patches = model.encoder.patches
     um = patches.size_px * patches.um_per_px / model.decoder.size_px
-    times = [clock()]
+    times = [_clocks()]
     contours = next(iter(read_contours(section).values()))
     ribbon: SectionRibbon = section_ribbon(contours, Grid.of(shape, section.um_per_px, um), section.um_per_px, N_DEPTHS)
-    times.append(clock())
+    times.append(_clocks())
     with open_image(linked.image) as image:
         size_px = model.decoder.size_px
         maps = segment_ribbon(model.probabilities, image, section.um_per_px, ribbon, patches, size_px, OVERLAP, BATCH)
-    times.append(clock())
+    times.append(_clocks())
     painted = ribbon.paint(boundary_depths(order_layers(_along(maps, ribbon)), 6))
-    times.append(clock())
+    times.append(_clocks())
     with tempfile.TemporaryDirectory() as name:
         write_section(Path(name), section, ribbon.grid, painted, None)
-    times.append(clock())
-    return np.diff(times).tolist(), shape[0] * shape[1] / 1e6
+    times.append(_clocks())
+    return np.diff(times, axis=0).T, shape[0] * shape[1] / 1e6
 
 
 def _along(maps: NDArray[np.float32], ribbon: SectionRibbon) -> NDArray[np.float32]:

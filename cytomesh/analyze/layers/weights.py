@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cytomesh.analyze.layers.config import LayersConfig
@@ -49,7 +50,8 @@ def load_segmenter(folder: Path, encoder: Path) -> Segmenter:
     with reading(folder / "metrics.json"):
         um_per_px = float(read_json(folder / "metrics.json")["um_per_px"])
     model = Segmenter(path.stem, load_encoder(encoder), settings.decoder, um_per_px)
-    with reading(path, DamagedError, expected="weights of a decoder"):
+    # a weight of another shape is a RuntimeError of torch
+    with reading(path, DamagedError, expected="weights of a decoder", also=(SafetensorError, RuntimeError)):
         state = load_file(path)
         missing, unknown = model.load_state_dict(state, strict=False)
         if unknown or any(key.startswith(DECODER) for key in missing):

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.inspect.config import InspectConfig
 from cytomesh.analyze.inspect.run import inspect_run
+from cytomesh.analyze.layers.config import LayersConfig
+from cytomesh.analyze.layers.run import layers_run
 from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
@@ -63,8 +65,8 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     Returns
     -------
     dict
-        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `variation` (R2), `seconds` (per
-        stage).
+        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `variation` (R2), `layers` (macro-F1
+        and errors), `seconds` (per stage).
 
     Raises
     ------
@@ -118,6 +120,8 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     inspection, options = stage(InspectConfig, f"inspect/{size}")
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     inspect_page(run, "inspect")
+    layers, options = stage(LayersConfig, f"segment-layers/{size}")
+    segmented = step(f"segment-layers --out {run} {options}", lambda: layers_run(run, "layers", layers, resume=resume))
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():
@@ -140,6 +144,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "baselines": baselines,
         "parcellation": parcellation,
         "variation": structure,
+        "layers": segmented,
         "seconds": seconds,
         "provenance": made_now(settings.seed),
     }
@@ -179,6 +184,7 @@ def summary_table(summary: dict[str, Any]) -> str:
     lines.append("")
     lines += _parcellation_rows(summary["parcellation"])
     lines += ["", *_variation_rows(summary["variation"])]
+    lines += ["", *_layer_rows(summary["layers"])]
     lines.append(f"\n{sum(summary['seconds'].values()):.0f} s in all")
     return "\n".join(lines)
 
@@ -205,4 +211,13 @@ def _variation_rows(variation: dict[str, dict[str, Any]]) -> list[str]:
             known = [variation[f"{name}: {target}"] for name in features]
             values = [*(scores["r2"] for scores in known), known[0]["location"]]
             rows.append(f"{target:<44}" + "".join(f"{value:>16.3f}" for value in values))
+    return rows
+
+
+def _layer_rows(layers: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the macro-F1 of cortical layers from each method."""
+    rows = [f"{'macro-F1 of layers I-VI from':<44}" + "".join(f"{split:>16}" for split in SPLITS)]
+    for method in dict.fromkeys(key.rpartition(": ")[0] for key in layers):
+        known = (layers.get(f"{method}: {split}", {}).get("macro_f1", float("nan")) for split in SPLITS)
+        rows.append(f"{method:<44}" + "".join(f"{value:>16.3f}" for value in known))
     return rows

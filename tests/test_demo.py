@@ -52,6 +52,7 @@ def test_every_stage_writes_what_the_documentation_says(run):
             f"classify/gat/{graph.name}.label.gii",
             f"classify/gat/{graph.name}_confidence.func.gii",
             f"parcellate/parcels/{graph.name}.label.gii",
+            f"analyze/layers/nodes/{graph.name}.parquet",
         ):
             assert (run / path).is_file(), path
     assert (run / "encoders" / "spatialnce" / "model.safetensors").is_file()
@@ -60,6 +61,8 @@ def test_every_stage_writes_what_the_documentation_says(run):
     assert set(summary["models"]) == set(MODELS)
     table = summary_table(summary)
     assert f"{summary['models']['gat']['macro_f1_unseen']:.3f}" in table
+    for method in ("spatialnce", "untrained", "profiles", "depth alone"):
+        assert f"{summary['layers'][f'{method}: unseen']['macro_f1']:.3f}" in table
 
 
 @pytest.mark.slow
@@ -87,7 +90,7 @@ def test_every_command_that_the_demo_prints_leaves_its_run_as_it_was(demo, tmp_p
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
     before = content(copy)
-    assert len(commands) >= 14
+    assert len(commands) >= 18
     for command in commands:
         code, _, said = cytomesh(*shlex.split(command.replace(str(folder), str(copy))))
         assert code == 0, said

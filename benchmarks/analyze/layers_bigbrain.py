@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from benchmarks.analyze.bigbrain import LAYERS
 from benchmarks.bigbrain.nodes import load_nodes, surfaces
 from benchmarks.bigbrain.prepare import HEMISPHERES, MM_PER_PX, coronal_plane, section_a, section_index
 from benchmarks.bigbrain.section_a import CONFIGS, PATCHES, SPATIAL
@@ -29,12 +28,11 @@ from cytomesh.analyze.layers.classes import LAYERS as NAMES
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.ribbon import Grid, section_ribbon
 from cytomesh.analyze.layers.run import layers_run
-from cytomesh.analyze.measures import load_measures
 from cytomesh.core.config import load_config
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import write_study_path
-from cytomesh.core.tables import Table
+from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.links import LinkSection, Ribbon, link_positions
 from cytomesh.graph.nulls import each_spin, null_record, rotations, turn_of
 from cytomesh.graph.storage import CortexGraph, load_graphs, save_graph
@@ -137,7 +135,7 @@ def measure(options: Options) -> Result:
     """Pretrain on both hemispheres without labels, learn layers on the left, compare the right."""
     bigbrain = options.bigbrain()
     n_spins = 100 if options.quick else 1000
-    steps = {"spatialnce": 40 if options.quick else 300, "untrained": 0}
+    steps = {"spatialnce": 20 if options.quick else 100, "untrained": 0}
     with tempfile.TemporaryDirectory() as name:
         run = write_run(bigbrain, Path(name))
         for encoder, n_steps in steps.items():
@@ -146,41 +144,51 @@ def measure(options: Options) -> Result:
             pretrain_run(run, encoder, load_config(PretrainConfig, CONFIGS / "pretrain" / f"{kind}.yaml", overrides))
         codes = {**{layer: [i + 1] for i, layer in enumerate(NAMES)}, "white": [7], "ignore": [255]}
         given = {"truth": {"files": "layers.tsv", "codes": codes}, "split": {"kind": "hemisphere"}}
-        given |= {"training": {"steps": 60 if options.quick else 300}}
-        rows: list[list[Any]] = []
-        for encoders in (["spatialnce", "untrained"], ["untrained", "spatialnce"]):
-            began = time.perf_counter()
-            layers_run(run, encoders[0], LayersConfig.model_validate({**given, "encoders": encoders}))
-            rows += _rows(bigbrain, run, encoders[0], n_spins, time.perf_counter() - began)
-        methods = read_json(run / "analyze" / "spatialnce" / "metrics.json")["methods"]
-    scores = {method: sides["test"] for method, sides in methods.items()}
-    r = {name: np.mean([row[2] for row in rows if row[0] == name]) for name in steps}
-    parts = [f"{name} {score['macro_f1']:.3f}" for name, score in scores.items()]
-    claim = (
-        f"mean r over layers: {', '.join(f'{name} {value:.3f}' for name, value in r.items())}; F1: {', '.join(parts)}"
-    )
-    columns = ("encoder", "layer", "r of shares", "null, mean", "null, SD", "p", "seconds of the stage")
-    return Result("BigBrain section A: layers from left to right", columns, rows, claim, {"scores": scores})
+        given |= {"training": {"steps": 40 if options.quick else 150}, "encoders": list(steps)}
+        began = time.perf_counter()
+        layers_run(run, "layers", LayersConfig.model_validate(given))
+        seconds = time.perf_counter() - began
+        metrics = read_json(run / "analyze" / "layers" / "metrics.json")
+        rows = _rows(bigbrain, run, list(metrics["methods"]), n_spins)
+    scores = {method: sides["test"] for method, sides in metrics["methods"].items()}
+    parts = [
+        f"{method} {np.mean([row[2] for row in rows if row[0] == method and np.isfinite(row[2])]):.3f} and "
+        f"{score['macro_f1']:.3f}"
+        for method, score in scores.items()
+    ]
+    claim = f"mean r over layers and macro-F1: {'; '.join(parts)}"
+    columns = ("layers from", "layer", "r of shares", "null, mean", "null, SD", "p")
+    facts = {"scores": scores, "trust": metrics["trust"], "seconds of the stage": seconds}
+    return Result("BigBrain section A: layers from left to right", columns, rows, claim, facts)
 
 
-def _rows(bigbrain: Path, run: Path, name: str, n_spins: int, seconds: float) -> list[list[Any]]:
+def _rows(bigbrain: Path, run: Path, methods: list[str], n_spins: int) -> list[list[Any]]:
     graph = next(graph for graph in load_graphs(run) if graph.hemisphere == "R")
     data = load_nodes(bigbrain, "R", "164k")
-    table, truth = load_measures(run, name, graph), shares_of(data)
-    found = np.stack([table[column] for column in LAYERS], axis=1)
-    nodes = np.flatnonzero(np.isfinite(found).all(axis=1) & np.isfinite(truth).all(axis=1))
+    table, truth = read_table(run / "analyze" / "layers" / "shares" / f"{graph.name}.parquet"), shares_of(data)
+    found = {
+        method: np.stack([table[f"{method}: {layer}"] for layer in NAMES], axis=1)
+        for method in methods
+        if method != "depth alone"
+    }
+    is_known = np.isfinite(truth).all(axis=1) & np.all([np.isfinite(own).all(axis=1) for own in found.values()], axis=0)
+    nodes = np.flatnonzero(is_known)
     turns = [turn_of(turn, "R") for turn in rotations(n_spins, 0)]
-    spun: list[list[float]] = [[] for _ in NAMES]
+    spun: dict[tuple[str, int], list[float]] = {(method, i): [] for method in found for i in range(len(NAMES))}
     for source in each_spin(data["sphere"].astype(np.float64), turns, nodes):
         known = np.isfinite(truth[source]).all(axis=1)  # the medial wall turns into the section, too
-        for i in range(len(NAMES)):
-            spun[i].append(float(np.corrcoef(found[nodes[known], i], truth[source[known], i])[0, 1]))
+        for method, i in spun:
+            spun[method, i].append(_correlation(found[method][nodes[known], i], truth[source[known], i]))
     rows = []
-    for i, layer in enumerate(NAMES):
-        r = float(np.corrcoef(found[nodes, i], truth[nodes, i])[0, 1])
-        null = null_record(r, spun[i])
-        rows.append([name, layer, r, null["mean"], null["sd"], null["p"], seconds])
+    for (method, i), values in spun.items():
+        r = _correlation(found[method][nodes, i], truth[nodes, i])
+        null = null_record(r, values)
+        rows.append([method, NAMES[i], r, null["mean"], null["sd"], null["p"]])
     return rows
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 if __name__ == "__main__":

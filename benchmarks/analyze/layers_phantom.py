@@ -3,11 +3,14 @@
 `cytomesh segment-layers` with the settings of the demo on a finished demo run (made where none is given): the decoder
 on the SpatialNCE encoder beside the same on an untrained one, linear discriminants of intensity profiles, and depth
 alone; sections of training brains that were left out (seen), a brain whose images only pretraining saw (transfer), and
-one that nothing has seen (unseen). Seeds change the decoders' training; encoders and phantom stay.
+one that nothing has seen (unseen). Every sixth section of each side is learnt from and scored. A seed is that of the
+decoders and, where the run has encoders `spatialnce-<seed>` and `untrained-<seed>`, of the encoders; phantom, and
+sections, stay.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from cytomesh.core.files import read_json
 from cytomesh.demo import DemoConfig, demo_run
 
 N_SEEDS = 3
+ENCODERS = ("spatialnce", "untrained")
 SIDES = ("seen", "transfer", "unseen")
 COLUMNS = (
     "method, side",
@@ -46,11 +50,7 @@ def measure(options: Options) -> Result:
 def _measure(run: Path, quick: bool) -> Result:
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(1 if quick else N_SEEDS):
-        overrides = [f"seed={seed}", "sections=scored", *(["training.steps=60"] if quick else [])]
-        settings = load_config(LayersConfig, preset("segment-layers", "demo"), overrides)
-        layers_run(run, f"layers-{seed}", settings, allow_stale=True)
-        methods = read_json(run / "analyze" / f"layers-{seed}" / "metrics.json")["methods"]
-        for method, sides in methods.items():
+        for method, sides in segmented(run, seed, quick).items():
             for side in SIDES:
                 found.setdefault(f"{method}, {side}", []).append(sides[side])
     rows = [[name, *_numbers(scores)] for name, scores in found.items()]
@@ -63,6 +63,20 @@ def _measure(run: Path, quick: bool) -> Result:
     per_layer = {name: np.mean([score["f1"] for score in each], axis=0).tolist() for name, each in found.items()}
     claim = f"macro-F1 over six layers: {'; '.join(parts)}"
     return Result("Layers of the demo phantom", COLUMNS, rows, claim, {"f1 per layer": per_layer})
+
+
+def segmented(run: Path, seed: int, quick: bool) -> dict[str, Any]:
+    """Return the scores of one seed by method and side."""
+    own = {kind: f"{kind}-{seed}" for kind in ENCODERS}
+    there = all((run / "encoders" / name / "model.safetensors").is_file() for name in own.values())
+    encoders = own if there else {kind: kind for kind in ENCODERS}
+    overrides = [f"seed={seed}", "every=6", f"encoders={json.dumps(list(encoders.values()))}"]
+    overrides += ["training.steps=60"] if quick else []
+    settings = load_config(LayersConfig, preset("segment-layers", "demo"), overrides)
+    layers_run(run, f"layers-{seed}", settings, allow_stale=True)
+    methods = read_json(run / "analyze" / f"layers-{seed}" / "metrics.json")["methods"]
+    kinds = {name: kind for kind, name in encoders.items()}
+    return {kinds.get(method, method): sides for method, sides in methods.items()}
 
 
 def _numbers(scores: list[dict[str, Any]]) -> list[float]:

@@ -78,9 +78,17 @@ def _scores(metrics: Mapping[str, Any]) -> Html:
         "Six layers in the cortex between the contours, in order along depth. Boundary error: mean distance within a "
         "column, over the five boundaries. Hausdorff 95 %: the 95th percentile of distances between true "
         "and found boundary within a section. Error of thickness: mean over nodes and layers. Profiles: linear "
-        "discriminants of the intensity profile. Depth alone: the usual share of each layer, without any image."
+        "discriminants of the intensity profile. Depth alone: the usual share of each layer, without any image. "
+        f"{_trust(metrics)}"
     )
     return table(*filled(columns, rows), caption=caption, sortable=True)
+
+
+def _trust(metrics: Mapping[str, Any]) -> str:
+    named = ", ".join(f"{name} {float(value):g}" for name, value in metrics["trust"].items())
+    return (
+        f"Encoders: a decoder together with profiles; exponents by which validation sections trust decoders: {named}."
+    )
 
 
 def _by_layer(metrics: Mapping[str, Any]) -> Html:

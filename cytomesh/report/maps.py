@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.analyze.layers.classes import LAYERS
+from cytomesh.analyze.measures import measures_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
 from cytomesh.core.run import product_folders
@@ -80,6 +82,7 @@ def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
         *_classifications(run, graph),
         *_parcellations(run, graph),
         *_morphometry(graph),
+        *_layers(run, graph),
     ]
     for item in maps:
         if len(item.values) != graph.n_nodes:
@@ -168,6 +171,19 @@ def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
             for name in names:
                 title = f"{name.replace('_', ' ')}, {folder.name}"
                 maps.append(ScalarMap(title, "gradients", np.asarray(columns[name], np.float64), ""))
+    return maps
+
+
+def _layers(run: Path, graph: CortexGraph) -> list[NodeMap]:
+    """Return the thickness of cortical layers, as far as analyses have measured it."""
+    maps: list[NodeMap] = []
+    for folder in product_folders(run, "analyze"):
+        table_file = measures_path(folder, graph.name)
+        columns = read_table(table_file).columns if table_file.is_file() else {}
+        known = {layer: columns[f"layer_{layer}_mm"] for layer in LAYERS if f"layer_{layer}_mm" in columns}
+        for layer, values in known.items():
+            title = f"thickness of layer {layer}, {folder.name}"
+            maps.append(ScalarMap(title, "layers", np.asarray(values, np.float64), "mm"))
     return maps
 
 

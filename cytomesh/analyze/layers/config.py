@@ -34,12 +34,14 @@ class TruthConfig(Config):
 
 
 class DecoderConfig(Config):
-    """The network on the encoder's feature maps."""
+    """The network on the encoder's feature maps and the patch itself."""
 
-    width: int = Field(default=48, ge=1)
+    width: int = Field(default=32, ge=1)
     """Channels to which each map is brought, and of the block after their sum."""
     maps: int = Field(default=4, ge=1)
     """Feature maps of the encoder that are read: the finest stages of a CNN, evenly spread blocks of a transformer."""
+    fine_width: int = Field(default=12, ge=1)
+    """Channels of the last scale, that of the patch itself."""
 
 
 class TrainingConfig(Config):
@@ -47,9 +49,9 @@ class TrainingConfig(Config):
 
     steps: int = Field(default=300, ge=1)
     """Steps, with a cosine schedule."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     """Patches a step."""
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=0.01, gt=0)
     """Of the decoder, at its peak."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of AdamW."""
@@ -91,6 +93,8 @@ class LayersConfig(Config):
     """Its training."""
     sections: Literal["all", "scored"] = "all"
     """Sections that are segmented: all with image links, or those of validation and test sides, to compare encoders."""
+    every: int = Field(default=1, ge=1)
+    """Only every so-manieth section of each side of each brain is read, learnt from and segmented: a quick look."""
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of the segmentation; by default the encoder's, but not less than 20 um."""
     overlap: float = Field(default=0.5, ge=0, lt=1)

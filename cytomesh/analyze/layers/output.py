@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from cytomesh.analyze.layers.classes import LAYERS, TABLE
 from cytomesh.analyze.layers.ribbon import Grid
 from cytomesh.analyze.measures import save_measures
+from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.label_pyramid import write_ome_labels
 from cytomesh.study.contour_formats.geojson import write_geojson
@@ -78,6 +80,18 @@ def thickness_columns(shares: NDArray[np.float64], thickness_mm: NDArray[np.floa
     return {f"layer_{name}_mm": mm[:, i] for i, name in enumerate(LAYERS)} | {
         f"layer_{name}_share": shares[:, i] for i, name in enumerate(LAYERS)
     }
+
+
+def write_shares(folder: Path, graph: CortexGraph, shares: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write what each method found at a graph's nodes, and the truth, to compare them: `shares/<graph>.parquet`.
+
+    Parameters
+    ----------
+    shares : dict of str to (n, 6) float64
+        By method, or `truth`; NaN where none was measured. Columns are `<method>: <layer>`.
+    """
+    columns = {f"{name}: {layer}": own[:, i] for name, own in shares.items() for i, layer in enumerate(LAYERS)}
+    write_table(folder / "shares" / f"{graph.name}.parquet", Table(columns))
 
 
 def write_nodes(folder: Path, graph: CortexGraph, shares: NDArray[np.float64]) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
+from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon
 from skimage.measure import find_contours
 
 from cytomesh.study.contours import HemisphereContours
+from cytomesh.surface.compiled import kernel
 from cytomesh.surface.distance import signed_distance
 
 OUTSIDE, INSIDE = -0.5, 1.5
@@ -111,15 +112,17 @@ class SectionRibbon:
     Parameters
     ----------
     grid : Grid
+    field : (h, w) float32
+        See `depth_field`.
     depth : (h, w) float32
-        Distance from pial over the sum of the distances from pial and white; NaN outside cortex, and where there is no
-        white matter beneath.
+        The same; NaN outside cortex, and where there is no white matter beneath.
     inside_white : (h, w) bool
         White matter.
     columns : Columns
     """
 
     grid: Grid
+    field: NDArray[np.float32]
     depth: NDArray[np.float32]
     inside_white: NDArray[np.bool_]
     columns: Columns
@@ -142,13 +145,19 @@ class SectionRibbon:
 
     @cached_property
     def nearest_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns of the pixels with a depth, and the column next to each, (m,) int64 each."""
+        """Rows and columns of the pixels with a depth, and the column next to each, to a pixel, (m,) int64 each."""
         rows, columns = np.nonzero(np.isfinite(self.depth))
         if not len(self.columns) or not len(rows):
             return rows[:0], columns[:0], rows[:0]
-        n, k, _ = self.columns.points.shape
-        tree = cKDTree(self.grid.pixels(self.columns.points).reshape(n * k, 2), balanced_tree=False)
-        return rows, columns, np.asarray(tree.query(np.stack([columns, rows], axis=1))[1] // k, np.int64)
+        corner = np.array([rows.min(), columns.min()])
+        at = np.rint(self.grid.pixels(self.columns.points)[..., ::-1]).astype(np.int64) - corner
+        box = np.array([rows.max(), columns.max()]) - corner
+        owner = np.full(box + 1, -1)
+        at = at.clip(0, box)
+        owner[at[..., 0], at[..., 1]] = np.arange(len(self.columns))[:, None]
+        near = distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+        nearest = owner[tuple(near[:, rows - corner[0], columns - corner[1]])]
+        return rows, columns, nearest
 
 
 def signed_distance_px(shape: MultiPolygon, grid: Grid) -> NDArray[np.float32]:
@@ -168,17 +177,27 @@ def section_ribbon(contours: HemisphereContours, grid: Grid, image_um: float, n_
     to both sides; those that do not arrive, as in the crease of a narrow sulcus, are left out.
     """
     um = grid.scale * image_um
+    field, is_cortex, is_white = depth_field(contours, grid, image_um)
+    lines = [line for line in find_contours(field, 0.5) if _length(line)[-1] * um >= SHORTEST_MM * 1000]
+    depth = np.where(is_cortex, field, np.float32(np.nan))
+    return SectionRibbon(grid, field, depth, is_white, _columns(field, lines, grid, image_um, n_depths))
+
+
+def depth_field(
+    contours: HemisphereContours, grid: Grid, image_um: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return depth at all pixels, (h, w), where that is cortex with white matter beneath, and where white matter is.
+
+    Distance from pial over the sum of the distances from pial and white, carried on beyond both contours to -0.5 and
+    1.5, so that they lie at 0 and 1.
+    """
+    um = grid.scale * image_um
     to_pial, to_white = signed_distance_px(contours.pial, grid), -signed_distance_px(contours.white, grid)
     is_white, is_cortex = (to_white <= 0) & (to_pial > 0), (to_white > 0) & (to_pial > 0)
-    # carried on beyond both contours, so that they lie at 0 and 1
     with np.errstate(invalid="ignore"):  # a hemisphere may have no white matter here
         is_thin = to_pial + to_white <= THICKEST_MM * 1000 / um
         ratio = np.clip(to_pial / np.maximum(to_pial + to_white, 1e-6), OUTSIDE, INSIDE)
-    signed = np.where(is_thin, ratio, OUTSIDE).astype(np.float64)
-    depth = np.where(is_cortex & is_thin, ratio, np.nan).astype(np.float32)
-    found = find_contours(signed, 0.5)
-    lines = [line for line in found if _length(line)[-1] * um >= SHORTEST_MM * 1000]
-    return SectionRibbon(grid, depth, is_white, _columns(signed, lines, grid, image_um, n_depths))
+    return np.where(is_thin, ratio, OUTSIDE).astype(np.float32), is_cortex & is_thin, is_white
 
 
 def _length(line: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -187,7 +206,7 @@ def _length(line: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _columns(
-    signed: NDArray[np.float64], lines: list[NDArray[np.float64]], grid: Grid, image_um: float, n_depths: int
+    field: NDArray[np.float32], lines: list[NDArray[np.float64]], grid: Grid, image_um: float, n_depths: int
 ) -> Columns:
     middles, numbers, closed = [np.zeros((0, 2))], [np.zeros(0, np.int64)], [np.zeros(0, bool)]
     for number, line in enumerate(lines):
@@ -198,41 +217,49 @@ def _columns(
         middles.append(np.stack([np.interp(wanted, travelled, line[:, axis]) for axis in (0, 1)], axis=1))
         numbers.append(np.full(n, number))
         closed.append(np.full(n, is_closed))
-    start = np.concatenate(middles)
-    slopes = list(np.gradient(signed))
     depths = np.concatenate([[0.0], (np.arange(n_depths) + 0.5) / n_depths, [1.0]])
-    points = np.empty((len(start), len(depths), 2))
-    arrives = np.ones(len(start), bool)
-    upper = np.flatnonzero(depths < 0.5)[::-1]
-    for way in (upper, np.flatnonzero(depths >= 0.5)):
-        at = start.copy()
-        for level in way:
-            at = _to_depth(signed, slopes, at, depths[level])
-            points[:, level] = at
-            arrives &= np.abs(_sampled(signed, at) - depths[level]) < TOLERANCE
+    points, errors = _trace(field, np.concatenate(middles), depths)
     # a column that leaps is one that was lost between two banks
     steps_px = np.linalg.norm(np.diff(points, axis=1), axis=2)
     length_px = steps_px.sum(axis=1)
-    arrives &= (length_px * grid.scale * image_um < THICKEST_MM * 1000) & (
-        steps_px.max(axis=1, initial=0) < 8 * np.maximum(length_px / len(depths), 0.25)
-    )
+    arrives = (errors < TOLERANCE) & (length_px * grid.scale * image_um < THICKEST_MM * 1000)
+    arrives &= steps_px.max(axis=1, initial=0) < 8 * np.maximum(length_px / len(depths), 0.25)
     inner = grid.image_pixels(points[arrives, 1:-1, ::-1]).astype(np.float32)
     length_um = length_px[arrives] * grid.scale * image_um
     return Columns(inner, np.concatenate(numbers)[arrives], np.concatenate(closed)[arrives], length_um)
 
 
-def _to_depth(
-    field: NDArray[np.float64], slopes: list[NDArray[np.float64]], at: NDArray[np.float64], depth: float
-) -> NDArray[np.float64]:
-    """Move (n, 2) (row, column) points along the gradient to where the field has a value, by Newton's method."""
-    for _ in range(ROUNDS):
-        gradient = np.stack([_sampled(slope, at) for slope in slopes], axis=1)
-        steepness = np.maximum((gradient**2).sum(axis=1), 1e-6)
-        step = ((depth - _sampled(field, at)) / steepness)[:, None] * gradient
-        length = np.linalg.norm(step, axis=1, keepdims=True)
-        at = at + step * np.minimum(1.0, 2.0 / np.maximum(length, 1e-9))
-    return at
+@kernel
+def _trace(field, start, depths):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Follow the gradient of depth from (n, 2) (row, column) points at 0.5 to (d,) depths, by Newton's method.
+
+    Returns the points, (n, d, 2), and how far from its depth the worst of each column is, (n,).
+    """
+    points, errors = np.empty((len(start), len(depths), 2)), np.zeros(len(start))
+    middle = np.searchsorted(depths, 0.5)
+    for n in range(len(start)):
+        for way in range(2):
+            row, column = start[n]
+            for level in range(middle - 1, -1, -1) if way == 0 else range(middle, len(depths)):
+                for _ in range(ROUNDS):
+                    off = depths[level] - _bilinear(field, row, column)
+                    down = 0.5 * (_bilinear(field, row + 1, column) - _bilinear(field, row - 1, column))
+                    right = 0.5 * (_bilinear(field, row, column + 1) - _bilinear(field, row, column - 1))
+                    steepness = max(down * down + right * right, 1e-6)
+                    length = abs(off) / steepness * math.hypot(down, right)
+                    step = off / steepness * min(1.0, 2.0 / max(length, 1e-9))
+                    row, column = row + step * down, column + step * right
+                points[n, level] = row, column
+                errors[n] = max(errors[n], abs(_bilinear(field, row, column) - depths[level]))
+    return points, errors
 
 
-def _sampled(field: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(map_coordinates(field, at.T, order=1, mode="nearest"), np.float64)
+@kernel
+def _bilinear(field, row, column):  # type: ignore[no-untyped-def]  # pragma: no cover
+    row, column = min(max(row, 0.0), field.shape[0] - 1.0), min(max(column, 0.0), field.shape[1] - 1.0)
+    r0, c0 = int(row), int(column)
+    r1, c1 = min(r0 + 1, field.shape[0] - 1), min(c0 + 1, field.shape[1] - 1)
+    y, x = row - r0, column - c0
+    north = field[r0, c0] + x * (field[r0, c1] - field[r0, c0])
+    south = field[r1, c0] + x * (field[r1, c1] - field[r1, c0])
+    return north + y * (south - north)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.methods import Methods, fit_methods, ordered
 from cytomesh.analyze.layers.order import boundary_depths, layer_shares
-from cytomesh.analyze.layers.output import write_nodes, write_section
+from cytomesh.analyze.layers.output import TRUE, write_nodes, write_section, write_shares
 from cytomesh.analyze.layers.results import Results, keep_shares, score_view
+from cytomesh.analyze.layers.ribbon import Grid, depth_field
 from cytomesh.analyze.layers.sections import (
     LinkedSection,
     linked_sections,
@@ -23,12 +25,14 @@ from cytomesh.analyze.layers.sections import (
 from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segmenter
 from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
-from cytomesh.analyze.layers.views import Job, views_of
+from cytomesh.analyze.layers.views import Job, View, each_view
+from cytomesh.analyze.layers.weights import save_segmenter
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import MissingStageError
-from cytomesh.core.files import atomic_path, read_json, write_json
+from cytomesh.core.files import read_json, write_json
+from cytomesh.core.parallel import available_cpus, map_ahead
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
@@ -47,9 +51,7 @@ from cytomesh.study.contours import read_contours
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.study import Study, open_study
 
-PROFILES, DEPTH = "profiles", "depth alone"
 LEAST_UM = 20.0
-FIT_COLUMNS = 20_000
 NOT_IN_KEY = {"device", "batch_size"}
 
 
@@ -59,7 +61,7 @@ def layers_run(
     """Segment the layers of all linked sections; writes `analyze/<name>/`.
 
     `metrics.json`, `scores.parquet`, `nodes/<graph>.parquet`, `<graph>_layer_<I>.shape.gii`, `masks/*.ome.zarr`,
-    `contours/*.geojson`, `<encoder>.safetensors` (decoders).
+    `contours/*.geojson`, `shares/<graph>.parquet` (of all methods), `<encoder>.safetensors` (decoders).
 
     Returns
     -------
@@ -98,7 +100,7 @@ def layers_run(
             with result.writing(inputs, settings, settings.seed, resume=resume) as work:
                 first = next(iter(loaded.values()))
                 um = settings.um_per_px or max(first.patches.um_per_px, LEAST_UM)
-                job = Job(work.folder, settings, um, graphs, sections, files, split)
+                job = Job(work.folder, settings, um, graphs, sections, files, split).of_every(settings.every)
                 _segment_all(job, loaded, [*notes, *split.notes])
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
@@ -149,18 +151,19 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
     drawn = _drawn_patches(job)
     models, curves = {}, {}
     for name, encoder in encoders.items():
-        size_px = round(encoder.patches.size_px * encoder.patches.um_per_px / job.um_per_px)
         with isolated_seed(settings.seed, "decoder", name):
-            models[name] = Segmenter(name, encoder, settings.decoder, size_px).to(device)
-        curves[name] = train_segmenter(models[name], drawn, settings.training, job.um_per_px, settings.seed)
-        _save(job.folder / f"{name}.safetensors", models[name], settings.training.fine_tune)
+            models[name] = Segmenter(name, encoder, settings.decoder, job.um_per_px).to(device)
+        curves[name] = train_segmenter(models[name], drawn, settings.training, settings.seed)
+        save_segmenter(job.folder, models[name], settings.training.fine_tune)
     methods = fit_methods(job, models)
-    found = Results.empty(job, methods.names)
+    found = Results.empty(job, [*methods.models, *methods.baselines])
     wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
-    for linked in track(wanted, "segment sections", unit="sections"):
-        _segment_section(job, linked, methods, found)
+    for linked, views in each_view(job, wanted, "segment sections"):
+        _segment_section(job, linked, views, methods, found)
     for number, graph in enumerate(job.graphs):
         write_nodes(job.folder, graph, found.shares[next(iter(models))][number])
+        own = {method: shares[number] for method, shares in found.shares.items()}
+        write_shares(job.folder, graph, {TRUE: found.true_shares[number], **own})
     rows = found.tally.rows()
     write_table(job.folder / "scores.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
     facts = {
@@ -178,53 +181,42 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
     write_json(job.folder / "metrics.json", {**facts, "methods": found.tally.record(found.thickness(job))})
 
 
-def _save(path: Path, model: Segmenter, with_encoder: bool) -> None:
-    state = {f"decoder.{name}": value for name, value in model.decoder.state_dict().items()}
-    if with_encoder:
-        state |= {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
-
-
 def _drawn_patches(job: Job) -> list[DrawnPatches]:
-    """Return the image links of training and validation nodes with the truth of their sections."""
-    drawn = []
-    for linked in track(job.sections, "read layers", unit="sections"):
-        if not job.sides_in(linked) & {TRAIN, VALIDATION}:
+    """Return the image links of training and validation nodes with truth and depth of their sections."""
+    learnt = [linked for linked in job.sections if job.sides_in(linked) & {TRAIN, VALIDATION}]
+    with closing(map_ahead(partial(_drawn_in, job), learnt, available_cpus())) as ahead:
+        return [part for parts in track(ahead, "read layers", len(learnt), unit="sections") for part in parts]
+
+
+def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
+    section, drawn = linked.section, []
+    shape = read_header(linked.image).shape
+    grid = Grid.of(shape, section.um_per_px, job.um_per_px)
+    truth = read_truth(job.files[linked.key], section, shape, job.settings.truth)
+    contours = read_contours(section)
+    for number, part in linked.parts.items():
+        hemisphere = job.graphs[number].hemisphere
+        if hemisphere not in contours:
             continue
-        section = linked.section
-        shape = read_header(next(iter(linked.parts.values())).image).shape
-        truth = read_truth(job.files[linked.key], section, shape, job.settings.truth)
-        contours = read_contours(section) if len(linked.parts) > 1 else None
-        for number, part in linked.parts.items():
-            own = without_other_hemispheres(truth, contours, job.graphs[number].hemisphere) if contours else truth
-            sides = job.split.sides[number][part.rows]
-            for side in (TRAIN, VALIDATION):
-                rows = sides == side
-                if rows.any():
-                    some = SectionPatches(
-                        section, part.image, part.pixels[rows], part.angles_deg[rows], part.rows[rows]
-                    )
-                    drawn.append(DrawnPatches(some, own, side == VALIDATION))
+        own = without_other_hemispheres(truth, contours, hemisphere)
+        field, _, _ = depth_field(contours[hemisphere], grid, section.um_per_px)
+        sides = job.split.sides[number][part.rows]
+        for side in (TRAIN, VALIDATION):
+            rows = sides == side
+            if rows.any():
+                some = SectionPatches(section, part.image, part.pixels[rows], part.angles_deg[rows], part.rows[rows])
+                drawn.append(DrawnPatches(some, own, field, grid, side == VALIDATION))
     return drawn
 
 
-def _segment_section(
-    job: Job,
-    linked: LinkedSection,
-    methods: Methods,
-    found: Results,
-) -> None:
+def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], methods: Methods, found: Results) -> None:
     """Segment a section by the first encoder and, where it is scored, by all others; write what the first finds."""
     section = linked.section
     scored = job.sides_in(linked) & set(SIDES)
     merged, true_pixels = None, None
-    with open_image(next(iter(linked.parts.values())).image) as image:
-        for view in views_of(job, linked, image):
-            for order, method in enumerate(methods.names):
-                if order and not scored:
-                    break
-                probabilities, own = methods.columns(job, linked, view, image, method)
+    with open_image(linked.image) as image:
+        for view in views:
+            for order, (method, (probabilities, own)) in enumerate(methods.each(job, linked, view, image)):
                 boundaries = boundary_depths(ordered(job, view.ribbon, probabilities), N_LAYERS)
                 painted = view.ribbon.paint(boundaries)
                 keep_shares(found.shares[method][view.number], linked, view, layer_shares(boundaries))
@@ -233,10 +225,12 @@ def _segment_section(
                 if order == 0:
                     merged = painted if merged is None else np.where(painted > 0, painted, merged)
                     true_pixels = view.true_pixels
+                if not scored:
+                    break
     if merged is None:
         return
     for side in scored:
         found.shown.setdefault(side, linked.key)
-    grid = view.ribbon.grid
+    grid = views[0].ribbon.grid
     truth = None if true_pixels is None else np.maximum(true_pixels, 0).astype(np.uint8)
     write_section(job.folder, section, grid, merged, truth)

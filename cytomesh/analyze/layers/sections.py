@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
 
+NAMED = 5
+"""Sections that a note names; of more it says how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedSection:
@@ -33,6 +37,11 @@ class LinkedSection:
 
     section: Section
     parts: dict[int, SectionPatches]
+
+    @property
+    def image(self) -> Path:
+        """The section's image."""
+        return next(iter(self.parts.values())).image
 
     @property
     def key(self) -> tuple[str, int]:
@@ -54,21 +63,25 @@ def linked_sections(study: Study, graphs: Sequence[CortexGraph]) -> tuple[list[L
             key = part.section.brain, part.section.index
             found.setdefault(key, LinkedSection(part.section, {})).parts[number] = part
     usable = [linked for linked in found.values() if linked.section.contours is not None]
-    lacking = len(found) - len(usable)
+    lacking = [linked.section.name for linked in found.values() if linked.section.contours is None]
     if not usable:
         hint = "declare contours in the section table: depth and the order of layers come from them"
         raise StudyError(study.path, found="no linked section with contours", expected="some", hint=hint)
-    return usable, [f"{lacking} linked sections without contours are left out"] if lacking else []
+    named = ", ".join(lacking[:NAMED]) + (", ..." if len(lacking) > NAMED else "")
+    note = f"{len(lacking)} linked sections without contours of their own are left out: {named}"
+    return usable, [note] if lacking else []
 
 
 def ribbons_of(
     linked: LinkedSection, graphs: Sequence[CortexGraph], contours: SectionContours, grid: Grid, n_depths: int
 ) -> Iterator[tuple[int, SectionRibbon]]:
-    """Yield the ribbon of each hemisphere with image links, by the number of its graph."""
+    """Yield the ribbon of each hemisphere with image links, by the number of its graph; not one without a column."""
     for number in linked.parts:
         hemisphere = graphs[number].hemisphere
         if hemisphere in contours:
-            yield number, section_ribbon(contours[hemisphere], grid, linked.section.um_per_px, n_depths)
+            ribbon = section_ribbon(contours[hemisphere], grid, linked.section.um_per_px, n_depths)
+            if len(ribbon.columns):
+                yield number, ribbon
 
 
 def without_other_hemispheres(truth: AnnotationImage, contours: SectionContours, hemisphere: str) -> AnnotationImage:

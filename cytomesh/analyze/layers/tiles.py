@@ -9,15 +9,52 @@ from contextlib import closing
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from cytomesh.analyze.layers.classes import N_CLASSES
-from cytomesh.analyze.layers.ribbon import Columns, Grid
+from cytomesh.analyze.layers.ribbon import Columns, Grid, SectionRibbon
 from cytomesh.core.parallel import map_ahead
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid
 from cytomesh.pretrain.config import PatchConfig
 
-Segment = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Segment = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
+"""Patches (n, c, s, s) uint8 and their depths (n, o, o) to probabilities (n, 8, o, o)."""
+
+
+def patch_points(
+    pixels: NDArray[np.float64], angles_deg: NDArray[np.float64], size_px: int, step: float
+) -> NDArray[np.float64]:
+    """Return the pixels of patches in their image, (n, size_px, size_px, 2) (column, row), as `read_patches` has them.
+
+    Parameters
+    ----------
+    pixels : (n, 2) float64
+        Centres, in the section's image.
+    angles_deg : (n,) float64
+        Direction of the pial side.
+    step : float
+        A patch's pixel in those of the image.
+    """
+    angles = np.radians(angles_deg)[:, None, None]
+    down, right = (np.mgrid[:size_px, :size_px] - 0.5 * (size_px - 1)) * step
+    columns = pixels[:, 0, None, None] + right * np.sin(angles) - down * np.cos(angles)
+    rows = pixels[:, 1, None, None] + right * np.cos(angles) + down * np.sin(angles)
+    return np.stack([columns, rows], axis=-1)
+
+
+def read_depths(
+    field: NDArray[np.float32],
+    grid: Grid,
+    pixels: NDArray[np.float64],
+    angles_deg: NDArray[np.float64],
+    size_px: int,
+    step: float,
+) -> NDArray[np.float32]:
+    """Return the depth field of a grid in patches, (n, size_px, size_px); see `patch_points`."""
+    at = grid.pixels(patch_points(pixels, angles_deg, size_px, step))
+    found = map_coordinates(field, np.moveaxis(at[..., ::-1], -1, 0), order=1, mode="nearest")
+    return np.asarray(found, np.float32)
 
 
 def tile_centres(columns: Columns, spacing_px: float) -> NDArray[np.int64]:
@@ -36,9 +73,9 @@ def segment_ribbon(
     segment: Segment,
     image: Pyramid,
     image_um: float,
-    columns: Columns,
-    grid: Grid,
+    ribbon: SectionRibbon,
     patches: PatchConfig,
+    size_px: int,
     overlap: float,
     batch_size: int,
 ) -> NDArray[np.float32]:
@@ -47,35 +84,37 @@ def segment_ribbon(
     Parameters
     ----------
     segment : callable
-        (n, c, s, s) uint8 to probabilities (n, 8, o, o).
+        See `Segment`.
     image : Pyramid
     image_um : float
         Pixel size of its level 0.
-    columns : Columns
-        Tiles stand on their middles, turned as they are.
+    ribbon : SectionRibbon
+        Tiles stand on the middles of its columns, turned as they are.
     patches : PatchConfig
-        Size and resolution of a tile.
+        Size and resolution of what a tile shows.
+    size_px : int
+        Its side in pixels of the segmentation.
     overlap : float
         Share of a tile's side that the next one covers again.
     batch_size : int
         Most tiles segmented together.
     """
+    grid, columns = ribbon.grid, ribbon.columns
     total = np.zeros((*grid.shape, N_CLASSES), np.float32)
     weight = np.zeros(grid.shape, np.float32)
     side_px = patches.size_px * patches.um_per_px / image_um
     at = tile_centres(columns, side_px * (1 - overlap))
     centres, angles = columns.feet[at], columns.angles_deg[at]
 
-    def read(rows: slice) -> tuple[slice, NDArray[np.uint8]]:
+    def read(rows: slice) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
         pixels = read_patches(image, image_um, centres[rows], angles[rows], patches.size_px, patches.um_per_px)
-        return rows, pixels
+        return rows, pixels, read_depths(ribbon.field, grid, centres[rows], angles[rows], size_px, side_px / size_px)
 
+    window, step = _window(size_px), side_px / grid.scale / size_px
     batches = [slice(first, first + batch_size) for first in range(0, len(at), batch_size)]
     with closing(map_ahead(read, batches, 1)) as read_ahead:
-        for rows, pixels in read_ahead:
-            found = np.ascontiguousarray(np.moveaxis(segment(pixels), 1, 3), np.float32)
-            window = _window(found.shape[1])
-            step = side_px / grid.scale / found.shape[1]
+        for rows, pixels, depths in read_ahead:
+            found = np.ascontiguousarray(np.moveaxis(segment(pixels, depths), 1, 3), np.float32)
             add_tiles(found, window, grid.pixels(centres[rows])[:, ::-1], np.radians(angles[rows]), step, total, weight)
     total /= np.maximum(weight, np.float32(1e-6))[..., None]
     return np.moveaxis(total, 2, 0)

@@ -17,6 +17,8 @@ from cytomesh.analyze.layers.classes import IGNORE, N_CLASSES
 from cytomesh.analyze.layers.config import DecoderConfig, TrainingConfig
 from cytomesh.analyze.layers.decoder import LayerDecoder
 from cytomesh.analyze.layers.dense import DenseEncoder
+from cytomesh.analyze.layers.ribbon import Grid
+from cytomesh.analyze.layers.tiles import patch_points, read_depths
 from cytomesh.core.errors import TrainingError
 from cytomesh.core.learning import macro_f1, warm_up_cosine
 from cytomesh.core.parallel import map_ahead
@@ -44,19 +46,36 @@ class DrawnPatches:
     patches : SectionPatches
     truth : AnnotationImage
         Classes at pixels of the section's image.
+    field : (h, w) float32
+        Depth, see `depth_field`.
+    grid : Grid
+        Its pixels.
     is_validation : bool
     """
 
     patches: SectionPatches
     truth: AnnotationImage
+    field: NDArray[np.float32]
+    grid: Grid
     is_validation: bool
 
 
 class Segmenter(nn.Module):
-    """An encoder with its decoder: normalised patches to logits of classes."""
+    """An encoder with its decoder: normalised patches and depth to logits of classes.
 
-    def __init__(self, name: str, encoder: PatchEncoder, config: DecoderConfig, size_px: int) -> None:
+    Parameters
+    ----------
+    name : str
+        Of the encoder.
+    encoder : PatchEncoder
+    config : DecoderConfig
+    um_per_px : float
+        Pixel size of the segmentation; a tile has a whole number of such pixels, nearly.
+    """
+
+    def __init__(self, name: str, encoder: PatchEncoder, config: DecoderConfig, um_per_px: float) -> None:
         super().__init__()
+        size_px = max(2, round(encoder.patches.size_px * encoder.patches.um_per_px / um_per_px))
         self.name = name
         self.dense = DenseEncoder(name, encoder, config.maps)
         self.decoder = LayerDecoder(self.dense.channels, config, size_px)
@@ -67,16 +86,17 @@ class Segmenter(nn.Module):
         """The encoder."""
         return self.dense.encoder
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, (n, 8, o, o), of normalised images, (n, c, s, s)."""
-        logits: Tensor = self.decoder(self.dense(images))
+    def forward(self, images: Tensor, depths: Tensor) -> Tensor:
+        """Return logits, (n, 8, o, o), of normalised images, (n, c, s, s), and depths, (n, o, o)."""
+        logits: Tensor = self.decoder(self.dense(images), images, depths)
         return logits
 
     @torch.inference_mode()
-    def probabilities(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probability of each class, (n, 8, o, o), in patches, (n, c, s, s) uint8."""
-        images = torch.from_numpy(patches).to(next(self.parameters()).device)
-        return self(self.normalise(images)).float().softmax(dim=1).cpu().numpy()
+    def probabilities(self, patches: NDArray[np.uint8], depths: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of each class, (n, 8, o, o), in patches, (n, c, s, s) uint8, at depths, (n, o, o)."""
+        device = next(self.parameters()).device
+        images, at = torch.from_numpy(patches).to(device), torch.from_numpy(depths).to(device)
+        return self(self.normalise(images), at).float().softmax(dim=1).cpu().numpy()
 
 
 def read_truth_patches(
@@ -91,17 +111,12 @@ def read_truth_patches(
     angles_deg : (n,) float64
         Direction of the pial side.
     """
-    angles, step = np.radians(angles_deg), um_per_px / truth.image_um_per_px
-    middle = 0.5 * (size_px - 1)
-    down, right = (np.mgrid[:size_px, :size_px] - middle) * step
-    sine, cosine = np.sin(angles)[:, None, None], np.cos(angles)[:, None, None]
-    columns = pixels[:, 0, None, None] + right * sine - down * cosine
-    rows = pixels[:, 1, None, None] + right * cosine + down * sine
-    return truth.sample(np.stack([columns, rows], axis=-1).reshape(-1, 2)).reshape(columns.shape)
+    at = patch_points(pixels, angles_deg, size_px, um_per_px / truth.image_um_per_px)
+    return truth.sample(at.reshape(-1, 2)).reshape(at.shape[:3])
 
 
 def train_segmenter(
-    model: Segmenter, drawn: Sequence[DrawnPatches], settings: TrainingConfig, um_per_px: float, seed: int
+    model: Segmenter, drawn: Sequence[DrawnPatches], settings: TrainingConfig, seed: int
 ) -> list[dict[str, float]]:
     """Train a decoder, and the encoder if so wanted; the model then holds the weights best on validation pixels.
 
@@ -110,8 +125,6 @@ def train_segmenter(
     model : Segmenter
     drawn : sequence of DrawnPatches
         Of training and validation sections.
-    um_per_px : float
-        Pixel size of the segmentation.
 
     Returns
     -------
@@ -124,7 +137,7 @@ def train_segmenter(
         If the loss is not finite.
     """
     training = [part for part in drawn if not part.is_validation]
-    reader = _Reader(model, um_per_px)
+    reader = _Reader(model)
     held_out = reader.fixed([part for part in drawn if part.is_validation], settings.validation_patches)
     device = next(model.parameters()).device
     weights = _class_weights(reader.fixed(training, settings.validation_patches), settings.balance).to(device)
@@ -142,16 +155,16 @@ def train_segmenter(
     batches = map_ahead(lambda step: reader.batch(training, settings, seed, step), range(settings.steps), READERS)
     with closing(batches), isolated_seed(seed, "layers", model.name):
         _to_training(model)
-        for step, (patches, classes) in enumerate(
+        for step, (patches, depths, classes) in enumerate(
             track(batches, f"layers of {model.name}", settings.steps, unit="steps")
         ):
             for group in optimizer.param_groups:
                 group["lr"] = warm_up_cosine(step, settings.steps, round(WARM_UP_SHARE * settings.steps), group["peak"])
             random = torch.Generator().manual_seed(derived_seed(seed, "augment", step))
             images = augment(torch.from_numpy(patches).to(device), random)
-            loss = functional.cross_entropy(
-                model(images), torch.from_numpy(classes).long().to(device), weights, ignore_index=IGNORE
-            )
+            logits = model(images, torch.from_numpy(depths).to(device))
+            targets = torch.from_numpy(classes).long().to(device)
+            loss = functional.cross_entropy(logits, targets, weights, ignore_index=IGNORE)
             if not torch.isfinite(loss):
                 hint = "lower training.learning_rate"
                 raise TrainingError(
@@ -180,23 +193,24 @@ def _to_training(model: Segmenter) -> None:
     model.decoder.train()
 
 
-Drawn = tuple[NDArray[np.uint8], NDArray[np.int32]]
+Drawn = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]
 
 
 class _Reader:
-    """Patches with their classes."""
+    """Patches with their depths and classes."""
 
-    def __init__(self, model: Segmenter, um_per_px: float) -> None:
-        self.patches = model.encoder.patches
-        self.size_px, self.um_per_px = model.decoder.size_px, um_per_px
+    def __init__(self, model: Segmenter) -> None:
+        self.patches, self.size_px = model.encoder.patches, model.decoder.size_px
         self.images = OpenImages(OPEN_IMAGES)
 
     def read(self, part: DrawnPatches, pixels: NDArray[np.float64], angles: NDArray[np.float64]) -> Drawn:
-        """Return patches (n, c, s, s) and classes (n, o, o)."""
+        """Return patches (n, c, s, s), depths (n, o, o) and classes (n, o, o)."""
         section, side, um = part.patches.section, self.patches.size_px, self.patches.um_per_px
         image = self.images[part.patches.image]
         patches = read_patches(image, section.um_per_px, pixels, angles, side, um)
-        return patches, read_truth_patches(part.truth, pixels, angles, self.size_px, self.um_per_px)
+        tile_um = side * um / self.size_px
+        depths = read_depths(part.field, part.grid, pixels, angles, self.size_px, tile_um / section.um_per_px)
+        return patches, depths, read_truth_patches(part.truth, pixels, angles, self.size_px, tile_um)
 
     def batch(self, parts: Sequence[DrawnPatches], settings: TrainingConfig, seed: int, step: int) -> Drawn:
         """Return randomly drawn patches, moved, turned and mirrored; the same for a step, whoever asks."""
@@ -212,10 +226,10 @@ class _Reader:
             shift_px = 1000 * settings.shift_mm / part.patches.section.um_per_px * moves[mine, :2]
             angles = part.patches.angles_deg[rows] + settings.rotation_deg * moves[mine, 2]
             read.append(self.read(part, part.patches.pixels[rows] + shift_px, angles))
-        patches, classes = (np.concatenate(values) for values in zip(*read, strict=True))
-        patches[is_mirrored] = patches[is_mirrored, ..., ::-1]
-        classes[is_mirrored] = classes[is_mirrored, ..., ::-1]
-        return patches, classes
+        patches, depths, classes = (np.concatenate(values) for values in zip(*read, strict=True))
+        for values in (patches, depths, classes):
+            values[is_mirrored] = values[is_mirrored, ..., ::-1]
+        return patches, depths, classes
 
     def fixed(self, parts: Sequence[DrawnPatches], at_most: int) -> list[Drawn]:
         """Return at most so many patches, evenly drawn, by section."""
@@ -232,7 +246,7 @@ class _Reader:
 
 def _class_weights(drawn: Sequence[Drawn], balance: float) -> Tensor:
     counts = np.zeros(N_CLASSES)
-    for _, classes in drawn:
+    for _, _, classes in drawn:
         counts += np.bincount(classes[classes >= 0], minlength=N_CLASSES)[:N_CLASSES]
     weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -balance, 0.0)
     return torch.from_numpy((weights / weights[counts > 0].mean()).astype(np.float32))
@@ -247,7 +261,8 @@ def _augmentation(model: Segmenter, settings: TrainingConfig) -> Augmentation:
 def validated(model: Segmenter, drawn: Sequence[Drawn]) -> float:
     """Return the macro-F1 over the pixels of patches; the model is left in evaluation mode."""
     model.eval()
-    predicted = np.concatenate([model.probabilities(patches).argmax(axis=1).ravel() for patches, _ in drawn])
-    truth = np.concatenate([classes.ravel() for _, classes in drawn])
+    found = [model.probabilities(patches, depths).argmax(axis=1) for patches, depths, _ in drawn]
+    predicted = np.concatenate([classes.ravel() for classes in found])
+    truth = np.concatenate([classes.ravel() for _, _, classes in drawn])
     known = truth != IGNORE
     return macro_f1(truth[known].astype(np.int64), predicted[known])

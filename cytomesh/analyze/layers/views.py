@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ from numpy.typing import NDArray
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.ribbon import Grid, SectionRibbon
 from cytomesh.analyze.layers.sections import LinkedSection, column_sides, ribbons_of
-from cytomesh.analyze.layers.truth import TruthFiles, column_truth, read_truth
+from cytomesh.analyze.layers.truth import TruthFiles, column_truth, on_grid, read_truth
 from cytomesh.classify.splits import NodeSplit
+from cytomesh.core.parallel import map_ahead
+from cytomesh.core.progress import track
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.imaging.pyramid import Pyramid
 from cytomesh.study.contours import read_contours
+from cytomesh.study.image_formats.registry import read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,13 @@ class Job:
         """Return the sides of the nodes linked to a section."""
         return {str(s) for number, part in linked.parts.items() for s in self.split.sides[number][part.rows]} - {""}
 
+    def of_every(self, n: int) -> Job:
+        """Return the same with every so-manieth section of each side of each brain."""
+        groups: dict[tuple[str, ...], list[LinkedSection]] = {}
+        for linked in self.sections:
+            groups.setdefault((linked.section.brain, *sorted(self.sides_in(linked))), []).append(linked)
+        return replace(self, sections=[linked for group in groups.values() for linked in group[::n]])
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -62,23 +73,28 @@ class View:
     true_pixels: NDArray[np.int32] | None
 
 
-def views_of(job: Job, linked: LinkedSection, image: Pyramid) -> list[View]:
+def views_of(job: Job, linked: LinkedSection) -> list[View]:
     """Return the views of a section, one a hemisphere with image links."""
     section = linked.section
-    grid = Grid.of(image.shape, section.um_per_px, job.um_per_px)
+    shape = read_header(linked.image).shape
+    grid = Grid.of(shape, section.um_per_px, job.um_per_px)
     contours = read_contours(section)
     path = job.files.get(linked.key)
-    drawn = None if path is None else read_truth(path, section, image.shape, job.settings.truth)
+    drawn = None if path is None else read_truth(path, section, shape, job.settings.truth)
+    true_pixels = None if drawn is None else on_grid(drawn, grid)
     views = []
     for number, ribbon in ribbons_of(linked, job.graphs, contours, grid, job.settings.depths):
         sides = column_sides(ribbon.columns, linked.parts[number], job.split.sides[number])
         if path is None or drawn is None:
             views.append(View(number, ribbon, sides, None, None))
             continue
-        rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]]
-        at = grid.image_pixels(np.stack([columns, rows], axis=-1).reshape(-1, 2))
-        true_pixels = drawn.sample(at).reshape(grid.shape)
         # where an atlas' side has no part in the split, what was drawn there need not cover it
         truth = column_truth(path, section, drawn, ribbon.columns) if (sides != "").any() else None
         views.append(View(number, ribbon, sides, truth, true_pixels))
     return views
+
+
+def each_view(job: Job, sections: Sequence[LinkedSection], doing: str) -> Iterator[tuple[LinkedSection, list[View]]]:
+    """Yield sections with their views, the next ones made while one is worked on."""
+    with closing(map_ahead(partial(views_of, job), sections, 1)) as ahead:
+        yield from zip(sections, track(ahead, doing, len(sections), unit="sections"), strict=True)

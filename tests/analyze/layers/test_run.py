@@ -5,13 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from cytomesh.analyze.layers.classes import LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.run import layers_run
+from cytomesh.analyze.layers.weights import load_segmenter, save_segmenter
 from cytomesh.analyze.measures import load_measures
 from cytomesh.core.config import load_config, preset
-from cytomesh.core.errors import ConfigError, ImageError, MissingStageError, SplitError
+from cytomesh.core.errors import ConfigError, DamagedError, ImageError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import read_table
 from cytomesh.graph.build import build_graphs
@@ -21,6 +24,7 @@ from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.report.layers import layers_part
+from cytomesh.report.maps import node_maps
 from cytomesh.report.run import report_run
 from cytomesh.report.status import run_status
 from cytomesh.study.contours import read_contours
@@ -47,7 +51,7 @@ def run(small_study, tmp_path_factory):
 
 
 def settings(*overrides):
-    return load_config(LayersConfig, preset("segment-layers", "tiny"), overrides)
+    return load_config(LayersConfig, preset("segment-layers", "tiny"), ["sections=all", "every=1", *overrides])
 
 
 def test_every_method_is_scored_on_every_side(run):
@@ -104,7 +108,8 @@ def test_masks_lie_between_the_contours_and_qupath_reads_their_outlines(run):
 
 
 def test_the_command_keeps_what_is_current_and_notices_other_layers(run, cytomesh):
-    words = ("segment-layers", "--out", run, "--config", preset("segment-layers", "tiny"), "--json")
+    config = run / "analyze" / "layers" / "config.yaml"
+    words = ("segment-layers", "--out", run, "--config", config, "--json")
     path = run / "analyze" / "layers" / "metrics.json"
     before = path.stat().st_mtime_ns
     code, out, error = cytomesh(*words)
@@ -131,6 +136,52 @@ def test_the_report_shows_scores_and_pictures(run):
     path.write_text(json.dumps(record))
     assert layers_part(run).is_absent and "damaged: layers" in layers_part(run).body
     path.write_text(kept)
+
+
+def test_decoders_of_a_run_load_and_see_the_same(run, tmp_path):
+    folder = run / "analyze" / "layers"
+    model = load_segmenter(folder, run / "encoders" / "cnn")
+    stored = load_file(folder / "cnn.safetensors")
+    state = model.state_dict()
+    assert stored and all(torch.equal(state[key], value) for key, value in stored.items())
+    size = model.decoder.size_px
+    seen = model.probabilities(np.full((2, 1, 32, 32), 90, np.uint8), np.zeros((2, size, size), np.float32))
+    np.testing.assert_allclose(seen.sum(axis=1), 1.0, rtol=1e-5)
+    with torch.no_grad():
+        model.decoder.last[-1].bias += 1
+    model.name = "tuned"
+    shutil.copy(folder / "config.yaml", tmp_path)
+    shutil.copy(folder / "metrics.json", tmp_path)
+    shutil.copytree(run / "encoders" / "cnn", tmp_path / "tuned")
+    save_segmenter(tmp_path, model, with_encoder=True)
+    again = load_segmenter(tmp_path, tmp_path / "tuned").state_dict()
+    assert all(torch.equal(again[key], value) for key, value in model.state_dict().items())
+    with pytest.raises(MissingStageError, match=r"no such decoder.*cnn"):
+        load_segmenter(folder, tmp_path / "tuned")
+    (tmp_path / "tuned.safetensors").write_bytes(b"x")
+    with pytest.raises(DamagedError, match="weights of a decoder"):
+        load_segmenter(tmp_path, tmp_path / "tuned")
+
+
+def test_shares_of_all_methods_stand_side_by_side(run):
+    graph = load_graphs(run)[0]
+    table = read_table(run / "analyze" / "layers" / "shares" / f"{graph.name}.parquet")
+    nodes = load_measures(run, "layers", graph)
+    np.testing.assert_array_equal(table["cnn: IV"], nodes["layer_IV_share"])
+    for method in ("truth", "profiles", "depth alone"):
+        total = sum(table[f"{method}: {layer}"] for layer in LAYERS)
+        np.testing.assert_allclose(total[np.isfinite(total)], 1.0)
+        assert np.isfinite(total).any()
+    assert {f"thickness of layer {layer}, layers" for layer in LAYERS} <= {item.title for item in node_maps(run, graph)}
+
+
+def test_every_third_section_of_each_side(run):
+    layers_run(run, "some", settings("every=3", "training.steps=2"))
+    drawn = {path.name for path in (run / "analyze" / "some" / "masks").iterdir()}
+    every = {path.name for path in (run / "analyze" / "layers" / "masks").iterdir()}
+    assert drawn < every and len(drawn) < 0.6 * len(every)
+    sides = [read_json(run / "analyze" / name / "metrics.json")["methods"]["cnn"].keys() for name in ("some", "layers")]
+    assert sides[0] == sides[1]
 
 
 def test_what_is_missing_or_wrong_is_named(run):

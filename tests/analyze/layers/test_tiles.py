@@ -57,23 +57,40 @@ def test_what_is_seen_comes_back_to_its_place(tmp_path, grid_um):
     patches = PatchConfig(size_px=40, um_per_px=UM)
     seen = []
 
-    def segment(pixels):
-        seen.append(len(pixels))
+    def segment(pixels, depths):
+        seen.append(depths)
         factor = round(grid_um / UM)
         small = pixels[:, 0].reshape(len(pixels), 40 // factor, factor, 40 // factor, factor).mean(axis=(2, 4)) / 255
         return np.stack([small, 1 - small, *[np.zeros_like(small)] * 6], axis=1).astype(np.float32)
 
     with open_image(tmp_path / "a.ome.zarr") as image:
-        found = segment_ribbon(segment, image, UM, ribbon.columns, grid, patches, 0.5, 8)
+        found = segment_ribbon(segment, image, UM, ribbon, patches, round(40 * UM / grid_um), 0.5, 8)
     covered = np.isfinite(ribbon.depth)
     y, x = np.nonzero(covered)
     at = grid.image_pixels(np.stack([x, y], axis=1))
     expected = (60 + 0.6 * at[:, 1] + 0.3 * at[:, 0]) / 255
     np.testing.assert_allclose(found[0][covered], expected, atol=0.012)
     np.testing.assert_allclose(found.sum(axis=0)[covered], 1.0, atol=1e-5)
-    assert max(seen) <= 8
+    assert max(map(len, seen)) <= 8
+    # pial side up: depth grows downwards through the middle of each tile, and is a half there
+    middle = np.concatenate(seen)[:, :, round(20 * UM / grid_um)]
+    np.testing.assert_allclose(middle[:, len(middle[0]) // 2 - 1 :][:, :2].mean(axis=1), 0.5, atol=0.05)
+    assert (np.diff(middle, axis=1) > -1e-6).all() and middle[:, 0].max() < 0.25 < 0.75 < middle[:, -1].min()
     far = np.hypot(*(grid.image_pixels(np.mgrid[: grid.shape[0], : grid.shape[1]]) - CENTRE)) < 20
     assert (found[:, far] == 0).all()
+
+
+def test_a_section_smaller_than_a_tile_is_covered(tmp_path):
+    write_ome_zarr(tmp_path / "a.ome.zarr", np.full((200, 200), 90, np.uint8), UM)
+    ribbon = section_ribbon(rings(), Grid.of((200, 200), UM, UM), UM, 24)
+
+    def segment(pixels, depths):
+        assert pixels.shape[1:] == (1, 256, 256) and depths.shape[1:] == (64, 64)
+        return np.full((len(pixels), 8, 64, 64), 0.125, np.float32)
+
+    with open_image(tmp_path / "a.ome.zarr") as image:
+        found = segment_ribbon(segment, image, UM, ribbon, PatchConfig(size_px=256, um_per_px=UM), 64, 0.5, 8)
+    np.testing.assert_allclose(found[:, np.isfinite(ribbon.depth)], 0.125, rtol=1e-4)
 
 
 def test_tiles_stand_no_further_apart_than_said():

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from shapely.geometry import Point, mapping
+from shapely.geometry import MultiPolygon, Point, box, mapping
 
 from cytomesh.analyze.layers.config import TruthConfig
+from cytomesh.analyze.layers.order import boundary_depths, layer_shares, order_layers
 from cytomesh.analyze.layers.ribbon import Grid, section_ribbon
-from cytomesh.analyze.layers.truth import column_truth, filled_in, read_truth, truth_files
+from cytomesh.analyze.layers.truth import column_truth, filled_in, on_grid, read_truth, truth_files
 from cytomesh.core.errors import ConfigError, ContourError, ImageError, MissingStageError
+from cytomesh.study.annotation import AnnotationImage
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
@@ -81,6 +83,8 @@ def test_contours_are_those_of_the_label_image(tmp_path, mask):
         f"layer {name}": a - b
         for name, a, b in zip(("I", "II", "III", "IV", "V", "VI"), circles, circles[1:], strict=False)
     }
+    upper = box(0, 0, 200, CENTRE)  # a layer in two parts, as one drawing
+    shapes["layer III"] = MultiPolygon([shapes["layer III"] & upper, shapes["layer III"] - upper])
     shapes["white matter"] = circles[-1]
 
     def write(named):
@@ -97,6 +101,27 @@ def test_contours_are_those_of_the_label_image(tmp_path, mask):
     write(shapes | {"layer VII": shapes["layer VI"]})
     with pytest.raises(ContourError, match="unknown class 'layer VII'"):
         read_truth(tmp_path / "a.geojson", SECTION, SHAPE, TruthConfig())
+
+
+@pytest.mark.parametrize("um", [UM, 35.0, 120.0])
+def test_truth_on_a_grid_is_that_of_each_pixel(tmp_path, um):
+    """A label image that ends before the image does; what is beyond is background."""
+    truth = AnnotationImage(true_labels()[:150, :170].astype(np.int32), UM, UM)
+    grid = Grid.of(SHAPE, UM, um)
+    rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]]
+    expected = truth.sample(grid.image_pixels(np.stack([columns, rows], axis=-1)).reshape(-1, 2))
+    np.testing.assert_array_equal(on_grid(truth, grid), expected.reshape(grid.shape))
+
+
+def test_a_section_of_three_layers_gives_columns_of_three(tmp_path):
+    labels = true_labels()
+    three = np.where((labels > 0) & (labels < 7), 2 * ((labels + 1) // 2) - 1, labels).astype(np.uint8)  # I, III and V
+    Image.fromarray(three).save(tmp_path / "three.png")
+    truth = read_truth(tmp_path / "three.png", SECTION, SHAPE, TruthConfig())
+    probabilities, is_known = filled_in(column_truth(tmp_path / "three.png", SECTION, truth, columns()))
+    assert is_known.all()
+    shares = layer_shares(boundary_depths(order_layers(probabilities), 6))
+    np.testing.assert_allclose(shares.mean(axis=0), [1 / 3, 0, 1 / 3, 0, 1 / 3, 0], atol=0.02)
 
 
 def test_layers_that_do_not_cover_the_cortex_are_refused(tmp_path):

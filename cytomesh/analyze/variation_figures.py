@@ -64,7 +64,7 @@ def _curves(found: Mapping[str, Any], targets: Sequence[str], components: Sequen
         panel.minorticks_off()
     grid[0, 0].set_ylim(max(LOWEST, grid[0, 0].get_ylim()[0]), 1.02)
     drawn.supxlabel("principal components of the features")
-    drawn.supylabel("R² on what was left out, mean over folds")
+    drawn.supylabel("R², left out")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     drawn.legend(handles, labels, frameon=False, loc="outside right upper")
     return drawn
@@ -77,7 +77,7 @@ def _importance(features: str, of_targets: Importance) -> Any:
     values = np.array([own + [np.nan] * (most - len(own)) for own in of_targets.values()])
     edges = (0.5, most + 0.5, len(of_targets) - 0.5, -0.5)
     image = panel.imshow(values, aspect="auto", cmap="Greys", vmin=0, extent=edges)
-    panel.set(xlabel=f"principal component of {features}")
+    panel.set(xlabel=f"principal component of {features} (coefficients: SD of the target per SD)")
     panel.set_yticks(np.arange(len(of_targets)), list(of_targets))
-    drawn.colorbar(image, label="SD of the target per SD")
+    drawn.colorbar(image, label="|coefficient|")
     return drawn

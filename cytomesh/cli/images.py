@@ -58,7 +58,10 @@ def convert(
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
-    """Copy an image, or all of a study, to OME-Zarr 0.5: tiles, a pyramid, each copy compared with its original."""
+    """Copy an image, or all of a study, to OME-Zarr 0.5: tiles, a pyramid, each copy compared with its original.
+
+    Convert before you build and pretrain: with --update-study, results that were made from the originals are stale.
+    """
     from cytomesh.core.errors import ConfigError
     from cytomesh.core.parallel import available_cpus
     from cytomesh.imaging.convert import convert_image
@@ -79,6 +82,10 @@ def convert(
     facts = {"converted": len(done.copies) - done.n_kept - n_failed, "kept": done.n_kept, "failed": n_failed}
     facts["tables written"] = len(done.tables)
     show(facts, as_json)
+    for table in done.tables:
+        typer.echo(f"{table} names the copies now", err=True)
+    if done.tables:
+        typer.echo("what runs have made from the images before is stale now: their files are others", err=True)
     for problem in done.problems:
         typer.echo(str(problem), err=True)
     if done.problems:

@@ -90,7 +90,13 @@ def convert_image(
         if resume and before == made_from:
             log(f"{target}: kept")
             return False
+        if before is not None and resume:
+            changed = ", ".join(
+                f"{key} {before.get(key)} -> {made_from[key]}" for key in made_from if before.get(key) != made_from[key]
+            )
+            log(f"{target}: converted again: {changed}")
         _convert(source, target, header, made_from, workers, resume)
+        log(f"{target}: every pixel is that of {source}")
     return True
 
 

@@ -71,7 +71,7 @@ def segmented(run: Path, seed: int, quick: bool) -> dict[str, Any]:
     there = all((run / "encoders" / name / "model.safetensors").is_file() for name in own.values())
     encoders = own if there else {kind: kind for kind in ENCODERS}
     overrides = [f"seed={seed}", "every=6", f"encoders={json.dumps(list(encoders.values()))}"]
-    overrides += ["training.steps=60"] if quick else []
+    overrides.append(f"training.steps={60 if quick else 150}")
     settings = load_config(LayersConfig, preset("segment-layers", "demo"), overrides)
     layers_run(run, f"layers-{seed}", settings, allow_stale=True)
     methods = read_json(run / "analyze" / f"layers-{seed}" / "metrics.json")["methods"]

@@ -118,15 +118,14 @@ def _convert(
 
 
 def _pixel_size(source: Path, stated: float | None, given: float | None) -> float:
-    if stated is None and given is None:
+    size = given or stated
+    if size is None:
         hint = "say it (--um-per-px); the finest level's is meant"
         raise ImageError(source, found="no pixel size in the image", expected="um per pixel", hint=hint)
     if stated and given and abs(stated / given - 1) > SIZE_TOLERANCE:
         found = f"{stated:g} um/px in the image, {given:g} given"
         hint = "correct whichever is wrong: the section table, --um-per-px, or the image's metadata"
         raise ImageError(source, found=found, expected="the same", hint=hint)
-    size = given or stated
-    assert size is not None
     return size
 
 
@@ -174,8 +173,8 @@ def _each_row(job: _Conversion, level: int, do: Any, title: str, workers: int) -
 
 def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> None:
     """Write rows of shards from the source, or as means of the level before; whole ones are kept."""
-    array = _array(job, level)
-    missing = [row for row in rows if missing_chunks(job.work / str(level), array, _window(array, row, None))[0]]
+    array, whole = _array(job, level), (0, job.shapes[level][1])
+    missing = [row for row in rows if missing_chunks(job.work / str(level), array, _window(array, row, whole))[0]]
     if not missing:
         return
     if level == 0:
@@ -217,9 +216,8 @@ def _array(job: _Conversion, level: int) -> Any:
     return zarr.open_array(str(job.work / str(level)), mode="r+")
 
 
-def _window(array: Any, rows: tuple[int, int], columns: tuple[int, int] | None) -> tuple[slice, ...]:
-    channels = (slice(None),) * (array.ndim - 2)
-    return (*channels, slice(*rows), slice(*columns) if columns else slice(None))
+def _window(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[slice, ...]:
+    return (*(slice(None),) * (array.ndim - 2), slice(*rows), slice(*columns))
 
 
 def _get(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.uint8]:

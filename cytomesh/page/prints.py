@@ -105,7 +105,7 @@ def dots(rows: Sequence[tuple[str, Mapping[str, Score]]], names: Sequence[str], 
     for order, name in enumerate(names):
         own = pen(order) | {"linestyle": "none"}
         panel.errorbar([], [], xerr=[], label=name, **own)  # for the legend
-        shift = 0.5 * (order / max(1, len(names) - 1) - 0.5)
+        shift = side_by_side(order, len(names))
         for place, (_, scores) in zip(places, rows, strict=True):
             if score := scores.get(name):
                 panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **own)
@@ -113,8 +113,18 @@ def dots(rows: Sequence[tuple[str, Mapping[str, Score]]], names: Sequence[str], 
     lowest = min(score["mean"] - (score["sd"] or 0.0) for _, scores in rows for score in scores.values())  # type: ignore[operator]
     panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02), ylim=(-0.6, len(rows) - 0.4))
     panel.set_yticks(list(places), [label for label, _ in rows])
-    panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(panel)
     return drawn
+
+
+def side_by_side(order: int, n: int) -> float:
+    """Return how far the n-th of several dots of one row is moved, -0.25 to 0.25 of the distance of rows."""
+    return 0.5 * (order / max(1, n - 1) - 0.5)
+
+
+def legend_beside(panel: Any) -> None:
+    """Put the legend to the right of a panel, where it hides nothing."""
+    panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _bars(score: Score) -> list[list[float]]:

@@ -47,15 +47,26 @@ class AnnotationImage:
 
     def sample(self, pixels: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return the labels (n,) at (n, 2) (column, row) pixels of the section's image; 0 outside."""
-        scale = self.image_um_per_px / self.um_per_px
-        # Corner-based: both images begin at -0.5, whatever their pixel size.
-        nearest = np.floor((np.asarray(pixels, np.float64) + 0.5) * scale + 1e-9)
+        nearest = self._nearest(pixels)
         height, width = self.labels.shape
         inside = ((nearest >= 0) & (nearest < (width, height))).all(axis=1)
         result = np.zeros(len(nearest), np.int32)
         columns, rows = nearest[inside].astype(np.int64).T
         result[inside] = self.labels[rows, columns]
         return result
+
+    def sample_lattice(self, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return the labels (h, w) where (h,) rows cross (w,) columns of the section's image; 0 outside."""
+        result = np.zeros((len(rows), len(columns)), np.int32)
+        at = [self._nearest(values) for values in (rows, columns)]
+        inside = [(own >= 0) & (own < n) for own, n in zip(at, self.labels.shape, strict=True)]
+        known = [own[mask].astype(np.int64) for own, mask in zip(at, inside, strict=True)]
+        result[np.ix_(*inside)] = self.labels[np.ix_(*known)]
+        return result
+
+    def _nearest(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the annotation's pixels next to those of the image; corner-based: both images begin at -0.5."""
+        return np.floor((np.asarray(pixels, np.float64) + 0.5) * (self.image_um_per_px / self.um_per_px) + 1e-9)
 
 
 def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:

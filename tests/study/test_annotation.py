@@ -10,7 +10,7 @@ from PIL import Image
 
 from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
-from cytomesh.study.annotation import read_annotation, read_label_image
+from cytomesh.study.annotation import AnnotationImage, read_annotation, read_label_image
 from cytomesh.study.sections import read_sections
 
 LABELS = LabelTable.from_names(["V1", "V2", "M1"])
@@ -19,6 +19,16 @@ LABELS = LabelTable.from_names(["V1", "V2", "M1"])
 @pytest.fixture
 def section(study_folder):
     return read_sections(study_folder.table, "B01")[1]
+
+
+def test_a_lattice_of_pixels_is_sampled_as_each_of_them_is():
+    labels = np.random.default_rng(0).integers(0, 9, (7, 5)).astype(np.int32)
+    annotation = AnnotationImage(labels, 50.0, 20.0)
+    columns, rows = np.arange(-3.0, 15.0, 0.7), np.arange(-2.0, 19.0, 0.9)  # beyond all four borders
+    each = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    found = annotation.sample_lattice(columns, rows)
+    np.testing.assert_array_equal(found, annotation.sample(each).reshape(len(rows), len(columns)))
+    assert (found == 0).any() and len(np.unique(found)) == 9
 
 
 def test_labels_are_sampled_at_the_nearest_pixel(section):

@@ -45,8 +45,8 @@ class Hemisphere:
     ----------
     graph : CortexGraph
     lookup : CortexLookup
-    layering : Layering or None
-        None: by what each section says.
+    layering : Layering
+        Where a section has none of its own, see `section_layering`.
     nodes, depth, whole : Tally
         By node, bin of depth, and of all.
     n_cortex : int
@@ -57,7 +57,7 @@ class Hemisphere:
 
     graph: CortexGraph
     lookup: CortexLookup
-    layering: Layering | None
+    layering: Layering
     nodes: Tally
     depth: Tally
     whole: Tally = field(default_factory=lambda: Tally.empty(1))
@@ -74,11 +74,9 @@ def hemisphere(run: Path, graph: CortexGraph, settings: CellsConfig) -> Hemisphe
         If layers are wanted from an analysis that is not there, or has none.
     """
     lookup = open_lookup(run, graph.name)
-    layering: Layering | None = no_layers
+    layering: Layering = no_layers
     layers = settings.layers
-    if layers.source in ("table", "masks"):
-        layering = None
-    elif layers.source == "depths":
+    if layers.source == "depths":
         layering = by_depths(lookup.ribbon, np.array(layers.depths), settings.depth)
     elif layers.source == "analysis":
         table = load_measures(run, layers.analysis, graph)
@@ -92,8 +90,10 @@ def hemisphere(run: Path, graph: CortexGraph, settings: CellsConfig) -> Hemisphe
     return Hemisphere(graph, lookup, layering, Tally.empty(graph.n_nodes), Tally.empty(settings.depth_bins))
 
 
-def section_layering(section: Section, cells: SectionCells, drawn: Path | None, settings: LayersConfig) -> Layering:
-    """Return how layers are told apart in one section: by its cells, or as they were drawn (`drawn`).
+def section_layering(
+    section: Section, cells: SectionCells, drawn: Path | None, settings: LayersConfig
+) -> Layering | None:
+    """Return how layers are told apart in one section: by its cells, or as drawn (`drawn`); None: as in all others.
 
     Raises
     ------
@@ -106,6 +106,8 @@ def section_layering(section: Section, cells: SectionCells, drawn: Path | None, 
         if drawn is None or section.image is None:
             return no_layers
         return by_labels(read_truth(drawn, section, read_header(section.image).shape, settings.truth))
+    if settings.source != "table":
+        return None
     if cells.layer is None or not cells.layer.any():
         hint = "write 1 to 6 or I to VI, or tell layers apart by depths or an analysis"
         expected = "a column layer that names layers"
@@ -144,7 +146,7 @@ def count(
     volume: SectionVolume,
     settings: CellsConfig,
 ) -> float | None:
-    """Count the cells and the cortex of one section; `layering`: that of the section, where it is the section's.
+    """Count the cells and the cortex of one section; `layering`: of this section, see `section_layering`.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def count(
     """
     if section.index not in side.lookup.planes:
         return None
-    layering = layering or side.layering or no_layers
+    layering = layering or side.layering
     found = locate(side.lookup, section.index, cells.pixels, layering, settings.depth)
     if not len(found):  # the other hemisphere's
         return None

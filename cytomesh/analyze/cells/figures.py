@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cytomesh.analyze.cells.measure import LAYERS
-from cytomesh.page.prints import figure, line_pen, pen, printed, save
+from cytomesh.page.prints import figure, legend_beside, line_pen, pen, printed, save, side_by_side
 
 MEASURES: Mapping[str, str] = {
     "density_per_mm3": "cells per mm³",
@@ -47,7 +47,7 @@ def _profiles(rows: Mapping[str, list[Mapping[str, Any]]], depth: str) -> Any:
         panel.set(xlabel=MEASURES[measure], ylim=(1, 0))
         _from_zero(panel)
     panels[0].set_ylabel(f"{depth} depth\n(0 pial, 1 white)")
-    panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(panels[-1])
     return drawn
 
 
@@ -57,13 +57,13 @@ def _layers(rows: Mapping[str, list[Mapping[str, Any]]]) -> Any:
     for panel, measure in zip(panels, measures, strict=True):
         for order, (graph, own) in enumerate(rows.items()):
             values = np.array([row.get(measure) for row in own], np.float64)
-            shift = 0.5 * (order / max(1, len(rows) - 1) - 0.5)
+            shift = side_by_side(order, len(rows))
             panel.errorbar(values, places + shift, label=graph, **(pen(order) | {"linestyle": "none"}))
         panel.set(xlabel=MEASURES[measure], ylim=(len(LAYERS) - 0.4, -0.6))
         panel.set_yticks(places, LAYERS)
         _from_zero(panel)
     panels[0].set_ylabel("layer")
-    panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(panels[-1])
     return drawn
 
 

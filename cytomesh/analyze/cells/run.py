@@ -34,8 +34,6 @@ from cytomesh.study.study import Brain, Study, open_study
 
 MOSTLY = 0.5
 """Cells around less of the cortex of a section than this were not looked for in all of it."""
-
-
 APART_UM = 1.0
 """No cell is so thin that the next one's centre is nearer."""
 
@@ -122,9 +120,7 @@ def _inputs(
     inputs = inputs.merge(parts_read(run, graphs, (SURFACE, LINKS), digests))
     if settings.layers.source == "analysis":
         inputs = inputs.merge(measures_read(run, graphs, [f"{settings.layers.analysis}:"], digests))
-    if settings.layers.source == "masks":
-        inputs = inputs.merge(truth_read(run, study, _masks(study, graphs, settings), digests))
-    return inputs
+    return inputs.merge(truth_read(run, study, _masks(study, graphs, settings), digests))
 
 
 def _masks(study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> TruthFiles:
@@ -160,10 +156,8 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
             for key in read:
                 read[key] += getattr(cells, key)
             weight = weights(section, cells, volume, settings)
-            layering = None
-            if settings.layers.source in ("table", "masks"):
-                mask = masks.get((section.brain, section.index))
-                layering = section_layering(section, cells, mask, settings.layers)
+            mask = masks.get((section.brain, section.index))
+            layering = section_layering(section, cells, mask, settings.layers)
             if (path := drawn_path(files[section.index])) is not None:
                 drawn += drawn_rows(section, cells, weight, read_drawn(path), volume)
             shares = [count(side, section, cells, weight, layering, volume, settings) for side in sides]

@@ -94,7 +94,7 @@ class LayersConfig(Config):
     sections: Literal["all", "scored"] = "all"
     """Sections that are segmented: all with image links, or those of validation and test sides, to compare encoders."""
     every: int = Field(default=1, ge=1)
-    """Only every so-manieth section of each side of each brain is read, learnt from and segmented: a quick look."""
+    """Only every n-th section of each side of each brain is read, learnt from and segmented: a quick look."""
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of the segmentation; by default the encoder's, but not less than 20 um."""
     overlap: float = Field(default=0.5, ge=0, lt=1)

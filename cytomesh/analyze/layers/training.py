@@ -102,15 +102,7 @@ class Segmenter(nn.Module):
 def read_truth_patches(
     truth: AnnotationImage, pixels: NDArray[np.float64], angles_deg: NDArray[np.float64], size_px: int, um_per_px: float
 ) -> NDArray[np.int32]:
-    """Return the classes in patches, (n, size_px, size_px), with the geometry of `read_patches`, of the nearest pixel.
-
-    Parameters
-    ----------
-    pixels : (n, 2) float64
-        Centres, in the section's image.
-    angles_deg : (n,) float64
-        Direction of the pial side.
-    """
+    """Return the classes in patches, (n, size_px, size_px), of the nearest pixel; see `patch_points`."""
     at = patch_points(pixels, angles_deg, size_px, um_per_px / truth.image_um_per_px)
     return truth.sample(at.reshape(-1, 2)).reshape(at.shape[:3])
 

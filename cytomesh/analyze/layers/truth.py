@@ -154,16 +154,8 @@ def _painted(
 
 def on_grid(truth: AnnotationImage, grid: Grid) -> NDArray[np.int32]:
     """Return the classes at the pixels of a grid, (h, w); 0 outside of what was drawn."""
-    scale = truth.image_um_per_px / truth.um_per_px
-    rows, columns = (
-        np.floor((grid.image_pixels(np.arange(n, dtype=np.float64)) + 0.5) * scale + 1e-9).astype(np.int64)
-        for n in grid.shape
-    )
-    height, width = truth.labels.shape
-    found = truth.labels[np.ix_(rows.clip(max=height - 1), columns.clip(max=width - 1))]
-    found[rows >= height] = BACKGROUND
-    found[:, columns >= width] = BACKGROUND
-    return np.asarray(found)
+    rows, columns = (grid.image_pixels(np.arange(n, dtype=np.float64)) for n in grid.shape)
+    return truth.sample_lattice(columns, rows)
 
 
 def column_truth(path: Path, section: Section, truth: AnnotationImage, columns: Columns) -> NDArray[np.int32]:

@@ -55,7 +55,7 @@ class Job:
         return {str(s) for number, part in linked.parts.items() for s in self.split.sides[number][part.rows]} - {""}
 
     def of_every(self, n: int) -> Job:
-        """Return the same with every so-manieth section of each side of each brain."""
+        """Return the same with every n-th section of each side of each brain."""
         groups: dict[tuple[str, ...], list[LinkedSection]] = {}
         for linked in self.sections:
             groups.setdefault((linked.section.brain, *sorted(self.sides_in(linked))), []).append(linked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,9 +84,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     own = factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "small" / name
     folder.parent.mkdir(exist_ok=True)
+    made = folder.with_suffix(".made")
     with FileLock(f"{folder}.lock"):
-        if not folder.exists():
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
             make(folder)
+            made.touch()
     return folder
 
 

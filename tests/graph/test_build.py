@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cytomesh.graph.storage import load_graph, load_graphs, load_surface
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import HemisphereContours, SectionContours, read_contours, write_contours
 from cytomesh.study.study import open_study
+from tests.processes import start_program
 
 SETTINGS = ("surface.voxel_mm=0.5", "surface.edge_length_mm=1.5")
 NAME = "B01_hemi-L"
@@ -133,6 +135,27 @@ def test_failed_checks_fail_the_stage_and_leave_no_graph(make_study, tmp_path, c
     assert not (tmp_path / "run" / "graphs" / NAME / "qc.json").exists()
     code, _, err = cytomesh("build-graph", manifest, "--out", tmp_path / "run", "--set", "surface.voxel=1")
     assert code == 1 and "voxel_mm" in err
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_whole_files_and_goes_on(make_study, tmp_path):
+    manifest, run = make_study(), tmp_path / "run"
+    options = [part for override in SETTINGS for part in ("--set", override)]
+    command = ("build-graph", manifest, "--out", run, "--workers", 1, *options)
+    process = start_program(tmp_path / "errors.txt", *command)
+    folder = run / "graphs" / NAME
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("*")) and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    for path in folder.glob("[!.]*.surf.gii"):
+        load_surface(run, NAME, path.name.removesuffix(".surf.gii"))
+    process = start_program(tmp_path / "errors.txt", *command)
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "errors.txt").read_text()
+    assert load_graphs(run)[0].n_nodes > 100
+    assert not list(folder.glob(".partial-*"))
 
 
 def test_a_limit_fails_the_stage_and_leaves_the_page(make_study, tmp_path):

@@ -232,12 +232,12 @@ def _own(samples: Samples) -> dict[str, list[Target]]:
             )
         ],
         "classifier: results": [
-            own(metrics, readers.metrics, samples.json(metrics), ALL, 24, writes=f"{run}/classify"),
+            own(metrics, readers.metrics, samples.json(metrics), ALL, 40, writes=f"{run}/classify"),
             own(predictions, readers.predictions, samples.table(predictions), CUT, 60),
         ],
     }  # fmt: skip
     if all((samples.folder / path).is_file() for path in records):  # not before there were any
         kinds["provenance.json"] = [
-            own(path, readers.status, samples.json(path), NOTHING, 24, named="small") for path in records
+            own(path, readers.status, samples.json(path), NOTHING, 40, named="small") for path in records
         ]
     return kinds

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.analyze.evaluate import trainings
 from benchmarks.common import MissingDataError, Options, Result, main
 from cytomesh.analyze.cells.config import CellsConfig
 from cytomesh.analyze.cells.measure import LAYERS
@@ -33,6 +34,7 @@ FILES = "truth/sub-{brain}/sections/sub-{brain}_sample-{section:04d}_cells.parqu
 EVERY = 6
 CELLS = {"tables": {"files": FILES}, "layers": {"source": "table"}, "volume": {"section_um": 20.0}, "grid_um": 100}
 TRUE, OF_CELLS, NAME = "true-layers", "true-cells", "variation-structure"
+KINDS = ("spatialnce", "untrained", "profiles")
 COLUMNS = ("target", "nodes %", "spatialnce", "beyond location", "untrained", "profiles", "location")
 
 
@@ -44,9 +46,9 @@ def measure(options: Options) -> Result:
     known = [folder.name for folder in product_folders(run, "features")]
     if "profiles" not in known:
         profiles_run(run, "profiles", ProfilesConfig())
-    seeds = {kind: [name for name in known if re.fullmatch(rf"{kind}(-\d+)?", name)] for kind in COLUMNS[2:6]}
+    seeds = {kind: trainings(known, kind) for kind in KINDS}
     targets = [*USUAL, *_true_layers(run), *([] if options.quick else _cells(run))]
-    names = [name for kind in ("spatialnce", "untrained", "profiles") for name in seeds[kind]]
+    names = [name for own in seeds.values() for name in own]
     settings = {"features": names, "targets": targets, "components": [1, 2, 4, 8, 16, 32, 64]}
     variation_run(run, NAME, VariationConfig.model_validate(settings), allow_stale=True)
     metrics = read_json(run / "analyze" / NAME / "metrics.json")
@@ -54,7 +56,7 @@ def measure(options: Options) -> Result:
     lacking = {note.partition(": ")[0]: note for note in metrics["notes"]}
     rows: list[list[Any]] = []
     for target in targets:
-        by = {kind: [found[name][target] for name in seeds[kind]] for kind in ("spatialnce", "untrained", "profiles")}
+        by = {kind: [found[name][target] for name in own] for kind, own in seeds.items()}
         location = by["profiles"][0]["location"]
         r2 = {kind: _spread([score["r2"][-1] for score in scores]) for kind, scores in by.items()}
         beyond = [score["beyond_location"] for score in by["spatialnce"]]
@@ -71,8 +73,8 @@ def measure(options: Options) -> Result:
             ]
         )
     mean = {
-        kind: np.mean([found[name][target]["r2"][-1] for name in seeds[kind] for target in targets])
-        for kind in ("spatialnce", "untrained", "profiles")
+        kind: np.mean([found[name][target]["r2"][-1] for name in own for target in targets])
+        for kind, own in seeds.items()
     }
     claim = f"mean R2 over {len(targets)} targets: " + ", ".join(f"{kind} {value:.2f}" for kind, value in mean.items())
     counts = ", ".join(f"{len(seeds[kind])} of {kind}" for kind in ("spatialnce", "untrained"))

@@ -6,17 +6,18 @@ import pytest
 
 
 def test_help_answers_at_once():
-    """Processor time, not wall time: machines that run tests are shared."""
-    seconds = []
+    """Within twice the processor time of an empty typer program; seconds would judge the machine."""
+    empty = "import typer; app = typer.Typer(); app.command()(lambda word='': None); app()"
+    programs = {"empty": ["-c", empty], "cytomesh": ["-m", "cytomesh"]}
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = subprocess.run(
-            [sys.executable, "-m", "cytomesh", "--help"], capture_output=True, text=True, check=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        for name, words in programs.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            result = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert "build-graph" in result.stdout
-    assert min(seconds) < 0.5
+    assert min(seconds["cytomesh"]) < 2 * min(seconds["empty"]), seconds
 
 
 def test_nothing_heavy_is_imported_for_help():

@@ -125,7 +125,7 @@ def test_the_command_keeps_what_is_current_and_notices_other_layers(run, cytomes
 
 def test_the_report_shows_scores_and_pictures(run):
     part = layers_part(run)
-    assert not part.is_absent
+    assert not part.is_absent and "<h3>layers</h3>" in part.body
     for text in ("depth alone", "layer IV", "unseen: a new brain", "drawn", "found", "µm"):
         assert text in part.body
     assert "layers" in report_run(run)["parts"]
@@ -134,7 +134,8 @@ def test_the_report_shows_scores_and_pictures(run):
     record = json.loads(kept)
     record["methods"]["cnn"]["seen"]["f1"] = [1.0]
     path.write_text(json.dumps(record))
-    assert layers_part(run).is_absent and "damaged: layers" in layers_part(run).body
+    damaged = layers_part(run).body
+    assert "metrics.json is damaged: layers" in damaged and "<h3>layers</h3>" not in damaged
     path.write_text(kept)
 
 

@@ -8,6 +8,7 @@ the square. Both give the same matrix there. Seconds are those of the processor,
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ def measure(options: Options) -> Result:
         time.process_time,
     )
     rows = [[name, str(timing)] for name, timing in seconds.items()]
-    for method, size in (("pca", n), ("tsne", mapped)):
+    maps = {"pca": n, "tsne": mapped} | ({"umap": n} if find_spec("umap") else {})
+    for method, size in maps.items():
         start = time.process_time()
         latent_map(features[:size], MapConfig(method=method), 0)
         rows.append([f"map by {method}, {size:,} nodes", f"{time.process_time() - start:.3g} s"])

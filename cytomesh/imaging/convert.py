@@ -24,13 +24,13 @@ from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import read_header, reader_of
+from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 
 # One file for so many pixels a side: an image of 100,000 x 136,000 px has some 4,500, and a window reads chunks of one.
 SHARD_PX = 2048
 # Pixels that are read at once, a multiple of a shard's.
 WINDOW_PX = 2**25
 ZSTD_LEVEL = 3
-SIZE_TOLERANCE = 0.01
 MADE_FROM = "made_from"
 
 
@@ -122,7 +122,7 @@ def _pixel_size(source: Path, stated: float | None, given: float | None) -> floa
     if size is None:
         hint = "say it (--um-per-px); the finest level's is meant"
         raise ImageError(source, found="no pixel size in the image", expected="um per pixel", hint=hint)
-    if stated and given and abs(stated / given - 1) > SIZE_TOLERANCE:
+    if stated and given and abs(stated / given - 1) > PIXEL_SIZE_TOLERANCE:
         found = f"{stated:g} um/px in the image, {given:g} given"
         hint = "correct whichever is wrong: the section table, --um-per-px, or the image's metadata"
         raise ImageError(source, found=found, expected="the same", hint=hint)

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.analyze.layers.classes import LAYERS
-from cytomesh.analyze.measures import measures_path
+from cytomesh.analyze.measures import load_measures
+from cytomesh.analyze.own_measures import KIND as OWN_MEASURES
+from cytomesh.core.errors import CytomeshError, MissingStageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
 from cytomesh.core.run import product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
+from cytomesh.report.results import analysis_kinds
 from cytomesh.surface.gifti import read_labels, read_scalars
 
 MAX_GRADIENTS = 3
@@ -82,7 +85,7 @@ def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
         *_classifications(run, graph),
         *_parcellations(run, graph),
         *_morphometry(graph),
-        *_layers(run, graph),
+        *_measures(run, graph),
     ]
     for item in maps:
         if len(item.values) != graph.n_nodes:
@@ -174,16 +177,23 @@ def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
     return maps
 
 
-def _layers(run: Path, graph: CortexGraph) -> list[NodeMap]:
-    """Return the thickness of cortical layers, as far as analyses have measured it."""
+def _measures(run: Path, graph: CortexGraph) -> list[NodeMap]:
+    """Return the thickness of cortical layers, as far as analyses have measured it, and measures from elsewhere."""
     maps: list[NodeMap] = []
-    for folder in product_folders(run, "analyze"):
-        table_file = measures_path(folder, graph.name)
-        columns = read_table(table_file).columns if table_file.is_file() else {}
-        known = {layer: columns[f"layer_{layer}_mm"] for layer in LAYERS if f"layer_{layer}_mm" in columns}
-        for layer, values in known.items():
-            title = f"thickness of layer {layer}, {folder.name}"
-            maps.append(ScalarMap(title, "layers", np.asarray(values, np.float64), "mm"))
+    for name, kind in analysis_kinds(run).items():
+        try:
+            columns = load_measures(run, name, graph).columns
+        except MissingStageError:
+            continue
+        except CytomeshError as error:
+            log(f"left out of the report: {error}")
+            continue
+        layers = {f"thickness of layer {layer}": f"layer_{layer}_mm" for layer in LAYERS}
+        shown = {column: column for column in columns} if kind == OWN_MEASURES else layers
+        group, unit = ("measures", "") if kind == OWN_MEASURES else ("layers", "mm")
+        for title, column in shown.items():
+            if column in columns:
+                maps.append(ScalarMap(f"{title}, {name}", group, np.asarray(columns[column], np.float64), unit))
     return maps
 
 

@@ -47,7 +47,6 @@ class Chain:
 
     def settings(self) -> dict[str, object]:
         pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2", "sampling.seeds_per_batch=8")
-        coarse = ("surface.voxel_mm=1.5", "surface.edge_length_mm=4.0")
         linear = ("inputs.names=[features:vit, pmap]", "model.iterations=20")
         parcels = (
             "encoder=vit",
@@ -55,7 +54,7 @@ class Chain:
             "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 1, nulls: 0}}",
         )
         return {
-            "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), [*coarse, *self.graph]),
+            "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), self.graph),
             "encoders": load_config(PretrainConfig, preset("pretrain", "tiny"), [*pretrain, *self.encoder]),
             "features": load_config(EmbedConfig, None, self.features),
             "classify": load_config(ClassifyConfig, preset("classify", "linear"), [*linear, *self.areas]),
@@ -107,7 +106,7 @@ def _without_time(value):
 
 def write_study(folder: Path) -> None:
     """Write two small brains, one to train on; the other has surfaces of its own."""
-    changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]", "sections.spacing_mm=8.0"]
+    changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]"]
     write_phantom(folder, load_config(PhantomConfig, preset("phantom", "tiny"), changes), workers=1)
     _give_surfaces(folder)
 

@@ -39,8 +39,7 @@ SHORT = ("schedule.steps=6", "schedule.warmup_steps=1", "log_every=1")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, small_study) -> Path:
     folder = tmp_path_factory.mktemp("gpu")
-    coarse = ["surface.voxel_mm=1.5", "surface.edge_length_mm=4.0"]
-    settings = load_config(BuildGraphConfig, preset("build-graph", "tiny"), coarse)
+    settings = load_config(BuildGraphConfig, preset("build-graph", "tiny"))
     build_graphs(small_study / "study.yaml", folder / "run", settings, workers=1)
     return folder / "run"
 

@@ -94,11 +94,10 @@ def test_a_package_adds_kinds_that_run_from_yaml(installed, small_study, tmp_pat
         ("evaluate", EVALUATE),
     ):
         (tmp_path / f"{name}.yaml").write_text(text)
-    small = ("--set", "surface.voxel_mm=1.5", "--set", "surface.edge_length_mm=4.0", "--workers", 1)
     preset = Path(__file__).parents[1] / "configs" / "build-graph" / "tiny.yaml"
     run(
         installed,
-        ("build-graph", study, "--out", out, "--config", preset, *small),
+        ("build-graph", study, "--out", out, "--config", preset, "--workers", 1),
         ("pretrain", "--out", out, "--name", "sides", "--config", tmp_path / "pretrain.yaml"),
         ("embed", "--out", out, "--encoder", "sides"),
         ("classify", "--out", out, "--name", "bayes", "--config", tmp_path / "classify.yaml"),

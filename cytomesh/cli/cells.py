@@ -17,6 +17,7 @@ from cytomesh.cli.options import (
     Resume,
     load_settings,
     show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -40,7 +41,7 @@ def cells(
     from cytomesh.analyze.cells.run import cells_run
 
     settings = load_settings(CellsConfig, config, overrides, None)
-    show(cells_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+    show_table(cells_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
 
 @app.command("cells-segment")

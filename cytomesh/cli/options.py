@@ -59,20 +59,22 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"{key:<{width}}  {value}")
 
 
-def show_table(summary: dict[str, dict[str, Any]], as_json: bool) -> None:
-    """Print a summary of rows, each by column, to standard output: JSON, or one aligned line a row."""
+def show_table(summary: dict[str, Any], as_json: bool) -> None:
+    """Print a summary to standard output: JSON, or its single values and then its rows, each by column."""
     if as_json:
         show(summary, as_json)
         return
-    columns = list(dict.fromkeys(column for row in summary.values() for column in row))
-    lines = [("", *columns)]
-    for name, row in summary.items():
-        numbers = (row.get(column) for column in columns)
-        lines.append((name, *("-" if number is None else f"{number:.3f}" for number in numbers)))
-    first, *others = (max(map(len, cells)) for cells in zip(*lines, strict=True))
-    for name, *cells in lines:
-        aligned = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
-        typer.echo("  ".join([name.ljust(first), *aligned]))
+    rows = {name: row for name, row in summary.items() if isinstance(row, dict)}
+    show({name: value for name, value in summary.items() if name not in rows}, as_json)
+    columns = [["", *rows]]
+    for column in dict.fromkeys(column for row in rows.values() for column in row):
+        numbers = [row.get(column) for row in rows.values()]
+        digits = 0 if max(abs(number or 0.0) for number in numbers) >= 100 else 3
+        columns.append([column, *("-" if number is None else f"{number:,.{digits}f}" for number in numbers)])
+    widths = [max(map(len, cells)) for cells in columns]
+    for name, *cells in zip(*columns, strict=True):
+        aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        typer.echo("  ".join([name.ljust(widths[0]), *aligned]))
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

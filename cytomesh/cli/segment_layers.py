@@ -14,7 +14,7 @@ from cytomesh.cli.options import (
     Resume,
     Seed,
     load_settings,
-    show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -39,4 +39,4 @@ def segment_layers(
     from cytomesh.analyze.layers.run import layers_run
 
     settings = load_settings(LayersConfig, config, overrides, seed)
-    show(layers_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+    show_table(layers_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)

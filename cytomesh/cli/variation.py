@@ -14,7 +14,7 @@ from cytomesh.cli.options import (
     Resume,
     Seed,
     load_settings,
-    show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -39,4 +39,4 @@ def variation(
     from cytomesh.analyze.variation import variation_run
 
     settings = load_settings(VariationConfig, config, overrides, seed)
-    show(variation_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+    show_table(variation_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)

@@ -110,8 +110,9 @@ def dots(rows: Sequence[tuple[str, Mapping[str, Score]]], names: Sequence[str], 
             if score := scores.get(name):
                 panel.errorbar(score["mean"], place - shift, xerr=_bars(score), **own)
     panel.axvline(0, color=GREY, linewidth=0.6)
-    lowest = min(score["mean"] - (score["sd"] or 0.0) for _, scores in rows for score in scores.values())  # type: ignore[operator]
-    panel.set(xlabel=title, xlim=(max(-1.0, min(-0.02, lowest - 0.02)), 1.02), ylim=(-0.6, len(rows) - 0.4))
+    ends = [score["mean"] + way for _, scores in rows for score in scores.values() for way in _reach(score)]  # type: ignore[operator]
+    panel.set(xlabel=title, xlim=(max(-1.0, min(0.0, *ends)) - 0.02, max(1.0, *ends) + 0.02))
+    panel.set_ylim(-0.6, len(rows) - 0.4)
     panel.set_yticks(list(places), [label for label, _ in rows])
     legend_beside(panel)
     return drawn
@@ -128,8 +129,15 @@ def legend_beside(panel: Any) -> None:
 
 
 def _bars(score: Score) -> list[list[float]]:
-    """Return how far the bars reach to the left and to the right."""
+    """Return how far the bars reach to the left and to the right, as matplotlib takes it."""
+    left, right = _reach(score)
+    return [[-left], [right]]
+
+
+def _reach(score: Score) -> tuple[float, float]:
+    """Return where the bars end, from the mean: at most 0 and at least 0."""
     mean, low, high = (score.get(key) for key in ("mean", "low", "high"))
     if mean is None or low is None or high is None:
-        return [[score["sd"] or 0.0]] * 2
-    return [[max(0.0, mean - low)], [max(0.0, high - mean)]]
+        sd = score["sd"] or 0.0
+        return -sd, sd
+    return min(0.0, low - mean), max(0.0, high - mean)

@@ -47,3 +47,12 @@ def test_without_matplotlib_nothing_is_drawn_and_said(tmp_path, monkeypatch, cap
 )
 def test_bars_are_an_interval_or_else_one_sd(score, bars):
     assert [own[0] for own in prints._bars(score)] == pytest.approx(bars)
+
+
+def test_bars_end_within_the_frame():
+    rows = [
+        ("a", {"one": {"mean": 0.3, "sd": 0.1, "low": -0.4, "high": 1.3}}),
+        ("b", {"one": {"mean": 0.9, "sd": 0.05}}),
+    ]
+    low, high = prints.dots(rows, ["one"], "R2").axes[0].get_xlim()
+    assert low < -0.4 and high > 1.3

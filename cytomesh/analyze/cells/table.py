@@ -113,6 +113,9 @@ def from_polygons(polygons: NDArray[Any], *, is_corner: bool) -> CellTable:
 
 
 def circularity(area: Values, perimeter: Values) -> Values:
-    """Return 4 pi A / P^2, (n,): 1 for a disc (Cox, Journal of Paleontology 1, 1927; ImageJ's circularity)."""
+    """Return 4 pi A / P^2, (n,): 1 for a disc (Cox, Journal of Paleontology 1, 1927; ImageJ's circularity).
+
+    As ImageJ's it is never more: around a few pixels, perimeters are estimated too short.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(perimeter > 0, 4 * np.pi * area / perimeter**2, np.nan))
+        return np.minimum(np.where(perimeter > 0, 4 * np.pi * area / perimeter**2, np.nan), 1.0)

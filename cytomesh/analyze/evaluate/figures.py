@@ -49,7 +49,7 @@ def _curves(rows: Rows, encoders: Sequence[str]) -> Any:
         panel.set_xscale("log")
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.minorticks_off()
-        panel.set(title=split, xlabel=own[0]["level_name"], ylim=(0, 1))
+        panel.set(title=split, xlabel=own[0]["level_name"], xlim=(ticks[0] / 1.5, 1.5 * ticks[-1]), ylim=(0, 1))
     panels[0].set_ylabel("macro-F1 (mean, SD of draws)")
     panels[0].legend(frameon=False)
     return drawn

@@ -31,7 +31,6 @@ from cytomesh.study.contours import read_contours
 from cytomesh.study.study import open_study
 from cytomesh.surface.gifti import read_scalars
 
-COARSE = ["surface.voxel_mm=1.5", "surface.edge_length_mm=4.0"]
 TRAINING = ["schedule.steps=2", "schedule.warmup_steps=1"]
 
 
@@ -42,7 +41,7 @@ def run(small_study, tmp_path_factory):
     build_graphs(
         folder / "study" / "study.yaml",
         folder / "run",
-        load_config(BuildGraphConfig, preset("build-graph", "tiny"), COARSE),
+        load_config(BuildGraphConfig, preset("build-graph", "tiny")),
         workers=1,
     )
     pretrain_run(folder / "run", "cnn", load_config(PretrainConfig, preset("pretrain", "tiny"), TRAINING))

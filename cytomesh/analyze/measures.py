@@ -111,19 +111,27 @@ def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: 
     own = [name for name in names if ":" not in name]
     for graph in graphs:
         known = set(numeric_columns(graph.nodes))
-        for name in own:
-            if name not in known:
-                raise unknown_column(name, known, graph.name, setting)
+        if unknown := [name for name in own if name not in known]:
+            raise unknown_column(unknown[0], known, graph.name, setting, others=unknown[1:])
 
 
 def unknown_column(
-    name: str, known: Iterable[str], place: str, setting: str = "targets", holding: str = "numbers"
+    name: str,
+    known: Iterable[str],
+    place: str,
+    setting: str = "targets",
+    holding: str = "numbers",
+    others: Sequence[str] = (),
 ) -> ConfigError:
-    """Return the error for a column that a setting names and that is not there, with the nearest one that is."""
+    """Return the error for a column that a setting names and that is not there, with the nearest one that is.
+
+    `others` are not there either.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-    return ConfigError(setting, name, found=f"no column of {holding} '{name}' in {place}", hint=hint)
+    found = f"no column of {holding} '{name}' in {place}" + (f", nor {', '.join(others)}" if others else "")
+    return ConfigError(setting, name, found=found, hint=hint)
 
 
 def measures_read(run: Path, graphs: Iterable[CortexGraph], names: Sequence[str], digests: FileDigests) -> Inputs:

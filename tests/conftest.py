@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from filelock import FileLock
 from hypothesis import settings
@@ -48,6 +49,14 @@ def _as_the_program() -> Iterator[None]:
     speak()
     yield
     hush()
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Fail where a test leaves more threads behind: on busy machines they slow down all that follow, twenty times."""
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before
 
 
 @pytest.fixture(scope="session")

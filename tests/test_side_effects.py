@@ -97,8 +97,8 @@ def no_trace() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _unusual(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings of the process that no stage would choose."""
-    numba.get_num_threads()  # the first call starts threads, and sets OpenMP's number
     threads = torch.get_num_threads()
+    numba.get_num_threads()  # the first call starts threads, and sets OpenMP's number
     torch.set_num_threads(3)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

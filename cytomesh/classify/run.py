@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -78,7 +77,7 @@ def classify_product(
     run = result.run
     graphs = load_graphs(run)
     start = time.perf_counter()
-    with world(settings.device, _threads()) as ranks:
+    with world(settings.device) as ranks:
         with ExitStack() as held:
             work = None
             if ranks.is_main:
@@ -223,11 +222,6 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
         "epochs": float(np.mean(epochs)),
         "seconds": metrics["seconds"],
     }
-
-
-def _threads() -> int | None:
-    """Threads that the environment asks for; by default every processor of this process."""
-    return int(os.environ.get("OMP_NUM_THREADS", "0")) or None
 
 
 def _seeds(settings: ClassifyConfig) -> list[int]:

@@ -81,8 +81,9 @@ def find_device(device: Device, local_rank: int = 0) -> torch.device:
 def world(device: Device = "auto", threads: int | None = None) -> Iterator[World]:
     """Join the process group that torchrun describes in the environment, or be the only process.
 
-    NCCL on CUDA devices, gloo otherwise. The number of intra-op threads defaults to the processors this process
-    may use, shared between the ranks of this machine; on leaving, it is what it was before, as is the current device.
+    NCCL on CUDA devices, gloo otherwise. The number of intra-op threads defaults to OMP_NUM_THREADS, or the processors
+    that this process may use, shared between the ranks of this machine; on leaving, it is what it was before, as is the
+    current device.
 
     Parameters
     ----------
@@ -103,7 +104,9 @@ def world(device: Device = "auto", threads: int | None = None) -> Iterator[World
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     place = find_device(device, local_rank)
-    n_threads = threads or max(1, available_cpus() // local_size)
+    # of several ranks, torchrun has set the variable to 1, whatever there is
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] if local_size == 1 else ""
+    n_threads = threads or (int(asked) if asked.isdecimal() else 0) or max(1, available_cpus() // local_size)
     has_cuda = place.type == "cuda"
     current = torch.cuda.device(place) if has_cuda else nullcontext()
     with _intra_op_threads(n_threads), current, _process_group(rank, size, "nccl" if has_cuda else "gloo") as ranks:

@@ -7,6 +7,7 @@ import torch
 
 from cytomesh.core.distributed import find_device, world
 from cytomesh.core.errors import ConfigError
+from cytomesh.core.parallel import available_cpus
 
 CODE = """
 import sys, torch, torch.distributed as dist
@@ -57,6 +58,16 @@ def test_threads_are_as_before_on_leaving():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("asked", "ranks", "expected"), [("1", 1, 1), ("3,2", 1, 3), ("", 1, available_cpus()), ("7", available_cpus(), 1)]
+)
+def test_the_environment_says_how_many_threads_but_not_torchrun(monkeypatch, asked, ranks, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    with world("cpu"):
+        assert torch.get_num_threads() == expected
 
 
 def test_auto_takes_what_is_there():

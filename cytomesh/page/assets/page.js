@@ -10,7 +10,7 @@
     const merged = {
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft") },
-      margin: { l: 60, r: 15, t: layout.title ? 40 : 12, b: 45 }, hovermode: "closest",
+      margin: { l: 60, r: 15, t: layout.title ? 40 : 28, b: 45 }, hovermode: "closest",
       legend: { orientation: "h", yanchor: "bottom", y: 1.01, x: 0 }, ...layout,
     };
     for (const key of Object.keys(merged)) if (/^[xy]axis/.test(key)) merged[key] = { ...axis, ...merged[key] };

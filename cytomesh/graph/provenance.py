@@ -29,7 +29,7 @@ ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
 FURTHER = "further columns"
-IMAGES = ("image", "um/px")
+IMAGES = ("image", "um/px", "image.channels", "image.window")
 TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
@@ -92,6 +92,8 @@ def images_read(run: Path, study: Study, sections: Iterable[Section], digests: F
         if section.image is not None:
             named[f"{IMAGES[0]}: {section.name}"] = section.image
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
+            seen = section.image_settings.model_dump(mode="json", exclude_none=True)
+            values |= {f"image.{key}: {section.name}": value for key, value in seen.items()}
     return Inputs(values=values, files=_files(named, run, study, digests))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
@@ -14,6 +14,8 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
+from cytomesh.study.pixels import ImageSettings, PixelView, pixel_view
+from cytomesh.study.sections import Section
 
 # Images without coarser levels get them, down to about this size.
 SMALLEST_PX = 128
@@ -22,11 +24,11 @@ BAND_PX = 2**26
 CHUNK_PX = 512
 
 
-class Pyramid:
-    """An image at several resolutions; use `open_image`.
+class StoredPyramid:
+    """Stored pixels of an image at several resolutions; use `open_stored`, or `open_image` for 8-bit grey or RGB.
 
     An image stored at one resolution is halved again and again when coarser levels are asked for, whatever its format:
-    the same pixels give the same patches from PNG, TIFF and OME-Zarr.
+    the same pixels give the same patches from PNG, TIFF and OME-Zarr. Averages are those of stored values.
 
     A context manager: leaving it closes the file. Not to be shared between processes (open the image in each).
 
@@ -41,11 +43,11 @@ class Pyramid:
     def __init__(self, reader: ImageReader, cache_bytes: int) -> None:
         header = reader.header
         self.path: Path = header.path
-        self.n_channels: int = header.n_channels
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
+        self._px_bytes = header.n_channels * np.dtype(header.dtype).itemsize
         self._cache_bytes = cache_bytes
-        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._kept: dict[int, NDArray[Any]] = {}
         self._keeping = threading.Lock()
         self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
@@ -66,12 +68,12 @@ class Pyramid:
         """Pixel size of each level in pixels of level 0 (1, 2, 4, ...)."""
         return tuple(float(np.sqrt(level.scale[0] * level.scale[1])) for level in self.levels)
 
-    def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
+    def read_stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Read rows row0..row1-1 and columns col0..col1-1 of a level.
 
         Returns
         -------
-        (row1 - row0, col1 - col0, n_channels) uint8
+        (row1 - row0, col1 - col0, channels) of the type and with the channels that are stored
 
         Raises
         ------
@@ -82,18 +84,11 @@ class Pyramid:
         if not (0 <= row0 <= row1 <= height and 0 <= col0 <= col1 <= width):
             found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
             raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
-        if level not in self._kept and height * width * self.n_channels <= self._cache_bytes:
+        if level not in self._kept and height * width * self._px_bytes <= self._cache_bytes:
             with self._keeping:  # of several readers one decodes, the others wait for it
                 if level not in self._kept:
                     self._kept[level] = self._window(level, 0, height, 0, width)
         return self._window(level, row0, row1, col0, col1)
-
-    def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
-        """Read the finest level whose longer side is at most so many pixels, or the coarsest there is, as a whole."""
-        fitting = (i for i, level in enumerate(self.levels) if max(level.shape) <= max_px)
-        index = next(fitting, len(self.levels) - 1)
-        level = self.levels[index]
-        return level, self.read(index, 0, level.shape[0], 0, level.shape[1])
 
     def close(self) -> None:
         """Close the file and forget what is kept."""
@@ -101,7 +96,7 @@ class Pyramid:
             self._reader.close()
         self._reader, self._kept = None, {}
 
-    def __enter__(self) -> Pyramid:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,7 +106,7 @@ class Pyramid:
         if getattr(self, "_reader", None) is not None:
             self.close()
 
-    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
+    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Take a window from what is kept, decode it, or halve that of the level before."""
         if level in self._kept:
             return self._kept[level][row0:row1, col0:col1]
@@ -126,25 +121,88 @@ class Pyramid:
         return np.concatenate([halve(window) for window in finer])
 
 
-def open_image(path: str | Path, cache_bytes: int = 1 << 26) -> Pyramid:
-    """Open an OME-Zarr (0.4, 0.5), TIFF, BigTIFF, OME-TIFF, PNG or JPEG image, or what packages add readers for.
+class Pyramid(StoredPyramid):
+    """An image as 8-bit grey or RGB at several resolutions; use `open_image`.
+
+    Parameters
+    ----------
+    reader, cache_bytes
+        See `StoredPyramid`.
+    view : PixelView
+        How stored pixels are seen.
+    """
+
+    def __init__(self, reader: ImageReader, cache_bytes: int, view: PixelView) -> None:
+        super().__init__(reader, cache_bytes)
+        self._view = view
+        self.n_channels: int = view.n_channels
+
+    def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
+        """Read rows row0..row1-1 and columns col0..col1-1 of a level.
+
+        Returns
+        -------
+        (row1 - row0, col1 - col0, n_channels) uint8
+
+        Raises
+        ------
+        ImageError
+            If the window is not within the level, or its pixels cannot be decoded.
+        """
+        return self._view(self.read_stored(level, row0, row1, col0, col1))
+
+    def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
+        """Read the finest level whose longer side is at most so many pixels, or the coarsest there is, as a whole."""
+        fitting = (i for i, level in enumerate(self.levels) if max(level.shape) <= max_px)
+        index = next(fitting, len(self.levels) - 1)
+        level = self.levels[index]
+        return level, self.read(index, 0, level.shape[0], 0, level.shape[1])
+
+
+def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSettings | None = None) -> Pyramid:
+    """Open an image as 8-bit grey or RGB: OME-Zarr, TIFF, PNG, JPEG, or what extras and other packages add readers for.
 
     Parameters
     ----------
     path : path
         A folder (OME-Zarr) or file.
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory (64 MiB unless given).
+        Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
+    settings : ImageSettings or None
+        Channels and window, as in a manifest's `image`; of a section, its `image_settings`.
 
     Raises
     ------
     ImageError
-        If the image is missing, unreadable, of an unknown format or not 8-bit grey or RGB.
+        If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
+        8-bit grey or RGB.
     """
     path = Path(path)
     header = read_header(path)
     with named(path, "an image that cannot be read"):
-        return Pyramid(open_reader(header), cache_bytes)
+        reader = open_reader(header)
+        return Pyramid(reader, cache_bytes, pixel_view(reader, settings or ImageSettings()))
+
+
+def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
+    """Open the image of a section in the channels and the window of its study; errors are those of `open_image`.
+
+    Raises
+    ------
+    ImageError
+        If it has none, too.
+    """
+    if section.image is None:
+        raise ImageError(section.name, found="no image", expected="a section with an image")
+    return open_image(section.image, cache_bytes, section.image_settings)
+
+
+def open_stored(path: str | Path, cache_bytes: int = 1 << 26) -> StoredPyramid:
+    """Open an image as it is stored, with all its channels; parameters and errors are those of `open_image`."""
+    path = Path(path)
+    header = read_header(path)
+    with named(path, "an image that cannot be read"):
+        return StoredPyramid(open_reader(header), cache_bytes)
 
 
 def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:
@@ -183,11 +241,15 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
 
 
-def halve(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average blocks of 2 x 2 pixels of an (h, w, c) image; an odd last row or column is repeated."""
-    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(np.uint16)
+def halve(array: NDArray[Any]) -> NDArray[Any]:
+    """Average blocks of 2 x 2 pixels of an (h, w, c) image, in its type; an odd last row or column is repeated.
+
+    Halves of whole numbers are rounded up.
+    """
+    wide = {"uint8": np.uint16, "uint16": np.uint32}.get(array.dtype.name, array.dtype)
+    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(wide)
     total = padded[0::2, 0::2] + padded[1::2, 0::2] + padded[0::2, 1::2] + padded[1::2, 1::2]
-    return ((total + 2) >> 2).astype(np.uint8)
+    return total / 4 if total.dtype.kind == "f" else ((total + 2) >> 2).astype(array.dtype)
 
 
 def halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:

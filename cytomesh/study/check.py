@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,11 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.extent import check_extent, check_hemispheres
-from cytomesh.study.image_formats.reader import ImageHeader
-from cytomesh.study.image_formats.registry import check_pixels, decode_all, read_header
+from cytomesh.study.image_formats.reader import ImageHeader, named
+from cytomesh.study.image_formats.registry import check_pixels, decode_all, open_reader, read_header
 from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
+from cytomesh.study.pixels import ImageSettings, PixelView, lacking_window, window_text
 from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.sections import Section, parse_sections, positions
@@ -61,6 +63,8 @@ class _Checked:
     problems: list[CytomeshError]
     misfits: list[CytomeshError] = field(default_factory=list)  # of its rings to its image
     seen: Any = None
+    n_seen: int = 0  # channels, of images that can be seen
+    window: tuple[float, float] | None = None  # what an image that needs a window could have
     misplaced: list[CytomeshError] = field(default_factory=list)  # labels of its annotation
     shares: NDArray[np.float64] | None = None
 
@@ -175,18 +179,19 @@ def check_study(
     labels = attempt(problems, lambda: load_labels(manifest, path))
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)
-    headers: list[ImageHeader] = []
+    counts: list[tuple[Path, int]] = []
     areas = None if manifest.atlas is None else labels
     brains = []
     for settings in manifest.brains:
         transform = attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         table = folder / settings.sections
-        sections, found = parse_sections(table, settings.id, manifest.contours)
+        sections, found = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
         problems += found
         check = partial(_check_section, labels=areas, depth=depth, look=look)
         looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
         checked = list(track(looked, f"Check {settings.id}", len(sections), "sections"))
-        headers += [item.header for item in checked if item.header]
+        counts += [(item.header.path, item.n_seen) for item in checked if item.header and item.n_seen]
+        problems += _check_windows(path, settings.id, checked)
         problems += _together(table, sections, checked, look)
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
@@ -216,7 +221,7 @@ def check_study(
                 )
             )
         brains.append(_summary(settings, sections))
-    problems += _check_channels(headers)
+    problems += _check_channels(counts)
     return CheckReport(
         path=path,
         name=manifest.name,
@@ -307,14 +312,15 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
                 found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
                 hint = "correct um_per_px and to_world (both are of the full-resolution level), or the image's metadata"
                 problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
+    seen, window = attempt(problems, lambda: _see(header, section.image_settings)) or (0, None)
     contours: SectionContours | None = None
     if section.contours is not None:
         contours, faults = parse_contours(section)
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
-    checked = _Checked(header, contours, problems)
-    if look is not None and depth != "quick" and is_whole and contours is not None:
+    checked = _Checked(header, contours, problems, n_seen=seen, window=window)
+    if look is not None and depth != "quick" and is_whole and seen and window is None and contours is not None:
         misfits, seen = look(section, contours)
         checked = replace(checked, misfits=misfits, seen=seen)
     attempt(problems, lambda: warped_plane(section))
@@ -329,19 +335,40 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
     return checked
 
 
-def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:
-    """One study has grey or colour images, not both: the encoder has one number of input channels."""
-    headers = list(headers)
-    counts = [header.n_channels for header in headers]
-    if len(set(counts)) < 2:
+def _see(header: ImageHeader | None, settings: ImageSettings) -> tuple[int, tuple[float, float] | None]:
+    """Return in how many channels an image is seen, and a window if it needs one and has none."""
+    if header is None:
+        return 0, None
+    n = PixelView(header, settings).n_channels
+    if settings.window is not None or header.dtype == "uint8":
+        return n, None
+    with named(header.path, "pixels that cannot be decoded"), closing(open_reader(header)) as reader:
+        return n, lacking_window(reader, settings)
+
+
+def _check_windows(path: Path, brain: str, checked: Sequence[_Checked]) -> list[CytomeshError]:
+    """Images of more than 8 bits need a window, one for all sections of a brain: said once, not for each."""
+    windows = [item.window for item in checked if item.window is not None]
+    if not windows:
         return []
-    usual = max(set(counts), key=counts.count)
+    proposed = min(low for low, _ in windows), max(high for _, high in windows)
+    dtypes = " and ".join(sorted({item.header.dtype for item in checked if item.window and item.header}))
+    found = f"{len(windows)} images of type {dtypes} and no window in which their pixels are seen"
+    hint = f"{window_text(proposed)}, for the study or for this brain, holds nearly all values of these images"
+    expected = "image.window, one for all sections"
+    return [StudyError(path, f"brains.{brain}", found=found, expected=expected, hint=hint)]
+
+
+def _check_channels(counts: Sequence[tuple[Path, int]]) -> list[CytomeshError]:
+    """One study has grey or colour images, not both: the encoder has one number of input channels."""
+    numbers = [n for _, n in counts]
+    if len(set(numbers)) < 2:
+        return []
+    usual = max(set(numbers), key=numbers.count)
     return [
-        ImageError(
-            header.path, found=f"{header.n_channels} channels", expected=f"{usual}, as most images of the study have"
-        )
-        for header in headers
-        if header.n_channels != usual
+        ImageError(image, found=f"{n} channels", expected=f"{usual}, as most images of the study have")
+        for image, n in counts
+        if n != usual
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,14 @@ from cytomesh.core.run import read_study_path
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.pretrain import patches
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, images_of, open_patches
 from cytomesh.pretrain.pool import build_pool
+from cytomesh.study.pixels import ImageSettings
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 
 CONFIG = PatchConfig(size_px=12, um_per_px=500.0, border_px=2)
@@ -113,19 +117,26 @@ def test_an_image_is_opened_once_and_those_used_last_stay_open(tmp_path, monkeyp
         Image.fromarray(np.full((8, 8), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
     opened = []
 
-    def open_slowly(path):
-        opened.append(path.stem)
+    def open_slowly(section):
+        opened.append(section.image.stem)
         time.sleep(0.05)
-        return open_image(path)
+        return open_section(section)
 
-    monkeypatch.setattr(patches, "open_image", open_slowly)
+    def section(name):
+        return Section("B01", 0, tmp_path / f"{name}.png", 20.0, plane)
+
+    plane = SectionPlane(np.array([[0.02, 0, 0], [0, 0.02, 0], [0, 0, 0]]))
+    monkeypatch.setattr(patches, "open_section", open_slowly)
     images = patches.OpenImages(2)
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda name: images[tmp_path / f"{name}.png"], "aaabbb"))
+        found = list(threads.map(lambda name: images[section(name)], "aaabbb"))
     assert sorted(opened) == ["a", "b"]
     assert [int(image.read(0, 0, 1, 0, 1).item()) for image in found] == [97, 97, 97, 98, 98, 98]
     for name in "acab":  # b was used before a, and is the one closed for c
-        assert images[tmp_path / f"{name}.png"].path.stem == name
+        assert images[section(name)].path.stem == name
     assert opened[2:] == ["c", "b"]
     with pytest.raises(ImageError, match=r"d\.png"):
-        images[tmp_path / "d.png"]
+        images[section("d")]
+    Image.fromarray(np.full((8, 8), 160, np.uint8)).save(tmp_path / "b.png")
+    seen = replace(section("b"), image_settings=ImageSettings(window=(0, 200)))
+    assert images[seen].read(0, 0, 1, 0, 1).item() == 204  # an image of another window is another one

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
-from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_white
+from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_background
 
 
 class ArrayReader(ImageReader):
@@ -34,7 +34,7 @@ class ArrayReader(ImageReader):
         height, width = (values.shape[i] for i in order)
         n_stored = header.n_channels + (header.alpha is not None)
         stored = np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, n_stored))
-        return on_white(stored, header.alpha) if header.alpha else stored
+        return on_background(stored, header.alpha) if header.alpha else stored
 
     def window(self, rows: slice, columns: slice) -> tuple[slice, ...]:
         """Return rows and columns in the order of the axes."""

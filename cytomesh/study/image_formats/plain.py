@@ -20,7 +20,7 @@ from cytomesh.study.image_formats.reader import (
     ImageHeader,
     ImageLevel,
     ImageReader,
-    on_white,
+    on_background,
     refuse_size,
 )
 from cytomesh.study.image_formats.tiff_tags import refuse_orientation
@@ -80,7 +80,7 @@ class PlainReader(ImageReader):
         with open_plain(self.header.path):  # for its guards
             stored = imagecodecs.png_decode(self.header.path.read_bytes())
         stored = stored.reshape(*stored.shape[:2], -1)
-        return on_white(stored, "straight") if stored.shape[2] > self.header.n_channels else stored
+        return on_background(stored, "straight") if stored.shape[2] > self.header.n_channels else stored
 
     def check(self) -> None:
         """Compare the checksums of a PNG; decode a JPEG at an eighth of its size."""

@@ -203,15 +203,19 @@ def known_dtype(path: Path, dtype: object) -> str:
     return name
 
 
-def on_white(stored: NDArray[Any], alpha: Alpha) -> NDArray[Any]:
-    """Return (h, w, c) of whole numbers from (h, w, c + 1) whose last channel says how opaque they are, on white."""
+def on_background(stored: NDArray[Any], alpha: Alpha, background: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Return (h, w, c) of whole numbers from (h, w, c + 1) whose last channel says how opaque they are.
+
+    What shows behind them is `background`, (c,), white unless given.
+    """
     values, opaque = stored[..., :-1], stored[..., -1:]
     most = int(np.iinfo(stored.dtype).max)
     if (opaque == most).all():
         return np.ascontiguousarray(values)
-    light, share = values.astype(np.uint64), opaque.astype(np.uint64)
+    light, share = values.astype(np.int64), opaque.astype(np.int64)
     shown = light * share if alpha == "straight" else np.minimum(light, share) * most
-    return ((shown + most * (most - share) + most // 2) // most).astype(stored.dtype)
+    behind = (most if background is None else background) * (most - share)
+    return ((shown + behind + most // 2) // most).astype(stored.dtype)
 
 
 def refuse_size(path: Path, shape: tuple[int, ...], decoded_px: int, hint: str) -> None:

@@ -17,6 +17,8 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
         "ome_zarr": "cytomesh.study.image_formats.ome_zarr:OmeZarrReader",
         "tiff": "cytomesh.study.image_formats.tiff:TiffReader",
         "plain": "cytomesh.study.image_formats.plain:PlainReader",
+        "slide": "cytomesh.study.image_formats.slide:SlideReader",
+        "czi": "cytomesh.study.image_formats.czi:CziReader",
     },
 )
 
@@ -27,8 +29,10 @@ def read_header(path: Path) -> ImageHeader:
     Raises
     ------
     ImageError
-        If the image is missing, unreadable, of an unknown format, not 8-bit, or its values are not what they would be
-        taken for: grey levels or RGB of square pixels, stored upright.
+        If the image is missing, unreadable, of an unknown format or pixel type, or its values are not what they would
+        be taken for: intensities of square pixels, stored upright.
+    PackageError
+        If its format needs a package that is not installed.
     """
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -177,10 +179,7 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSett
         If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
         8-bit grey or RGB.
     """
-    path = Path(path)
-    header = read_header(path)
-    with named(path, "an image that cannot be read"):
-        reader = open_reader(header)
+    with _opened(Path(path)) as reader:
         return Pyramid(reader, cache_bytes, pixel_view(reader, settings or ImageSettings()))
 
 
@@ -199,10 +198,21 @@ def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
 
 def open_stored(path: str | Path, cache_bytes: int = 1 << 26) -> StoredPyramid:
     """Open an image as it is stored, with all its channels; parameters and errors are those of `open_image`."""
-    path = Path(path)
+    with _opened(Path(path)) as reader:
+        return StoredPyramid(reader, cache_bytes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageReader]:
+    """Open an image, and close it only if something goes wrong."""
     header = read_header(path)
     with named(path, "an image that cannot be read"):
-        return StoredPyramid(open_reader(header), cache_bytes)
+        reader = open_reader(header)
+        try:
+            yield reader
+        except BaseException:
+            reader.close()
+            raise
 
 
 def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:

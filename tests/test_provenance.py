@@ -299,6 +299,28 @@ def test_tables_that_name_other_images_are_noticed(copy):
     assert stale(copy) == {ENCODER, FEATURES[0]}
 
 
+def test_another_window_of_a_brain_s_images_is_noticed_by_what_reads_them(copy):
+    path = copy.study / "study.yaml"
+    data = yaml.safe_load(path.read_text())
+
+    def change(study, brain):
+        brains = [{**item, **({"image": brain} if item["id"] == "T01" else {})} for item in data["brains"]]
+        path.write_text(yaml.safe_dump({**data, "image": study, "brains": brains}))
+
+    change({}, {})
+    assert stale(copy) == set()
+    change({"channels": 0}, {})  # spelt out: another setting, though the same pixels
+    assert stale(copy) == {ENCODER, *FEATURES}
+    change({}, {"window": [0, 200]})
+    assert stale(copy) == {ENCODER, FEATURES[0]}
+    reasons = Freshness(copy.run, FileDigests()).reasons(FEATURES[0])
+    assert any(reason.startswith("image.window of T01 section") for reason in reasons)
+    embed_run(copy.run, "vit", copy.settings()["features"], allow_stale=True)
+    assert stale(copy) == {ENCODER, AREAS, PARCELS}  # features of another window are others
+    change({}, {"window": [0, 201]})
+    assert stale(copy) == {ENCODER, FEATURES[0], AREAS, PARCELS}
+
+
 def test_what_the_run_and_the_study_have_gained_or_lost_is_noticed(copy):
     study = copy.study / "study.yaml"
     before = study.read_text()

@@ -40,14 +40,17 @@ class StoredPyramid:
         The open file.
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory.
+    channels : slice
+        Those that are read.
     """
 
-    def __init__(self, reader: ImageReader, cache_bytes: int) -> None:
+    def __init__(self, reader: ImageReader, cache_bytes: int, channels: slice = slice(None)) -> None:
         header = reader.header
         self.path: Path = header.path
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
-        self._px_bytes = header.n_channels * np.dtype(header.dtype).itemsize
+        self._channels = channels
+        self._px_bytes = len(range(header.n_channels)[channels]) * np.dtype(header.dtype).itemsize
         self._cache_bytes = cache_bytes
         self._kept: dict[int, NDArray[Any]] = {}
         self._keeping = threading.Lock()
@@ -55,7 +58,7 @@ class StoredPyramid:
         if len(header.levels) == 1:
             self.levels = halved_levels(self.shape)
         if reader.decodes_whole:
-            self._kept[0] = reader.read(0, slice(None), slice(None))
+            self._kept[0] = reader.read(0, slice(None), slice(None), channels)
             for level in range(1, len(self.levels)):
                 self._kept[level] = halve(self._kept[level - 1])
         self._n_stored = len(header.levels)
@@ -75,7 +78,7 @@ class StoredPyramid:
 
         Returns
         -------
-        (row1 - row0, col1 - col0, channels) of the type and with the channels that are stored
+        (row1 - row0, col1 - col0, channels) of the type that is stored
 
         Raises
         ------
@@ -115,7 +118,7 @@ class StoredPyramid:
         if self._reader is None:
             raise ImageError(self.path, found="a closed image", hint="open it again")
         if level < self._n_stored:
-            return self._reader.read(level, slice(row0, row1), slice(col0, col1))
+            return self._reader.read(level, slice(row0, row1), slice(col0, col1), self._channels)
         height, width = self.levels[level - 1].shape
         step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
         bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
@@ -135,7 +138,7 @@ class Pyramid(StoredPyramid):
     """
 
     def __init__(self, reader: ImageReader, cache_bytes: int, view: PixelView) -> None:
-        super().__init__(reader, cache_bytes)
+        super().__init__(reader, cache_bytes, view.channels)
         self._view = view
         self.n_channels: int = view.n_channels
 

@@ -67,6 +67,8 @@ class PixelView:
     ----------
     n_channels : int
         1 (grey) or 3 (RGB).
+    channels : slice
+        Stored channels that are seen.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class PixelView:
         self._taken = taken_channels(header, settings)
         self._window = settings.window
         self.n_channels: int = 3 if self._taken == RGB else 1
+        self.channels = slice(self._taken, self._taken + 1) if isinstance(self._taken, int) else slice(0, 3)
         if self._window is not None and header.dtype != "float32":
             most = int(np.iinfo(header.dtype).max)
             if not 0 <= self._window[0] < self._window[1] <= most:
@@ -86,20 +89,15 @@ class PixelView:
                 raise ImageError(header.path, found=found, expected=f"a window within 0 to {most}", hint=hint)
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return (h, w, n_channels) uint8 of (h, w, c) stored pixels; 8-bit ones stay as they are without settings."""
+        """Return (h, w, n_channels) uint8 of the stored pixels of `channels`; 8-bit ones stay without settings."""
         if self._window is None and (self._taken == RGB or isinstance(self._taken, int)):
-            return stored[..., self.channels]
+            return stored
         out = np.empty((*stored.shape[:2], self.n_channels), np.uint8)
         step = max(1, BAND_PX // max(1, stored.shape[1]))
         for top in range(0, len(stored), step):
-            light = self._windowed(stored[top : top + step, :, self.channels].astype(np.float32))
+            light = self._windowed(stored[top : top + step].astype(np.float32))
             out[top : top + step] = np.rint(self._mixed(light))
         return out
-
-    @property
-    def channels(self) -> slice:
-        """Stored channels that are seen."""
-        return slice(self._taken, self._taken + 1) if isinstance(self._taken, int) else slice(0, 3)
 
     def _windowed(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._window is None:

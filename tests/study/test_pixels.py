@@ -26,7 +26,7 @@ def header(n_channels, dtype="uint8", names=()):
 
 def seen(stored, names=(), **settings):
     view = PixelView(header(stored.shape[2], stored.dtype.name, names), ImageSettings(**settings))
-    pixels = view(stored)
+    pixels = view(stored[..., view.channels])
     assert pixels.dtype == np.uint8 and pixels.shape == (*stored.shape[:2], view.n_channels)
     return pixels
 

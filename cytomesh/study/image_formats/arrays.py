@@ -26,19 +26,29 @@ class ArrayReader(ImageReader):
         """Return an array for each level."""
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Decode a window of a level."""
+        return self.decode_channels(level, rows, columns, slice(None))
+
+    def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
         """Decode a window of a level, with its channels last, transparent pixels white."""
         header, axes = self.header, self.header.axes
-        values = np.asarray(self.arrays[level][self.window(rows, columns)], np.dtype(header.dtype))
+        is_apart = "c" in axes and "s" not in axes
+        values = self.load(level, self.window(rows, columns, channels if is_apart else slice(None)))
         order = [axes.index("y"), axes.index("x")]
         others = [i for i in range(values.ndim) if i not in order]
         height, width = (values.shape[i] for i in order)
-        n_stored = header.n_channels + (header.alpha is not None)
-        stored = np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, n_stored))
-        return on_background(stored, header.alpha) if header.alpha else stored
+        n_values = int(np.prod([values.shape[i] for i in others]))
+        stored = np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, n_values))
+        shown = on_background(stored, header.alpha) if header.alpha else stored
+        return shown if is_apart else shown[..., channels]
 
-    def window(self, rows: slice, columns: slice) -> tuple[slice, ...]:
-        """Return rows and columns in the order of the axes."""
-        return tuple({"y": rows, "x": columns}.get(axis, slice(None)) for axis in self.header.axes)
+    def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
+        """Decode what an array holds in a window."""
+        return np.asarray(self.arrays[level][window], np.dtype(self.header.dtype))
+
+    def window(self, rows: slice, columns: slice, channels: slice = slice(None)) -> tuple[slice, ...]:
+        """Return rows, columns and channels in the order of the axes."""
+        return tuple({"y": rows, "x": columns, "c": channels}.get(axis, slice(None)) for axis in self.header.axes)
 
 
 def check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:

@@ -72,20 +72,26 @@ class CziReader(ImageReader):
         self._one_at_a_time = threading.Lock()
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Compose a window from tiles."""
+        return self.decode_channels(level, rows, columns, slice(None))
+
+    def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
         """Compose a window from tiles, channel by channel."""
+        is_rgb = self._types[0].startswith("Bgr")
         factor, shape = int(self.header.levels[level].name), self.header.levels[level].shape
         (top, bottom, _), (left, right, _) = (part.indices(n) for part, n in zip((rows, columns), shape, strict=True))
         if top == bottom or left == right:
-            return np.empty((bottom - top, right - left, self.header.n_channels), self.header.dtype)
+            n_channels = len(range(self.header.n_channels)[channels])
+            return np.empty((bottom - top, right - left, n_channels), self.header.dtype)
         corner = self._left + factor * left, self._top + factor * top
         box = (*corner, factor * (right - left), factor * (bottom - top))
         with self._one_at_a_time:
             planes = [
                 self._image.read(roi=box, plane={"C": c}, zoom=1 / factor, pixel_type=kind, background_pixel=WHITE)
-                for c, kind in enumerate(self._types)
+                for c, kind in list(enumerate(self._types))[slice(None) if is_rgb else channels]
             ]
         pixels = np.concatenate(planes, axis=2)
-        return np.ascontiguousarray(pixels[..., ::-1]) if self._types[0].startswith("Bgr") else pixels
+        return np.ascontiguousarray(pixels[..., ::-1])[..., channels] if is_rgb else pixels
 
     def close(self) -> None:
         """Close the file."""

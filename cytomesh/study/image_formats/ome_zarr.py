@@ -81,10 +81,10 @@ class OmeZarrReader(ArrayReader):
         """Open the array of each level."""
         return [zarr.open_array(str(self.header.path / level.name), mode="r") for level in self.header.levels]
 
-    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Decode a window of a level, all of whose chunks must be stored."""
-        self._refuse_missing(level, self.window(rows, columns))
-        return super().decode(level, rows, columns)
+    def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
+        """Decode what an array holds in a window, all of whose chunks must be stored."""
+        self._refuse_missing(level, window)
+        return super().load(level, window)
 
     def check(self) -> None:
         """Look for every chunk, and decode the last pixel of each level."""

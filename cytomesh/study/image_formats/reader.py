@@ -129,31 +129,39 @@ class ImageReader(ABC):
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Decode a window of a stored level, (rows, columns, n_channels) of the header's dtype."""
 
-    def read(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Decode a window of a stored level, (rows, columns, n_channels) of the header's dtype.
+    def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
+        """Decode some channels of a window; formats that store channels apart leave the others alone."""
+        pixels = self.decode(level, rows, columns)
+        self._refuse_other(pixels, level, rows, columns, self.header.n_channels)
+        return pixels[..., channels]
+
+    def read(self, level: int, rows: slice, columns: slice, channels: slice = slice(None)) -> NDArray[Any]:
+        """Decode a window of a stored level, (rows, columns, channels) of the header's dtype.
 
         Raises
         ------
         ImageError
             If part of it is not there, or cannot be decoded, or is no number.
         """
-        height, width = self.header.levels[level].shape
-        wanted = (len(range(height)[rows]), len(range(width)[columns]), self.header.n_channels)
         with named(self.header.path, f"pixels that cannot be decoded at level {level}"):
-            pixels = self.decode(level, rows, columns)
-            # compiled code that samples patches looks at no bounds
-            dtype = self.header.dtype
-            if not isinstance(pixels, np.ndarray) or pixels.shape != wanted or pixels.dtype != dtype:
-                what = f"{pixels.dtype} of {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-                hint = f"mend {type(self).__module__}, which reads this format, or the file's header"
-                raise ImageError(self.header.path, found=what, expected=f"{dtype} of {wanted}", hint=hint)
+            pixels = self.decode_channels(level, rows, columns, channels)
+            self._refuse_other(pixels, level, rows, columns, len(range(self.header.n_channels)[channels]))
             if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-                row, column, _ = np.argwhere(~np.isfinite(pixels))[0]
-                at = range(height)[rows][row], range(width)[columns][column]
-                found = f"{pixels[row, column][~np.isfinite(pixels[row, column])][0]} in row {at[0]}, column {at[1]}"
-                hint = "write a number there, such as that of the background"
+                place = np.argwhere(~np.isfinite(pixels))[0]
+                (height, width), (row, column, _) = self.header.levels[level].shape, place
+                at = f"row {range(height)[rows][row]}, column {range(width)[columns][column]}"
+                found, hint = f"{pixels[tuple(place)]} in {at}", "write a number there, such as that of the background"
                 raise ImageError(self.header.path, f"level {level}", found=found, expected="finite values", hint=hint)
         return pixels
+
+    def _refuse_other(self, pixels: object, level: int, rows: slice, columns: slice, n_channels: int) -> None:
+        """Raise ImageError unless pixels are those asked for: compiled code that samples patches looks at no bounds."""
+        height, width = self.header.levels[level].shape
+        wanted, dtype = (len(range(height)[rows]), len(range(width)[columns]), n_channels), self.header.dtype
+        if not isinstance(pixels, np.ndarray) or pixels.shape != wanted or pixels.dtype != dtype:
+            what = f"{pixels.dtype} of {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            hint = f"mend {type(self).__module__}, which reads this format, or the file's header"
+            raise ImageError(self.header.path, found=what, expected=f"{dtype} of {wanted}", hint=hint)
 
     def check(self) -> None:
         """Look for damage without decoding everything: the last pixel of each level, as files are cut off at the end.

@@ -23,7 +23,7 @@ from cytomesh.core.run import lock
 from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.reader import ImageHeader
-from cytomesh.study.image_formats.registry import read_header, reader_of
+from cytomesh.study.image_formats.registry import data_folder, read_header, reader_of
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 
 # One file for so many pixels a side: an image of 100,000 x 136,000 px has some 4,500, and a window reads chunks of one.
@@ -83,6 +83,8 @@ def convert_image(
     header = read_header(source)
     size = _pixel_size(source, header.um_per_px, um_per_px)
     made_from = {"name": source.name, "content": content_digest(source), "um_per_px": size}
+    if folder := data_folder(source):
+        made_from["data"] = content_digest(folder)
     with lock(target.parent, target.name):
         settle_folder(target)
         before = _made_from(target)

@@ -193,6 +193,21 @@ def test_tiff_zarr_and_the_copies_of_both_are_seen_alike_at_every_level(tmp_path
     assert n_seen(read_header(tmp_path / "a.tif"), settings) == 1
 
 
+def test_one_channel_is_read_without_the_others(tmp_path):
+    stored = RANDOM.integers(0, 4096, (100, 120, 3), np.uint16)
+    write(tmp_path / "a.zarr", stored)
+    for chunk in (tmp_path / "a.zarr" / "0" / "c" / "0").rglob("*"):
+        if chunk.is_file():
+            chunk.unlink()
+    with open_image(tmp_path / "a.zarr", 0, ImageSettings(channels=2, window=(0, 4080))) as image:
+        np.testing.assert_array_equal(image.read(0, 0, 9, 0, 9)[..., 0], (stored[:9, :9, 2] / 16).round().clip(0, 255))
+    with (
+        open_image(tmp_path / "a.zarr", 0, ImageSettings(channels=0, window=(0, 4080))) as image,
+        pytest.raises(ImageError, match="chunks not stored"),
+    ):
+        image.read(0, 0, 9, 0, 9)
+
+
 def test_sixteen_bits_without_window_get_one_proposed_that_can_be_written(tmp_path):
     stored = RANDOM.integers(1030, 3970, (301, 402, 1)).astype(np.uint16)
     stored[0, 0] = 65535  # a hot pixel is no reason for a window

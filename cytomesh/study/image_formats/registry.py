@@ -62,6 +62,12 @@ def reader_of(path: Path) -> type[ImageReader]:
     return _reader_kind(path, is_folder=refuse_no_file(path))
 
 
+def data_folder(path: Path) -> Path | None:
+    """Return where the pixels of an image are that is named by another file, as MIRAX does; None for all others."""
+    folder = path.with_suffix("")
+    return folder if path.suffix.lower() == ".mrxs" and folder.is_dir() else None
+
+
 def check_pixels(header: ImageHeader) -> None:
     """Check that an image is whole, without decoding all of it where its format allows that.
 

@@ -3,6 +3,7 @@
 import re
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -49,6 +50,14 @@ def test_pixels_are_those_that_were_written(tmp_path, pixels):
         np.testing.assert_array_equal(image.read_stored(0, 20, 61, 30, 31), rgb[20:61, 30:31])
         np.testing.assert_array_equal(image.read_stored(1, 0, 150, 0, 200), halve(np.ascontiguousarray(rgb)))
         assert image.read_stored(0, 20, 20, 30, 31).shape == (0, 1, pixels.shape[2])
+
+
+def test_windows_are_read_by_several_threads(tmp_path):
+    write_czi(tmp_path / "a.czi", [(COLOURS, (0, 0), {}, 0)])
+    with open_stored(tmp_path / "a.czi", cache_bytes=0) as image, ThreadPoolExecutor(4) as threads:
+        windows = threads.map(lambda row: image.read_stored(0, row, row + 40, 40, 240), range(0, 250, 5))
+        for row, window in zip(range(0, 250, 5), windows, strict=True):
+            np.testing.assert_array_equal(window, COLOURS[row : row + 40, 40:240, ::-1])
 
 
 def test_what_no_tile_covers_is_white(tmp_path):

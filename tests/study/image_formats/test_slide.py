@@ -1,6 +1,7 @@
 """Slides by real OpenSlide, written here by tifffile after what the scanners write."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def test_a_slide_begins_where_it_was_scanned_and_gaps_are_background(tmp_path, t
             np.testing.assert_array_equal(pixels[:rows, :columns], tiff.pages[1 + level].asarray())
             np.testing.assert_array_equal(pixels[rows:, columns:], tiff.pages[3 + level].asarray())
             assert (pixels[rows:, :columns] == 255).all() and (pixels[:rows, columns:] == 255).all()
+
+
+def test_windows_are_read_by_several_threads(tmp_path, tissue):
+    write_svs(tmp_path / "a.svs", tissue)
+    with open_image(tmp_path / "a.svs", cache_bytes=0) as image, ThreadPoolExecutor(4) as threads:
+        pixels = image.read(0, 0, 700, 0, 1001)
+        windows = threads.map(lambda row: image.read(0, row, row + 90, 40, 640), range(0, 600, 10))
+        for row, window in zip(range(0, 600, 10), windows, strict=True):
+            np.testing.assert_array_equal(window, pixels[row : row + 90, 40:640])
 
 
 def test_a_slide_is_converted_pixel_by_pixel(tmp_path, tissue):

@@ -11,8 +11,7 @@ class ArrayFileReader(ImageReader):
     @classmethod
     def read_header(cls, path):
         array = np.load(path, mmap_mode="r")
-        known_dtype(path, array.dtype)
-        return ImageHeader(path, 1, (ImageLevel("0", array.shape),))
+        return ImageHeader(path, 1, (ImageLevel("0", array.shape),), dtype=known_dtype(path, array.dtype))
 
     def decode(self, level, rows, columns):
         return np.array(np.load(self.header.path, mmap_mode="r")[rows, columns, None])

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
 
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
+Scene = Annotated[
+    int | None,
+    typer.Option("--scene", help="Number of the scene, from 0, in a file of several.", show_default=False, min=0),
+]
 MANIFESTS = (".yaml", ".yml")
 
 
 @app.command("info")
 def info(
     image: Annotated[Path, typer.Argument(help="Image.", metavar="IMAGE")],
+    scene: Scene = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what an image says of itself, and how it is read: size, um/px, channels, levels, values, a window."""
@@ -31,7 +36,7 @@ def info(
         hint = f"cytomesh study check {image}: what is in it, and what is wrong"
         raise ConfigError("IMAGE", found=f"a study, {image}", expected="one image", hint=hint)
     _refuse_absent(image)
-    header = read_header(image)
+    header = read_header(image, scene)
     reader = reader_of(image)
     height, width = header.shape
     facts: dict[str, Any] = {
@@ -62,6 +67,7 @@ def convert(
         float | None,
         typer.Option("--um-per-px", help="Pixel size of an image that states none.", show_default=False, min=1e-4),
     ] = None,
+    scene: Scene = None,
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
@@ -83,12 +89,13 @@ def convert(
         if update_study:
             raise ConfigError("--update-study", found=str(source), expected="a study", hint="give its study.yaml")
         _refuse_absent(source)
-        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume)
+        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, scene=scene)
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
         return
-    if um_per_px is not None:
-        hint = "leave it out: section tables have each image's"
-        raise ConfigError("--um-per-px", found="a study", expected="one image", hint=hint)
+    for option, value in (("--um-per-px", um_per_px), ("--scene", scene)):
+        if value is not None:
+            hint = "leave it out: section tables have each image's" if option == "--um-per-px" else ""
+            raise ConfigError(option, found="a study", expected="one image", hint=hint)
     done = convert_study(source, out, update=update_study, workers=n_workers, resume=resume)
     n_failed = len(done.problems)
     facts = {"converted": len(done.copies) - done.n_kept - n_failed, "kept": done.n_kept, "failed": n_failed}

@@ -42,10 +42,17 @@ class _Conversion:
     work: Path
     shapes: tuple[tuple[int, int], ...]
     decodes_whole: bool
+    scene: int | None
 
 
 def convert_image(
-    source: Path, target: Path, um_per_px: float | None = None, *, workers: int = 1, resume: bool = True
+    source: Path,
+    target: Path,
+    um_per_px: float | None = None,
+    *,
+    workers: int = 1,
+    resume: bool = True,
+    scene: int | None = None,
 ) -> bool:
     """Write an image as OME-Zarr 0.5: shards of 2048 px, chunks of 512 px, zstd, halved until 256 px are left.
 
@@ -68,6 +75,8 @@ def convert_image(
         Processes. PNG and JPEG can only be decoded as a whole, by one.
     resume : bool
         False: convert again whatever is there.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
 
     Returns
     -------
@@ -80,11 +89,13 @@ def convert_image(
         If the image cannot be read, its pixel size is not known or contradicts what it states, or the copy is not the
         image; if `target` is there and no conversion.
     """
-    header = read_header(source)
+    header = read_header(source, scene)
     size = _pixel_size(source, header.um_per_px, um_per_px)
     made_from = {"name": source.name, "content": content_digest(source), "um_per_px": size}
     if folder := data_folder(source):
         made_from["data"] = content_digest(folder)
+    if scene is not None:
+        made_from["scene"] = scene
     with lock(target.parent, target.name):
         settle_folder(target)
         before = _made_from(target)
@@ -111,7 +122,7 @@ def _convert(
     if not resume or _made_from(work) != made_from:
         remove(work)
     shapes = tuple(level.shape for level in halved_levels(header.shape))
-    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole)
+    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.scene)
     if not work.exists():
         _create(job, target.name, header, made_from)
     for level in range(len(shapes)):
@@ -187,7 +198,7 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
     if not missing:
         return
     if level == 0:
-        with open_stored(job.source) as image:
+        with open_stored(job.source, scene=job.scene) as image:
             for row, columns in _windows(job, level, missing):
                 _put(array, row, columns, image.read_stored(0, *row, *columns))
         return
@@ -201,7 +212,7 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
 def _compare_row(job: _Conversion, rows: list[tuple[int, int]]) -> None:
     """Read rows of level 0 back: they must be those of the source."""
     array = _array(job, 0)
-    with open_stored(job.source) as image:
+    with open_stored(job.source, scene=job.scene) as image:
         for row, columns in _windows(job, 0, rows):
             if not np.array_equal(_get(array, row, columns), image.read_stored(0, *row, *columns)):
                 found = f"other pixels in rows {row[0]} to {row[1]}, columns {columns[0]} to {columns[1]}"

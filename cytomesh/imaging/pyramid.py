@@ -199,16 +199,24 @@ def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
     return open_image(section.image, cache_bytes, section.image_settings)
 
 
-def open_stored(path: str | Path, cache_bytes: int = 1 << 26) -> StoredPyramid:
-    """Open an image as it is stored, with all its channels; parameters and errors are those of `open_image`."""
-    with _opened(Path(path)) as reader:
+def open_stored(path: str | Path, cache_bytes: int = 1 << 26, scene: int | None = None) -> StoredPyramid:
+    """Open an image, or one scene of several, as it is stored, with all its channels; errors are those of `open_image`.
+
+    Parameters
+    ----------
+    path, cache_bytes
+        As of `open_image`.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
+    """
+    with _opened(Path(path), scene) as reader:
         return StoredPyramid(reader, cache_bytes)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ImageReader]:
+def _opened(path: Path, scene: int | None = None) -> Iterator[ImageReader]:
     """Open an image, and close it only if something goes wrong."""
-    header = read_header(path)
+    header = read_header(path, scene)
     with named(path, "an image that cannot be read"):
         reader = open_reader(header)
         try:

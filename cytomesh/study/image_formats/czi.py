@@ -44,11 +44,22 @@ class CziReader(ImageReader):
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
-        """Read metadata and the directory of tiles."""
+        """Read metadata and the directory of tiles, of the only scene."""
+        return cls._read(path, None)
+
+    @classmethod
+    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
+        """Read the same of one of several scenes."""
+        return cls._read(path, scene)
+
+    @classmethod
+    def _read(cls, path: Path, scene: int | None) -> ImageHeader:
         with optional("pylibCZIrw.czi", EXTRA).open_czi(str(path)) as image:
-            _refuse_several(path, image)
+            _refuse_other_scenes(path, image, scene)
+            _refuse_several_planes(path, image)
             dtype, n_channels = _pixels(path, image.pixel_types)
-            box, factors, most_px = _layers(image)
+            box = _box(image, scene)
+            factors, most_px = _layers(image, box, scene)
             height, width = box[3], box[2]
             refuse_size(path, (height, width), most_px, "save it in smaller tiles")
             shapes = [(height // factor, width // factor) for factor in factors]
@@ -60,15 +71,14 @@ class CziReader(ImageReader):
         channels = _items(facts, "Information", "Image", "Dimensions", "Channels", "Channel")
         names = channel_names([channel.get("@Name") for channel in channels], n_channels)
         levels = [ImageLevel("1", (height, width)), *levels]
-        return ImageHeader(path, n_channels, tuple(levels), um_per_px, "yxc", dtype, names)
+        return ImageHeader(path, n_channels, tuple(levels), um_per_px, "yxc", dtype, names, scene=scene)
 
     def __init__(self, header: ImageHeader) -> None:
         super().__init__(header)
         self._file = ExitStack()
         self._image: Any = self._file.enter_context(optional("pylibCZIrw.czi", EXTRA).open_czi(str(header.path)))
         self._types = list(self._image.pixel_types.values())
-        corner = self._image.total_bounding_rectangle_no_pyramid
-        self._left, self._top = corner.x, corner.y
+        self._left, self._top, *_ = _box(self._image, header.scene)
         self._one_at_a_time = threading.Lock()
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
@@ -87,7 +97,7 @@ class CziReader(ImageReader):
         box = (*corner, factor * (right - left), factor * (bottom - top))
         with self._one_at_a_time:
             planes = [
-                self._image.read(roi=box, plane={"C": c}, zoom=1 / factor, pixel_type=kind, background_pixel=WHITE)
+                self._image.read(box, {"C": c}, self.header.scene, 1 / factor, kind, WHITE)
                 for c, kind in list(enumerate(self._types))[slice(None) if is_rgb else channels]
             ]
         pixels = np.concatenate(planes, axis=2)
@@ -98,18 +108,31 @@ class CziReader(ImageReader):
         self._file.close()
 
 
-def _refuse_several(path: Path, image: Any) -> None:
-    """Raise ImageError if a file holds several scenes, or planes other than channels."""
+def _refuse_other_scenes(path: Path, image: Any, scene: int | None) -> None:
+    """Raise ImageError if the scene is not there, or none is named and a file holds several."""
     scenes = image.scenes_bounding_rectangle_no_pyramid
-    if len(scenes) > 1:
-        names = ", ".join(f"{i} ({box.w} x {box.h} px)" for i, box in scenes.items())
-        hint = "save each scene as a file of its own (ZEN: Split Scenes), and name it in the row of its section"
+    names = ", ".join(f"{i} ({box.w} x {box.h} px)" for i, box in scenes.items())
+    if scene is None and len(scenes) > 1:
+        hint = f"copy each section: cytomesh images convert {path.name} --scene {min(scenes)} --out NAME.ome.zarr"
         raise ImageError(path, found=f"scenes {names}", expected="one scene, one section", hint=hint)
-    sizes = {axis: last - first for axis, (first, last) in image.total_bounding_box.items() if axis not in "CXY"}
-    several = ", ".join(f"{n} of {axis}" for axis, n in sizes.items() if n > 1 and axis not in "SM")
+    if scene is not None and scene not in scenes:
+        raise ImageError(path, found=f"no scene {scene}", expected=f"one of {names or 'none'}")
+
+
+def _refuse_several_planes(path: Path, image: Any) -> None:
+    """Raise ImageError if a file holds planes other than channels."""
+    sizes = {axis: last - first for axis, (first, last) in image.total_bounding_box.items() if axis not in "CXYSM"}
+    several = ", ".join(f"{n} of {axis}" for axis, n in sizes.items() if n > 1)
     if several:
         hint = "export one plane, or a projection"
         raise ImageError(path, found=f"planes: {several}", expected="one plane", hint=hint)
+
+
+def _box(image: Any, scene: int | None) -> Box:
+    """Return left, top, width and height of a scene, or of all there is."""
+    scenes = image.scenes_bounding_rectangle_no_pyramid
+    box = image.total_bounding_rectangle_no_pyramid if scene is None else scenes[scene]
+    return box.x, box.y, box.w, box.h
 
 
 def _pixels(path: Path, types: dict[int, str]) -> tuple[str, int]:
@@ -123,8 +146,8 @@ def _pixels(path: Path, types: dict[int, str]) -> tuple[str, int]:
     return known[0], known[1] * len(types)
 
 
-def _layers(image: Any) -> tuple[Box, list[int], int]:
-    """Return the image's box, how many times smaller stored layers of all of it are, and the largest tile's pixels."""
+def _layers(image: Any, box: Box, scene: int | None) -> tuple[list[int], int]:
+    """Return how many times smaller stored layers of all of a box are, and the pixels of the largest tile."""
     boxes: dict[int, list[Box]] = {}
     most_px = 1
 
@@ -135,12 +158,10 @@ def _layers(image: Any) -> tuple[Box, list[int], int]:
         boxes.setdefault(round(logical.w / max(1, physical.w)), []).append((logical.x, logical.y, logical.w, logical.h))
         return True
 
-    image.enumerate_subblocks(note)
-    full = image.total_bounding_rectangle_no_pyramid
-    box = (full.x, full.y, full.w, full.h)
+    image.enumerate_subblocks_subset(note, plane=None if scene is None else {"S": scene})
     # a layer may lack what is left of the border when it is divided
     factors = [f for f in sorted(boxes) if f > 1 and min(box[2:]) >= f and _covers(boxes[f], box, 2 * f)]
-    return box, factors, most_px
+    return factors, most_px
 
 
 def _covers(tiles: Sequence[Box], box: Box, slack: int) -> bool:

@@ -68,6 +68,8 @@ class ImageHeader:
         Names that the file gives its channels, one each; empty if it gives none.
     alpha : {"straight", "premultiplied"} or None
         A further stored channel that says how opaque pixels are; readers show white behind them.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
     """
 
     path: Path
@@ -78,6 +80,7 @@ class ImageHeader:
     dtype: str = "uint8"
     channel_names: tuple[str, ...] = ()
     alpha: Alpha | None = None
+    scene: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,6 +127,12 @@ class ImageReader(ABC):
             If its values are not what they would be taken for: intensities (no palettes, no CMYK) of one of `DTYPES`,
             in square pixels, stored upright.
         """
+
+    @classmethod
+    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
+        """Read what one of several scenes says of itself; raises as `read_header` does, and if it is not there."""
+        expected = "none: this format has one image a file"
+        raise ImageError(path, found=f"scene {scene} asked for", expected=expected)
 
     @abstractmethod
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:

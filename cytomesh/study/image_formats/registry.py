@@ -23,8 +23,8 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
 )
 
 
-def read_header(path: Path) -> ImageHeader:
-    """Read an image's header.
+def read_header(path: Path, scene: int | None = None) -> ImageHeader:
+    """Read an image's header; that of one scene, by its number from 0, of a file that holds several.
 
     Raises
     ------
@@ -36,7 +36,8 @@ def read_header(path: Path) -> ImageHeader:
     """
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
-        return check_header(path, kind.read_header(path))
+        header = kind.read_header(path) if scene is None else kind.read_scene(path, scene)
+        return check_header(path, header)
 
 
 def open_reader(header: ImageHeader) -> ImageReader:

@@ -94,15 +94,48 @@ def test_channels_and_their_names_are_converted(tmp_path):
 @pytest.mark.parametrize(
     ("tiles", "found"),
     [
-        ([(GREY, (0, 0), {}, 0), (GREY, (900, 0), {}, 1)], r"scenes 0 \(400 x 300 px\), 1 \(400 x 300 px\).*one scene"),
+        (
+            [(GREY, (0, 0), {}, 0), (GREY, (900, 0), {}, 1)],
+            r"scenes 0 \(400 x 300 px\), 1 \(400 x 300 px\)",
+        ),
         ([(GREY, (0, 0), {"Z": 0}, 0), (GREY, (0, 0), {"Z": 1}, 0)], "planes: 2 of Z, expected one plane"),
         ([(GREY, (0, 0), {"C": 0}, 0), (DEEP, (0, 0), {"C": 1}, 0)], "channels of Gray8, Gray16"),
     ],
 )
 def test_several_scenes_planes_or_types_are_listed(tmp_path, tiles, found):
     write_czi(tmp_path / "a.czi", tiles)
-    with pytest.raises(ImageError, match=rf"a\.czi: found {found}.*Way out"):
+    with pytest.raises(ImageError, match=rf"a\.czi: found {found}.*Way out") as caught:
         read_header(tmp_path / "a.czi")
+    if "scenes" in found:
+        assert "cytomesh images convert a.czi --scene 0 --out" in caught.value.hint
+
+
+def test_one_of_several_scenes_is_copied_by_its_number(tmp_path, cytomesh):
+    """The boxes overlap, as those of sections side by side on one glass may: no tile of another scene is seen."""
+    other = 255 - GREY
+    write_czi(tmp_path / "a.czi", [(GREY, (0, 0), {}, 0), (other, (350, 100), {}, 1), (other, (750, 500), {}, 1)])
+    header = read_header(tmp_path / "a.czi", scene=1)
+    assert (header.shape, header.scene) == ((700, 800), 1)
+    check_pixels(header)
+    with open_stored(tmp_path / "a.czi", cache_bytes=0, scene=1) as image:
+        pixels = image.read_stored(0, 0, 700, 0, 800)
+    np.testing.assert_array_equal(pixels[:300, :400], other)
+    assert (pixels[300:400] == 255).all()
+    for scene, expected in ((1, pixels), (0, GREY)):
+        target = tmp_path / f"{scene}.ome.zarr"
+        code, _, said = cytomesh("images", "convert", tmp_path / "a.czi", "--scene", scene, "--out", target)
+        assert code == 0, said
+        np.testing.assert_array_equal(stored(target), expected)
+    assert not convert_image(tmp_path / "a.czi", tmp_path / "1.ome.zarr", scene=1)
+    assert convert_image(tmp_path / "a.czi", tmp_path / "1.ome.zarr", scene=0)  # another scene is another image
+    code, out, _ = cytomesh("images", "info", tmp_path / "a.czi", "--scene", 1)
+    assert code == 0 and "800" in out
+    with pytest.raises(
+        ImageError, match=r"a\.czi: found no scene 2, expected one of 0 \(400 x 300 px\), 1 \(800 x 700 px\)"
+    ):
+        read_header(tmp_path / "a.czi", scene=2)
+    with pytest.raises(ImageError, match="scene 0 asked for, expected none"):
+        read_header(tmp_path / "0.ome.zarr", scene=0)
 
 
 def test_pixel_sizes_that_are_absent_or_not_square(tmp_path):

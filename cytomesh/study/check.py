@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, ImageError, StudyError
+from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
@@ -23,23 +22,19 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.extent import check_extent, check_hemispheres
-from cytomesh.study.image_formats.reader import ImageHeader, named
-from cytomesh.study.image_formats.registry import check_pixels, decode_all, open_reader, read_header
+from cytomesh.study.image_checks import CheckedImage, Depth, check_channels, check_image, check_windows
 from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
-from cytomesh.study.pixels import ImageSettings, PixelView, lacking_window, window_text
 from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.tolerant import tolerant_manifest
 from cytomesh.study.transforms import load_transform
-from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 from cytomesh.study.warps import warped_plane
 
 # Fewer are checked before processes have started.
 FEW_SECTIONS = 100
-Depth = Literal["quick", "usual", "thorough"]
 Surface = Callable[[Path], NDArray[np.float64]]
 """Reads the vertices of a surface file, (n, 3) mm."""
 
@@ -56,15 +51,13 @@ class Look(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What was found of one section: the header of its image, its contours if they are right, and what is wrong."""
+    """What was found of one section: its image if it is whole, its contours if they are right, and what is wrong."""
 
-    header: ImageHeader | None
+    image: CheckedImage | None
     contours: SectionContours | None
     problems: list[CytomeshError]
     misfits: list[CytomeshError] = field(default_factory=list)  # of its rings to its image
     seen: Any = None
-    n_seen: int = 0  # channels, of images that can be seen
-    window: tuple[float, float] | None = None  # what an image that needs a window could have
     misplaced: list[CytomeshError] = field(default_factory=list)  # labels of its annotation
     shares: NDArray[np.float64] | None = None
 
@@ -179,7 +172,7 @@ def check_study(
     labels = attempt(problems, lambda: load_labels(manifest, path))
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)
-    counts: list[tuple[Path, int]] = []
+    images: list[CheckedImage] = []
     areas = None if manifest.atlas is None else labels
     brains = []
     for settings in manifest.brains:
@@ -190,8 +183,9 @@ def check_study(
         check = partial(_check_section, labels=areas, depth=depth, look=look)
         looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
         checked = list(track(looked, f"Check {settings.id}", len(sections), "sections"))
-        counts += [(item.header.path, item.n_seen) for item in checked if item.header and item.n_seen]
-        problems += _check_windows(path, settings.id, checked)
+        own_images = [item.image for item in checked if item.image is not None]
+        images += own_images
+        problems += check_windows(path, settings.id, own_images)
         problems += _together(table, sections, checked, look)
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
@@ -221,7 +215,7 @@ def check_study(
                 )
             )
         brains.append(_summary(settings, sections))
-    problems += _check_channels(counts)
+    problems += check_channels(images)
     return CheckReport(
         path=path,
         name=manifest.name,
@@ -296,31 +290,15 @@ def _check_atlas(
 def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None) -> _Checked:
     """Read the files of one section."""
     problems: list[CytomeshError] = []
-    image = section.image
-    header: ImageHeader | None = None
-    is_whole = False
-    if image is not None:
-        header = attempt(problems, lambda: read_header(image))
-        if header is not None:
-            before = len(problems)
-            check = {"quick": None, "usual": check_pixels, "thorough": decode_all}[depth]
-            if check is not None:
-                attempt(problems, lambda: check(header))
-            is_whole = len(problems) == before
-            stated = header.um_per_px
-            if stated and abs(stated / section.um_per_px - 1) > PIXEL_SIZE_TOLERANCE:
-                found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
-                hint = "correct um_per_px and to_world (both are of the full-resolution level), or the image's metadata"
-                problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
-    seen, window = attempt(problems, lambda: _see(header, section.image_settings)) or (0, None)
+    image = check_image(section, depth, problems)
     contours: SectionContours | None = None
     if section.contours is not None:
         contours, faults = parse_contours(section)
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
-    checked = _Checked(header, contours, problems, n_seen=seen, window=window)
-    if look is not None and depth != "quick" and is_whole and seen and window is None and contours is not None:
+    checked = _Checked(image, contours, problems)
+    if look is not None and depth != "quick" and image is not None and image.is_seen and contours is not None:
         misfits, seen = look(section, contours)
         checked = replace(checked, misfits=misfits, seen=seen)
     attempt(problems, lambda: warped_plane(section))
@@ -331,45 +309,8 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
             misplaced, shares = look_at_annotation(section, annotation, contours)
             checked = replace(checked, misplaced=misplaced, shares=None if checked.misfits else shares)
         # An image that cannot be read has been reported already.
-        problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
+        problems[before:] = [p for p in problems[before:] if section.image is None or p.source != str(section.image)]
     return checked
-
-
-def _see(header: ImageHeader | None, settings: ImageSettings) -> tuple[int, tuple[float, float] | None]:
-    """Return in how many channels an image is seen, and a window if it needs one and has none."""
-    if header is None:
-        return 0, None
-    n = PixelView(header, settings).n_channels
-    if settings.window is not None or header.dtype == "uint8":
-        return n, None
-    with named(header.path, "pixels that cannot be decoded"), closing(open_reader(header)) as reader:
-        return n, lacking_window(reader, settings)
-
-
-def _check_windows(path: Path, brain: str, checked: Sequence[_Checked]) -> list[CytomeshError]:
-    """Images of more than 8 bits need a window, one for all sections of a brain: said once, not for each."""
-    windows = [item.window for item in checked if item.window is not None]
-    if not windows:
-        return []
-    proposed = min(low for low, _ in windows), max(high for _, high in windows)
-    dtypes = " and ".join(sorted({item.header.dtype for item in checked if item.window and item.header}))
-    found = f"{len(windows)} images of type {dtypes} and no window in which their pixels are seen"
-    hint = f"{window_text(proposed)}, for the study or for this brain, holds nearly all values of these images"
-    expected = "image.window, one for all sections"
-    return [StudyError(path, f"brains.{brain}", found=found, expected=expected, hint=hint)]
-
-
-def _check_channels(counts: Sequence[tuple[Path, int]]) -> list[CytomeshError]:
-    """One study has grey or colour images, not both: the encoder has one number of input channels."""
-    numbers = [n for _, n in counts]
-    if len(set(numbers)) < 2:
-        return []
-    usual = max(set(numbers), key=numbers.count)
-    return [
-        ImageError(image, found=f"{n} channels", expected=f"{usual}, as most images of the study have")
-        for image, n in counts
-        if n != usual
-    ]
 
 
 def _summary(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSummary:

@@ -9,7 +9,6 @@ from shapely.geometry import MultiPolygon, box
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.imaging.pyramid import write_ome_zarr
-from cytomesh.imaging.ring_fit import RingLook
 from cytomesh.study.atlas import write_labels
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours
@@ -50,30 +49,6 @@ def test_every_problem_is_found_at_once(study_folder):
     for start in expected:
         assert sum(text.startswith(start) for text in found) == 1, (start, found)
     assert len(found) == len(expected)
-
-
-def test_images_of_16_bits_without_window_are_said_once_with_one_for_all(study_folder):
-    for index, low in ((1, 400), (2, 500), (4, 600)):
-        values = np.random.default_rng(index).integers(low, low + 3000, (60, 80), np.uint16)
-        Image.fromarray(values).save(study_folder.image(index))
-    expected = "study.yaml|brains.B01|3 images of type uint16 and no window in which their pixels are seen"
-    for depth in ("quick", "usual", "thorough"):
-        report = check_study(study_folder.manifest, depth, RingLook())
-        assert places(report) == [expected]
-        assert report.problems[0].hint.startswith("image: {window: [400, 3600]}")
-    study_folder.change(image={"window": [400, 3600]})
-    assert check_study(study_folder.manifest).problems == ()
-
-
-def test_channels_that_are_not_there_or_differ_are_named(study_folder):
-    Image.new("RGB", (80, 60)).save(study_folder.image(2))
-    assert places(check_study(study_folder.manifest)) == ["section2.png||3 channels"]
-    study_folder.change(image={"channels": "luminance"})
-    found = places(check_study(study_folder.manifest))
-    assert found == [f"section{i}.png||no channel 'luminance' among 1" for i in (1, 4)]
-    for index in (1, 4):
-        Image.new("RGB", (80, 60)).save(study_folder.image(index))
-    assert check_study(study_folder.manifest).problems == ()
 
 
 def test_annotation_with_unknown_area_and_image_reported_once(study_folder):

@@ -3,7 +3,7 @@
 Oriented patches from tiled images of one content: 8-bit grey and RGB as they are, 16 bits in a window, one of four
 channels that are stored apart, luminance and a stain of RGB; and one slide (tiled JPEG) by OpenSlide beside the same
 file by tifffile. Claim: the same grey levels to one, a window costs less than decoding does, one channel of four costs
-no more than a grey image, and OpenSlide reads what tifffile reads. Slides only with `[openslide]`.
+no more than a grey image of 16 bits, and OpenSlide reads what tifffile reads. Slides only with `[openslide]`.
 """
 
 from __future__ import annotations

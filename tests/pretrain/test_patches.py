@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -62,6 +63,25 @@ def test_bank_and_sections_give_the_same_patches(run, pool):
     assert (run / "patches").stat().st_mtime_ns == changed
     build_bank(run, pool, CONFIG, data, "vit", freshness, resume=False)
     assert (run / "patches").stat().st_mtime_ns != changed
+
+
+@pytest.mark.parametrize("by_bank", [False, True])
+def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp_path, run, pool, by_bank):
+    run = shutil.copytree(run.parent, tmp_path / "moved") / "run"
+    for image in (run.parent / "study").glob("*/*.png"):
+        Image.fromarray(np.asarray(Image.open(image)).astype(np.uint16) * 16 + 70).save(image)
+    manifest = run.parent / "study" / "study.yaml"
+    before = images(run)[0]
+    manifest.write_text(manifest.read_text() + "image: {window: [70, 4150]}\n")
+    deep = build_pool(open_study(manifest), load_graphs(run), ("train", "transfer"))
+    data, freshness = images(run)
+    assert all(line.startswith("image.window of") for line in before.changes(data)) and before.changes(data)
+    if by_bank:
+        build_bank(run, deep, CONFIG, data, "vit", freshness)
+    source = open_patches(run, deep, CONFIG, data)
+    assert isinstance(source, PatchBank if by_bank else SectionReader)
+    rows = np.random.default_rng(0).integers(0, len(pool), 50)
+    assert np.array_equal(source.read(rows), SectionReader(pool, CONFIG).read(rows))
 
 
 def test_a_bank_of_other_images_is_removed(tmp_path):

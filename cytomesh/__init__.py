@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cytomesh.graph.storage import CortexGraph, load_graphs
     from cytomesh.graph.vertex_graph import mesh_graph
     from cytomesh.imaging.patches import read_patches
-    from cytomesh.imaging.pyramid import open_image
+    from cytomesh.imaging.pyramid import open_image, open_section
     from cytomesh.parcellate.nodes import parcellate_nodes
     from cytomesh.pretrain.export import load_encoder
     from cytomesh.pretrain.info_nce import weighted_info_nce
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
     from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
     from cytomesh.study.contours import read_contours
+    from cytomesh.study.pixels import ImageSettings
     from cytomesh.study.planes import SectionPlane
     from cytomesh.study.study import open_study
     from cytomesh.surface.any_surface import read_any_surface
@@ -42,6 +43,7 @@ _HOMES = {
     "AreaClassifier": "classify.area_classifier",
     "CortexGraph": "graph.storage",
     "CytomeshError": "core.errors",
+    "ImageSettings": "study.pixels",
     "LabelTable": "core.labels",
     "Mesh": "surface.mesh",
     "ProbabilityGuided": "pretrain.objectives.probability_guided",
@@ -59,6 +61,7 @@ _HOMES = {
     "layer_scores": "analyze.layers.scores",
     "open_image": "imaging.pyramid",
     "open_lookup": "graph.lookup",
+    "open_section": "imaging.pyramid",
     "open_study": "study.study",
     "order_layers": "analyze.layers.order",
     "parcellate_nodes": "parcellate.nodes",
@@ -76,6 +79,7 @@ __all__ = [
     "AreaClassifier",
     "CortexGraph",
     "CytomeshError",
+    "ImageSettings",
     "LabelTable",
     "Mesh",
     "ProbabilityGuided",
@@ -93,6 +97,7 @@ __all__ = [
     "mesh_graph",
     "open_image",
     "open_lookup",
+    "open_section",
     "open_study",
     "order_layers",
     "parcellate_nodes",

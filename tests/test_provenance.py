@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +22,7 @@ from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError
 from cytomesh.core.provenance import flat_settings
 from cytomesh.core.tables import read_table
 from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import images_read
 from cytomesh.parcellate.run import parcellate_run
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import NOT_IN_KEY as EMBED_FREE
@@ -28,6 +30,8 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.job import NOT_IN_KEY as PRETRAIN_FREE
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.report.status import run_status
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 from cytomesh.surface.gifti import read_surface, write_surface
 from cytomesh.surface.mesh import Mesh
@@ -297,6 +301,43 @@ def test_tables_that_name_other_images_are_noticed(copy):
     level[...] = 255 - np.asarray(level[...])
     _edit(table, first.name, f"v2_{first.name}")
     assert stale(copy) == {ENCODER, FEATURES[0]}
+
+
+def test_another_window_of_a_brain_s_images_is_noticed_by_what_reads_them(copy):
+    path = copy.study / "study.yaml"
+    data = yaml.safe_load(path.read_text())
+
+    def change(study, brain):
+        brains = [{**item, **({"image": brain} if item["id"] == "T01" else {})} for item in data["brains"]]
+        path.write_text(yaml.safe_dump({**data, "image": study, "brains": brains}))
+
+    change({}, {})
+    assert stale(copy) == set()
+    change({"channels": 0}, {})  # spelt out: another setting, though the same pixels
+    assert stale(copy) == {ENCODER, *FEATURES}
+    change({}, {"window": [0, 200]})
+    assert stale(copy) == {ENCODER, FEATURES[0]}
+    reasons = Freshness(copy.run, FileDigests()).reasons(FEATURES[0])
+    assert any(reason.startswith("image.window of T01 section") for reason in reasons)
+    embed_run(copy.run, "vit", copy.settings()["features"], allow_stale=True)
+    assert stale(copy) == {ENCODER, AREAS, PARCELS}  # features of another window are others
+    change({}, {"window": [0, 201]})
+    assert stale(copy) == {ENCODER, FEATURES[0], AREAS, PARCELS}
+
+
+def test_pixels_in_a_folder_beside_the_named_file_count(tmp_path):
+    """A MIRAX slide is a small file, and a folder of its name that holds the pixels."""
+    plane = SectionPlane(np.array([[0.02, 0, 0], [0, 0.02, 0], [0, 0, 0]]))
+    image, data = tmp_path / "a.mrxs", tmp_path / "a" / "Data0000.dat"
+    data.parent.mkdir()
+    image.write_bytes(b"x")
+    study = SimpleNamespace(path=tmp_path / "study.yaml")
+
+    def inputs(content):
+        data.write_bytes(content)
+        return images_read(tmp_path / "run", study, [Section("B01", 7, image, 20.0, plane)], FileDigests())
+
+    assert inputs(b"one").changes(inputs(b"two")) == ["image data of B01 section 7 changed"]
 
 
 def test_what_the_run_and_the_study_have_gained_or_lost_is_noticed(copy):

@@ -24,10 +24,10 @@ from cytomesh.graph.locate import depth_of_share
 from cytomesh.graph.provenance import MEASURES, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs, load_surface
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import Pyramid, open_image
-from cytomesh.pretrain.encoder import LUMINANCE
+from cytomesh.imaging.pyramid import Pyramid, open_section
 from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
+from cytomesh.study.pixels import BT601
 from cytomesh.study.study import open_study
 
 MAX_REACH_MM = 6.0
@@ -93,7 +93,7 @@ def profiles_run(
             parts = graph_sections(study, graph)
             for part in track(parts, f"profiles of {graph.name}", unit="sections"):
                 rows = part.rows
-                with open_image(part.image) as image:
+                with open_section(part.section) as image:
                     profiles[rows] = section_profiles(image, part, reach[rows], depths[rows], settings)
             facts = {"kind": PROFILES, "um_per_px": settings.um_per_px}
             took = round(time.perf_counter() - start, 3)
@@ -162,11 +162,7 @@ def section_profiles(
             some = slice(start, start + n)
             patches = read_patches(image, part.section.um_per_px, part.pixels[some], part.angles_deg[some], side, um)
             column = patches[..., beside].mean(axis=-1, dtype=np.float32)  # (n, c, side)
-            grey = (
-                column[:, 0]
-                if column.shape[1] == 1
-                else np.einsum("ncs,c->ns", column, np.array(LUMINANCE, np.float32))
-            )
+            grey = column[:, 0] if column.shape[1] == 1 else np.einsum("ncs,c->ns", column, np.array(BT601, np.float32))
             low = np.floor(row[some]).astype(np.int64)
             share = (row[some] - low).astype(np.float32)
             above, below = (np.take_along_axis(grey, low + step, axis=1) for step in (0, 1))

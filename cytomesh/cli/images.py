@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cytomesh.cli.options import AsJson, Resume, Workers, show
 
+if TYPE_CHECKING:
+    from cytomesh.study.image_formats.reader import ImageHeader
+
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
+Scene = Annotated[
+    int | None,
+    typer.Option("--scene", help="Number of the scene, from 0, in a file of several.", show_default=False, min=0),
+]
 MANIFESTS = (".yaml", ".yml")
 
 
 @app.command("info")
 def info(
     image: Annotated[Path, typer.Argument(help="Image.", metavar="IMAGE")],
+    scene: Scene = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what an image says of itself, and how it is read: size, um/px, channels, levels."""
+    """Print what an image says of itself, and how it is read: size, um/px, channels, levels, values, a window."""
+    from cytomesh.core.errors import ConfigError
     from cytomesh.study.image_formats.registry import read_header, reader_of
 
-    header = read_header(image)
+    if image.suffix.lower() in MANIFESTS:
+        hint = f"cytomesh study check {image}: what is in it, and what is wrong"
+        raise ConfigError("IMAGE", found=f"a study, {image}", expected="one image", hint=hint)
+    _refuse_absent(image)
+    header = read_header(image, scene)
     reader = reader_of(image)
     height, width = header.shape
     facts: dict[str, Any] = {
@@ -30,8 +45,9 @@ def info(
         "width_px": width,
         "height_px": height,
         "um_per_px": "not stated" if header.um_per_px is None else header.um_per_px,
-        "channels": {1: "grey", 3: "RGB"}[header.n_channels],
-        "dtype": "uint8",
+        "channels": _channels(header),
+        "dtype": header.dtype,
+        "alpha": header.alpha or "none",
         "axes": header.axes or "yx" + "c" * (header.n_channels > 1),
         "decoded": "as a whole" if reader.decodes_whole else "by tiles",
     }
@@ -40,7 +56,7 @@ def info(
     for level in header.levels:
         rows, columns = level.shape
         facts[f"level {level.name}"] = f"{columns} x {rows} px, each of {level.scale[1]:g} x {level.scale[0]:g} px"
-    show(facts, as_json)
+    show(facts | _values(header), as_json)
 
 
 @app.command("convert")
@@ -51,6 +67,7 @@ def convert(
         float | None,
         typer.Option("--um-per-px", help="Pixel size of an image that states none.", show_default=False, min=1e-4),
     ] = None,
+    scene: Scene = None,
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
@@ -71,12 +88,14 @@ def convert(
     if source.suffix.lower() not in MANIFESTS:
         if update_study:
             raise ConfigError("--update-study", found=str(source), expected="a study", hint="give its study.yaml")
-        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume)
+        _refuse_absent(source)
+        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, scene=scene)
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
         return
-    if um_per_px is not None:
-        hint = "leave it out: section tables have each image's"
-        raise ConfigError("--um-per-px", found="a study", expected="one image", hint=hint)
+    for option, value in (("--um-per-px", um_per_px), ("--scene", scene)):
+        if value is not None:
+            hint = "leave it out: section tables have each image's" if option == "--um-per-px" else ""
+            raise ConfigError(option, found="a study", expected="one image", hint=hint)
     done = convert_study(source, out, update=update_study, workers=n_workers, resume=resume)
     n_failed = len(done.problems)
     facts = {"converted": len(done.copies) - done.n_kept - n_failed, "kept": done.n_kept, "failed": n_failed}
@@ -92,3 +111,40 @@ def convert(
         if update_study:
             typer.echo("section tables stay as they were", err=True)
         raise typer.Exit(1)
+
+
+def _refuse_absent(path: Path) -> None:
+    """Raise ImageError if there is nothing under a name that was typed."""
+    from cytomesh.core.errors import ImageError
+
+    if not os.path.lexists(path):
+        raise ImageError(path, found="no such image", hint="correct the path")
+
+
+def _channels(header: ImageHeader) -> str:
+    from cytomesh.study.pixels import channel_list
+
+    usual = {1: "grey", 3: "RGB"} if header.dtype == "uint8" or header.n_channels == 1 else {}
+    named = ", ".join(channel_list(header))
+    return named if header.channel_names else usual.get(header.n_channels, named)
+
+
+def _values(header: ImageHeader) -> dict[str, Any]:
+    """Return least and greatest value of each channel in the coarsest level, and a window that holds nearly all."""
+    from cytomesh.core.errors import ImageError
+    from cytomesh.study.image_formats.registry import open_reader
+    from cytomesh.study.pixels import channel_list, propose_window, sample
+
+    try:
+        with closing(open_reader(header)) as reader:
+            pixels = sample(reader)
+    except ImageError as error:
+        return {"values": f"cannot be read: {error.found}"}
+    facts = {}
+    for i, name in enumerate(channel_list(header)):
+        place = f" of channel {name}" if header.n_channels > 1 else ""
+        facts[f"values{place}"] = f"{pixels[:, i].min():g} to {pixels[:, i].max():g}"
+        if header.dtype != "uint8":
+            low, high = propose_window(pixels[:, i])
+            facts[f"image.window{place}"] = f"[{low:g}, {high:g}], proposed"
+    return facts

@@ -113,7 +113,7 @@ def check_tissue(files: SurfaceFiles, ribbon: Ribbon, inputs: Sequence[SectionIn
     shares = []
     for item in (bare[k] for k in chosen):
         points = cutter.cut(item.plane).points.reshape(-1, 3)
-        thumbnail = tissue_thumbnail(item.section.image) if item.section.image and len(points) else None
+        thumbnail = tissue_thumbnail(item.section) if item.section.image and len(points) else None
         if thumbnail is not None:
             shares.append(thumbnail.share(item.plane.pixels(points)))
     if shares and np.median(shares) < LEAST_ON_TISSUE:

@@ -20,8 +20,8 @@ from cytomesh.graph.links import Ribbon
 from cytomesh.graph.nulls import on_unit_sphere
 from cytomesh.graph.own_checks import check_given, check_sides, check_tissue
 from cytomesh.graph.vertex_columns import read_cortex
-from cytomesh.study.check import Depth
 from cytomesh.study.contours import SectionContours
+from cytomesh.study.image_checks import Depth
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.manifest import SurfaceFiles
 from cytomesh.study.problems import attempt

@@ -14,7 +14,7 @@ from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
-from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.image_formats.registry import data_folder, read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
 
@@ -29,7 +29,7 @@ ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
 FURTHER = "further columns"
-IMAGES = ("image", "um/px")
+IMAGES = ("image", "um/px", "image.channels", "image.window", "image data")
 TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
@@ -92,6 +92,10 @@ def images_read(run: Path, study: Study, sections: Iterable[Section], digests: F
         if section.image is not None:
             named[f"{IMAGES[0]}: {section.name}"] = section.image
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
+            if folder := data_folder(section.image):
+                named[f"{IMAGES[4]}: {section.name}"] = folder
+            seen = section.image_settings.model_dump(mode="json", exclude_none=True)
+            values |= {f"image.{key}: {section.name}": value for key, value in seen.items()}
     return Inputs(values=values, files=_files(named, run, study, digests))
 
 

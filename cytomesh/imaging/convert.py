@@ -20,16 +20,16 @@ from cytomesh.core.files import atomic_path, remove, replace_folder, settle_fold
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
-from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_image
+from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.reader import ImageHeader
-from cytomesh.study.image_formats.registry import read_header, reader_of
+from cytomesh.study.image_formats.registry import data_folder, read_header, reader_of
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 
 # One file for so many pixels a side: an image of 100,000 x 136,000 px has some 4,500, and a window reads chunks of one.
 SHARD_PX = 2048
-# Pixels that are read at once, a multiple of a shard's.
-WINDOW_PX = 2**25
+# What is read at once, of RGB several shards.
+WINDOW_BYTES = 3 * 2**25
 ZSTD_LEVEL = 3
 MADE_FROM = "made_from"
 
@@ -42,14 +42,23 @@ class _Conversion:
     work: Path
     shapes: tuple[tuple[int, int], ...]
     decodes_whole: bool
+    scene: int | None
 
 
 def convert_image(
-    source: Path, target: Path, um_per_px: float | None = None, *, workers: int = 1, resume: bool = True
+    source: Path,
+    target: Path,
+    um_per_px: float | None = None,
+    *,
+    workers: int = 1,
+    resume: bool = True,
+    scene: int | None = None,
 ) -> bool:
     """Write an image as OME-Zarr 0.5: shards of 2048 px, chunks of 512 px, zstd, halved until 256 px are left.
 
-    Levels of the source other than its finest are not used: all are area averages of 2 x 2 pixels. In the end the
+    Pixels are copied as they are stored, in their type and with all channels and their names: window and channels stay
+    in the manifest. Only transparency is not: its pixels are white. Levels of the source other than its finest are
+    not used: all are area averages of 2 x 2 pixels. In the end the
     finest level is read back and compared with the source, pixel by pixel. Where a conversion was stopped, the same
     call goes on.
 
@@ -66,6 +75,8 @@ def convert_image(
         Processes. PNG and JPEG can only be decoded as a whole, by one.
     resume : bool
         False: convert again whatever is there.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
 
     Returns
     -------
@@ -78,9 +89,13 @@ def convert_image(
         If the image cannot be read, its pixel size is not known or contradicts what it states, or the copy is not the
         image; if `target` is there and no conversion.
     """
-    header = read_header(source)
+    header = read_header(source, scene)
     size = _pixel_size(source, header.um_per_px, um_per_px)
     made_from = {"name": source.name, "content": content_digest(source), "um_per_px": size}
+    if folder := data_folder(source):
+        made_from["data"] = content_digest(folder)
+    if scene is not None:
+        made_from["scene"] = scene
     with lock(target.parent, target.name):
         settle_folder(target)
         before = _made_from(target)
@@ -107,9 +122,9 @@ def _convert(
     if not resume or _made_from(work) != made_from:
         remove(work)
     shapes = tuple(level.shape for level in halved_levels(header.shape))
-    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole)
+    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.scene)
     if not work.exists():
-        _create(job, target.name, header.n_channels, made_from)
+        _create(job, target.name, header, made_from)
     for level in range(len(shapes)):
         title = f"{source.name}: level {level} of {len(shapes) - 1}"
         _each_row(job, level, partial(_write_row, job, level), title, workers)
@@ -137,18 +152,18 @@ def _made_from(folder: Path) -> Any:
         return None
 
 
-def _create(job: _Conversion, name: str, n_channels: int, made_from: dict[str, Any]) -> None:
+def _create(job: _Conversion, name: str, header: ImageHeader, made_from: dict[str, Any]) -> None:
     """Write the metadata of all levels, and what they are made from last: without that, they are begun anew."""
-    axes = "yx" if n_channels == 1 else "cyx"
+    axes = "yx" if header.n_channels == 1 else "cyx"
     group = zarr.create_group(store=str(job.work), zarr_format=3)
     for level, shape in enumerate(job.shapes):
         chunks = tuple(min(CHUNK_PX, n) for n in shape)
         shards = tuple(min(SHARD_PX // own, -(-n // own)) * own for n, own in zip(shape, chunks, strict=True))
-        channels = () if axes == "yx" else (n_channels,)
+        channels = () if axes == "yx" else (header.n_channels,)
         group.create_array(
             str(level),
             shape=(*channels, *shape),
-            dtype=np.uint8,
+            dtype=header.dtype,
             chunks=(*(1 for _ in channels), *chunks),
             shards=(*channels, *shards),
             compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
@@ -157,6 +172,11 @@ def _create(job: _Conversion, name: str, n_channels: int, made_from: dict[str, A
     group.attrs["ome"] = {
         "version": "0.5",
         "multiscales": [multiscales(name, axes, made_from["um_per_px"], len(job.shapes))],
+        **(
+            {"omero": {"channels": [{"label": label} for label in header.channel_names]}}
+            if header.channel_names
+            else {}
+        ),
     }
     group.attrs[MADE_FROM] = made_from
 
@@ -178,9 +198,9 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
     if not missing:
         return
     if level == 0:
-        with open_image(job.source) as image:
+        with open_stored(job.source, scene=job.scene) as image:
             for row, columns in _windows(job, level, missing):
-                _put(array, row, columns, image.read(0, *row, *columns))
+                _put(array, row, columns, image.read_stored(0, *row, *columns))
         return
     finer, (height, width) = _array(job, level - 1), job.shapes[level - 1]
     for row, columns in _windows(job, level, missing):
@@ -192,9 +212,9 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
 def _compare_row(job: _Conversion, rows: list[tuple[int, int]]) -> None:
     """Read rows of level 0 back: they must be those of the source."""
     array = _array(job, 0)
-    with open_image(job.source) as image:
+    with open_stored(job.source, scene=job.scene) as image:
         for row, columns in _windows(job, 0, rows):
-            if not np.array_equal(_get(array, row, columns), image.read(0, *row, *columns)):
+            if not np.array_equal(_get(array, row, columns), image.read_stored(0, *row, *columns)):
                 found = f"other pixels in rows {row[0]} to {row[1]}, columns {columns[0]} to {columns[1]}"
                 hint = "the disk, or the memory, of this machine may be faulty; convert again without resuming"
                 raise ImageError(job.work, found=found, expected=f"those of {job.source}", hint=hint)
@@ -204,9 +224,11 @@ def _windows(
     job: _Conversion, level: int, rows: list[tuple[int, int]]
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Yield rows with columns: as many whole shards side by side as are read at once."""
-    width, shards = job.shapes[level][1], _array(job, level).shards
+    array, width = _array(job, level), job.shapes[level][1]
+    shards = array.shards
     finer = 1 if level == 0 else 4
-    step = max(1, WINDOW_PX // (finer * shards[-2] * shards[-1])) * shards[-1]
+    px_bytes = array.dtype.itemsize * math.prod(array.shape[:-2])
+    step = max(1, WINDOW_BYTES // (max(3, px_bytes) * finer * shards[-2] * shards[-1])) * shards[-1]
     for row in rows:
         for left in range(0, width, step):
             yield row, (left, min(left + step, width))
@@ -220,13 +242,13 @@ def _window(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> tupl
     return (*(slice(None),) * (array.ndim - 2), slice(*rows), slice(*columns))
 
 
-def _get(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.uint8]:
+def _get(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[Any]:
     """Read a window, (rows, columns, channels)."""
     values = np.asarray(array[_window(array, rows, columns)])
     return values[..., None] if values.ndim == 2 else np.moveaxis(values, 0, 2)
 
 
-def _put(array: Any, rows: tuple[int, int], columns: tuple[int, int], pixels: NDArray[np.uint8]) -> None:
+def _put(array: Any, rows: tuple[int, int], columns: tuple[int, int], pixels: NDArray[Any]) -> None:
     """Write whole shards; those that are black throughout, too, which zarr leaves out: what is not there is lost."""
     values = pixels[..., 0] if array.ndim == 2 else np.moveaxis(pixels, 2, 0)
     array[_window(array, rows, columns)] = np.ascontiguousarray(values)

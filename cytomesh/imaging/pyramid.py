@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
@@ -14,6 +16,8 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
+from cytomesh.study.pixels import ImageSettings, PixelView, pixel_view
+from cytomesh.study.sections import Section
 
 # Images without coarser levels get them, down to about this size.
 SMALLEST_PX = 128
@@ -22,11 +26,11 @@ BAND_PX = 2**26
 CHUNK_PX = 512
 
 
-class Pyramid:
-    """An image at several resolutions; use `open_image`.
+class StoredPyramid:
+    """Stored pixels of an image at several resolutions; use `open_stored`, or `open_image` for 8-bit grey or RGB.
 
     An image stored at one resolution is halved again and again when coarser levels are asked for, whatever its format:
-    the same pixels give the same patches from PNG, TIFF and OME-Zarr.
+    the same pixels give the same patches from PNG, TIFF and OME-Zarr. Averages are those of stored values.
 
     A context manager: leaving it closes the file. Not to be shared between processes (open the image in each).
 
@@ -36,22 +40,25 @@ class Pyramid:
         The open file.
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory.
+    channels : slice
+        Those that are read.
     """
 
-    def __init__(self, reader: ImageReader, cache_bytes: int) -> None:
+    def __init__(self, reader: ImageReader, cache_bytes: int, channels: slice = slice(None)) -> None:
         header = reader.header
         self.path: Path = header.path
-        self.n_channels: int = header.n_channels
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
+        self._channels = channels
+        self._px_bytes = len(range(header.n_channels)[channels]) * np.dtype(header.dtype).itemsize
         self._cache_bytes = cache_bytes
-        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._kept: dict[int, NDArray[Any]] = {}
         self._keeping = threading.Lock()
         self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
             self.levels = halved_levels(self.shape)
         if reader.decodes_whole:
-            self._kept[0] = reader.read(0, slice(None), slice(None))
+            self._kept[0] = reader.read(0, slice(None), slice(None), channels)
             for level in range(1, len(self.levels)):
                 self._kept[level] = halve(self._kept[level - 1])
         self._n_stored = len(header.levels)
@@ -66,6 +73,75 @@ class Pyramid:
         """Pixel size of each level in pixels of level 0 (1, 2, 4, ...)."""
         return tuple(float(np.sqrt(level.scale[0] * level.scale[1])) for level in self.levels)
 
+    def read_stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Read rows row0..row1-1 and columns col0..col1-1 of a level.
+
+        Returns
+        -------
+        (row1 - row0, col1 - col0, channels) of the type that is stored
+
+        Raises
+        ------
+        ImageError
+            If the window is not within the level, or its pixels cannot be decoded.
+        """
+        height, width = self.levels[level].shape
+        if not (0 <= row0 <= row1 <= height and 0 <= col0 <= col1 <= width):
+            found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
+            raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
+        if level not in self._kept and height * width * self._px_bytes <= self._cache_bytes:
+            with self._keeping:  # of several readers one decodes, the others wait for it
+                if level not in self._kept:
+                    self._kept[level] = self._window(level, 0, height, 0, width)
+        return self._window(level, row0, row1, col0, col1)
+
+    def close(self) -> None:
+        """Close the file and forget what is kept."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._kept = None, {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_reader", None) is not None:
+            self.close()
+
+    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Take a window from what is kept, decode it, or halve that of the level before."""
+        if level in self._kept:
+            return self._kept[level][row0:row1, col0:col1]
+        if self._reader is None:
+            raise ImageError(self.path, found="a closed image", hint="open it again")
+        if level < self._n_stored:
+            return self._reader.read(level, slice(row0, row1), slice(col0, col1), self._channels)
+        height, width = self.levels[level - 1].shape
+        step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
+        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
+        finer = (self._window(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
+        return np.concatenate([halve(window) for window in finer])
+
+
+class Pyramid(StoredPyramid):
+    """An image as 8-bit grey or RGB at several resolutions; use `open_image`.
+
+    Parameters
+    ----------
+    reader, cache_bytes
+        See `StoredPyramid`.
+    view : PixelView
+        How stored pixels are seen.
+    """
+
+    def __init__(self, reader: ImageReader, cache_bytes: int, view: PixelView) -> None:
+        super().__init__(reader, cache_bytes, view.channels)
+        self._view = view
+        self.n_channels: int = view.n_channels
+
     def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
         """Read rows row0..row1-1 and columns col0..col1-1 of a level.
 
@@ -78,15 +154,7 @@ class Pyramid:
         ImageError
             If the window is not within the level, or its pixels cannot be decoded.
         """
-        height, width = self.levels[level].shape
-        if not (0 <= row0 <= row1 <= height and 0 <= col0 <= col1 <= width):
-            found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
-            raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
-        if level not in self._kept and height * width * self.n_channels <= self._cache_bytes:
-            with self._keeping:  # of several readers one decodes, the others wait for it
-                if level not in self._kept:
-                    self._kept[level] = self._window(level, 0, height, 0, width)
-        return self._window(level, row0, row1, col0, col1)
+        return self._view(self.read_stored(level, row0, row1, col0, col1))
 
     def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
         """Read the finest level whose longer side is at most so many pixels, or the coarsest there is, as a whole."""
@@ -95,56 +163,67 @@ class Pyramid:
         level = self.levels[index]
         return level, self.read(index, 0, level.shape[0], 0, level.shape[1])
 
-    def close(self) -> None:
-        """Close the file and forget what is kept."""
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._kept = None, {}
 
-    def __enter__(self) -> Pyramid:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_reader", None) is not None:
-            self.close()
-
-    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
-        """Take a window from what is kept, decode it, or halve that of the level before."""
-        if level in self._kept:
-            return self._kept[level][row0:row1, col0:col1]
-        if self._reader is None:
-            raise ImageError(self.path, found="a closed image", hint="open it again")
-        if level < self._n_stored:
-            return self._reader.read(level, slice(row0, row1), slice(col0, col1))
-        height, width = self.levels[level - 1].shape
-        step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
-        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
-        finer = (self._window(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
-        return np.concatenate([halve(window) for window in finer])
-
-
-def open_image(path: str | Path, cache_bytes: int = 1 << 26) -> Pyramid:
-    """Open an OME-Zarr (0.4, 0.5), TIFF, BigTIFF, OME-TIFF, PNG or JPEG image, or what packages add readers for.
+def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSettings | None = None) -> Pyramid:
+    """Open an image as 8-bit grey or RGB: OME-Zarr, TIFF, PNG, JPEG, or what extras and other packages add readers for.
 
     Parameters
     ----------
     path : path
         A folder (OME-Zarr) or file.
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory (64 MiB unless given).
+        Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
+    settings : ImageSettings or None
+        Channels and window, as in a manifest's `image`; of a section, its `image_settings`.
 
     Raises
     ------
     ImageError
-        If the image is missing, unreadable, of an unknown format or not 8-bit grey or RGB.
+        If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
+        8-bit grey or RGB.
     """
-    path = Path(path)
-    header = read_header(path)
+    with _opened(Path(path)) as reader:
+        return Pyramid(reader, cache_bytes, pixel_view(reader, settings or ImageSettings()))
+
+
+def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
+    """Open the image of a section in the channels and the window of its study; errors are those of `open_image`.
+
+    Raises
+    ------
+    ImageError
+        If it has none, too.
+    """
+    if section.image is None:
+        raise ImageError(section.name, found="no image", expected="a section with an image")
+    return open_image(section.image, cache_bytes, section.image_settings)
+
+
+def open_stored(path: str | Path, cache_bytes: int = 1 << 26, scene: int | None = None) -> StoredPyramid:
+    """Open an image, or one scene of several, as it is stored, with all its channels; errors are those of `open_image`.
+
+    Parameters
+    ----------
+    path, cache_bytes
+        As of `open_image`.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
+    """
+    with _opened(Path(path), scene) as reader:
+        return StoredPyramid(reader, cache_bytes)
+
+
+@contextmanager
+def _opened(path: Path, scene: int | None = None) -> Iterator[ImageReader]:
+    """Open an image, and close it only if something goes wrong."""
+    header = read_header(path, scene)
     with named(path, "an image that cannot be read"):
-        return Pyramid(open_reader(header), cache_bytes)
+        reader = open_reader(header)
+        try:
+            yield reader
+        except BaseException:
+            reader.close()
+            raise
 
 
 def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:
@@ -183,11 +262,15 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
 
 
-def halve(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average blocks of 2 x 2 pixels of an (h, w, c) image; an odd last row or column is repeated."""
-    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(np.uint16)
+def halve(array: NDArray[Any]) -> NDArray[Any]:
+    """Average blocks of 2 x 2 pixels of an (h, w, c) image, in its type; an odd last row or column is repeated.
+
+    Halves of whole numbers are rounded up.
+    """
+    wide = {"uint8": np.uint16, "uint16": np.uint32}.get(array.dtype.name, array.dtype)
+    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(wide)
     total = padded[0::2, 0::2] + padded[1::2, 0::2] + padded[0::2, 1::2] + padded[1::2, 1::2]
-    return ((total + 2) >> 2).astype(np.uint8)
+    return total / 4 if total.dtype.kind == "f" else ((total + 2) >> 2).astype(array.dtype)
 
 
 def halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:

@@ -14,7 +14,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.signal import fftconvolve
 
 from cytomesh.core.errors import CytomeshError, ImageError
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_section
 from cytomesh.imaging.ring_offset import RingOffset, check_offsets, measure_offset, near_px
 from cytomesh.imaging.tissue import TissueConfig, tissue_mask
 from cytomesh.study.contours import SectionContours
@@ -63,9 +63,9 @@ class TissueThumbnail:
         return _share(self.mask, self.places(pixels))
 
 
-def tissue_thumbnail(path: Path) -> TissueThumbnail | None:
-    """Return where an image shows tissue; None where all or nothing seems to be."""
-    with open_image(path) as image:
+def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
+    """Return where a section's image shows tissue; None where all or nothing seems to be."""
+    with open_section(section) as image:
         level, pixels = image.read_small(THUMBNAIL_PX)
     mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
     if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
@@ -91,7 +91,7 @@ class RingLook:
         rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
         if section.image is None or not rings:
             return [], None
-        thumbnail = tissue_thumbnail(section.image)
+        thumbnail = tissue_thumbnail(section)
         if thumbnail is None:
             return [], None
         mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset

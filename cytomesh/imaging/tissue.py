@@ -17,12 +17,13 @@ from cytomesh.core.config import Config
 from cytomesh.core.errors import ImageError
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
-from cytomesh.imaging.pyramid import Pyramid, open_image
+from cytomesh.imaging.pyramid import Pyramid, open_image, open_section
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
 from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contours import TISSUE
 from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 
 # Width of the frame in which background is looked for, as a share of the shorter side.
@@ -156,10 +157,9 @@ def extract_all(source: Path, out: Path, settings: TissueConfig, workers: int) -
     """
     if source.suffix.lower() in (".yaml", ".yml"):
         sections = [section for brain in open_study(source).brains for section in brain.sections if section.image]
-        jobs: list[tuple[Path, Path, float | None]] = [
-            (section.image, out / f"sub-{section.brain}_section-{section.index}_tissue.geojson", section.um_per_px)
+        jobs: list[tuple[Path | Section, Path, float | None]] = [
+            (section, out / f"sub-{section.brain}_section-{section.index}_tissue.geojson", section.um_per_px)
             for section in sections
-            if section.image
         ]
     else:
         jobs = [(source, out, read_header(source).um_per_px)]
@@ -168,9 +168,9 @@ def extract_all(source: Path, out: Path, settings: TissueConfig, workers: int) -
     return {"files": len(jobs), "area_mm2": float(np.median(areas)) if areas else None}
 
 
-def _extract_one(job: tuple[Path, Path, float | None], settings: TissueConfig) -> float | None:
+def _extract_one(job: tuple[Path | Section, Path, float | None], settings: TissueConfig) -> float | None:
     image, out, um_per_px = job
-    with open_image(image) as pyramid:
+    with open_image(image) if isinstance(image, Path) else open_section(image) as pyramid:
         region = extract_tissue(pyramid, settings)
     write_geojson(out, {TISSUE: region})
     return None if um_per_px is None else region.area * (um_per_px / 1000) ** 2

@@ -214,7 +214,7 @@ def embed_sections(
 
     def read(turn: tuple[SectionPatches, slice, float]) -> NDArray[np.uint8]:
         part, rows, offset = turn
-        image, angles = images[part.image], part.angles_deg[rows] + offset
+        image, angles = images[part.section], part.angles_deg[rows] + offset
         return read_patches(
             image, part.section.um_per_px, part.pixels[rows], angles, patches.size_px, patches.um_per_px
         )

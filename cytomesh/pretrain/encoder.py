@@ -20,6 +20,7 @@ from cytomesh.core.random import isolated_seed
 from cytomesh.imaging.augment import Augmentation, AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig
 from cytomesh.pretrain.loss import Outputs
+from cytomesh.study.pixels import BT601
 
 
 class PatchEncoder(nn.Module):
@@ -107,10 +108,6 @@ class PatchEncoder(nn.Module):
         return self(self.normalise(patches.to(device))).float()
 
 
-# Weights of red, green and blue in the luminance (ITU-R BT.601), as in Pillow's and torchvision's grey images.
-LUMINANCE = (0.299, 0.587, 0.114)
-
-
 def in_channels(images: Tensor, n_channels: int) -> Tensor:
     """Return images (n, c, s, s) with the channels of a network: grey is repeated, of colours the luminance is taken.
 
@@ -120,7 +117,7 @@ def in_channels(images: Tensor, n_channels: int) -> Tensor:
         return images
     if images.shape[1] == 1:
         return images.expand(-1, n_channels, -1, -1)
-    return (images * images.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    return (images * images.new_tensor(BT601).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 class StridedModel(nn.Module):

@@ -25,10 +25,12 @@ from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS, images_read, parts_read
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import Pyramid, open_image
+from cytomesh.imaging.pyramid import Pyramid, open_section
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
 from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.pixels import ImageSettings, n_seen
+from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
 
 OPEN_SECTIONS = 32
@@ -62,21 +64,22 @@ class OpenImages:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._open: OrderedDict[Path, Future[Pyramid]] = OrderedDict()
+        self._open: OrderedDict[tuple[Path | None, ImageSettings], Future[Pyramid]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __getitem__(self, path: Path) -> Pyramid:
+    def __getitem__(self, section: Section) -> Pyramid:
+        seen = section.image, section.image_settings
         with self._lock:
-            is_mine = path not in self._open
+            is_mine = seen not in self._open
             if is_mine:
-                self._open[path] = Future()
+                self._open[seen] = Future()
                 if len(self._open) > self.capacity:
                     self._open.popitem(last=False)  # closed when its last reader lets go of it
-            self._open.move_to_end(path)
-            image = self._open[path]
+            self._open.move_to_end(seen)
+            image = self._open[seen]
         if is_mine:  # without the lock: a plain image is decoded whole here, and others want theirs meanwhile
             try:
-                image.set_result(open_image(path))
+                image.set_result(open_section(section))
             except BaseException as failure:
                 image.set_exception(failure)
         return image.result()
@@ -100,7 +103,7 @@ class SectionReader:
         order = np.argsort(sections, kind="stable")
         for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1):
             part = self.pool.sections[sections[slots[0]]]
-            parts.append(read_section(self._images[part.image], part, self.config, self._place[rows[slots]]))
+            parts.append(read_section(self._images[part.section], part, self.config, self._place[rows[slots]]))
         patches = np.concatenate(parts)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
@@ -163,7 +166,7 @@ def build_bank(
             bank = new_npy(temporary, shape, np.uint8)
 
             def extract(part: SectionPatches) -> None:
-                with open_image(part.image) as image:
+                with open_section(part.section) as image:
                     bank[part.rows] = read_section(image, part, config)
 
             with ThreadPoolExecutor(available_cpus()) as threads:
@@ -191,7 +194,7 @@ def _bank(config: PatchConfig, data: Inputs) -> str:
 
 
 def count_channels(parts: Iterable[SectionPatches]) -> int:
-    """Return the number of channels that the images of some sections share.
+    """Return the number of channels, 1 or 3, in which the images of some sections are seen.
 
     Raises
     ------
@@ -200,12 +203,21 @@ def count_channels(parts: Iterable[SectionPatches]) -> int:
     """
     channels: dict[int, Path] = {}
     for part in parts:
-        channels.setdefault(read_header(part.image).n_channels, part.image)
+        channels.setdefault(_n_seen(part), part.image)
     if len(channels) > 1:
         (first, one), (second, other) = list(channels.items())[:2]
         found = f"{first} channel(s) in {one.name} and {second} in {other.name}"
-        raise StudyError(other, found=found, expected="the same for all sections", hint="convert the images to grey")
+        raise StudyError(
+            other,
+            found=found,
+            expected="the same for all sections",
+            hint="image: {channels: luminance} for a brain in colour",
+        )
     return next(iter(channels))
+
+
+def _n_seen(part: SectionPatches) -> int:
+    return n_seen(read_header(part.image), part.section.image_settings)
 
 
 def crop(images: Tensor, border_px: int) -> Tensor:
@@ -215,6 +227,6 @@ def crop(images: Tensor, border_px: int) -> Tensor:
 
 def say_conversion(name: str, parts: Iterable[SectionPatches], n_channels: int) -> None:
     """Log that images are brought into the channels that an encoder takes (see `encoder.in_channels`), if they are."""
-    if any(read_header(part.image).n_channels != n_channels for part in parts):
+    if any(_n_seen(part) != n_channels for part in parts):
         how = "grey images are repeated over" if n_channels == 3 else "RGB images are seen as their luminance in"
         log(f"{name}: {how} the {n_channels} channel{'s' * (n_channels > 1)} that the encoder takes")

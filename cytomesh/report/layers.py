@@ -16,7 +16,7 @@ from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.core.run import read_study_path
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, not_shown, swatch, table, tag
 from cytomesh.page.html import without_empty as filled
@@ -134,9 +134,7 @@ def _figure(folder: Path, section: Section) -> Html:
             height, width = pyramid.shape
             labels[kind] = pyramid.read(0, 0, height, 0, width)[..., 0]
             scale = (pyramid.um_per_px or section.um_per_px) / section.um_per_px
-    if section.image is None:
-        raise CytomeshError(section.name, found="no image")
-    with open_image(section.image) as image:
+    with open_section(section) as image:
         box = _box(labels[TRUE], scale, BOX_MM * 1000 / section.um_per_px, image.shape)
         below = placed_image(image, box, IMAGE_PX)
     size = 0.04 * (box[3] - box[2])

@@ -16,7 +16,7 @@ from cytomesh.core.random import generator
 from cytomesh.core.run import product_folders
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Html, Part, join, missing, swatch, tag
 from cytomesh.report.head import lacks_images
@@ -181,7 +181,7 @@ def _read(
         angles = np.array([request.graph.nodes["angle_deg"][request.node] for request in wanted])
         shown_px = min(size_px, MAX_SHOWN_PX)
         try:
-            with open_image(section.image) as pyramid:
+            with open_section(section) as pyramid:
                 patches = read_patches(
                     pyramid, section.um_per_px, pixels, angles, shown_px, um_per_px * size_px / shown_px
                 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
 from cytomesh.report.head import lacks_images
@@ -103,7 +103,7 @@ def _picture(
     col1, row1 = (int(value) for value in np.ceil(high + margin))
     if section.image is None:
         return (row0, row1, col0, col1), Html("")
-    with open_image(section.image) as pyramid:
+    with open_section(section) as pyramid:
         h, w = pyramid.shape
         row0, col0, row1, col1 = max(row0, 0), max(col0, 0), min(row1, h), min(col1, w)
         return (row0, row1, col0, col1), placed_image(pyramid, (row0, row1, col0, col1), IMAGE_PX)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, ImageError, StudyError
+from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import track
@@ -22,8 +22,7 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.extent import check_extent, check_hemispheres
-from cytomesh.study.image_formats.reader import ImageHeader
-from cytomesh.study.image_formats.registry import check_pixels, decode_all, read_header
+from cytomesh.study.image_checks import CheckedImage, Depth, check_channels, check_image, check_windows
 from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
 from cytomesh.study.placement import check_maps, check_placement, ring_points
@@ -32,12 +31,10 @@ from cytomesh.study.sections import Section, parse_sections, positions
 from cytomesh.study.study import load_labels
 from cytomesh.study.tolerant import tolerant_manifest
 from cytomesh.study.transforms import load_transform
-from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 from cytomesh.study.warps import warped_plane
 
 # Fewer are checked before processes have started.
 FEW_SECTIONS = 100
-Depth = Literal["quick", "usual", "thorough"]
 Surface = Callable[[Path], NDArray[np.float64]]
 """Reads the vertices of a surface file, (n, 3) mm."""
 
@@ -54,9 +51,9 @@ class Look(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What was found of one section: the header of its image, its contours if they are right, and what is wrong."""
+    """What was found of one section: its image if it is whole, its contours if they are right, and what is wrong."""
 
-    header: ImageHeader | None
+    image: CheckedImage | None
     contours: SectionContours | None
     problems: list[CytomeshError]
     misfits: list[CytomeshError] = field(default_factory=list)  # of its rings to its image
@@ -175,18 +172,20 @@ def check_study(
     labels = attempt(problems, lambda: load_labels(manifest, path))
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)
-    headers: list[ImageHeader] = []
+    images: list[CheckedImage] = []
     areas = None if manifest.atlas is None else labels
     brains = []
     for settings in manifest.brains:
         transform = attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         table = folder / settings.sections
-        sections, found = parse_sections(table, settings.id, manifest.contours)
+        sections, found = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
         problems += found
         check = partial(_check_section, labels=areas, depth=depth, look=look)
         looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
         checked = list(track(looked, f"Check {settings.id}", len(sections), "sections"))
-        headers += [item.header for item in checked if item.header]
+        own_images = [item.image for item in checked if item.image is not None]
+        images += own_images
+        problems += check_windows(path, settings.id, own_images)
         problems += _together(table, sections, checked, look)
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
@@ -216,7 +215,7 @@ def check_study(
                 )
             )
         brains.append(_summary(settings, sections))
-    problems += _check_channels(headers)
+    problems += check_channels(images)
     return CheckReport(
         path=path,
         name=manifest.name,
@@ -291,30 +290,15 @@ def _check_atlas(
 def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None) -> _Checked:
     """Read the files of one section."""
     problems: list[CytomeshError] = []
-    image = section.image
-    header: ImageHeader | None = None
-    is_whole = False
-    if image is not None:
-        header = attempt(problems, lambda: read_header(image))
-        if header is not None:
-            before = len(problems)
-            check = {"quick": None, "usual": check_pixels, "thorough": decode_all}[depth]
-            if check is not None:
-                attempt(problems, lambda: check(header))
-            is_whole = len(problems) == before
-            stated = header.um_per_px
-            if stated and abs(stated / section.um_per_px - 1) > PIXEL_SIZE_TOLERANCE:
-                found = f"{stated:g} um/px in the image, {section.um_per_px:g} in the section table"
-                hint = "correct um_per_px and to_world (both are of the full-resolution level), or the image's metadata"
-                problems.append(ImageError(image, section.name, found=found, expected="the same pixel size", hint=hint))
+    image = check_image(section, depth, problems)
     contours: SectionContours | None = None
     if section.contours is not None:
         contours, faults = parse_contours(section)
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
-    checked = _Checked(header, contours, problems)
-    if look is not None and depth != "quick" and is_whole and contours is not None:
+    checked = _Checked(image, contours, problems)
+    if look is not None and depth != "quick" and image is not None and image.is_seen and contours is not None:
         misfits, seen = look(section, contours)
         checked = replace(checked, misfits=misfits, seen=seen)
     attempt(problems, lambda: warped_plane(section))
@@ -325,24 +309,8 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
             misplaced, shares = look_at_annotation(section, annotation, contours)
             checked = replace(checked, misplaced=misplaced, shares=None if checked.misfits else shares)
         # An image that cannot be read has been reported already.
-        problems[before:] = [p for p in problems[before:] if image is None or p.source != str(image)]
+        problems[before:] = [p for p in problems[before:] if section.image is None or p.source != str(section.image)]
     return checked
-
-
-def _check_channels(headers: Iterable[ImageHeader]) -> list[CytomeshError]:
-    """One study has grey or colour images, not both: the encoder has one number of input channels."""
-    headers = list(headers)
-    counts = [header.n_channels for header in headers]
-    if len(set(counts)) < 2:
-        return []
-    usual = max(set(counts), key=counts.count)
-    return [
-        ImageError(
-            header.path, found=f"{header.n_channels} channels", expected=f"{usual}, as most images of the study have"
-        )
-        for header in headers
-        if header.n_channels != usual
-    ]
 
 
 def _summary(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSummary:

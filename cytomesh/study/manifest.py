@@ -13,6 +13,7 @@ from cytomesh.core.config import Config, read_yaml, validate
 from cytomesh.core.errors import StudyError
 from cytomesh.core.files import write_text
 from cytomesh.study.contour_formats.features import composed
+from cytomesh.study.pixels import ImageSettings
 
 Hemisphere = Literal["L", "R"]
 BrainRole = Literal["train", "transfer", "unseen"]
@@ -152,6 +153,8 @@ class BrainConfig(Config):
     """Hemispheres to reconstruct, or whose surfaces are given."""
     sections: Path
     """Table of sections (TSV)."""
+    image: ImageSettings | None = None
+    """Channels and window of this brain's images, where they differ from the study's (optional)."""
     surfaces: dict[Hemisphere, SurfaceFiles] = Field(default_factory=dict)
     """Own surfaces by hemisphere (optional): sections are linked to them, and nothing is rebuilt from contours."""
     to_reference: TransformConfig = TransformConfig()
@@ -180,6 +183,8 @@ class Manifest(Config):
     """Areas and probability maps (optional)."""
     contours: ContourSettings = ContourSettings()
     """How contour files are read."""
+    image: ImageSettings = ImageSettings()
+    """How the pixels of images become 8-bit grey or RGB."""
     brains: list[BrainConfig] = Field(min_length=1)
     """The specimens."""
 
@@ -190,6 +195,10 @@ class Manifest(Config):
         if doubles:
             raise ValueError(f"brains: {', '.join(doubles)} listed twice")
         return self
+
+    def image_settings(self, brain: BrainConfig) -> ImageSettings:
+        """Return the channels and the window of a brain's images: its own keys before the study's."""
+        return self.image.overridden(brain.image)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

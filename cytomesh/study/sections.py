@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, cast, get_args
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_text
 from cytomesh.study.manifest import ContourSettings
+from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane, plane_normal
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.tables import columns_twice, named_file, read_cells, table_text
@@ -63,6 +64,8 @@ class Section:
         Free text.
     contour_settings : ContourSettings
         How the study's contour files are read.
+    image_settings : ImageSettings
+        How the pixels of the brain's images become 8-bit grey or RGB.
     """
 
     brain: str
@@ -78,6 +81,7 @@ class Section:
     displacement: Path | None = None
     notes: str = ""
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
+    image_settings: ImageSettings = field(default_factory=ImageSettings)
 
     @property
     def name(self) -> str:
@@ -85,7 +89,9 @@ class Section:
         return f"{self.brain} section {self.index}"
 
 
-def read_sections(path: Path, brain: str, contours: ContourSettings | None = None) -> tuple[Section, ...]:
+def read_sections(
+    path: Path, brain: str, contours: ContourSettings | None = None, image: ImageSettings | None = None
+) -> tuple[Section, ...]:
     """Read a section table; sections come sorted by plane position.
 
     Raises
@@ -93,13 +99,13 @@ def read_sections(path: Path, brain: str, contours: ContourSettings | None = Non
     StudyError, TransformError
         With every problem of the table.
     """
-    sections, problems = parse_sections(path, brain, contours)
+    sections, problems = parse_sections(path, brain, contours, image)
     raise_problems(problems)
     return sections
 
 
 def parse_sections(
-    path: Path, brain: str, contours: ContourSettings | None = None
+    path: Path, brain: str, contours: ContourSettings | None = None, image: ImageSettings | None = None
 ) -> tuple[tuple[Section, ...], list[CytomeshError]]:
     """Read a section table; return the sections that can be used and every problem found."""
     problems: list[CytomeshError] = []
@@ -109,9 +115,12 @@ def parse_sections(
     sections: list[Section] = []
     lines: dict[int, int] = {}
     for line, row in rows:
-        section = _parse_row(path, line, row, brain, contours or ContourSettings(), problems)
+        section = _parse_row(path, line, row, brain, problems)
         if section is None:
             continue
+        section = replace(
+            section, contour_settings=contours or ContourSettings(), image_settings=image or ImageSettings()
+        )
         if section.index in lines:
             found = f"section {section.index} listed twice (lines {lines[section.index]} and {line})"
             problems.append(StudyError(path, f"line {line}", found=found, expected="each section once"))
@@ -257,9 +266,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _parse_row(
-    path: Path, line: int, row: dict[str, str], brain: str, contours: ContourSettings, problems: list[CytomeshError]
-) -> Section | None:
+def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems: list[CytomeshError]) -> Section | None:
     """Turn one row into a Section, adding what is wrong with it to `problems`; None if it cannot be used."""
     count = len(problems)
 
@@ -320,7 +327,6 @@ def _parse_row(
         annotation_um_per_px=annotation_um,
         displacement=file("displacement"),
         notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
-        contour_settings=contours,
     )
 
 

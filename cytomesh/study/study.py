@@ -15,7 +15,6 @@ from cytomesh.study.atlas import Atlas, load_atlas, read_labels
 from cytomesh.study.manifest import (
     BrainConfig,
     BrainRole,
-    ContourSettings,
     Hemisphere,
     Manifest,
     SurfaceFiles,
@@ -128,7 +127,7 @@ def open_study(path: str | Path) -> Study:
         manifest=manifest,
         species=manifest.species,
         stain=manifest.stain,
-        brains=tuple(load_brain(brain, manifest.contours, path.parent) for brain in manifest.brains),
+        brains=tuple(load_brain(brain, manifest, path.parent) for brain in manifest.brains),
         labels=labels,
         atlas=None if manifest.atlas is None else load_atlas(manifest.atlas, labels, manifest.space.name, path),
         space=manifest.space.name,
@@ -151,13 +150,15 @@ def load_labels(manifest: Manifest, path: Path) -> LabelTable:
     return labels
 
 
-def load_brain(settings: BrainConfig, contours: ContourSettings, folder: Path) -> Brain:
+def load_brain(settings: BrainConfig, manifest: Manifest, folder: Path) -> Brain:
     """Read a brain's section table and transform; paths are relative to `folder`."""
     return Brain(
         id=settings.id,
         role=settings.role,
         hemispheres=settings.hemispheres,
-        sections=read_sections(folder / settings.sections, settings.id, contours),
+        sections=read_sections(
+            folder / settings.sections, settings.id, manifest.contours, manifest.image_settings(settings)
+        ),
         to_reference=load_transform(settings.to_reference, folder),
         surfaces={side: files.within(folder) for side, files in settings.surfaces.items()},
     )

@@ -59,7 +59,7 @@ def test_a_copy_is_the_image_with_the_levels_of_one_made_in_memory(tmp_path, hei
 def test_many_shards_and_windows(tmp_path, monkeypatch, channels):
     monkeypatch.setattr(convert, "CHUNK_PX", 16)
     monkeypatch.setattr(convert, "SHARD_PX", 64)
-    monkeypatch.setattr(convert, "WINDOW_PX", 64 * 64 * 3)
+    monkeypatch.setattr(convert, "WINDOW_BYTES", 64 * 64 * 3 * 3)
     array = pixels(259, 365, channels)
     tifffile.imwrite(tmp_path / "a.tif", array, tile=(128, 128))
     convert_image(tmp_path / "a.tif", tmp_path / "a.ome.zarr", 1.0)

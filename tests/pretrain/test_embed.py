@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_the_same_pixels_give_the_same_features_in_every_format(run, tmp_path, s
     section = Section("B01", 1, None, 30.0, SectionPlane(np.array([[0.03, 0, 0], [0, 0, 0], [0, -0.03, 0]])))
     features = []
     for path in (png, other):
-        part = SectionPatches(section, path, pixels, angles, np.arange(20))
+        part = SectionPatches(replace(section, image=path), path, pixels, angles, np.arange(20))
         (found,) = embed.embed_sections([part], encoder, SETTINGS, 1)
         features.append(found)
     np.testing.assert_array_equal(*features)

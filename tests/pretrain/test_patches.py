@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +18,14 @@ from cytomesh.core.run import read_study_path
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.pretrain import patches
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, images_of, open_patches
 from cytomesh.pretrain.pool import build_pool
+from cytomesh.study.pixels import ImageSettings
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 
 CONFIG = PatchConfig(size_px=12, um_per_px=500.0, border_px=2)
@@ -58,6 +63,25 @@ def test_bank_and_sections_give_the_same_patches(run, pool):
     assert (run / "patches").stat().st_mtime_ns == changed
     build_bank(run, pool, CONFIG, data, "vit", freshness, resume=False)
     assert (run / "patches").stat().st_mtime_ns != changed
+
+
+@pytest.mark.parametrize("by_bank", [False, True])
+def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp_path, run, pool, by_bank):
+    run = shutil.copytree(run.parent, tmp_path / "moved") / "run"
+    for image in (run.parent / "study").glob("*/*.png"):
+        Image.fromarray(np.asarray(Image.open(image)).astype(np.uint16) * 16 + 70).save(image)
+    manifest = run.parent / "study" / "study.yaml"
+    before = images(run)[0]
+    manifest.write_text(manifest.read_text() + "image: {window: [70, 4150]}\n")
+    deep = build_pool(open_study(manifest), load_graphs(run), ("train", "transfer"))
+    data, freshness = images(run)
+    assert all(line.startswith("image.window of") for line in before.changes(data)) and before.changes(data)
+    if by_bank:
+        build_bank(run, deep, CONFIG, data, "vit", freshness)
+    source = open_patches(run, deep, CONFIG, data)
+    assert isinstance(source, PatchBank if by_bank else SectionReader)
+    rows = np.random.default_rng(0).integers(0, len(pool), 50)
+    assert np.array_equal(source.read(rows), SectionReader(pool, CONFIG).read(rows))
 
 
 def test_a_bank_of_other_images_is_removed(tmp_path):
@@ -113,19 +137,26 @@ def test_an_image_is_opened_once_and_those_used_last_stay_open(tmp_path, monkeyp
         Image.fromarray(np.full((8, 8), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
     opened = []
 
-    def open_slowly(path):
-        opened.append(path.stem)
+    def open_slowly(section):
+        opened.append(section.image.stem)
         time.sleep(0.05)
-        return open_image(path)
+        return open_section(section)
 
-    monkeypatch.setattr(patches, "open_image", open_slowly)
+    def section(name):
+        return Section("B01", 0, tmp_path / f"{name}.png", 20.0, plane)
+
+    plane = SectionPlane(np.array([[0.02, 0, 0], [0, 0.02, 0], [0, 0, 0]]))
+    monkeypatch.setattr(patches, "open_section", open_slowly)
     images = patches.OpenImages(2)
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda name: images[tmp_path / f"{name}.png"], "aaabbb"))
+        found = list(threads.map(lambda name: images[section(name)], "aaabbb"))
     assert sorted(opened) == ["a", "b"]
     assert [int(image.read(0, 0, 1, 0, 1).item()) for image in found] == [97, 97, 97, 98, 98, 98]
     for name in "acab":  # b was used before a, and is the one closed for c
-        assert images[tmp_path / f"{name}.png"].path.stem == name
+        assert images[section(name)].path.stem == name
     assert opened[2:] == ["c", "b"]
     with pytest.raises(ImageError, match=r"d\.png"):
-        images[tmp_path / "d.png"]
+        images[section("d")]
+    Image.fromarray(np.full((8, 8), 160, np.uint8)).save(tmp_path / "b.png")
+    seen = replace(section("b"), image_settings=ImageSettings(window=(0, 200)))
+    assert images[seen].read(0, 0, 1, 0, 1).item() == 204  # an image of another window is another one

@@ -53,7 +53,7 @@ def segment_image(path: Path, out: Path, settings: SegmentConfig) -> dict[str, A
     """
     if out.suffix.lower() != ".parquet":
         raise ConfigError("--out", found=str(out), expected="a name that ends with .parquet")
-    with open_image(path) as image:
+    with open_image(path, settings=settings.image) as image:
         um = settings.um_per_px or image.um_per_px
         if um is None:
             raise ConfigError("um_per_px", str(path), found="an image that states no pixel size", hint="set um_per_px")

@@ -16,7 +16,7 @@ from cytomesh.core.errors import AtlasError, ConfigError
 from cytomesh.core.random import generator
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.patches import read_section
 from cytomesh.pretrain.pool import graph_sections
@@ -152,7 +152,7 @@ def _of_graph(
     for part in graph_sections(study, graph) if wanted else []:
         places = np.flatnonzero(np.isin(part.rows, wanted))
         if places.size:
-            with open_image(part.image) as image:
+            with open_section(part.section) as image:
                 read = read_section(image, part, settings, places)
             found |= dict(zip(part.rows[places].tolist(), read, strict=True))
     return found

@@ -21,7 +21,7 @@ from cytomesh.analyze.layers.tiles import segment_ribbon
 from cytomesh.analyze.layers.training import Segmenter
 from cytomesh.analyze.layers.views import Job, View, each_view
 from cytomesh.classify.splits import TRAIN, VALIDATION
-from cytomesh.imaging.pyramid import Pyramid, open_image
+from cytomesh.imaging.pyramid import Pyramid, open_section
 
 PROFILES, DEPTH = "profiles", "depth alone"
 FIT_COLUMNS = 20_000
@@ -76,7 +76,7 @@ def fit_methods(job: Job, models: Mapping[str, Segmenter]) -> Methods:
     at_most = max(1, FIT_COLUMNS // len(training))
     profiles, truths = [], []
     for linked, views in each_view(job, training, "read profiles"):
-        with open_image(linked.image) as image:
+        with open_section(linked.section) as image:
             for view in views:
                 mine = np.flatnonzero(view.sides == TRAIN)
                 if view.truth is None or not len(mine):
@@ -97,7 +97,7 @@ def _trusts(
     evidence: dict[str, list[Evidence]] = {name: [] for name in models}
     held_out = [linked for linked in job.sections if VALIDATION in job.sides_in(linked)]
     for linked, views in each_view(job, held_out, "choose"):
-        with open_image(linked.image) as image:
+        with open_section(linked.section) as image:
             for view in views:
                 is_mine = view.sides == VALIDATION
                 if view.truth is None or not is_mine.any():

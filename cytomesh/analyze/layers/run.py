@@ -42,7 +42,7 @@ from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, LINKS, MEASURES, parts_read
 from cytomesh.graph.storage import load_graphs
-from cytomesh.imaging.pyramid import open_image
+from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import images_of
@@ -214,7 +214,7 @@ def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], met
     section = linked.section
     scored = job.sides_in(linked) & set(SIDES)
     merged, true_pixels = None, None
-    with open_image(linked.image) as image:
+    with open_section(linked.section) as image:
         for view in views:
             for order, (method, (probabilities, own)) in enumerate(methods.each(job, linked, view, image)):
                 boundaries = boundary_depths(ordered(job, view.ribbon, probabilities), N_LAYERS)

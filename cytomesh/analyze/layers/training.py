@@ -198,7 +198,7 @@ class _Reader:
     def read(self, part: DrawnPatches, pixels: NDArray[np.float64], angles: NDArray[np.float64]) -> Drawn:
         """Return patches (n, c, s, s), depths (n, o, o) and classes (n, o, o)."""
         section, side, um = part.patches.section, self.patches.size_px, self.patches.um_per_px
-        image = self.images[part.patches.image]
+        image = self.images[part.patches.section]
         patches = read_patches(image, section.um_per_px, pixels, angles, side, um)
         tile_um = side * um / self.size_px
         depths = read_depths(part.field, part.grid, pixels, angles, self.size_px, tile_um / section.um_per_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
-from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
+from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_background
 
 
 class ArrayReader(ImageReader):
@@ -24,28 +25,38 @@ class ArrayReader(ImageReader):
     def open_arrays(self) -> list[Any]:
         """Return an array for each level."""
 
-    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Decode a window of a level, with its channels last."""
-        axes = self.header.axes
-        values = np.asarray(self.arrays[level][self.window(rows, columns)])
+    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Decode a window of a level."""
+        return self.decode_channels(level, rows, columns, slice(None))
+
+    def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
+        """Decode a window of a level, with its channels last, transparent pixels white."""
+        header, axes = self.header, self.header.axes
+        is_apart = "c" in axes and "s" not in axes
+        values = self.load(level, self.window(rows, columns, channels if is_apart else slice(None)))
         order = [axes.index("y"), axes.index("x")]
         others = [i for i in range(values.ndim) if i not in order]
         height, width = (values.shape[i] for i in order)
-        return np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, self.header.n_channels))
+        n_values = int(np.prod([values.shape[i] for i in others]))
+        stored = np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, n_values))
+        shown = on_background(stored, header.alpha) if header.alpha else stored
+        return shown if is_apart else shown[..., channels]
 
-    def window(self, rows: slice, columns: slice) -> tuple[slice, ...]:
-        """Return rows and columns in the order of the axes."""
-        return tuple({"y": rows, "x": columns}.get(axis, slice(None)) for axis in self.header.axes)
+    def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
+        """Decode what an array holds in a window."""
+        return np.asarray(self.arrays[level][window], np.dtype(self.header.dtype))
+
+    def window(self, rows: slice, columns: slice, channels: slice = slice(None)) -> tuple[slice, ...]:
+        """Return rows, columns and channels in the order of the axes."""
+        return tuple({"y": rows, "x": columns, "c": channels}.get(axis, slice(None)) for axis in self.header.axes)
 
 
 def check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:
-    """Raise ImageError unless an array is one plane of grey levels or RGB."""
+    """Raise ImageError unless an array is one plane, of one or more channels."""
     extra = [axis for axis, n in zip(axes, shape, strict=True) if axis not in "yxcs" and n != 1]
-    if extra or "y" not in axes or "x" not in axes or count_channels(axes, shape) not in (1, 3):
+    if extra or "y" not in axes or "x" not in axes:
         found = f"axes {axes} of {'x'.join(map(str, shape))}"
-        raise ImageError(
-            path, found=found, expected="one plane, grey or RGB", hint="export one 2D plane with 1 or 3 channels"
-        )
+        raise ImageError(path, found=found, expected="one plane", hint="export one 2D plane, with all its channels")
 
 
 def plane_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -56,3 +67,9 @@ def plane_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:
 def count_channels(axes: str, shape: tuple[int, ...]) -> int:
     """Return how many channels an array has."""
     return int(np.prod([n for axis, n in zip(axes, shape, strict=True) if axis in "cs"] or [1]))
+
+
+def channel_names(names: Sequence[object], n_channels: int) -> tuple[str, ...]:
+    """Return the names of channels; none if a file does not name each of them otherwise."""
+    texts = tuple(str(name).strip() for name in names if name)
+    return texts if len(set(texts)) == len(names) == n_channels else ()

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.reading import regular_size
-from cytomesh.study.image_formats.arrays import ArrayReader, check_axes, count_channels, plane_shape
+from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, check_axes, count_channels, plane_shape
 from cytomesh.study.image_formats.reader import (
+    HINT_AGAIN,
     HINT_FORMATS,
     ImageHeader,
     ImageLevel,
+    known_dtype,
     pyramid_level,
-    refuse_dtype,
     refuse_size,
 )
 from cytomesh.study.units import micrometres, square_um
@@ -42,16 +43,17 @@ class OmeZarrReader(ArrayReader):
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
         """Read axes, levels and pixel size of the group's first image."""
-        multiscales = _multiscales(path)
+        attributes = _attributes(path)
+        multiscales = _multiscales(path, attributes)
         names = [axis["name"].lower() for axis in multiscales["axes"]]
         axes = "".join(names)
         levels: list[ImageLevel] = []
-        um_per_px, n_channels = None, 1
+        um_per_px, n_channels, dtype = None, 1, "uint8"
         base = (np.ones(len(axes)), np.zeros(len(axes)))
         common = multiscales.get("coordinateTransformations", [])
         for dataset in multiscales["datasets"]:
-            array_shape, dtype, chunk = _array_facts(path / dataset["path"])
-            refuse_dtype(path, dtype)
+            array_shape, stored, chunk = _array_facts(path / dataset["path"])
+            dtype = _same_dtype(path, dataset["path"], known_dtype(path, stored), dtype if levels else None)
             check_axes(path, axes, array_shape)
             refuse_size(path, array_shape, math.prod(chunk), "write it in smaller chunks")
             own = dataset.get("coordinateTransformations", [])
@@ -72,16 +74,17 @@ class OmeZarrReader(ArrayReader):
                 pair = (float(factor[rows]), float(factor[columns]))
                 level = ImageLevel(dataset["path"], shape, pair, (float(offset[rows]), float(offset[columns])))
             levels.append(level)
-        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes)
+        labels = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
+        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, channel_names(labels, n_channels))
 
     def open_arrays(self) -> list[Any]:
         """Open the array of each level."""
         return [zarr.open_array(str(self.header.path / level.name), mode="r") for level in self.header.levels]
 
-    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Decode a window of a level, all of whose chunks must be stored."""
-        self._refuse_missing(level, self.window(rows, columns))
-        return super().decode(level, rows, columns)
+    def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
+        """Decode what an array holds in a window, all of whose chunks must be stored."""
+        self._refuse_missing(level, window)
+        return super().load(level, window)
 
     def check(self) -> None:
         """Look for every chunk, and decode the last pixel of each level."""
@@ -145,16 +148,25 @@ def _count_files(folder: Path, enough: int) -> int:
     return n
 
 
-def _multiscales(path: Path) -> Any:
+def _same_dtype(path: Path, level: str, dtype: str, first: str | None) -> str:
+    if first not in (None, dtype):
+        raise ImageError(path, f"level {level}", found=dtype, expected=f"{first}, as the first level", hint=HINT_AGAIN)
+    return dtype
+
+
+def _attributes(path: Path) -> Any:
     """Read OME-Zarr metadata: 0.5 keeps it in zarr.json under "ome", 0.4 in .zattrs."""
     if (path / "zarr.json").is_file():
-        attributes = _json(path / "zarr.json").get("attributes", {}).get("ome", {})
-    elif (path / ".zattrs").is_file():
-        attributes = _json(path / ".zattrs")
-    else:
-        raise ImageError(
-            path, found="a folder without zarr.json or .zattrs", expected="an OME-Zarr image", hint=HINT_FORMATS
-        )
+        return _json(path / "zarr.json").get("attributes", {}).get("ome", {})
+    if (path / ".zattrs").is_file():
+        return _json(path / ".zattrs")
+    raise ImageError(
+        path, found="a folder without zarr.json or .zattrs", expected="an OME-Zarr image", hint=HINT_FORMATS
+    )
+
+
+def _multiscales(path: Path, attributes: Any) -> Any:
+    """Return axes and levels of the group's first image."""
     if not attributes.get("multiscales"):
         raise ImageError(
             path,

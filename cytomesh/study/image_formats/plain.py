@@ -6,19 +6,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.study.image_formats.png_chunks import has_orientation, png_bits
+from cytomesh.study.image_formats.png_chunks import has_orientation, png_kind
 from cytomesh.study.image_formats.reader import (
     HINT_FORMATS,
     ImageHeader,
     ImageLevel,
     ImageReader,
-    refuse_dtype,
+    on_background,
     refuse_size,
 )
 from cytomesh.study.image_formats.tiff_tags import refuse_orientation
@@ -27,6 +29,7 @@ from cytomesh.study.image_formats.tiff_tags import refuse_orientation
 PLAIN_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3}
 EXIF_ORIENTATION = 0x0112
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+DEEP_CHANNELS = {0: 1, 2: 3, 4: 1, 6: 3}
 # Deflate makes data at most 1,032 times smaller; a JPEG has a bit or more for each 8 x 8 px.
 DEFLATE_RATIO = 1032
 JPEG_PX_PER_BYTE = 512
@@ -47,17 +50,20 @@ class PlainReader(ImageReader):
         """Read the size and what the values mean."""
         with open_plain(path) as image:
             width, height = image.size
-            if image.format == "PNG" and png_bits(path) == 16:
-                refuse_dtype(path, "uint16")  # Pillow cuts the low byte off, except of grey
+            refuse_turned(path, image)
+            bits, colour = png_kind(path) if image.format == "PNG" else (8, 0)
+            if bits == 16:
+                return ImageHeader(path, DEEP_CHANNELS[colour], (ImageLevel("0", (height, width)),), dtype="uint16")
             if image.mode not in PLAIN_CHANNELS:
                 raise ImageError(path, found=f"colours of kind {image.mode}", expected="grey or RGB", hint=HINT_FORMATS)
-            refuse_turned(path, image)
             n_channels = PLAIN_CHANNELS[image.mode]
         return ImageHeader(path, n_channels, (ImageLevel("0", (height, width)),))
 
-    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:  # noqa: ARG002
+    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:  # noqa: ARG002
         """Decode all of it, and return the window."""
         n_channels = self.header.n_channels
+        if self.header.dtype == "uint16":
+            return self._decode_deep()[rows, columns]
         mode = "L" if n_channels == 1 else "RGB"
         check_sums(self.header.path)
         with open_plain(self.header.path) as image:
@@ -67,6 +73,14 @@ class PlainReader(ImageReader):
                 image = Image.composite(with_alpha.convert(mode), white, with_alpha.getchannel("A"))
             array = np.array(image.convert(mode))
         return array.reshape(*array.shape[:2], n_channels)[rows, columns]
+
+    def _decode_deep(self) -> NDArray[np.uint16]:
+        """Decode 16 bits a channel, of which Pillow would cut the low byte off, except of grey."""
+        check_sums(self.header.path)
+        with open_plain(self.header.path):  # for its guards
+            stored = imagecodecs.png_decode(self.header.path.read_bytes())
+        stored = stored.reshape(*stored.shape[:2], -1)
+        return on_background(stored, "straight") if stored.shape[2] > self.header.n_channels else stored
 
     def check(self) -> None:
         """Compare the checksums of a PNG; decode a JPEG at an eighth of its size."""
@@ -112,8 +126,7 @@ def _refuse_unlikely(path: Path, image: Image.Image) -> None:
     refuse_size(path, (height, width), height * width, "save it as a tiled TIFF or OME-Zarr")
     size = path.stat().st_size
     if image.format == "PNG":
-        with path.open("rb") as stream:
-            depth, colour = stream.read(26)[24:26]
+        depth, colour = png_kind(path)
         needed = height * (1 + width * depth * PNG_CHANNELS.get(colour, 1) // 8) // DEFLATE_RATIO
     else:
         needed = height * width // JPEG_PX_PER_BYTE

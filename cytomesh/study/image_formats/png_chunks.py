@@ -13,16 +13,16 @@ TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 
-def png_bits(path: Path) -> int:
-    """Return the bits a sample of a PNG: byte 8 of IHDR, the first chunk (PNG, 11.2.1)."""
+def png_kind(path: Path) -> tuple[int, int]:
+    """Return bits a sample and colour type of a PNG: bytes 8 and 9 of IHDR, the first chunk (PNG, 11.2.1)."""
     with path.open("rb") as stream:
-        return stream.read(25)[24]
+        depth, colour = stream.read(26)[24:26]
+    return depth, colour
 
 
 def grey_scale(path: Path) -> int:
     """Return the factor by which decoders stretch the values of a grey PNG to 8 bits; 1 if they leave them alone."""
-    with path.open("rb") as stream:
-        depth, colour = stream.read(26)[24:26]
+    depth, colour = png_kind(path)
     return 255 // (2**depth - 1) if colour == GREY and depth in (2, 4) else 1
 
 

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, ImageError
 
-HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG or JPEG, 8-bit grey or RGB"
+HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, CZI or a slide that OpenSlide reads"
 HINT_AGAIN = "copy or export the image again"
 # What is decoded at once - a whole PNG or JPEG, a tile of a TIFF, a chunk of a Zarr - may have so many pixels.
 MAX_DECODED_PX = 2**31
 BAND_ROWS = 512
+DTYPES = ("uint8", "uint16", "float32")
+
+Alpha = Literal["straight", "premultiplied"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,21 @@ class ImageHeader:
     path : Path
         The image.
     n_channels : int
-        1 (grey) or 3 (RGB), or what the file has.
+        What is stored, transparency not counted; how they become grey or RGB says `cytomesh.study.pixels`.
     levels : tuple of ImageLevel
         At least one.
     um_per_px : float or None
         Side of the pixels of level 0 that the file states, um; they are square.
     axes : str
         Of stored arrays, lower case, such as "yx", "cyx", "yxs".
+    dtype : {"uint8", "uint16", "float32"}
+        Of the pixels.
+    channel_names : tuple of str
+        Names that the file gives its channels, one each; empty if it gives none.
+    alpha : {"straight", "premultiplied"} or None
+        A further stored channel that says how opaque pixels are; readers show white behind them.
+    scene : int or None
+        Number of the scene, from 0, in a file of several.
     """
 
     path: Path
@@ -66,6 +77,10 @@ class ImageHeader:
     levels: tuple[ImageLevel, ...]
     um_per_px: float | None = None
     axes: str = ""
+    dtype: str = "uint8"
+    channel_names: tuple[str, ...] = ()
+    alpha: Alpha | None = None
+    scene: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -109,32 +124,53 @@ class ImageReader(ABC):
         Raises
         ------
         ImageError
-            If its values are not what they would be taken for: 8-bit grey levels or RGB of square pixels, stored
-            upright.
+            If its values are not what they would be taken for: intensities (no palettes, no CMYK) of one of `DTYPES`,
+            in square pixels, stored upright.
         """
 
-    @abstractmethod
-    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Decode a window of a stored level, (rows, columns, n_channels)."""
+    @classmethod
+    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
+        """Read what one of several scenes says of itself; raises as `read_header` does, and if it is not there."""
+        expected = "none: this format has one image a file"
+        raise ImageError(path, found=f"scene {scene} asked for", expected=expected)
 
-    def read(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Decode a window of a stored level, (rows, columns, n_channels).
+    @abstractmethod
+    def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Decode a window of a stored level, (rows, columns, n_channels) of the header's dtype."""
+
+    def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
+        """Decode some channels of a window; formats that store channels apart leave the others alone."""
+        pixels = self.decode(level, rows, columns)
+        self._refuse_other(pixels, level, rows, columns, self.header.n_channels)
+        return pixels[..., channels]
+
+    def read(self, level: int, rows: slice, columns: slice, channels: slice = slice(None)) -> NDArray[Any]:
+        """Decode a window of a stored level, (rows, columns, channels) of the header's dtype.
 
         Raises
         ------
         ImageError
-            If part of it is not there, or cannot be decoded.
+            If part of it is not there, or cannot be decoded, or is no number.
         """
-        height, width = self.header.levels[level].shape
-        wanted = (len(range(height)[rows]), len(range(width)[columns]), self.header.n_channels)
         with named(self.header.path, f"pixels that cannot be decoded at level {level}"):
-            pixels = self.decode(level, rows, columns)
-            # compiled code that samples patches looks at no bounds
-            if not isinstance(pixels, np.ndarray) or pixels.shape != wanted or pixels.dtype != np.uint8:
-                what = f"{pixels.dtype} of {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-                hint = f"mend {type(self).__module__}, which reads this format, or the file's header"
-                raise ImageError(self.header.path, found=what, expected=f"uint8 of {wanted}", hint=hint)
+            pixels = self.decode_channels(level, rows, columns, channels)
+            self._refuse_other(pixels, level, rows, columns, len(range(self.header.n_channels)[channels]))
+            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+                place = np.argwhere(~np.isfinite(pixels))[0]
+                (height, width), (row, column, _) = self.header.levels[level].shape, place
+                at = f"row {range(height)[rows][row]}, column {range(width)[columns][column]}"
+                found, hint = f"{pixels[tuple(place)]} in {at}", "write a number there, such as that of the background"
+                raise ImageError(self.header.path, f"level {level}", found=found, expected="finite values", hint=hint)
         return pixels
+
+    def _refuse_other(self, pixels: object, level: int, rows: slice, columns: slice, n_channels: int) -> None:
+        """Raise ImageError unless pixels are those asked for: compiled code that samples patches looks at no bounds."""
+        height, width = self.header.levels[level].shape
+        wanted, dtype = (len(range(height)[rows]), len(range(width)[columns]), n_channels), self.header.dtype
+        if not isinstance(pixels, np.ndarray) or pixels.shape != wanted or pixels.dtype != dtype:
+            what = f"{pixels.dtype} of {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            hint = f"mend {type(self).__module__}, which reads this format, or the file's header"
+            raise ImageError(self.header.path, found=what, expected=f"{dtype} of {wanted}", hint=hint)
 
     def check(self) -> None:
         """Look for damage without decoding everything: the last pixel of each level, as files are cut off at the end.
@@ -169,11 +205,34 @@ def named(path: Path, found: str, hint: str = HINT_AGAIN) -> Iterator[None]:
         raise ImageError(path, found=f"{found} ({type(cause).__name__}: {cause})", hint=hint) from cause
 
 
-def refuse_dtype(path: Path, dtype: object) -> None:
-    """Raise ImageError unless pixels are 8-bit: a hidden intensity window would change every feature."""
-    if np.dtype(str(dtype)) != np.uint8:
-        hint = "convert it to 8 bits with one fixed intensity window for all sections of the brain"
-        raise ImageError(path, found=f"pixels of type {dtype}", expected="uint8", hint=hint)
+def known_dtype(path: Path, dtype: object) -> str:
+    """Return the name of a pixel type that is read, in the machine's byte order.
+
+    Raises
+    ------
+    ImageError
+        If it is another than `DTYPES`.
+    """
+    name = np.dtype(str(dtype)).name
+    if name not in DTYPES:
+        hint = "save it as unsigned 8 or 16 bits, or as 32-bit floating point numbers"
+        raise ImageError(path, found=f"pixels of type {dtype}", expected=", ".join(DTYPES), hint=hint)
+    return name
+
+
+def on_background(stored: NDArray[Any], alpha: Alpha, background: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Return (h, w, c) of whole numbers from (h, w, c + 1) whose last channel says how opaque they are.
+
+    What shows behind them is `background`, (c,), white unless given.
+    """
+    values, opaque = stored[..., :-1], stored[..., -1:]
+    most = int(np.iinfo(stored.dtype).max)
+    if (opaque == most).all():
+        return np.ascontiguousarray(values)
+    light, share = values.astype(np.int64), opaque.astype(np.int64)
+    shown = light * share if alpha == "straight" else np.minimum(light, share) * most
+    behind = (most if background is None else background) * (most - share)
+    return ((shown + behind + most // 2) // most).astype(stored.dtype)
 
 
 def refuse_size(path: Path, shape: tuple[int, ...], decoded_px: int, hint: str) -> None:
@@ -202,8 +261,8 @@ def check_header(path: Path, header: object) -> ImageHeader:
         If it is no header, or its channels or levels contradict each other.
     """
     hint = "mend the package that reads this format, or the file's header"
-    if not isinstance(header, ImageHeader) or not header.levels or header.n_channels not in (1, 3):
-        expected = "an ImageHeader with one level or more and 1 or 3 channels"
+    if not isinstance(header, ImageHeader) or not header.levels or header.n_channels < 1 or header.dtype not in DTYPES:
+        expected = f"an ImageHeader with a level, a channel and a dtype of {', '.join(DTYPES)}"
         raise ImageError(path, found=f"a header {header!r}", expected=expected, hint=hint)
     for level in header.levels:
         sizes = [n * scale for n, scale in zip(level.shape, level.scale, strict=True)]

@@ -17,22 +17,27 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
         "ome_zarr": "cytomesh.study.image_formats.ome_zarr:OmeZarrReader",
         "tiff": "cytomesh.study.image_formats.tiff:TiffReader",
         "plain": "cytomesh.study.image_formats.plain:PlainReader",
+        "slide": "cytomesh.study.image_formats.slide:SlideReader",
+        "czi": "cytomesh.study.image_formats.czi:CziReader",
     },
 )
 
 
-def read_header(path: Path) -> ImageHeader:
-    """Read an image's header.
+def read_header(path: Path, scene: int | None = None) -> ImageHeader:
+    """Read an image's header; that of one scene, by its number from 0, of a file that holds several.
 
     Raises
     ------
     ImageError
-        If the image is missing, unreadable, of an unknown format, not 8-bit, or its values are not what they would be
-        taken for: grey levels or RGB of square pixels, stored upright.
+        If the image is missing, unreadable, of an unknown format or pixel type, or its values are not what they would
+        be taken for: intensities of square pixels, stored upright.
+    PackageError
+        If its format needs a package that is not installed.
     """
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
-        return check_header(path, kind.read_header(path))
+        header = kind.read_header(path) if scene is None else kind.read_scene(path, scene)
+        return check_header(path, header)
 
 
 def open_reader(header: ImageHeader) -> ImageReader:
@@ -56,6 +61,12 @@ def reader_of(path: Path) -> type[ImageReader]:
         If the image is missing, or of an unknown format.
     """
     return _reader_kind(path, is_folder=refuse_no_file(path))
+
+
+def data_folder(path: Path) -> Path | None:
+    """Return where the pixels of an image are that is named by another file, as MIRAX does; None for all others."""
+    folder = path.with_suffix("")
+    return folder if path.suffix.lower() == ".mrxs" and folder.is_dir() else None
 
 
 def check_pixels(header: ImageHeader) -> None:

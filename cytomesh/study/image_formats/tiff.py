@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF, OME-TIFF and what slide scanners call otherwise but write as TIFF."""
+"""TIFF, BigTIFF and OME-TIFF."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from typing import Any
 import tifffile
 import zarr
 
-from cytomesh.study.image_formats.arrays import ArrayReader, check_axes, count_channels, plane_shape
-from cytomesh.study.image_formats.reader import ImageHeader, pyramid_level, refuse_dtype, refuse_size
-from cytomesh.study.image_formats.tiff_tags import refuse_cut_off, refuse_meaning, section_series, tiff_pixel_size
+from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, check_axes, count_channels, plane_shape
+from cytomesh.study.image_formats.reader import ImageHeader, known_dtype, pyramid_level, refuse_size
+from cytomesh.study.image_formats.tiff_tags import (
+    ome_channels,
+    refuse_cut_off,
+    refuse_meaning,
+    section_series,
+    tiff_alpha,
+    tiff_pixel_size,
+)
 
 
 class TiffReader(ArrayReader):
-    """TIFF of one plane, with or without a pyramid."""
+    """TIFF of one plane, with or without a pyramid; TIFFs of slide scanners (.svs, .ndpi, .scn) go to OpenSlide."""
 
-    suffixes = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".svs", ".ndpi", ".scn")
+    suffixes = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
         """Read tags and descriptions."""
         with tifffile.TiffFile(path) as tiff:
             series = section_series(path, tiff)
-            refuse_dtype(path, series.dtype)
+            dtype = known_dtype(path, series.dtype)
             axes = series.axes.lower()
             refuse_meaning(path, series.keyframe)
             refuse_cut_off(path, tiff, [level.keyframe for level in series.levels])
@@ -33,9 +40,11 @@ class TiffReader(ArrayReader):
                 refuse_size(path, level.shape, math.prod(level.keyframe.chunks), "save it in tiles, or as OME-Zarr")
             shapes = [plane_shape(axes, level.shape) for level in series.levels]
             levels = tuple(pyramid_level(str(i), shape, shapes[0]) for i, shape in enumerate(shapes))
-            n_channels = count_channels(axes, series.shape)
+            alpha = tiff_alpha(path, series.keyframe)
+            n_channels = count_channels(axes, series.shape) - (alpha is not None)
             um_per_px = tiff_pixel_size(path, tiff, series.keyframe)
-        return ImageHeader(path, n_channels, levels, um_per_px, axes)
+            names = channel_names(ome_channels(tiff.ome_metadata), n_channels)
+        return ImageHeader(path, n_channels, levels, um_per_px, axes, dtype, names, alpha)
 
     def open_arrays(self) -> list[Any]:
         """Open the file by tifffile's view of it as a Zarr store."""

@@ -12,6 +12,7 @@ from typing import Any
 import tifffile
 
 from cytomesh.core.errors import ImageError
+from cytomesh.study.image_formats.reader import Alpha
 from cytomesh.study.units import micrometres, square_um
 
 # Bytes of a value by its type: TIFF 6.0, section 2; 13: IFD; 16 to 18: BigTIFF.
@@ -28,7 +29,10 @@ MEANINGS = {
     6: "YCbCr colours that are not compressed as JPEG",
     8: "CIE L*a*b* colours",
 }
-HINT_COLOURS = "save it as plain grey (0 is black) or RGB, 8 bits a channel"
+HINT_COLOURS = "save it as plain grey (0 is black) or RGB, 8 or 16 bits a channel"
+BITS = (8, 16, 32)
+# ExtraSamples: TIFF 6.0, section 18.
+ALPHA: dict[int, Alpha] = {1: "premultiplied", 2: "straight"}
 YCBCR, JPEG = 6, 7
 
 
@@ -52,7 +56,7 @@ def section_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeri
 
 
 def refuse_meaning(path: Path, page: Any) -> None:
-    """Raise ImageError unless a page's values are grey levels or RGB, 8 bits each, and its rows go down.
+    """Raise ImageError unless a page's values are grey levels or RGB, of whole bytes, and its rows go down.
 
     JPEG turns YCbCr into RGB when it is decoded; any other meaning would be taken for intensities.
     """
@@ -62,9 +66,37 @@ def refuse_meaning(path: Path, page: Any) -> None:
         found = MEANINGS.get(photometric, f"colours of photometric kind {photometric}")
         raise ImageError(path, found=found, expected="grey levels or RGB", hint=HINT_COLOURS)
     bits = page.bitspersample if isinstance(page.bitspersample, tuple) else (page.bitspersample,)
-    if set(bits) != {8}:
-        raise ImageError(path, found=f"{'/'.join(map(str, bits))} bits a sample", expected="8", hint=HINT_COLOURS)
+    if len(set(bits)) > 1 or bits[0] not in BITS:
+        found = f"{'/'.join(map(str, bits))} bits a sample"
+        raise ImageError(path, found=found, expected="8, 16 or 32 (floating point)", hint=HINT_COLOURS)
     refuse_orientation(path, page.tags.valueof(274, UPRIGHT))
+
+
+def tiff_alpha(path: Path, page: Any) -> Alpha | None:
+    """Return what the last sample of a page's pixels says of their transparency, None if it is a channel like others.
+
+    Raises
+    ------
+    ImageError
+        If samples other than the last one do, or their values are floating point.
+    """
+    kinds = [int(kind) for kind in page.extrasamples or ()]
+    alphas = [kind for kind in kinds if kind in ALPHA]
+    if not alphas:
+        return None
+    if kinds[-1] not in ALPHA or len(alphas) > 1 or page.dtype.kind == "f":
+        found = f"transparency in {len(alphas)} further samples of {page.dtype}"
+        hint = "save it without an alpha channel, on the background's colour"
+        raise ImageError(path, found=found, expected="one, the last, of whole numbers", hint=hint)
+    return ALPHA[kinds[-1]]
+
+
+def ome_channels(xml: str | None) -> list[object]:
+    """Return the names of the first image's channels in OME-XML, in their order."""
+    if not xml:
+        return []
+    channels = _ome_pixels(tifffile.xml2dict(xml)["OME"]).get("Channel", [])
+    return [channel.get("Name") for channel in (channels if isinstance(channels, list) else [channels])]
 
 
 def refuse_orientation(path: Path, orientation: object) -> None:
@@ -93,9 +125,12 @@ def _ome(path: Path, xml: str | None) -> tuple[float, float] | None:
         where = dict(facts["BinaryOnly"] or {}).get("MetadataFile", "another file")
         hint = f"convert it together with {where} to an OME-TIFF that has its own metadata (bfconvert), or to OME-Zarr"
         raise ImageError(path, found=f"an OME-TIFF whose metadata are in {where}", expected="one file", hint=hint)
+    return _both(*(_length(_ome_pixels(facts), axis) for axis in "XY"))
+
+
+def _ome_pixels(facts: dict[str, Any]) -> dict[str, Any]:
     image = facts["Image"]
-    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-    return _both(*(_length(pixels, axis) for axis in "XY"))
+    return dict((image[0] if isinstance(image, list) else image)["Pixels"])
 
 
 def _length(pixels: dict[str, Any], axis: str) -> float | None:

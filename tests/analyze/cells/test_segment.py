@@ -98,3 +98,20 @@ def test_an_image_without_cells_is_said(tmp_path, capsys):
     found = segment_image(tmp_path / "blank.png", tmp_path / "cells.parquet", SegmentConfig(um_per_px=1.0))
     assert found["cells"] == 0 and found["median_diameter_um"] is None
     assert "blank.png: no cell was found; looked for dark bodies 5 to 40 um wide" in capsys.readouterr().err
+
+
+def test_16_bits_in_a_window_and_one_channel_of_several_show_the_same_cells(tmp_path, cytomesh):
+    grey = draw(scattered(12, 200, 3), (200, 200))
+    deep = (300 + 10 * grey.astype(np.uint16)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", grey)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["other", "cells"]}}
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.stack([deep[::-1], deep]), metadata=metadata)
+    told = ("--set", "um_per_px=1.0")
+    assert cytomesh("cells-segment", tmp_path / "a.tif", "--out", tmp_path / "a.parquet", *told)[0] == 0
+    words = ("--set", "image={window: [300, 2850], channels: cells}")
+    code, _, said = cytomesh("cells-segment", tmp_path / "b.ome.tif", "--out", tmp_path / "b.parquet", *told, *words)
+    assert code == 0, said
+    one, two = (read_table(tmp_path / f"{name}.parquet").columns for name in "ab")
+    assert len(one["column_px"]) == 12
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])

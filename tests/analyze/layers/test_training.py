@@ -1,5 +1,7 @@
 """Feature maps, decoder and training: shapes, geometry, what is learnt and what stays as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,7 +42,7 @@ def drawn(tmp_path):
     truth = AnnotationImage(labels.astype(np.int32), UM, UM)
 
     def part(rows, is_validation):
-        patches = SectionPatches(SECTION, path, columns.feet[rows], columns.angles_deg[rows], rows)
+        patches = SectionPatches(replace(SECTION, image=path), path, columns.feet[rows], columns.angles_deg[rows], rows)
         return DrawnPatches(patches, truth, field, grid, is_validation)
 
     rows = np.arange(len(columns))

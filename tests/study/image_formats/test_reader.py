@@ -13,10 +13,10 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image, open_stored, write_ome_zarr
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.image_formats.reader import pyramid_level
-from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.image_formats.registry import check_pixels, read_header
 
 
 def test_plain_images(tmp_path):
@@ -92,14 +92,13 @@ def test_images_that_cannot_be_used(tmp_path):
     refuse(tmp_path / "bad.png", "cannot be read")
     (tmp_path / "bad.tif").write_bytes(b"II*\x00")
     refuse(tmp_path / "bad.tif", "cannot be read")
-    (tmp_path / "a.czi").write_bytes(b"x")
-    refuse(tmp_path / "a.czi", "unknown image format '.czi'")
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
-    refuse(tmp_path / "deep.png", "expected uint8")
-    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((8, 8), np.uint16))
-    refuse(tmp_path / "deep.tif", "pixels of type uint16, expected uint8.*one fixed intensity window")
+    (tmp_path / "a.vsi").write_bytes(b"x")
+    refuse(tmp_path / "a.vsi", "unknown image format '.vsi'")
+    for dtype in (np.int16, np.uint32, np.float64):
+        tifffile.imwrite(tmp_path / "deep.tif", np.zeros((8, 8), dtype))
+        refuse(tmp_path / "deep.tif", f"pixels of type {np.dtype(dtype)}, expected uint8, uint16, float32.*save it as")
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((5, 8, 8), np.uint8), metadata={"axes": "ZYX"})
-    refuse(tmp_path / "stack.tif", "expected one plane, grey or RGB")
+    refuse(tmp_path / "stack.tif", "expected one plane.*2D plane")
     (tmp_path / "empty.zarr").mkdir()
     refuse(tmp_path / "empty.zarr", "without zarr.json")
     write_ome_zarr(tmp_path / "a.zarr", np.zeros((8, 8), np.uint8), 1.0)
@@ -143,12 +142,17 @@ def write_png(path, bits, colour, samples, width=4, height=2, chunks=()):
 
 
 @pytest.mark.parametrize(("colour", "samples"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_png_of_16_bits_is_refused_whatever_its_colours(tmp_path, colour, samples):
+def test_png_of_16_bits_keeps_its_low_bytes_whatever_its_colours(tmp_path, colour, samples):
     write_png(tmp_path / "a.png", 8, colour, samples)
-    read_header(tmp_path / "a.png")
+    assert read_header(tmp_path / "a.png").dtype == "uint8"
     write_png(tmp_path / "a.png", 16, colour, samples)
-    with pytest.raises(ImageError, match=r"a.png: found pixels of type uint16, expected uint8.*Way out"):
-        read_header(tmp_path / "a.png")
+    header = read_header(tmp_path / "a.png")
+    assert (header.dtype, header.n_channels) == ("uint16", 1 if samples < 3 else 3)
+    check_pixels(header)
+    # alpha is 1000 of 65535 as well, on white
+    expected = 1000 if samples in (1, 3) else round((1000 * 1000 + 65535 * 64535) / 65535)
+    with open_stored(tmp_path / "a.png") as image:
+        assert (image.read_stored(0, 0, 2, 0, 4) == expected).all()
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])

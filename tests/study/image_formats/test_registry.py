@@ -169,7 +169,8 @@ def test_pixels_of_another_package_s_reader_are_those_of_its_header_or_refused(t
     [
         lambda _: None,
         lambda path: ImageHeader(path, 1, ()),
-        lambda path: ImageHeader(path, 4, (ImageLevel("0", (8, 8)),)),
+        lambda path: ImageHeader(path, 0, (ImageLevel("0", (8, 8)),)),
+        lambda path: ImageHeader(path, 1, (ImageLevel("0", (8, 8)),), dtype="int32"),
         lambda path: ImageHeader(path, 1, (ImageLevel("0", (80, 80)), ImageLevel("1", (40, 40), (4.0, 4.0)))),
     ],
 )

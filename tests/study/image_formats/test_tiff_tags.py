@@ -51,9 +51,9 @@ def imagej(unit, per_unit, **more):
         ("vips.tif", {"resolution": (10.0, 10.0), "resolutionunit": "CENTIMETER"}, None),
         ("aspect.tif", {"resolution": (50.0, 50.0), "resolutionunit": "NONE"}, None),
         ("nothing.tif", {}, None),
-        ("aperio.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0.4990|Left = 1"}, 0.499),
-        ("comma.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0,499"}, 0.499),
-        ("power.svs", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 5e-1|Left = 1"}, 0.5),
+        ("aperio.tif", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0.4990|Left = 1"}, 0.499),
+        ("comma.tif", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 0,499"}, 0.499),
+        ("power.tif", {"description": "Aperio Image Library v11\r\n48x32|AppMag = 20|MPP = 5e-1|Left = 1"}, 0.5),
     ],
 )
 def test_pixel_sizes_that_files_state(tmp_path, name, keys, um):
@@ -88,7 +88,8 @@ PALETTE = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
         ("CMYK colours", np.dstack([RGB, GREY]), {"photometric": "separated"}),
         ("CIE L", RGB, {"photometric": "cielab"}),
         ("orientation 6", GREY, {"extratags": [(274, 3, 1, 6, True)]}),
-        ("axes yxs of 32x48x4", np.dstack([RGB, GREY]), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+        ("transparency in 2", np.dstack([RGB, GREY, GREY]), {"photometric": "rgb", "extrasamples": [2, 2]}),
+        ("transparency in 1", RGB[..., :2] / np.float32(9), {"photometric": "minisblack", "extrasamples": [2]}),
         ("4 bits a sample", GREY % 16, {"bitspersample": 4, "compression": "packints"}),
     ],
 )

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader, refuse_dtype
+from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader, known_dtype
 
 
 class ArrayFileReader(ImageReader):
@@ -11,8 +11,7 @@ class ArrayFileReader(ImageReader):
     @classmethod
     def read_header(cls, path):
         array = np.load(path, mmap_mode="r")
-        refuse_dtype(path, array.dtype)
-        return ImageHeader(path, 1, (ImageLevel("0", array.shape),))
+        return ImageHeader(path, 1, (ImageLevel("0", array.shape),), dtype=known_dtype(path, array.dtype))
 
     def decode(self, level, rows, columns):
         return np.array(np.load(self.header.path, mmap_mode="r")[rows, columns, None])

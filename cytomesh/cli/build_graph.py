@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,9 +9,12 @@ import typer
 from cytomesh.cli.options import (
     AsJson,
     ConfigPath,
+    OnBadSection,
     OutDir,
     Overrides,
     Resume,
+    Scheduler,
+    SchedulerFile,
     Seed,
     StudyPath,
     Workers,
@@ -21,13 +23,6 @@ from cytomesh.cli.options import (
 )
 
 app = typer.Typer()
-
-
-class OnBadSection(StrEnum):
-    """What to do with a section that cannot be used."""
-
-    stop = "stop"
-    skip = "skip"
 
 
 @app.command("build-graph")
@@ -42,13 +37,17 @@ def build_graph(
         typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out.", show_default="stop"),
     ] = None,
     workers: Workers = 0,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct cortical surfaces from contours, or take those that the study gives; link every node to its image."""
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig
 
     choices = [*(overrides or ()), *([f"on_bad_section={on_bad_section.value}"] if on_bad_section else ())]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
-    show(build_graphs(study, out, settings, resume=resume, workers=workers), as_json)
+    address = scheduler_address(scheduler, scheduler_file)
+    show(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -32,8 +33,30 @@ Overwrite = Annotated[
 AllowStale = Annotated[
     bool, typer.Option("--allow-stale", help="Go on where what this reads is not what its own inputs give now.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Work on sections over a Dask cluster: its scheduler, tcp://HOST:8786.", show_default=False
+    ),
+]
+SchedulerFile = Annotated[
+    Path | None, typer.Option("--scheduler-file", help="The same, by the file that it wrote.", show_default=False)
+]
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+
+class OnBadSection(StrEnum):
+    """What to do with a section that cannot be used."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+BadSections = Annotated[
+    OnBadSection, typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.")
+]
 
 SettingsT = TypeVar("SettingsT", bound="BaseModel")
 

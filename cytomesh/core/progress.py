@@ -50,6 +50,11 @@ def warn(message: str) -> None:
     _LOGGER.warning("%s", message)
 
 
+def relay(level: int, message: str) -> None:
+    """Log a line that another process has logged."""
+    _LOGGER.log(level, "%s", message)
+
+
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
     """Iterate with a progress bar (count, rate, time left), where lines are shown and on a terminal."""
     if not (speaks() and sys.stderr.isatty()):

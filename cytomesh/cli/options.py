@@ -46,7 +46,6 @@ Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 take
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
-
 class OnBadSection(StrEnum):
     """What to do with a section that cannot be used."""
 

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import distributed
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.errors import ClusterError
-from cytomesh.core.extras import optional
 from cytomesh.core.parallel import one_thread_each
 from cytomesh.core.progress import log, relay, warn
-from cytomesh.core.sections import Bad, SectionTask, attempted
 from cytomesh.core.section_pool import died
-
-distributed = optional("distributed", "cytomesh[dask]")
+from cytomesh.core.sections import Bad, SectionTask, attempted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,7 +55,7 @@ class Witness:
         return False
 
 
-class Sections(distributed.WorkerPlugin):  # type: ignore[misc]
+class Sections(distributed.WorkerPlugin):
     """What each worker is given once, also one that joins later: the function, and what to compare before.
 
     Parameters
@@ -205,7 +203,9 @@ def _reaching(address: str) -> Iterator[None]:
     except Exception as cause:
         text = " ".join(str(cause).split())[:200] or "no answer"
         hint = f"start one (dask scheduler), or give its address (--scheduler tcp://HOST:8786); {SAME_ENVIRONMENT}"
-        raise ClusterError(address, found=f"{type(cause).__name__}: {text}", expected="a Dask scheduler", hint=hint) from cause
+        raise ClusterError(
+            address, found=f"{type(cause).__name__}: {text}", expected="a Dask scheduler", hint=hint
+        ) from cause
 
 
 def _show(event: tuple[float, Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from cytomesh.core.progress import speak, speaks
+from cytomesh.core.progress import draw_no_bars, speak, speaks
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,6 +68,7 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> G
 def begin_worker(shows_lines: bool) -> None:
     """Begin a worker: one thread, log lines shown where those of its parent are, and no life without its parent."""
     speak(quiet=not shows_lines)
+    draw_no_bars()
     one_thread_each()
     threadpool_limits(1)
     # a parent that is killed leaves workers waiting for ever: each holds the pipe open that it listens at

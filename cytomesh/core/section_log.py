@@ -1,4 +1,4 @@
-"""What has become of each section, in a file beside the results: done, or failed with its reason, and how often tried."""
+"""What has become of each section, in a file beside the results: done, or failed and why, and how often tried."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Work on many sections, over processes of this machine or a Dask cluster: what is done is kept, what fails is named."""
+"""Work on many sections, over local processes or a Dask cluster: what is done is kept, what fails is named."""
 
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cytomesh.core.errors import ClusterError, CytomeshError, PackageError, StorageError
+from cytomesh.core.extras import optional
 from cytomesh.core.files import read_object
 from cytomesh.core.progress import log, track, warn
 from cytomesh.core.section_log import SectionLog
@@ -73,9 +75,8 @@ def map_sections(
 ) -> Generator[tuple[SectionTask[T], R], None, None]:
     """Apply a function to each section; yield tasks with their results, in the order of the tasks.
 
-    The function is sent once to each worker. A section whose worker dies is tried again, a bounded number of times, and on
-    this machine in a process of its own. Each worker computes with one thread: results do
-    not depend on where they are made.
+    The function is sent once to each worker, which computes with one thread. A section whose worker dies is tried
+    again, a bounded number of times, and on this machine in a process of its own.
 
     Parameters
     ----------
@@ -111,17 +112,17 @@ def map_sections(
     if found:
         log(f"{doing}: {len(found)} of {len(tasks)} sections were done before")
     todo = [number for number in range(len(tasks)) if number not in found]
-    turn = 0
+    turns = deque(range(len(tasks)))
     with closing(_outcomes(function, [tasks[number] for number in todo], workers, scheduler, seen, states)) as outcomes:
         for place, outcome in track(outcomes, doing, len(todo), unit="sections"):
             number = todo[place]
             found[number] = outcome
             if states is not None:
                 _note(states, tasks[number], outcome)
-            for turn, result in _in_turn(found, turn):
-                yield from _taken(tasks[turn - 1], result, left_out)
-        for turn, result in _in_turn(found, turn):  # all of them, where nothing was to be done
-            yield from _taken(tasks[turn - 1], result, left_out)
+            while turns and turns[0] in found:
+                yield from _taken(tasks[turns[0]], found.pop(turns.popleft()), left_out)
+    for number in turns:  # done before, after the last that was not
+        yield tasks[number], found[number]
     if left_out:
         warn(f"{doing}: {len(left_out)} of {len(tasks)} sections are left out")
 
@@ -170,7 +171,8 @@ def _outcomes(
     if not tasks:
         return
     if scheduler is not None:
-        from cytomesh.core.dask_sections import over_cluster  # `distributed` takes a second, and is an extra
+        optional("distributed", "cytomesh[dask]")
+        from cytomesh.core.dask_sections import over_cluster
 
         witness = states.path if states is not None else seen
         if witness is None:
@@ -189,14 +191,6 @@ def _note(states: SectionLog, task: SectionTask[Any], outcome: Any) -> None:
         states.add_failed(task.name, task.key, outcome.problem)
     else:
         states.add_done(task.name, task.key, outcome, task.output)
-
-
-def _in_turn(found: dict[int, Any], turn: int) -> Iterator[tuple[int, Any]]:
-    """Yield what can be given out now, with the number of the task that is next then."""
-    while turn in found:
-        result = found.pop(turn)
-        turn += 1
-        yield turn, result
 
 
 def _taken(

@@ -81,8 +81,15 @@ def read_inputs(
     read = partial(_read, hemisphere=hemisphere, skip_bad=skip_bad)
     tasks = [SectionTask(section.name, section) for section in sections]
     left_out: dict[str, CytomeshError] = {}
-    engine = {"workers": n_workers, "scheduler": scheduler, "seen": manifest}
-    found = map_sections(read, tasks, doing="read sections", left_out=left_out if skip_bad else None, **engine)
+    found = map_sections(
+        read,
+        tasks,
+        doing="read sections",
+        workers=n_workers,
+        scheduler=scheduler,
+        seen=manifest,
+        left_out=left_out if skip_bad else None,
+    )
     inputs = {task.name: item for task, item in found}
     return [inputs.get(s.name) or SectionInput(s, s.plane, problem=left_out[s.name]) for s in sections]
 

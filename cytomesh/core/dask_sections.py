@@ -137,7 +137,7 @@ def over_cluster(
                 number = numbers[future.key]
                 yield number, _outcome(future, tasks[number], address)
         finally:
-            with suppress(Exception):  # a scheduler that is lost has nothing to be tidied
+            if client.status == "running":
                 client.cancel(futures, force=True)
                 client.unregister_worker_plugin(topic)
 

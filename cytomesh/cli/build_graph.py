@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from cytomesh.cli.options import (
     AsJson,
+    BadSection,
     ConfigPath,
-    OnBadSection,
     OutDir,
     Overrides,
     Resume,
@@ -18,6 +16,7 @@ from cytomesh.cli.options import (
     Seed,
     StudyPath,
     Workers,
+    bad_section_setting,
     load_settings,
     show,
 )
@@ -32,10 +31,7 @@ def build_graph(
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,
-    on_bad_section: Annotated[
-        OnBadSection | None,
-        typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out.", show_default="stop"),
-    ] = None,
+    on_bad_section: BadSection = None,
     workers: Workers = 0,
     scheduler: Scheduler = None,
     scheduler_file: SchedulerFile = None,
@@ -47,7 +43,7 @@ def build_graph(
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig
 
-    choices = [*(overrides or ()), *([f"on_bad_section={on_bad_section.value}"] if on_bad_section else ())]
+    choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
     address = scheduler_address(scheduler, scheduler_file)
     show(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

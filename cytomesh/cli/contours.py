@@ -9,7 +9,7 @@ import typer
 
 from cytomesh.cli.options import (
     AsJson,
-    BadSections,
+    BadSection,
     ConfigPath,
     OnBadSection,
     Overrides,
@@ -50,7 +50,7 @@ def extract(
     out: Annotated[Path, typer.Option("--out", "-o", help="GeoJSON to write; for a study, a folder.")],
     config: ConfigPath = None,
     overrides: Overrides = None,
-    on_bad_section: BadSections = OnBadSection.stop,
+    on_bad_section: BadSection = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     scheduler_file: SchedulerFile = None,

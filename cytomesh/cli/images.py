@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cytomesh.cli.options import AsJson, BadSections, OnBadSection, Resume, Scheduler, SchedulerFile, Workers, show
+from cytomesh.cli.options import AsJson, BadSection, OnBadSection, Resume, Scheduler, SchedulerFile, Workers, show
 
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
 MANIFESTS = (".yaml", ".yml")
@@ -54,7 +54,7 @@ def convert(
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
-    on_bad_section: BadSections = OnBadSection.stop,
+    on_bad_section: BadSection = None,
     workers: Workers = 0,
     scheduler: Scheduler = None,
     scheduler_file: SchedulerFile = None,

@@ -53,8 +53,9 @@ class OnBadSection(StrEnum):
     skip = "skip"
 
 
-BadSections = Annotated[
-    OnBadSection, typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.")
+BadSection = Annotated[
+    OnBadSection | None,
+    typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.", show_default="stop"),
 ]
 
 SettingsT = TypeVar("SettingsT", bound="BaseModel")
@@ -68,6 +69,11 @@ def load_settings(
 
     seed_override = [] if seed is None else [f"seed={seed}"]
     return load_config(kind, config, [*(overrides or ()), *seed_override])
+
+
+def bad_section_setting(choice: OnBadSection | None) -> list[str]:
+    """Return the option as an override of the setting of that name."""
+    return [] if choice is None else [f"on_bad_section={choice.value}"]
 
 
 def show(summary: dict[str, Any], as_json: bool) -> None:

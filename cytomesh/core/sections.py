@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from cytomesh.core.errors import ClusterError, CytomeshError, PackageError, StorageError
 from cytomesh.core.extras import optional
-from cytomesh.core.files import read_object
+from cytomesh.core.files import PARTIAL, read_object, remove
 from cytomesh.core.progress import log, track, warn
 from cytomesh.core.section_log import SectionLog
 
@@ -123,6 +123,7 @@ def map_sections(
                 yield from _taken(tasks[turns[0]], found.pop(turns.popleft()), left_out)
     for number in turns:  # done before, after the last that was not
         yield tasks[number], found[number]
+    _clear_partial(tasks)
     if left_out:
         warn(f"{doing}: {len(left_out)} of {len(tasks)} sections are left out")
 
@@ -184,6 +185,15 @@ def _outcomes(
         from cytomesh.core.section_pool import over_processes
 
         yield from over_processes(function, tasks, workers)
+
+
+def _clear_partial(tasks: Sequence[SectionTask[Any]]) -> None:
+    """Remove what killed workers left half-written beside the outputs, all of which are whole by now."""
+    outputs = {task.output for task in tasks if task.output is not None}
+    for folder in {path.parent for path in outputs}:
+        for path in folder.glob(f"{PARTIAL}*"):
+            if folder / path.name.removeprefix(PARTIAL).partition("-")[2] in outputs:
+                remove(path)
 
 
 def _note(states: SectionLog, task: SectionTask[Any], outcome: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 
 from cytomesh.core.errors import ContourError, StorageError
+from cytomesh.core.files import atomic_path
 from cytomesh.core.progress import log
 
 
@@ -47,9 +48,11 @@ def write(job: tuple[Path, str]) -> int:
 def die_once(job: tuple[Path, int]) -> int:
     """Kill the worker of section 2 the first time that it comes."""
     folder, n = job
-    if n == 2 and not (folder / "died").exists():
-        (folder / "died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+    with atomic_path(folder / f"{n}.txt") as temporary:
+        temporary.write_text("whole")
+        if n == 2 and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.02)
     return n
 

@@ -90,9 +90,10 @@ def test_what_is_no_scheduler(dask_cluster, monkeypatch):
 
 
 def test_a_killed_worker_loses_nothing_and_one_that_joins_helps(own_dask_cluster, tmp_path):
-    jobs = [SectionTask(f"s{n}", (tmp_path, n)) for n in range(12)]
+    jobs = [SectionTask(f"s{n}", (tmp_path, n), output=tmp_path / f"{n}.txt") for n in range(12)]
     assert over(own_dask_cluster, work.die_once, jobs) == list(range(12))
-    assert (tmp_path / "died").exists()
+    assert (tmp_path / "died").exists() and not list(tmp_path.glob(".*"))
+    assert all(path.read_text() == "whole" for path in tmp_path.glob("*.txt"))
     own_dask_cluster.workers.append(own_dask_cluster.add_worker())
     for _ in range(4):
         own_dask_cluster.workers.append(own_dask_cluster.add_worker())

@@ -27,9 +27,10 @@ def test_order_is_kept_and_each_worker_has_one_thread():
 
 
 def test_a_killed_worker_loses_nothing(tmp_path):
-    jobs = [SectionTask(f"s{n}", (tmp_path, n)) for n in range(7)]
+    jobs = [SectionTask(f"s{n}", (tmp_path, n), output=tmp_path / f"{n}.txt") for n in range(7)]
     assert [n for _, n in map_sections(work.die_once, jobs, doing="test", workers=2)] == list(range(7))
-    assert (tmp_path / "died").exists()
+    assert (tmp_path / "died").exists() and not list(tmp_path.glob(".*"))
+    assert all(path.read_text() == "whole" for path in tmp_path.glob("*.txt"))
 
 
 def test_a_section_that_kills_each_worker_is_named_and_no_other():

@@ -69,8 +69,9 @@ def layers_run(
     `metrics.json`, `scores.parquet`, `nodes/<graph>.parquet`, `<graph>_layer_<I>.shape.gii`, `masks/*.ome.zarr`,
     `contours/*.geojson`, `shares/<graph>.parquet` (of all methods), `<encoder>.safetensors` (decoders).
 
-    Decoders are trained here; sections are segmented by so many processes (`workers`; 0: one a processor, or one if
-    there is a GPU), or by the workers of a Dask `scheduler`. Stopped or killed, the same call keeps what is segmented.
+    Decoders are trained here; sections are segmented by so many processes (`workers`; 0: one a processor, or a
+    few that share a GPU), or by the workers of a Dask `scheduler`. Stopped or killed, the same call keeps what is
+    segmented.
 
     Returns
     -------

@@ -20,14 +20,17 @@ from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.analyze.layers.views import Job, views_of
 from cytomesh.core.distributed import find_device, intra_op_threads
 from cytomesh.core.errors import CytomeshError, QualityError
-from cytomesh.core.files import digest, remove
+from cytomesh.core.files import clear_partial, digest, remove
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.pyramid import open_image
 
 FOUND = ".found"
-SECTIONS_PER_WORKER = 8  # a process takes as long to begin as some sections
+SECTIONS_PER_WORKER = 8
+"""A process takes as long to begin as some sections."""
+PROCESSES_PER_GPU = 4
+"""Networks are small, and most of the work on a section is the processor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,9 @@ def segment_sections(
     key = _key(methods)
     tasks = [SectionTask(linked.section.name, linked, key, found_path(job, linked)) for linked in wanted]
     left_out: dict[str, CytomeshError] = {}
-    on_cpu = find_device(job.settings.device).type == "cpu"
-    n_workers = min(workers or (available_cpus() if on_cpu else 1), max(1, len(tasks) // SECTIONS_PER_WORKER))
+    n_cpus, on_cpu = available_cpus(), find_device(job.settings.device).type == "cpu"
+    usual = n_cpus if on_cpu else min(n_cpus, PROCESSES_PER_GPU)
+    n_workers = min(workers or usual, max(1, len(tasks) // SECTIONS_PER_WORKER))
     if n_workers > 1 or scheduler:
         for model in methods.models.values():
             model.cpu()  # others may have another device, or none
@@ -120,6 +124,7 @@ def segment_sections(
     if not results.tally.scores:
         reasons = "; ".join(str(problem) for problem in list(left_out.values())[:3])
         raise QualityError(job.folder, found=f"no section that is scored ({reasons})", expected="at least one")
+    clear_partial(job.folder)  # of killed workers
     remove(job.folder / FOUND)
     states.remove()
     return results, left_out

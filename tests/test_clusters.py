@@ -13,6 +13,7 @@ from PIL import Image
 
 from cytomesh.core import dask_sections
 from cytomesh.core.files import write_text
+from cytomesh.core.run import lock
 from cytomesh.core.section_log import NAME
 from cytomesh.graph.inputs import read_inputs
 from cytomesh.study.planes import SectionPlane
@@ -90,6 +91,9 @@ def test_a_run_on_a_cluster_goes_on_here_and_names_what_it_leaves_out(dask_clust
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert json.loads(cytomesh(*skipping[:3], "--out", tmp_path / "here", *skipping[5:])[1]) == facts
     assert contents(tmp_path / "here") == contents(tmp_path / "out")
+    with lock(tmp_path / "out", "tissue"):
+        code, _, err = cytomesh(*words)
+    assert code == 1 and "another cytomesh process is writing here" in err
 
 
 def test_checks_drawings_and_inputs_of_graphs(dask_cluster, small_study, tmp_path, cytomesh):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cytomesh.analyze.layers import segment
 from cytomesh.analyze.layers.classes import LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.output import section_stem
@@ -198,13 +197,12 @@ def few(*overrides):
     return settings("every=6", "training.steps=2", *overrides)
 
 
-def test_who_segments_changes_nothing(run, dask_cluster, monkeypatch):
-    monkeypatch.setattr(segment, "SECTIONS_PER_WORKER", 1)
+def test_who_segments_changes_nothing(run, dask_cluster):
     made = []
-    for where in ({"workers": 1}, {"workers": 2}, {"scheduler": dask_cluster.address}):
+    for where in ({"workers": 1}, {"scheduler": dask_cluster.address}):
         layers_run(run, "few", few(), resume=False, **where)
         made.append(files_of(run / "analyze" / "few"))
-    assert made[0] == made[1] == made[2] and len(made[0]) > 20
+    assert made[0] == made[1] and len(made[0]) > 20
 
 
 def test_a_bad_section_stops_or_is_left_out_and_the_others_are_kept(run, capsys):
@@ -219,8 +217,7 @@ def test_a_bad_section_stops_or_is_left_out_and_the_others_are_kept(run, capsys)
         assert states[section.name].state == "failed" and 1 < len(states) <= len(masks)
         capsys.readouterr()
         layers_run(run, "bad", few("on_bad_section=skip"), workers=1, allow_stale=True)
-        said = f"segment sections: {len(states) - 1} of {len(masks)} sections were done before"
-        assert said in capsys.readouterr().err
+        assert f"segment sections: {len(states) - 1} of " in capsys.readouterr().err
         left = {path.name for path in (run / "analyze" / "bad" / "masks").iterdir()}
         assert masks - left == {f"{section_stem(section.brain, section.index)}.ome.zarr"}
         metrics = read_json(run / "analyze" / "bad" / "metrics.json")

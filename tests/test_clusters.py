@@ -127,6 +127,12 @@ def test_build_graph_reads_over_the_cluster(small_study, tmp_path, cytomesh, mon
     assert code == 1 and f"{address}: found" in err and "expected a Dask scheduler" in err
 
 
+@pytest.mark.parametrize("command", [("images", "convert"), ("contours", "extract")])
+def test_one_image_needs_no_cluster(command, tmp_path, cytomesh):
+    code, _, err = cytomesh(*command, "a.png", "--out", tmp_path / "o", "--scheduler", "tcp://127.0.0.1:1")
+    assert code == 1 and "--scheduler: found a.png, expected a study" in err
+
+
 @pytest.mark.parametrize("command", ["check", "convert", "build-graph"])
 def test_a_scheduler_that_is_not_there(command, tmp_path, cytomesh):
     out = ["--out", tmp_path / "out"]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cytomesh.cli.options import (
+    MANIFESTS,
     AsJson,
     BadSection,
     ConfigPath,
@@ -57,12 +58,15 @@ def extract(
     as_json: AsJson = False,
 ) -> None:
     """Find the outer tissue boundary of raw sections; QuPath GeoJSON of class `tissue`."""
+    from cytomesh.core.errors import ConfigError
     from cytomesh.core.parallel import available_cpus
     from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.tissue import TissueConfig, extract_all
 
     settings = load_settings(TissueConfig, config, overrides, None)
     address = scheduler_address(scheduler, scheduler_file)
+    if address is not None and source.suffix.lower() not in MANIFESTS:
+        raise ConfigError("--scheduler", found=str(source), expected="a study", hint="leave it out: one image is quick")
     skip_bad = on_bad_section is OnBadSection.skip
     facts = extract_all(source, out, settings, workers or available_cpus(), scheduler=address, skip_bad=skip_bad)
     show(facts, as_json)

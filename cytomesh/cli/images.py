@@ -7,10 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from cytomesh.cli.options import AsJson, BadSection, OnBadSection, Resume, Scheduler, SchedulerFile, Workers, show
+from cytomesh.cli.options import (
+    MANIFESTS,
+    AsJson,
+    BadSection,
+    OnBadSection,
+    Resume,
+    Scheduler,
+    SchedulerFile,
+    Workers,
+    show,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
-MANIFESTS = (".yaml", ".yml")
 
 
 @app.command("info")

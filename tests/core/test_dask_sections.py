@@ -1,7 +1,13 @@
 """Sections over a Dask cluster: real scheduler, real workers, on the loopback."""
 
 import http.server
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +17,8 @@ from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
 from tests.core import section_work as work
 from tests.processes import free_port
+
+ROOT = Path(__file__).parents[2]
 
 
 def tasks(n=7):
@@ -100,6 +108,26 @@ def test_a_killed_worker_loses_nothing_and_one_that_joins_helps(own_dask_cluster
     left_out = {}
     assert over(own_dask_cluster, work.die_always, left_out=left_out) == [0, 1, 3, 4, 5, 6]
     assert isinstance(left_out["s2"], WorkerError) and "each of the 4 times" in str(left_out["s2"])
+
+
+def test_an_interrupted_program_ends_at_once(own_dask_cluster, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from pathlib import Path\n"
+        "from cytomesh.core.sections import SectionTask, map_sections\n"
+        "from tests.core.section_work import wait_long\n"
+        f"jobs = [SectionTask(str(n), (Path({str(tmp_path)!r}), n)) for n in range(4)]\n"
+        f"where = {{'scheduler': {own_dask_cluster.address!r}, 'seen': Path({str(program)!r})}}\n"
+        "list(map_sections(wait_long, jobs, doing='test', **where))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, program], env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*.pid")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode != 0 and err.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_a_scheduler_that_dies_is_named(own_dask_cluster, monkeypatch):

@@ -24,6 +24,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.common import Options, Result, interleave, main
 from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.extras import optional
 from cytomesh.core.files import read_json, write_array
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, map_sections
@@ -58,6 +59,7 @@ def write_images(folder: Path, n: int) -> list[Path]:
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Start a scheduler and its workers, one thread each; yield the address and the workers."""
+    optional("distributed", "cytomesh[dask]")
     file = folder / "scheduler.json"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

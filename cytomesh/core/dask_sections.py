@@ -133,9 +133,11 @@ def over_cluster(
         futures = client.map(_do, [topic] * len(tasks), tasks, key=names, pure=False)
         numbers = {future.key: number for number, future in enumerate(futures)}
         try:
-            for future in distributed.as_completed(futures, loop=client.loop):
+            # results come beside, many at once: to ask for each takes as long as small sections do
+            found = distributed.as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
+            for future, result in found:
                 number = numbers[future.key]
-                yield number, _outcome(future, tasks[number], address)
+                yield number, _outcome(future.status, result, tasks[number], address)
         finally:
             if client.status == "running":
                 client.cancel(futures, force=True)
@@ -150,14 +152,16 @@ def _do(topic: str, task: SectionTask[Any]) -> Any:
         return attempted(plugin.function, task)
 
 
-def _outcome(future: Any, task: SectionTask[Any], address: str) -> Any:
-    try:
-        return future.result()
-    except distributed.KilledWorker as cause:
-        return died(task, cause.allowed_failures + 1)
-    except (asyncio.CancelledError, distributed.client.FutureCancelledError) as cause:
+def _outcome(status: str, result: Any, task: SectionTask[Any], address: str) -> Any:
+    if status == "finished":
+        return result
+    if status != "error":
         hint = "see the scheduler's log, start it again, and call the same command: what is done is kept"
-        raise ClusterError(address, found="the scheduler is gone", hint=hint) from cause
+        raise ClusterError(address, found="the scheduler is gone", hint=hint)
+    _, error, trace = result
+    if isinstance(error, distributed.KilledWorker):
+        return died(task, error.allowed_failures + 1)
+    raise error.with_traceback(trace)
 
 
 @contextmanager

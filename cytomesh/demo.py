@@ -121,7 +121,10 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     inspect_page(run, "inspect")
     layers, options = stage(LayersConfig, f"segment-layers/{size}")
-    segmented = step(f"segment-layers --out {run} {options}", lambda: layers_run(run, "layers", layers, resume=resume))
+    segmented = step(
+        f"segment-layers --out {run} {options}",
+        lambda: layers_run(run, "layers", layers, resume=resume, workers=workers),
+    )
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():

@@ -20,6 +20,7 @@ from cytomesh.core.progress import hush, speak
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
+from tests.dask_cluster import DaskCluster
 from tests.processes import run_apart, run_ranks
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ settings.load_profile("cytomesh")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files of slow tests: of several processes, none is left alone with them at the end.
 
-    Ranks of one machine talk over its loopback; no other test has sockets.
+    Ranks of one machine, and what makes up a cluster, talk over its loopback; no other test has sockets.
     """
     for item in items:
-        if "gloo" in getattr(item, "fixturenames", ()):
+        if {"gloo", "dask_cluster", "own_dask_cluster"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -106,6 +107,22 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def gloo() -> Callable[..., None]:
     """Run a function in several real processes with real sockets, see `processes.run_ranks`."""
     return run_ranks
+
+
+@pytest.fixture(scope="module")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A Dask cluster that the tests of a file share, see `dask_cluster.DaskCluster`."""
+    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def own_dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A Dask cluster that may be damaged."""
+    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.random import isolated_seed
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.run import finetune_run
 from cytomesh.graph.build import build_graphs
@@ -110,6 +111,8 @@ def _unusual(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_workers_are_limited_and_this_process_is_not():
     with no_trace():
         assert list(map_ordered(math.sqrt, [1, 4, 9], workers=2)) == [1, 2, 3]
+        roots = map_sections(math.sqrt, [SectionTask(str(n), n) for n in (1, 4, 9)], doing="roots", workers=2)
+        assert [root for _, root in roots] == [1, 2, 3]
 
 
 def test_phantom(tmp_path):

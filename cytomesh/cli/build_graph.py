@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
-
 import typer
 
 from cytomesh.cli.options import (
     AsJson,
+    BadSection,
     ConfigPath,
     OutDir,
     Overrides,
     Resume,
+    Scheduler,
+    SchedulerFile,
     Seed,
     StudyPath,
     Workers,
+    bad_section_setting,
     load_settings,
     show,
 )
 
 app = typer.Typer()
-
-
-class OnBadSection(StrEnum):
-    """What to do with a section that cannot be used."""
-
-    stop = "stop"
-    skip = "skip"
 
 
 @app.command("build-graph")
@@ -37,18 +31,19 @@ def build_graph(
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,
-    on_bad_section: Annotated[
-        OnBadSection | None,
-        typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out.", show_default="stop"),
-    ] = None,
+    on_bad_section: BadSection = None,
     workers: Workers = 0,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct cortical surfaces from contours, or take those that the study gives; link every node to its image."""
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig
 
-    choices = [*(overrides or ()), *([f"on_bad_section={on_bad_section.value}"] if on_bad_section else ())]
+    choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
-    show(build_graphs(study, out, settings, resume=resume, workers=workers), as_json)
+    address = scheduler_address(scheduler, scheduler_file)
+    show(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

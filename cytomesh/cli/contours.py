@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, Overrides, StudyPath, Workers, load_settings, show
+from cytomesh.cli.options import (
+    MANIFESTS,
+    AsJson,
+    BadSection,
+    ConfigPath,
+    OnBadSection,
+    Overrides,
+    Scheduler,
+    SchedulerFile,
+    StudyPath,
+    Workers,
+    load_settings,
+    show,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Draw, check and make section contours.")
 
@@ -17,13 +30,16 @@ def check(
     study: StudyPath,
     out: Annotated[Path, typer.Option("--out", "-o", help="Page to write (HTML).", dir_okay=False)],
     workers: Workers = 1,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw every section's rings over its image on one page and list problems; exits with 1 if there is one."""
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.report.contours import contour_page
 
-    summary = contour_page(study, out, workers or available_cpus())
+    summary = contour_page(study, out, workers or available_cpus(), scheduler_address(scheduler, scheduler_file))
     show(summary, as_json)
     if summary["problems"]:
         raise typer.Exit(1)
@@ -35,15 +51,25 @@ def extract(
     out: Annotated[Path, typer.Option("--out", "-o", help="GeoJSON to write; for a study, a folder.")],
     config: ConfigPath = None,
     overrides: Overrides = None,
+    on_bad_section: BadSection = None,
     workers: Workers = 1,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the outer tissue boundary of raw sections; QuPath GeoJSON of class `tissue`."""
+    from cytomesh.core.errors import ConfigError
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.tissue import TissueConfig, extract_all
 
     settings = load_settings(TissueConfig, config, overrides, None)
-    show(extract_all(source, out, settings, workers or available_cpus()), as_json)
+    address = scheduler_address(scheduler, scheduler_file)
+    if address is not None and source.suffix.lower() not in MANIFESTS:
+        raise ConfigError("--scheduler", found=str(source), expected="a study", hint="leave it out: one image is quick")
+    skip_bad = on_bad_section is OnBadSection.skip
+    facts = extract_all(source, out, settings, workers or available_cpus(), scheduler=address, skip_bad=skip_bad)
+    show(facts, as_json)
 
 
 @app.command("from-volume")

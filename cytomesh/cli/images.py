@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cytomesh.cli.options import AsJson, Resume, Workers, show
+from cytomesh.cli.options import (
+    MANIFESTS,
+    AsJson,
+    BadSection,
+    OnBadSection,
+    Resume,
+    Scheduler,
+    SchedulerFile,
+    Workers,
+    show,
+)
 
 if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
@@ -19,7 +29,6 @@ Scene = Annotated[
     int | None,
     typer.Option("--scene", help="Number of the scene, from 0, in a file of several.", show_default=False, min=0),
 ]
-MANIFESTS = (".yaml", ".yml")
 
 
 @app.command("info")
@@ -71,7 +80,10 @@ def convert(
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
+    on_bad_section: BadSection = None,
     workers: Workers = 0,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
@@ -81,13 +93,18 @@ def convert(
     """
     from cytomesh.core.errors import ConfigError
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.convert import convert_image
     from cytomesh.imaging.convert_study import convert_study
 
     n_workers = workers or available_cpus()
+    address = scheduler_address(scheduler, scheduler_file)
     if source.suffix.lower() not in MANIFESTS:
         if update_study:
             raise ConfigError("--update-study", found=str(source), expected="a study", hint="give its study.yaml")
+        if address is not None:
+            hint = "leave it out: the rows of one image are converted by --workers of this machine"
+            raise ConfigError("--scheduler", found=str(source), expected="a study", hint=hint)
         _refuse_absent(source)
         made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, scene=scene)
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
@@ -96,21 +113,19 @@ def convert(
         if value is not None:
             hint = "leave it out: section tables have each image's" if option == "--um-per-px" else ""
             raise ConfigError(option, found="a study", expected="one image", hint=hint)
-    done = convert_study(source, out, update=update_study, workers=n_workers, resume=resume)
-    n_failed = len(done.problems)
-    facts = {"converted": len(done.copies) - done.n_kept - n_failed, "kept": done.n_kept, "failed": n_failed}
-    facts["tables written"] = len(done.tables)
+    skip_bad = on_bad_section is OnBadSection.skip
+    done = convert_study(
+        source, out, update=update_study, workers=n_workers, scheduler=address, resume=resume, skip_bad=skip_bad
+    )
+    facts: dict[str, Any] = {"converted": len(done.copies) - done.n_kept, "kept": done.n_kept}
+    facts |= {"left out": len(done.left_out), "tables written": len(done.tables)}
     show(facts, as_json)
     for table in done.tables:
         typer.echo(f"{table} names the copies now", err=True)
     if done.tables:
         typer.echo("what runs have made from the images before is stale now: their files are others", err=True)
-    for problem in done.problems:
-        typer.echo(str(problem), err=True)
-    if done.problems:
-        if update_study:
-            typer.echo("section tables stay as they were", err=True)
-        raise typer.Exit(1)
+    for section, problem in done.left_out.items():
+        typer.echo(f"{section} is left out: {problem}", err=True)
 
 
 def _refuse_absent(path: Path) -> None:

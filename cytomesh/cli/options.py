@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -32,8 +33,34 @@ Overwrite = Annotated[
 AllowStale = Annotated[
     bool, typer.Option("--allow-stale", help="Go on where what this reads is not what its own inputs give now.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Work on sections over a Dask cluster: its scheduler, tcp://HOST:8786.", show_default=False
+    ),
+]
+SchedulerFile = Annotated[
+    Path | None, typer.Option("--scheduler-file", help="The same, by the file that it wrote.", show_default=False)
+]
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+MANIFESTS = (".yaml", ".yml")
+"""How studies are told from images."""
+
+
+class OnBadSection(StrEnum):
+    """What to do with a section that cannot be used."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+BadSection = Annotated[
+    OnBadSection | None,
+    typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.", show_default="stop"),
+]
 
 SettingsT = TypeVar("SettingsT", bound="BaseModel")
 
@@ -46,6 +73,11 @@ def load_settings(
 
     seed_override = [] if seed is None else [f"seed={seed}"]
     return load_config(kind, config, [*(overrides or ()), *seed_override])
+
+
+def bad_section_setting(choice: OnBadSection | None) -> list[str]:
+    """Return the option as an override of the setting of that name."""
+    return [] if choice is None else [f"on_bad_section={choice.value}"]
 
 
 def show(summary: dict[str, Any], as_json: bool) -> None:

@@ -7,12 +7,17 @@ import typer
 from cytomesh.cli.options import (
     AllowStale,
     AsJson,
+    BadSection,
     ConfigPath,
     Name,
     OutDir,
     Overrides,
     Resume,
+    Scheduler,
+    SchedulerFile,
     Seed,
+    Workers,
+    bad_section_setting,
     load_settings,
     show_table,
 )
@@ -27,6 +32,10 @@ def segment_layers(
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,
+    on_bad_section: BadSection = None,
+    workers: Workers = 0,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     resume: Resume = True,
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
@@ -37,6 +46,10 @@ def segment_layers(
     """
     from cytomesh.analyze.layers.config import LayersConfig
     from cytomesh.analyze.layers.run import layers_run
+    from cytomesh.core.sections import scheduler_address
 
-    settings = load_settings(LayersConfig, config, overrides, seed)
-    show_table(layers_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+    choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
+    settings = load_settings(LayersConfig, config, choices, seed)
+    address = scheduler_address(scheduler, scheduler_file)
+    keeping = {"resume": resume, "allow_stale": allow_stale}
+    show_table(layers_run(out, name, settings, **keeping, workers=workers, scheduler=address), as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cytomesh.cli.options import AsJson, StudyPath, Workers
+from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Workers
 from cytomesh.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,12 +22,15 @@ def check(
     quick: Annotated[bool, typer.Option("--quick", help="Read no pixels: tables, contours and headers only.")] = False,
     thorough: Annotated[bool, typer.Option("--thorough", help="Decode every pixel of every image.")] = False,
     workers: Workers = 0,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a study consists of and every problem, each with file and field; exits with 1 if there is one."""
     import json
 
     from cytomesh.core.parallel import available_cpus
+    from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.own_surfaces import check_own_surfaces
     from cytomesh.imaging.ring_fit import RingLook
     from cytomesh.study.check import check_study
@@ -37,7 +40,8 @@ def check(
         raise ConfigError("--quick", found="--thorough, too", expected="one of them", hint="leave one out")
     depth: Literal["quick", "usual", "thorough"] = "quick" if quick else "thorough" if thorough else "usual"
     reads = RingLook(), workers or available_cpus(), lambda path: read_surface(path).vertices
-    report = check_study(study, depth, *reads, check_own_surfaces)
+    address = scheduler_address(scheduler, scheduler_file)
+    report = check_study(study, depth, *reads, check_own_surfaces, address)
     typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))
     if report.problems:
         raise typer.Exit(1)

@@ -109,7 +109,7 @@ def world(device: Device = "auto", threads: int | None = None) -> Iterator[World
     n_threads = threads or (int(asked) if asked.isdecimal() else 0) or max(1, available_cpus() // local_size)
     has_cuda = place.type == "cuda"
     current = torch.cuda.device(place) if has_cuda else nullcontext()
-    with _intra_op_threads(n_threads), current, _process_group(rank, size, "nccl" if has_cuda else "gloo") as ranks:
+    with intra_op_threads(n_threads), current, _process_group(rank, size, "nccl" if has_cuda else "gloo") as ranks:
         yield World(*ranks, place)
 
 
@@ -134,7 +134,8 @@ def _process_group(rank: int, size: int, backend: str) -> Iterator[tuple[int, in
 
 
 @contextmanager
-def _intra_op_threads(n_threads: int) -> Iterator[None]:
+def intra_op_threads(n_threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads: some convolutions sum in an order that depends on their number."""
     import torch
 
     before = torch.get_num_threads()

@@ -145,6 +145,16 @@ class StorageError(CytomeshError, OSError):
     __str__ = CytomeshError.__str__
 
 
+class WorkerError(CytomeshError, RuntimeError):
+    """The processes that worked on a section died, each time it was tried."""
+
+
+class ClusterError(CytomeshError, ConnectionError):
+    """A cluster cannot be reached, or cannot do this run's work."""
+
+    __str__ = CytomeshError.__str__
+
+
 class PluginError(CytomeshError, RuntimeError):
     """What another package adds cannot be used."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from cytomesh.core.progress import speak, speaks
+from cytomesh.core.progress import draw_no_bars, speak, speaks
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +37,7 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) ->
         return
     # "spawn": forking a process that has started torch or BLAS threads can deadlock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin, initargs=(speaks(),)) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=begin_worker, initargs=(speaks(),)) as pool:
         try:
             yield from pool.map(function, items)
         except BaseException:
@@ -64,9 +65,24 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> G
                 future.cancel()
 
 
-def _begin(shows_lines: bool) -> None:
-    """Begin a worker: one thread, and log lines shown where those of its parent are."""
+def begin_worker(shows_lines: bool) -> None:
+    """Begin a worker: one thread, log lines shown where those of its parent are, and no life without its parent."""
     speak(quiet=not shows_lines)
+    draw_no_bars()
+    one_thread_each()
+    threadpool_limits(1)
+    # a parent that is killed leaves workers waiting for ever: each holds the pipe open that it listens at
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def one_thread_each() -> None:
+    """Let libraries that are loaded later begin with one thread."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"
-    threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

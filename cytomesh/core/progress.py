@@ -9,6 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger("cytomesh")
+_bars_left = 1
 
 
 class _StandardError(logging.Handler):
@@ -50,9 +51,24 @@ def warn(message: str) -> None:
     _LOGGER.warning("%s", message)
 
 
+def relay(level: int, message: str) -> None:
+    """Log a line that another process has logged."""
+    _LOGGER.log(level, "%s", message)
+
+
+def draw_no_bars() -> None:
+    """Leave progress bars to the parent of this process."""
+    global _bars_left
+    _bars_left = 0
+
+
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Iterate with a progress bar (count, rate, time left), where lines are shown and on a terminal."""
-    if not (speaks() and sys.stderr.isatty()):
+    """Iterate with a progress bar (count, rate, time left), where lines are shown and on a terminal.
+
+    There is one bar at a time: within another, and in workers, none is drawn.
+    """
+    global _bars_left
+    if not (_bars_left and speaks() and sys.stderr.isatty()):
         yield from items
         return
     if total is None and isinstance(items, Sized):
@@ -76,9 +92,13 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total, rate="")
-        for item in items:
-            yield item
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} {unit}/s" if speed else "")
+    _bars_left = 0
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(description, total=total, rate="")
+            for item in items:
+                yield item
+                speed = progress.tasks[0].speed
+                progress.update(task, advance=1, rate=f"{speed:.1f} {unit}/s" if speed else "")
+    finally:
+        _bars_left = 1

@@ -56,6 +56,7 @@ class _Task:
     settings: BuildGraphConfig
     inputs: Inputs
     workers: int
+    scheduler: str | None
     is_first: bool = False
     """Whether it is the first of its brain's that is built: what concerns all is said once."""
 
@@ -69,7 +70,13 @@ class _Task:
 
 
 def build_graphs(
-    manifest: Path, run: Path, settings: BuildGraphConfig, *, resume: bool = True, workers: int = 0
+    manifest: Path,
+    run: Path,
+    settings: BuildGraphConfig,
+    *,
+    resume: bool = True,
+    workers: int = 0,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Build the graph of every hemisphere of a study and write it to `run/graphs`.
 
@@ -84,6 +91,8 @@ def build_graphs(
         Run directory.
     workers : int
         Processes; 0 takes every available processor.
+    scheduler : str or None
+        Address of a Dask scheduler whose workers read the sections; surfaces are made here.
 
     Returns
     -------
@@ -106,7 +115,7 @@ def build_graphs(
         tasks = []
         for brain, hemisphere in hemispheres:
             inputs = graph_inputs(run, study, brain, hemisphere, settings, digests)
-            tasks.append(_Task(manifest, run, brain.id, hemisphere, settings, inputs, inner))
+            tasks.append(_Task(manifest, run, brain.id, hemisphere, settings, inputs, inner, scheduler))
         todo = [task for task in tasks if not (resume and _is_current(task))]
         first = {task.brain: task.hemisphere for task in reversed(todo)}
         todo = [replace(task, is_first=first[task.brain] == task.hemisphere) for task in todo]
@@ -158,7 +167,9 @@ def _write(task: _Task, folder: Path) -> float:
     study = open_study(task.manifest)
     brain = study.brain(task.brain)
     skip_bad = task.settings.on_bad_section == "skip"
-    inputs = read_inputs(brain.sections, task.hemisphere, task.workers, skip_bad)
+    inputs = read_inputs(
+        brain.sections, task.hemisphere, task.workers, skip_bad, scheduler=task.scheduler, manifest=study.path
+    )
     drawn = [item.drawn for item in inputs]
     raise_problems(check_extent(study.path, brain.id, [item.section for item in inputs], drawn))
     objections = stack_objections(task.manifest, inputs)

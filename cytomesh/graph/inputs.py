@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from cytomesh.core.errors import ContourError, CytomeshError, ImageError, TransformError
-from cytomesh.core.parallel import map_ordered
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.graph.curves import stacking_axis
 from cytomesh.graph.links import LinkSection
 from cytomesh.graph.nearest import nearest_planes
@@ -57,10 +58,19 @@ class SectionInput:
         return None if self.problem else self.contours
 
 
-def read_inputs(sections: Sequence[Section], hemisphere: str, workers: int, skip_bad: bool) -> list[SectionInput]:
+def read_inputs(
+    sections: Sequence[Section],
+    hemisphere: str,
+    workers: int,
+    skip_bad: bool,
+    *,
+    scheduler: str | None = None,
+    manifest: Path | None = None,
+) -> list[SectionInput]:
     """Read contours and image sizes of all sections, in order, for one hemisphere.
 
-    With `skip_bad`, a section in which the rings of the other hemisphere are at fault serves this one.
+    With `skip_bad`, a section in which the rings of the other hemisphere are at fault serves this one. With a
+    `scheduler`, its workers read; they must see the `manifest`.
 
     Raises
     ------
@@ -69,7 +79,19 @@ def read_inputs(sections: Sequence[Section], hemisphere: str, workers: int, skip
     """
     n_workers = min(workers, max(1, len(sections) // SECTIONS_PER_WORKER))
     read = partial(_read, hemisphere=hemisphere, skip_bad=skip_bad)
-    return list(map_ordered(read, sections, n_workers))
+    tasks = [SectionTask(section.name, section) for section in sections]
+    left_out: dict[str, CytomeshError] = {}
+    found = map_sections(
+        read,
+        tasks,
+        doing="read sections",
+        workers=n_workers,
+        scheduler=scheduler,
+        seen=manifest,
+        left_out=left_out if skip_bad else None,
+    )
+    inputs = {task.name: item for task, item in found}
+    return [inputs.get(s.name) or SectionInput(s, s.plane, problem=left_out[s.name]) for s in sections]
 
 
 def plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> list[PlaneContours]:

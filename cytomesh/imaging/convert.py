@@ -16,7 +16,7 @@ from zarr.codecs import ZstdCodec
 
 from cytomesh.core.digests import content_digest
 from cytomesh.core.errors import ImageError
-from cytomesh.core.files import atomic_path, remove, replace_folder, settle_folder
+from cytomesh.core.files import atomic_path, clear_partial, remove, replace_folder, settle_folder
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
@@ -121,6 +121,9 @@ def _convert(
     work = target.with_name(f".next-{target.name}")
     if not resume or _made_from(work) != made_from:
         remove(work)
+    clear_partial(work)
+    for path in work.rglob("*.partial"):  # zarr's own, of a process that was killed
+        path.unlink()
     shapes = tuple(level.shape for level in halved_levels(header.shape))
     job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.scene)
     if not work.exists():

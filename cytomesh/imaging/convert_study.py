@@ -10,8 +10,10 @@ from pathlib import Path
 
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import write_text
+from cytomesh.core.run import lock
+from cytomesh.core.section_log import SectionLog, file_key
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.convert import convert_image
-from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study, open_study
 from cytomesh.study.tables import named_file, read_cells, table_text
@@ -27,24 +29,31 @@ class Converted:
         Images to their copies.
     n_kept : int
         Copies that were there already.
-    problems : list of CytomeshError
-        One for each image that was not converted.
+    left_out : dict of str to CytomeshError
+        Images that were not converted, by their section, and why.
     tables : list of Path
         Section tables that were written.
     """
 
     copies: dict[Path, Path]
     n_kept: int
-    problems: list[CytomeshError]
+    left_out: dict[str, CytomeshError]
     tables: list[Path]
 
 
 def convert_study(
-    manifest: Path, out: Path, *, update: bool = False, workers: int = 1, resume: bool = True
+    manifest: Path,
+    out: Path,
+    *,
+    update: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = True,
+    skip_bad: bool = False,
 ) -> Converted:
     """Convert every image that a study's sections name to `out/<brain>/<name>.ome.zarr`, see `convert_image`.
 
-    An image that cannot be converted does not keep the others from it. Pixel sizes are those of the section tables.
+    Images are converted side by side; of few images, several rows of each. Pixel sizes are those of the section tables.
 
     Parameters
     ----------
@@ -53,29 +62,60 @@ def convert_study(
     out : Path
         Folder of the copies.
     update : bool
-        Let the section tables name the copies in the end, if there was no problem; nothing else in them changes.
+        Let the section tables name the copies in the end; nothing else in them changes.
     workers : int
-        Processes for each image.
+        Processes.
+    scheduler : str or None
+        Address of a Dask scheduler whose workers convert.
     resume : bool
         False: convert again whatever is there.
+    skip_bad : bool
+        Whether to leave out images that cannot be converted: tables go on naming the originals.
 
     Raises
     ------
     StudyError
         If the study is wrong, or two images of a brain would get the same name.
+    ImageError
+        For the first image that cannot be converted, unless `skip_bad`.
     """
     study = open_study(manifest)
+    out = Path(os.path.abspath(out))  # noqa: PTH100 (other machines are in other folders)
     sections = {section.image: section for brain in study.brains for section in brain.sections if section.image}
-    copies = _names(sections, out)
-    problems: list[CytomeshError] = []
-    n_kept = 0
-    for source, target in copies.items():
-        size = sections[source].um_per_px
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = attempt(problems, partial(convert_image, source, target, size, workers=workers, resume=resume))
-        n_kept += made is False
-    tables = name_images(study, copies) if update and not problems else []
-    return Converted(copies, n_kept, problems, tables)
+    targets = _names(sections, out)
+    tasks = [
+        SectionTask(
+            sections[source].name,
+            (source, target, sections[source].um_per_px),
+            file_key(source, um_per_px=sections[source].um_per_px),
+            target,
+        )
+        for source, target in targets.items()
+    ]
+    within = 1 if scheduler else max(1, workers // max(1, len(tasks)))
+    left_out: dict[str, CytomeshError] = {}
+    with lock(out, "images"):
+        states = SectionLog(out, resume=resume)
+        kept = {task.name for task in tasks if states.is_done(task.name, task.key, task.output)}
+        done = map_sections(
+            partial(_convert_one, workers=within, resume=resume),
+            tasks,
+            doing="convert",
+            workers=workers,
+            scheduler=scheduler,
+            states=states,
+            left_out=left_out if skip_bad else None,
+        )
+        made = {task.item[0]: is_new and task.name not in kept for task, is_new in done}
+    copies = {source: target for source, target in targets.items() if source in made}
+    tables = name_images(study, copies) if update and copies else []
+    return Converted(copies, list(made.values()).count(False), left_out, tables)
+
+
+def _convert_one(job: tuple[Path, Path, float], workers: int, resume: bool) -> bool:
+    source, target, um_per_px = job
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return convert_image(source, target, um_per_px, workers=workers, resume=resume)
 
 
 def _names(sections: Mapping[Path, Section], out: Path) -> dict[Path, Path]:

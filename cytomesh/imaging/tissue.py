@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from scipy.ndimage import binary_opening, gaussian_filter, label
 from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.core.config import Config
-from cytomesh.core.errors import ImageError
-from cytomesh.core.parallel import map_ordered
-from cytomesh.core.progress import track
+from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.run import lock
+from cytomesh.core.section_log import SectionLog, file_key
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.pyramid import Pyramid, open_image, open_section
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
@@ -147,25 +149,65 @@ def _within(region: MultiPolygon | Polygon, shape: tuple[int, int]) -> MultiPoly
     return MultiPolygon([part for part in parts if isinstance(part, Polygon)])
 
 
-def extract_all(source: Path, out: Path, settings: TissueConfig, workers: int) -> dict[str, Any]:
+def extract_all(
+    source: Path,
+    out: Path,
+    settings: TissueConfig,
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    skip_bad: bool = False,
+) -> dict[str, Any]:
     """Write the tissue of one image to the file `out`, or of each section of a study into the folder `out`.
+
+    A section of a study is kept if its image and the settings are the same, and its file is as it was written.
+
+    Parameters
+    ----------
+    source : Path
+        Image, or `study.yaml`.
+    out : Path
+    settings : TissueConfig
+    workers : int
+        Processes.
+    scheduler : str or None
+        Address of a Dask scheduler whose workers do the sections of a study.
+    skip_bad : bool
+        Whether to leave out images without tissue, or that cannot be read, of a study.
 
     Returns
     -------
     dict
-        `files`, and `area_mm2`: the median area, of images whose pixel size is known.
+        `files`, and `area_mm2`: the median area, of images whose pixel size is known; `left_out`: what is wrong with
+        each section that is left out.
     """
-    if source.suffix.lower() in (".yaml", ".yml"):
-        sections = [section for brain in open_study(source).brains for section in brain.sections if section.image]
-        jobs: list[tuple[Path | Section, Path, float | None]] = [
-            (section, out / f"sub-{section.brain}_section-{section.index}_tissue.geojson", section.um_per_px)
-            for section in sections
-        ]
-    else:
-        jobs = [(source, out, read_header(source).um_per_px)]
-    done = map_ordered(partial(_extract_one, settings=settings), jobs, workers)
-    areas = [area for area in track(done, "Find tissue", total=len(jobs), unit="sections") if area is not None]
-    return {"files": len(jobs), "area_mm2": float(np.median(areas)) if areas else None}
+    if source.suffix.lower() not in (".yaml", ".yml"):
+        area = _extract_one((source, out, read_header(source).um_per_px), settings)
+        return {"files": 1, "area_mm2": area}
+    study = open_study(source)
+    out = Path(os.path.abspath(out))  # noqa: PTH100 (other machines are in other folders)
+    tasks = []
+    for section in (section for brain in study.brains for section in brain.sections):
+        if section.image:
+            output = out / f"sub-{section.brain}_section-{section.index}_tissue.geojson"
+            seen = section.image_settings.model_dump(exclude_none=True)
+            key = file_key(section.image, um_per_px=section.um_per_px, **seen, **settings.model_dump())
+            tasks.append(SectionTask(section.name, (section, output, section.um_per_px), key, output))
+    left_out: dict[str, CytomeshError] = {}
+    with lock(out, "tissue"):
+        done = map_sections(
+            partial(_extract_one, settings=settings),
+            tasks,
+            doing="find tissue",
+            workers=workers,
+            scheduler=scheduler,
+            states=SectionLog(out),
+            left_out=left_out if skip_bad else None,
+        )
+        areas = [area for _, area in done]
+    known = [area for area in areas if area is not None]
+    facts = {"files": len(areas), "area_mm2": float(np.median(known)) if known else None}
+    return {**facts, **({"left_out": {name: str(problem) for name, problem in left_out.items()}} if left_out else {})}
 
 
 def _extract_one(job: tuple[Path | Section, Path, float | None], settings: TissueConfig) -> float | None:

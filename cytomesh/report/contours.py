@@ -12,8 +12,7 @@ from shapely.geometry import MultiPolygon
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
-from cytomesh.core.parallel import map_ordered
-from cytomesh.core.progress import track
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.document import asset, document
 from cytomesh.page.html import Html, bullets, join, tag
@@ -50,7 +49,7 @@ class SectionDrawing:
     notes: tuple[str, ...] = ()
 
 
-def contour_page(study: Path, out: Path, workers: int = 1) -> dict[str, Any]:
+def contour_page(study: Path, out: Path, workers: int = 1, scheduler: str | None = None) -> dict[str, Any]:
     """Write the page and return counts: sections, sections with contours, without cortex, with problems, problems.
 
     Raises
@@ -59,7 +58,7 @@ def contour_page(study: Path, out: Path, workers: int = 1) -> dict[str, Any]:
         If the study cannot be opened; what is wrong with images and contours is on the page.
     """
     opened = open_study(study)
-    brains = [(brain, draw_brain(brain, workers)) for brain in opened.brains]
+    brains = [(brain, draw_brain(opened, brain, workers, scheduler)) for brain in opened.brains]
     write_text(out, _page(opened, brains))
     drawings = [drawing for _, group in brains for drawing in group]
     return {
@@ -72,11 +71,14 @@ def contour_page(study: Path, out: Path, workers: int = 1) -> dict[str, Any]:
     }
 
 
-def draw_brain(brain: Brain, workers: int) -> list[SectionDrawing]:
+def draw_brain(study: Study, brain: Brain, workers: int, scheduler: str | None = None) -> list[SectionDrawing]:
     """Draw each section of a brain, in the order of their planes, then compare neighbours."""
     n_workers = min(workers, max(1, len(brain.sections) // SECTIONS_PER_WORKER))
-    drawn = map_ordered(draw_section, brain.sections, n_workers)
-    drawings = list(track(drawn, f"Draw {brain.id}", total=len(brain.sections), unit="sections"))
+    tasks = [SectionTask(section.name, section) for section in brain.sections]
+    drawn = map_sections(
+        draw_section, tasks, doing=f"draw {brain.id}", workers=n_workers, scheduler=scheduler, seen=study.path
+    )
+    drawings = [drawing for _, drawing in drawn]
     # rings at fault would only be reported once more by the comparison
     right = [None if drawing.problems else drawing.contours for drawing in drawings]
     report = check_stack(brain.sections, right)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.parallel import map_ordered
-from cytomesh.core.progress import track
 from cytomesh.core.reading import regular_size
+from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.study.annotation import read_annotation
 from cytomesh.study.annotation_fit import check_orientation, look_at_annotation
 from cytomesh.study.atlas import load_atlas
@@ -145,6 +144,7 @@ def check_study(
     workers: int = 1,
     surface: Surface | None = None,
     own: LookAtSurfaces | None = None,
+    scheduler: str | None = None,
 ) -> CheckReport:
     """Read everything a manifest refers to and report all problems; never raises for them.
 
@@ -162,6 +162,8 @@ def check_study(
         Reads the template's surfaces; without it, brains are not compared with them.
     own : callable, optional
         Compares surfaces that the study gives with its sections: `cytomesh.graph.own_surfaces.check_own_surfaces`.
+    scheduler : str or None
+        Address of a Dask scheduler whose workers read the sections.
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
@@ -181,8 +183,7 @@ def check_study(
         sections, found = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
         problems += found
         check = partial(_check_section, labels=areas, depth=depth, look=look)
-        looked = map_ordered(check, sections, workers if len(sections) > FEW_SECTIONS else 1)
-        checked = list(track(looked, f"Check {settings.id}", len(sections), "sections"))
+        checked = _each_checked(check, sections, settings.id, path, workers, scheduler)
         own_images = [item.image for item in checked if item.image is not None]
         images += own_images
         problems += check_windows(path, settings.id, own_images)
@@ -227,6 +228,30 @@ def check_study(
         brains=tuple(brains),
         problems=tuple(problems),
     )
+
+
+def _each_checked(
+    check: Callable[[Section], _Checked],
+    sections: Sequence[Section],
+    brain: str,
+    manifest: Path,
+    workers: int,
+    scheduler: str | None,
+) -> list[_Checked]:
+    """Check the sections of a brain; one whose worker dies has that as its problem."""
+    tasks = [SectionTask(section.name, section) for section in sections]
+    died: dict[str, CytomeshError] = {}
+    found = map_sections(
+        check,
+        tasks,
+        doing=f"check {brain}",
+        workers=workers if len(sections) > FEW_SECTIONS else 1,
+        scheduler=scheduler,
+        seen=manifest,
+        left_out=died,
+    )
+    checked = {task.name: item for task, item in found}
+    return [checked.get(section.name) or _Checked(None, None, [died[section.name]]) for section in sections]
 
 
 def _together(

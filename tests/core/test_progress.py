@@ -1,8 +1,10 @@
 import logging
 import os
+import sys
 
 import pytest
 
+from cytomesh.core import progress
 from cytomesh.core.parallel import map_ordered
 from cytomesh.core.progress import hush, log, speak, speaks, track, warn
 
@@ -52,3 +54,17 @@ def test_workers_show_what_their_parent_shows(quiet, capfd):
     assert [shown for shown, _ in found] == [not quiet] * 2
     assert os.getpid() not in {pid for _, pid in found}
     assert capfd.readouterr().err.count("line of") == (0 if quiet else 2)
+
+
+def test_within_a_bar_and_in_workers_none_is_drawn(capsys, monkeypatch):
+    speak()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for _ in range(2):  # the second is drawn again
+        outer = track([1, 2], "outer")
+        assert next(outer) == 1
+        assert list(track([3, 4], "inner")) == [3, 4]  # rich would refuse a second live display
+        assert list(outer) == [2]
+    monkeypatch.setattr(progress, "_bars_left", 0)
+    capsys.readouterr()
+    assert list(track([1], "worker")) == [1]
+    assert capsys.readouterr().err == ""

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cytomesh.core.errors import StudyError
+from cytomesh.core.section_log import SectionLog
 from cytomesh.imaging.convert_study import convert_study
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.study import open_study
@@ -47,20 +48,41 @@ def test_tables_name_the_copies_and_nothing_else_changes(manifest, tmp_path, cyt
             assert len(differing) <= 1 and all(cell.endswith(".png") for cell in differing)
     assert cytomesh("study", "check", manifest, "--quick")[1].count("problem") == 1
     code, out, _ = cytomesh("images", "convert", manifest, "--out", tmp_path / "again", "-j", 1, "--json")
-    assert code == 0 and '"failed": 0' in out
+    assert code == 0 and '"left out": 0' in out
 
 
-def test_one_bad_image_does_not_keep_the_others_from_it_nor_change_a_table(manifest, tmp_path, cytomesh):
+def test_a_bad_image_stops_and_changes_no_table_or_is_left_out(manifest, tmp_path, cytomesh):
     bad, *good = images(manifest)
+    kept = bad.read_bytes()
     bad.write_bytes(b"nothing")
     before = {table: table.read_bytes() for table in manifest.parent.rglob("*.tsv")}
-    code, _, err = cytomesh("images", "convert", manifest, "--out", tmp_path / "copies", "--update-study", "-j", 1)
-    assert code == 1 and bad.name in err and "section tables stay as they were" in err
-    assert len(list((tmp_path / "copies").glob("*/*.ome.zarr"))) == len(good)
+    words = ["images", "convert", manifest, "--out", tmp_path / "copies", "--update-study", "-j", 1]
+    code, _, err = cytomesh(*words)
+    assert code == 1 and bad.name in err
     assert {table: table.read_bytes() for table in before} == before
-    shutil.copyfile(good[0], bad)
+    code, out, err = cytomesh(*words, "--on-bad-section", "skip")
+    assert code == 0 and "left out        1" in out and f"is left out: {bad}" in err
+    assert len(list((tmp_path / "copies").glob("*/*.ome.zarr"))) == len(good)
+    assert images(manifest)[0] == bad and not set(images(manifest)) & set(good)
+    for table, text in before.items():
+        table.write_bytes(text)
+    bad.write_bytes(kept)
     done = convert_study(manifest, tmp_path / "copies", update=True)
-    assert done.n_kept == len(good) and not done.problems and done.tables
+    assert done.n_kept == len(good) and not done.left_out and done.tables
+    states = SectionLog(tmp_path / "copies").states.values()
+    assert sorted(state.attempts for state in states) == [1] * len(good) + [3]
+
+
+def test_what_was_converted_is_made_again_where_it_changed(manifest, tmp_path):
+    first, second = images(manifest)[:2]
+    assert convert_study(manifest, tmp_path / "copies").n_kept == 0
+    shutil.rmtree(next(tmp_path.glob(f"copies/*/{first.stem}.ome.zarr")))
+    Image.open(images(manifest)[2]).save(second)
+    done = convert_study(manifest, tmp_path / "copies")
+    assert done.n_kept == len(done.copies) - 2
+    with open_image(second) as one, open_image(done.copies[second]) as two:
+        box = (0, one.shape[0], 0, one.shape[1])
+        np.testing.assert_array_equal(one.read(0, *box), two.read(0, *box))
 
 
 def test_two_images_of_one_name_are_refused(manifest, tmp_path):

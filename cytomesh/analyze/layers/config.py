@@ -105,6 +105,9 @@ class LayersConfig(Config):
     """SD of a Gaussian along the ribbon, over the probabilities of columns, before layers are put in order."""
     batch_size: int = Field(default=64, ge=1)
     """Most tiles segmented together."""
+    on_bad_section: Literal["stop", "skip"] = "stop"
+    """What to do with a section that cannot be segmented: stop with its error, or leave it out, which metrics and
+    report say. Sections that are learnt from are never left out."""
     device: Device = "auto"
     """Where to compute."""
     seed: Seed = 0

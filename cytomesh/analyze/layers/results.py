@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cytomesh.analyze.layers.classes import N_LAYERS
 from cytomesh.analyze.layers.order import boundary_depths, layer_shares, order_layers
-from cytomesh.analyze.layers.sections import LinkedSection, node_columns
+from cytomesh.analyze.layers.section_results import TRUE_SHARES, SectionResults
+from cytomesh.analyze.layers.sections import LinkedSection
 from cytomesh.analyze.layers.tally import SIDES, Tally
 from cytomesh.analyze.layers.truth import filled_in
 from cytomesh.analyze.layers.views import Job, View
@@ -34,6 +35,16 @@ class Results:
 
         return cls({method: blank() for method in methods}, blank())
 
+    def add(self, job: Job, linked: LinkedSection, section: SectionResults) -> None:
+        """Add what a section leaves."""
+        for (method, number), (nodes, values) in section.shares.items():
+            kept = self.true_shares if method == TRUE_SHARES else self.shares[method]
+            kept[number][nodes] = values
+        for (method, side), scores in section.tally.scores.items():
+            self.tally.scores.setdefault((method, side), []).extend(scores)
+        for side in job.sides_in(linked) & set(SIDES) if section.shares else ():
+            self.shown.setdefault(side, linked.key)
+
     def thickness(self, job: Job) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return true and found thickness of layers, mm, of the nodes of each side, by method and side."""
         mm = [np.asarray(graph.nodes["thickness_mm"], np.float64)[:, None] for graph in job.graphs]
@@ -50,12 +61,6 @@ class Results:
         return found
 
 
-def keep_shares(kept: NDArray[np.float64], linked: LinkedSection, view: View, shares: NDArray[np.float64]) -> None:
-    """Write the shares of layers in columns, (c, 6), to the nodes with a column at their link, in (n, 6)."""
-    nodes, columns = node_columns(view.ribbon.columns, linked.parts[view.number])
-    kept[nodes] = shares[columns]
-
-
 def score_view(
     linked: LinkedSection,
     view: View,
@@ -63,7 +68,7 @@ def score_view(
     boundaries: NDArray[np.float64],
     painted: NDArray[np.uint8],
     unordered: NDArray[np.int64] | None,
-    found: Results,
+    found: SectionResults,
 ) -> None:
     """Score what a method found in a view, side by side of the split.
 
@@ -80,7 +85,7 @@ def score_view(
     probabilities, has_truth = filled_in(view.truth)
     true_boundaries = boundary_depths(order_layers(probabilities), N_LAYERS)
     true_shares = np.where(has_truth[:, None], layer_shares(true_boundaries), np.nan)
-    keep_shares(found.true_shares[view.number], linked, view, true_shares)
+    found.keep(TRUE_SHARES, linked, view, true_shares)
     um, columns = linked.section.um_per_px, view.ribbon.columns
     true_points, points = columns.at(true_boundaries) * um, columns.at(boundaries) * um
     rows, places, nearest = view.ribbon.nearest_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -10,22 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS, N_LAYERS
+from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
-from cytomesh.analyze.layers.methods import Methods, fit_methods, ordered
-from cytomesh.analyze.layers.order import boundary_depths, layer_shares
-from cytomesh.analyze.layers.output import TRUE, write_nodes, write_section, write_shares
-from cytomesh.analyze.layers.results import Results, keep_shares, score_view
+from cytomesh.analyze.layers.methods import fit_methods
+from cytomesh.analyze.layers.output import TRUE, write_nodes, write_shares
 from cytomesh.analyze.layers.ribbon import Grid, depth_field
 from cytomesh.analyze.layers.sections import (
     LinkedSection,
     linked_sections,
     without_other_hemispheres,
 )
+from cytomesh.analyze.layers.segment import segment_sections
 from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segmenter
 from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
-from cytomesh.analyze.layers.views import Job, View, each_view
+from cytomesh.analyze.layers.views import Job
 from cytomesh.analyze.layers.weights import save_segmenter
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
@@ -42,7 +42,6 @@ from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, LINKS, MEASURES, parts_read
 from cytomesh.graph.storage import load_graphs
-from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import images_of
@@ -52,16 +51,27 @@ from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.study import Study, open_study
 
 LEAST_UM = 20.0
-NOT_IN_KEY = {"device", "batch_size"}
+NOT_IN_KEY = {"device", "batch_size", "on_bad_section"}
 
 
 def layers_run(
-    run: Path, name: str, settings: LayersConfig, *, resume: bool = True, allow_stale: bool = False
+    run: Path,
+    name: str,
+    settings: LayersConfig,
+    *,
+    resume: bool = True,
+    allow_stale: bool = False,
+    workers: int = 0,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Segment the layers of all linked sections; writes `analyze/<name>/`.
 
     `metrics.json`, `scores.parquet`, `nodes/<graph>.parquet`, `<graph>_layer_<I>.shape.gii`, `masks/*.ome.zarr`,
     `contours/*.geojson`, `shares/<graph>.parquet` (of all methods), `<encoder>.safetensors` (decoders).
+
+    Decoders are trained here; sections are segmented by so many processes (`workers`; 0: one a processor, or a
+    few that share a GPU), or by the workers of a Dask `scheduler`. Stopped or killed, the same call keeps what is
+    segmented.
 
     Returns
     -------
@@ -100,8 +110,9 @@ def layers_run(
             with result.writing(inputs, settings, settings.seed, resume=resume) as work:
                 first = next(iter(loaded.values()))
                 um = settings.um_per_px or max(first.patches.um_per_px, LEAST_UM)
-                job = Job(work.folder, settings, um, graphs, sections, files, split).of_every(settings.every)
-                _segment_all(job, loaded, [*notes, *split.notes])
+                folder = Path(os.path.abspath(work.folder))  # noqa: PTH100 (other machines are in other folders)
+                job = Job(folder, settings, um, graphs, sections, files, split).of_every(settings.every)
+                _segment_all(job, loaded, [*notes, *split.notes], workers, scheduler)
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
     with reading(result.folder / "metrics.json"):
@@ -145,7 +156,9 @@ def _contours_read(run: Path, study: Study, sections: Sequence[LinkedSection], d
     return Inputs(files=dict(zip(named, zip(places, contents, strict=True), strict=True)))
 
 
-def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str]) -> None:
+def _segment_all(
+    job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str], workers: int, scheduler: str | None
+) -> None:
     settings = job.settings
     device = find_device(settings.device)
     drawn = _drawn_patches(job)
@@ -156,10 +169,9 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         curves[name] = train_segmenter(models[name], drawn, settings.training, settings.seed)
         save_segmenter(job.folder, models[name], settings.training.fine_tune)
     methods = fit_methods(job, models)
-    found = Results.empty(job, [*methods.models, *methods.baselines])
     wanted = [s for s in job.sections if settings.sections == "all" or job.sides_in(s) & set(SIDES)]
-    for linked, views in each_view(job, wanted, "segment sections"):
-        _segment_section(job, linked, views, methods, found)
+    found, left_out = segment_sections(job, wanted, methods, workers=workers, scheduler=scheduler)
+    notes = [*notes, *(f"{name} is left out: {problem}" for name, problem in left_out.items())]
     for number, graph in enumerate(job.graphs):
         write_nodes(job.folder, graph, found.shares[next(iter(models))][number])
         own = {method: shares[number] for method, shares in found.shares.items()}
@@ -176,6 +188,7 @@ def _segment_all(job: Job, encoders: Mapping[str, PatchEncoder], notes: list[str
         "trust": dict(methods.trusts),
         "shown": found.shown,
         "notes": notes,
+        **({"left_out": {name: str(problem) for name, problem in left_out.items()}} if left_out else {}),
         "curves": curves,
     }
     write_json(job.folder / "metrics.json", {**facts, "methods": found.tally.record(found.thickness(job))})
@@ -207,30 +220,3 @@ def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
                 some = SectionPatches(section, part.image, part.pixels[rows], part.angles_deg[rows], part.rows[rows])
                 drawn.append(DrawnPatches(some, own, field, grid, side == VALIDATION))
     return drawn
-
-
-def _segment_section(job: Job, linked: LinkedSection, views: Sequence[View], methods: Methods, found: Results) -> None:
-    """Segment a section by the first encoder and, where it is scored, by all others; write what the first finds."""
-    section = linked.section
-    scored = job.sides_in(linked) & set(SIDES)
-    merged, true_pixels = None, None
-    with open_section(linked.section) as image:
-        for view in views:
-            for order, (method, (probabilities, own)) in enumerate(methods.each(job, linked, view, image)):
-                boundaries = boundary_depths(ordered(job, view.ribbon, probabilities), N_LAYERS)
-                painted = view.ribbon.paint(boundaries)
-                keep_shares(found.shares[method][view.number], linked, view, layer_shares(boundaries))
-                if scored and view.truth is not None:
-                    score_view(linked, view, method, boundaries, painted, own, found)
-                if order == 0:
-                    merged = painted if merged is None else np.where(painted > 0, painted, merged)
-                    true_pixels = view.true_pixels
-                if not scored:
-                    break
-    if merged is None:
-        return
-    for side in scored:
-        found.shown.setdefault(side, linked.key)
-    grid = views[0].ribbon.grid
-    truth = None if true_pixels is None else np.maximum(true_pixels, 0).astype(np.uint8)
-    write_section(job.folder, section, grid, merged, truth)

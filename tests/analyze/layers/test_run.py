@@ -10,12 +10,15 @@ from safetensors.torch import load_file
 
 from cytomesh.analyze.layers.classes import LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
+from cytomesh.analyze.layers.output import section_stem
 from cytomesh.analyze.layers.run import layers_run
 from cytomesh.analyze.layers.weights import load_segmenter, save_segmenter
 from cytomesh.analyze.measures import load_measures
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.errors import ConfigError, DamagedError, ImageError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
+from cytomesh.core.run import read_study_path
+from cytomesh.core.section_log import SectionLog
 from cytomesh.core.tables import read_table
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
@@ -45,7 +48,7 @@ def run(small_study, tmp_path_factory):
         workers=1,
     )
     pretrain_run(folder / "run", "cnn", load_config(PretrainConfig, preset("pretrain", "tiny"), TRAINING))
-    layers_run(folder / "run", "layers", settings())
+    layers_run(folder / "run", "layers", settings(), workers=1)
     return folder / "run"
 
 
@@ -176,12 +179,53 @@ def test_shares_of_all_methods_stand_side_by_side(run):
 
 
 def test_every_third_section_of_each_side(run):
-    layers_run(run, "some", settings("every=3", "training.steps=2"))
+    layers_run(run, "some", settings("every=3", "training.steps=2"), workers=1)
     drawn = {path.name for path in (run / "analyze" / "some" / "masks").iterdir()}
     every = {path.name for path in (run / "analyze" / "layers" / "masks").iterdir()}
     assert drawn < every and len(drawn) < 0.6 * len(every)
     sides = [read_json(run / "analyze" / name / "metrics.json")["methods"]["cnn"].keys() for name in ("some", "layers")]
     assert sides[0] == sides[1]
+
+
+def files_of(folder):
+    files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: data for name, data in files.items() if name.name not in ("provenance.json", "config.yaml")}
+
+
+def few(*overrides):
+    return settings("every=6", "training.steps=2", *overrides)
+
+
+def test_who_segments_changes_nothing(run, dask_cluster):
+    made = []
+    for where in ({"workers": 1}, {"scheduler": dask_cluster.address}):
+        layers_run(run, "few", few(), resume=False, **where)
+        made.append(files_of(run / "analyze" / "few"))
+    assert made[0] == made[1] and len(made[0]) > 20
+
+
+def test_a_bad_section_stops_or_is_left_out_and_the_others_are_kept(run, capsys):
+    masks = {path.name for path in (run / "analyze" / "few" / "masks").iterdir()}
+    brain = open_study(read_study_path(run)).brains[-1]  # not learnt from
+    section = next(s for s in brain.sections if f"{section_stem(s.brain, s.index)}.ome.zarr" in masks)
+    away = section.image.rename(section.image.with_name("away"))
+    try:
+        with pytest.raises(ImageError, match=section.image.name):
+            layers_run(run, "bad", few(), workers=1, allow_stale=True)
+        states = SectionLog(run / "analyze" / "bad").states
+        assert states[section.name].state == "failed" and 1 < len(states) <= len(masks)
+        capsys.readouterr()
+        layers_run(run, "bad", few("on_bad_section=skip"), workers=1, allow_stale=True)
+        assert f"segment sections: {len(states) - 1} of " in capsys.readouterr().err
+        left = {path.name for path in (run / "analyze" / "bad" / "masks").iterdir()}
+        assert masks - left == {f"{section_stem(section.brain, section.index)}.ome.zarr"}
+        metrics = read_json(run / "analyze" / "bad" / "metrics.json")
+        assert list(metrics["left_out"]) == [section.name]
+        assert f"{section.name} is left out" in layers_part(run).body
+        assert not list((run / "analyze" / "bad").glob(".*"))
+    finally:
+        away.rename(section.image)
+        shutil.rmtree(run / "analyze" / "bad", ignore_errors=True)
 
 
 def test_what_is_missing_or_wrong_is_named(run):

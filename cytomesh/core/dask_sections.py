@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import platform
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CONNECT_S = 10
+ALONE_S = 0.2
+"""How often it is asked whether the worker of a task that is tried alone still lives."""
 HEAD_BYTES = 4096
 PACKAGES = ("cytomesh", "distributed", "dask", "numpy")
 """Packages of which all have the same version: results would differ, or messages not be understood."""
@@ -116,6 +119,9 @@ def over_cluster(
 ) -> Generator[tuple[int, R | Bad], None, None]:
     """Yield the outcome of each task with its number, as they come.
 
+    Dask blames a worker's death on all tasks that it held, also those that waited there. Whichever it gives up is
+    tried alone: the one that kills its worker is found, and the others are not blamed.
+
     Raises
     ------
     ClusterError
@@ -132,12 +138,18 @@ def over_cluster(
         names = [f"{topic}-{number}" for number in range(len(tasks))]
         futures = client.map(_do, [topic] * len(tasks), tasks, key=names, pure=False)
         numbers = {future.key: number for number, future in enumerate(futures)}
+        blamed: dict[int, int] = {}
         try:
             # results come beside, many at once: to ask for each takes as long as small sections do
             found = distributed.as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
             for future, result in found:
                 number = numbers[future.key]
-                yield number, _outcome(future.status, result, tasks[number], address)
+                if future.status == "error" and isinstance(result[1], distributed.KilledWorker):
+                    blamed[number] = result[1].allowed_failures + 1
+                else:
+                    yield number, _outcome(future.status, result, address)
+            for number, n_deaths in blamed.items():
+                yield number, _alone(client, topic, tasks[number], n_deaths, address)
         finally:
             if client.status == "running":
                 client.cancel(futures, force=True)
@@ -152,15 +164,34 @@ def _do(topic: str, task: SectionTask[Any]) -> Any:
         return attempted(plugin.function, task)
 
 
-def _outcome(status: str, result: Any, task: SectionTask[Any], address: str) -> Any:
+def _alone(client: Any, topic: str, task: SectionTask[Any], n_deaths: int, address: str) -> Any:
+    """Try a task on one worker that holds no other; if it dies again, it is of this task."""
+    client.wait_for_workers(1)
+    worker = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
+    future = client.submit(_do, topic, task, key=f"{topic}-{task.name}-alone", workers=[worker], pure=False)
+    while not future.done():
+        if worker not in client.scheduler_info(n_workers=-1)["workers"]:
+            future.cancel(force=True)
+            return died(task, n_deaths + 1)
+        time.sleep(ALONE_S)
+    return _outcome(future.status, _result(future), address)
+
+
+def _result(future: Any) -> Any:
+    """Return a result, or an error as `as_completed` gives it."""
+    if future.status == "error":
+        error = future.exception()
+        return type(error), error, future.traceback()
+    return future.result() if future.status == "finished" else None
+
+
+def _outcome(status: str, result: Any, address: str) -> Any:
     if status == "finished":
         return result
     if status != "error":
         hint = "see the scheduler's log, start it again, and call the same command: what is done is kept"
         raise ClusterError(address, found="the scheduler is gone", hint=hint)
     _, error, trace = result
-    if isinstance(error, distributed.KilledWorker):
-        return died(task, error.allowed_failures + 1)
     raise error.with_traceback(trace)
 
 

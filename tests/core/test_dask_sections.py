@@ -107,7 +107,7 @@ def test_a_killed_worker_loses_nothing_and_one_that_joins_helps(own_dask_cluster
         own_dask_cluster.workers.append(own_dask_cluster.add_worker())
     left_out = {}
     assert over(own_dask_cluster, work.die_always, left_out=left_out) == [0, 1, 3, 4, 5, 6]
-    assert isinstance(left_out["s2"], WorkerError) and "each of the 4 times" in str(left_out["s2"])
+    assert isinstance(left_out["s2"], WorkerError) and "each of the 5 times" in str(left_out["s2"])
 
 
 def test_an_interrupted_program_ends_at_once(own_dask_cluster, tmp_path):

@@ -141,7 +141,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
         variation_run(run, "x", settings(targets=["thicknes_mm"]))
     with pytest.raises(ConfigError, match=r"no column of numbers 'link_reason'"):
         variation_run(run, "x", settings(targets=["link_reason"]))
-    with pytest.raises(ConfigError, match="'thick' in .*, nor thicker; "):
+    with pytest.raises(ConfigError, match="'thick' in .*, nor thicker"):
         variation_run(run, "x", settings(targets=["thick", "curvature_per_mm", "thicker"]))
     for name in ("annotation", "section"):
         with pytest.raises(ConfigError, match=rf"targets: {name}: found numbers that are names"):

@@ -113,7 +113,9 @@ def test_a_killed_worker_loses_nothing_and_one_that_joins_helps(own_dask_cluster
 def test_an_interrupted_program_ends_at_once(own_dask_cluster, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
+        "import signal\n"
         "from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells ignore it for jobs in the background
         "from cytomesh.core.sections import SectionTask, map_sections\n"
         "from tests.core.section_work import wait_long\n"
         f"jobs = [SectionTask(str(n), (Path({str(tmp_path)!r}), n)) for n in range(4)]\n"

@@ -49,10 +49,12 @@ def alive(process):
 
 def test_workers_end_with_a_program_that_is_interrupted_or_killed(tmp_path):
     code = (
+        "import signal\n"
         "from pathlib import Path\n"
         "from cytomesh.core.sections import SectionTask, map_sections\n"
         "from tests.core.section_work import wait_long\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells ignore it for jobs in the background
         "    jobs = [SectionTask(str(n), (Path({!r}), n)) for n in range(4)]\n"
         "    list(map_sections(wait_long, jobs, doing='test', workers=2))\n"
     )

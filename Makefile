@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.ready-$(KEY)
-# Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes: on
-# two cores three, as a quarter of their time goes to waiting for disks and for processes of their own.
-WORKERS ?= 3
+# Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes.
+WORKERS ?= 2
 bench: export OMP_NUM_THREADS ?= 2
 test test-gpu: export OMP_NUM_THREADS ?= 1
 export MPLBACKEND := Agg

@@ -22,13 +22,15 @@ class DaskCluster:
     ----------
     folder : Path
         For the scheduler file and the logs.
+    **environment : str
+        Of the scheduler.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.file = folder / "scheduler.json"
         port = ["--port", "0", "--dashboard-address", "127.0.0.1:0"]
-        self._scheduler = self._start("scheduler", *port, "--scheduler-file", self.file)
+        self._scheduler = self._start("scheduler", *port, "--scheduler-file", self.file, **environment)
         self._wait_for(self.file)
         self.workers = [self.add_worker() for _ in range(2)]
 

@@ -17,11 +17,11 @@ from cytomesh.core.run import check_name, product, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph.storage import CortexGraph
 
-DIGEST = "graph_digest"
+DIGEST, ORIGIN = "graph_digest", "origin"
 
 
 def save_measures(
-    folder: Path, graph: CortexGraph, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str]
+    folder: Path, graph: CortexGraph, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str], origin: str = ""
 ) -> None:
     """Write `folder/nodes/<graph>.parquet`.
 
@@ -35,6 +35,8 @@ def save_measures(
         One row a node; NaN where nothing was measured.
     units : dict of str to str
         By column ("mm", "1/mm3"), where it has one.
+    origin : str
+        Where they come from, if no analysis has made them.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def save_measures(
     for name, values in columns.items():
         if len(values) != graph.n_nodes:
             raise GraphError(graph.name, name, found=f"{len(values)} values", expected=f"{graph.n_nodes}, one a node")
-    facts = {DIGEST: graph.digest, "graph": graph.name}
+    facts = {DIGEST: graph.digest, "graph": graph.name, **({ORIGIN: origin} if origin else {})}
     write_table(measures_path(folder, graph.name), Table(dict(columns), units, facts))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.analyze.measures import save_measures
-from cytomesh.core.config import Config
+from cytomesh.core.config import Config, fill_pattern
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, GraphError, MissingStageError
 from cytomesh.core.files import read_json, write_json
@@ -24,9 +24,8 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.graph.vertex_columns import numbers_of
 from cytomesh.surface.vertex_data import read_vertex_data
 
-KIND = "measures"
-"""Of the analysis, in its `metrics.json`."""
-WORDS = ("{graph}", "{brain}", "{hemisphere}")
+ELSEWHERE = "elsewhere"
+"""Origin of these measures, in their tables."""
 
 
 class MeasuresConfig(Config):
@@ -50,7 +49,7 @@ def measures_run(
     Raises
     ------
     ConfigError
-        If the name of the files is the same for several graphs.
+        If the pattern of the files is none, or names one file for several graphs.
     MissingStageError
         If there is no such file, or the run has no graphs.
     GraphError, SurfaceError
@@ -84,16 +83,12 @@ def measure_files(graphs: Sequence[CortexGraph], pattern: str) -> dict[str, Path
     Raises
     ------
     ConfigError
-        If the pattern names one file for several graphs.
+        If the pattern is none, or names one file for several graphs.
     MissingStageError
         If there is none.
     """
-    paths = {}
-    for graph in graphs:
-        own = pattern
-        for word, value in zip(WORDS, (graph.name, graph.brain, graph.hemisphere), strict=True):
-            own = own.replace(word, value)
-        paths[graph.name] = Path(own).expanduser()
+    words = {g.name: {"graph": g.name, "brain": g.brain, "hemisphere": g.hemisphere} for g in graphs}
+    paths = {name: Path(fill_pattern("files", pattern, **own)).expanduser() for name, own in words.items()}
     if len(set(paths.values())) < len(paths):
         hint = "write {graph} where the names of their files differ"
         raise ConfigError("files", pattern, found="one file for several graphs", expected="one a graph", hint=hint)
@@ -132,6 +127,6 @@ def _take_over(folder: Path, graphs: Sequence[CortexGraph], paths: Mapping[str, 
     for graph in graphs:
         own = read.get(graph.name, {})
         columns = {name: own.get(name, np.full(graph.n_nodes, np.nan)) for name in names}
-        save_measures(folder, graph, columns, {})
+        save_measures(folder, graph, columns, {}, ELSEWHERE)
         counts[graph.name] = {name: int(np.isfinite(values).sum()) for name, values in columns.items()}
-    write_json(folder / "metrics.json", {"kind": KIND, "columns": names, "nodes": counts})
+    write_json(folder / "metrics.json", {"kind": "measures", "columns": names, "nodes": counts})

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cytomesh.cli.options import (
-    MANIFESTS,
     AsJson,
     BadSection,
     ConfigPath,
@@ -62,10 +61,11 @@ def extract(
     from cytomesh.core.parallel import available_cpus
     from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.tissue import TissueConfig, extract_all
+    from cytomesh.study.manifest import is_manifest
 
     settings = load_settings(TissueConfig, config, overrides, None)
     address = scheduler_address(scheduler, scheduler_file)
-    if address is not None and source.suffix.lower() not in MANIFESTS:
+    if address is not None and not is_manifest(source):
         raise ConfigError("--scheduler", found=str(source), expected="a study", hint="leave it out: one image is quick")
     skip_bad = on_bad_section is OnBadSection.skip
     facts = extract_all(source, out, settings, workers or available_cpus(), scheduler=address, skip_bad=skip_bad)

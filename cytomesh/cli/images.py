@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cytomesh.cli.options import (
-    MANIFESTS,
     AsJson,
     BadSection,
     OnBadSection,
@@ -40,8 +39,9 @@ def info(
     """Print what an image says of itself, and how it is read: size, um/px, channels, levels, values, a window."""
     from cytomesh.core.errors import ConfigError
     from cytomesh.study.image_formats.registry import read_header, reader_of
+    from cytomesh.study.manifest import is_manifest
 
-    if image.suffix.lower() in MANIFESTS:
+    if is_manifest(image):
         hint = f"cytomesh study check {image}: what is in it, and what is wrong"
         raise ConfigError("IMAGE", found=f"a study, {image}", expected="one image", hint=hint)
     _refuse_absent(image)
@@ -96,10 +96,11 @@ def convert(
     from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.convert import convert_image
     from cytomesh.imaging.convert_study import convert_study
+    from cytomesh.study.manifest import is_manifest
 
     n_workers = workers or available_cpus()
     address = scheduler_address(scheduler, scheduler_file)
-    if source.suffix.lower() not in MANIFESTS:
+    if not is_manifest(source):
         if update_study:
             raise ConfigError("--update-study", found=str(source), expected="a study", hint="give its study.yaml")
         if address is not None:

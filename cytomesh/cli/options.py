@@ -46,10 +46,6 @@ Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 take
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
-MANIFESTS = (".yaml", ".yml")
-"""How studies are told from images."""
-
-
 class OnBadSection(StrEnum):
     """What to do with a section that cannot be used."""
 

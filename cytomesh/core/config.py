@@ -151,6 +151,24 @@ def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
     return [_problem(kind, item["loc"], item) for item in cause.errors()]
 
 
+def fill_pattern(setting: str, pattern: str, **words: str | int) -> str:
+    """Fill words into a pattern of file names, "maps/{graph}.csv".
+
+    Raises
+    ------
+    ConfigError
+        If it has other words, or is none.
+    """
+    try:
+        return pattern.format(**words)
+    except (KeyError, IndexError, ValueError, AttributeError) as cause:
+        expected = f"a pattern with {' and '.join(f'{{{word}}}' for word in words)}"
+        if numbers := [word for word, value in words.items() if isinstance(value, int)]:
+            expected += f", or {{{numbers[0]}:04d}} for four digits"
+        found = f"{type(cause).__name__}: {cause}"
+        raise ConfigError(setting, pattern, found=found, expected=expected) from cause
+
+
 def ascending(numbers: list[int], least: int, what: str) -> list[int]:
     """Refuse numbers out of order, for validators."""
     if numbers != sorted(set(numbers)) or min(numbers, default=least) < least:

@@ -174,25 +174,25 @@ def _alone(client: Any, topic: str, task: SectionTask[Any], n_deaths: int, addre
             future.cancel(force=True)
             return died(task, n_deaths + 1)
         time.sleep(ALONE_S)
-    return _outcome(future.status, _result(future), address)
-
-
-def _result(future: Any) -> Any:
-    """Return a result, or an error as `as_completed` gives it."""
-    if future.status == "error":
-        error = future.exception()
-        return type(error), error, future.traceback()
-    return future.result() if future.status == "finished" else None
+    if isinstance(future.exception() if future.status == "error" else None, distributed.KilledWorker):
+        return died(task, n_deaths + 1)
+    if future.status not in ("finished", "error"):
+        raise _gone(address)
+    return future.result()
 
 
 def _outcome(status: str, result: Any, address: str) -> Any:
     if status == "finished":
         return result
     if status != "error":
-        hint = "see the scheduler's log, start it again, and call the same command: what is done is kept"
-        raise ClusterError(address, found="the scheduler is gone", hint=hint)
+        raise _gone(address)
     _, error, trace = result
     raise error.with_traceback(trace)
+
+
+def _gone(address: str) -> ClusterError:
+    hint = "see the scheduler's log, start it again, and call the same command: what is done is kept"
+    return ClusterError(address, found="the scheduler is gone", hint=hint)
 
 
 @contextmanager

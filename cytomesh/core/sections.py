@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +148,11 @@ def scheduler_address(scheduler: str | None, scheduler_file: Path | None) -> str
     if not isinstance(address, str):
         raise ClusterError(scheduler_file, found="no address", expected="the file of a Dask scheduler", hint=hint)
     return address
+
+
+def left_out_facts(left_out: Mapping[str, CytomeshError]) -> dict[str, dict[str, str]]:
+    """Return what a record says of sections that are left out, and why; nothing if there are none."""
+    return {"left_out": {name: str(problem) for name, problem in left_out.items()}} if left_out else {}
 
 
 def attempted(function: Callable[[T], R], task: SectionTask[T]) -> R | Bad:

@@ -18,13 +18,14 @@ from cytomesh.core.config import Config
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
-from cytomesh.core.sections import SectionTask, map_sections
+from cytomesh.core.sections import SectionTask, left_out_facts, map_sections
 from cytomesh.imaging.pyramid import Pyramid, open_image, open_section
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
 from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contours import TISSUE
 from cytomesh.study.image_formats.registry import read_header
+from cytomesh.study.manifest import is_manifest
 from cytomesh.study.sections import Section
 from cytomesh.study.study import open_study
 
@@ -181,7 +182,7 @@ def extract_all(
         `files`, and `area_mm2`: the median area, of images whose pixel size is known; `left_out`: what is wrong with
         each section that is left out.
     """
-    if source.suffix.lower() not in (".yaml", ".yml"):
+    if not is_manifest(source):
         area = _extract_one((source, out, read_header(source).um_per_px), settings)
         return {"files": 1, "area_mm2": area}
     study = open_study(source)
@@ -206,8 +207,8 @@ def extract_all(
         )
         areas = [area for _, area in done]
     known = [area for area in areas if area is not None]
-    facts = {"files": len(areas), "area_mm2": float(np.median(known)) if known else None}
-    return {**facts, **({"left_out": {name: str(problem) for name, problem in left_out.items()}} if left_out else {})}
+    median = float(np.median(known)) if known else None
+    return {"files": len(areas), "area_mm2": median, **left_out_facts(left_out)}
 
 
 def _extract_one(job: tuple[Path | Section, Path, float | None], settings: TissueConfig) -> float | None:

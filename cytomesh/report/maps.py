@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.analyze.layers.classes import LAYERS
-from cytomesh.analyze.measures import load_measures
-from cytomesh.analyze.own_measures import KIND as OWN_MEASURES
+from cytomesh.analyze.measures import ORIGIN, load_measures
+from cytomesh.analyze.own_measures import ELSEWHERE
 from cytomesh.core.errors import CytomeshError, MissingStageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
@@ -20,7 +20,6 @@ from cytomesh.core.run import product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
-from cytomesh.report.results import analysis_kinds
 from cytomesh.surface.gifti import read_labels, read_scalars
 
 MAX_GRADIENTS = 3
@@ -180,20 +179,21 @@ def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
 def _measures(run: Path, graph: CortexGraph) -> list[NodeMap]:
     """Return the thickness of cortical layers, as far as analyses have measured it, and measures from elsewhere."""
     maps: list[NodeMap] = []
-    for name, kind in analysis_kinds(run).items():
+    for name in (folder.name for folder in product_folders(run, "analyze")):
         try:
-            columns = load_measures(run, name, graph).columns
+            table = load_measures(run, name, graph)
         except MissingStageError:
             continue
         except CytomeshError as error:
             log(f"left out of the report: {error}")
             continue
-        layers = {f"thickness of layer {layer}": f"layer_{layer}_mm" for layer in LAYERS}
-        shown = {column: column for column in columns} if kind == OWN_MEASURES else layers
-        group, unit = ("measures", "") if kind == OWN_MEASURES else ("layers", "mm")
+        if table.metadata.get(ORIGIN) == ELSEWHERE:
+            group, unit, shown = "measures", "", {column: column for column in table.columns}
+        else:
+            group, unit, shown = "layers", "mm", {f"thickness of layer {i}": f"layer_{i}_mm" for i in LAYERS}
         for title, column in shown.items():
-            if column in columns:
-                maps.append(ScalarMap(f"{title}, {name}", group, np.asarray(columns[column], np.float64), unit))
+            if column in table:
+                maps.append(ScalarMap(f"{title}, {name}", group, np.asarray(table[column], np.float64), unit))
     return maps
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.study.image_formats.reader import ImageHeader, named
 from cytomesh.study.image_formats.registry import check_pixels, decode_all, open_reader, read_header
-from cytomesh.study.pixels import PixelView, lacking_window, window_text
+from cytomesh.study.pixels import PixelView, lacking_window, needs_window, window_text
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
@@ -68,7 +68,7 @@ def check_image(section: Section, depth: Depth, problems: list[CytomeshError]) -
 def _see(section: Section, header: ImageHeader) -> CheckedImage:
     settings = section.image_settings
     n_channels = PixelView(header, settings).n_channels
-    if settings.window is not None or header.dtype == "uint8":
+    if not needs_window(header, settings):
         return CheckedImage(header, n_channels, None)
     with named(header.path, "pixels that cannot be decoded"), closing(open_reader(header)) as reader:
         return CheckedImage(header, n_channels, lacking_window(reader, settings))

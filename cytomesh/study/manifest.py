@@ -201,6 +201,11 @@ class Manifest(Config):
         return self.image.overridden(brain.image)
 
 
+def is_manifest(path: Path) -> bool:
+    """Return whether a path is that of a study, and not of an image, by its name."""
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest as YAML, without the keys that are absent; whole or not at all."""
     data = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)

@@ -138,9 +138,14 @@ def pixel_view(reader: ImageReader, settings: ImageSettings) -> PixelView:
 def lacking_window(reader: ImageReader, settings: ImageSettings) -> tuple[float, float] | None:
     """Return a window for an image that needs one and has none, from its pixels; raises as `PixelView` does."""
     view = PixelView(reader.header, settings)
-    if settings.window is not None or reader.header.dtype == "uint8":
+    if not needs_window(reader.header, settings):
         return None
     return propose_window(sample(reader)[..., view.channels])
+
+
+def needs_window(header: ImageHeader, settings: ImageSettings) -> bool:
+    """Return whether pixels of more than 8 bits have no window."""
+    return settings.window is None and header.dtype != "uint8"
 
 
 def window_text(window: tuple[float, float]) -> str:

@@ -59,6 +59,8 @@ def test_what_does_not_fit_is_named(run, tmp_path):
     folder, (left, _) = run
     with pytest.raises(ConfigError, match="one file for several graphs"):
         measures_run(folder, "own", MeasuresConfig(files="all.csv"))
+    with pytest.raises(ConfigError, match=r"files: \{section\}.csv: .*\{graph\} and \{brain\} and \{hemisphere\}"):
+        measures_run(folder, "own", MeasuresConfig(files="{section}.csv"))
     with pytest.raises(MissingStageError, match="no such file"):
         measures_run(folder, "own", MeasuresConfig(files="{graph}.csv"))
     path = tmp_path / f"{left.name}.csv"

@@ -16,6 +16,7 @@ from cytomesh.core.errors import ClusterError, ContourError, WorkerError
 from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
 from tests.core import section_work as work
+from tests.dask_cluster import DaskCluster
 from tests.processes import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,18 @@ def test_a_killed_worker_loses_nothing_and_one_that_joins_helps(own_dask_cluster
     left_out = {}
     assert over(own_dask_cluster, work.die_always, left_out=left_out) == [0, 1, 3, 4, 5, 6]
     assert isinstance(left_out["s2"], WorkerError) and "each of the 5 times" in str(left_out["s2"])
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_cluster_that_gives_up_at_the_first_death_names_the_killer(tmp_path):
+    cluster = DaskCluster(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    try:
+        cluster.workers.append(cluster.add_worker())
+        left_out = {}
+        assert over(cluster, work.die_always, left_out=left_out) == [0, 1, 3, 4, 5, 6]
+        assert isinstance(left_out["s2"], WorkerError) and "each of the 2 times" in str(left_out["s2"])
+    finally:
+        cluster.stop()
 
 
 def test_an_interrupted_program_ends_at_once(own_dask_cluster, tmp_path):

@@ -38,6 +38,7 @@ from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.reading import command, reading
 from cytomesh.core.run import product, product_folders, read_study_path
+from cytomesh.core.sections import left_out_facts
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, LINKS, MEASURES, parts_read
@@ -188,7 +189,7 @@ def _segment_all(
         "trust": dict(methods.trusts),
         "shown": found.shown,
         "notes": notes,
-        **({"left_out": {name: str(problem) for name, problem in left_out.items()}} if left_out else {}),
+        **left_out_facts(left_out),
         "curves": curves,
     }
     write_json(job.folder / "metrics.json", {**facts, "methods": found.tally.record(found.thickness(job))})

@@ -14,6 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from cytomesh.analyze.layers.classes import BACKGROUND, CLASSES, IGNORE, N_LAYERS
 from cytomesh.analyze.layers.config import Class, TruthConfig
 from cytomesh.analyze.layers.ribbon import Columns, Grid, signed_distance_px
+from cytomesh.core.config import fill_pattern
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import ConfigError, ContourError, ImageError, MissingStageError
 from cytomesh.core.provenance import Inputs, place
@@ -55,22 +56,15 @@ def truth_files(study: Study, sections: Iterable[Section], settings: TruthConfig
         if missing:
             raise MissingStageError(missing[0], found="no such file", hint=f"correct {folder / settings.files}")
     else:
-        paths = {(section.brain, section.index): _filled(folder, settings.files, section) for section in sections}
+        paths = {
+            (brain, index): folder / fill_pattern("truth.files", settings.files, brain=brain, section=index)
+            for brain, index in ((section.brain, section.index) for section in sections)
+        }
         files = {key: path for key, path in paths.items() if path.is_file()}
     if not files:
         hint = "set truth.files: a pattern with {brain} and {section}, or a table of brain, section and file"
         raise MissingStageError(folder / settings.files, found="no file of layers for any section", hint=hint)
     return files
-
-
-def _filled(folder: Path, pattern: str, section: Section) -> Path:
-    try:
-        return folder / pattern.format(brain=section.brain, section=section.index)
-    except (KeyError, IndexError, ValueError) as cause:
-        expected = "a pattern with {brain} and {section}, or {section:04d} for four digits"
-        raise ConfigError(
-            "truth.files", pattern, found=f"{type(cause).__name__}: {cause}", expected=expected
-        ) from cause
 
 
 def _from_table(path: Path) -> TruthFiles:

@@ -7,6 +7,8 @@ STAMP := $(VENV)/.ready-$(KEY)
 WORKERS ?= 2
 bench: export OMP_NUM_THREADS ?= 2
 test test-gpu: export OMP_NUM_THREADS ?= 1
+# Tests start a hundred processes: each would compile the package anew where bytecode is switched off.
+test test-gpu: export PYTHONDONTWRITEBYTECODE :=
 export MPLBACKEND := Agg
 
 .PHONY: demo test test-gpu lint bench clean

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from filelock import FileLock
 from hypothesis import settings
 
 from cytomesh.core.labels import LabelTable
@@ -21,7 +21,7 @@ from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
 from tests.dask_cluster import DaskCluster
-from tests.processes import run_apart, run_ranks
+from tests.processes import run_ranks
 
 if TYPE_CHECKING:
     from tests.provenance_chain import Chain
@@ -42,6 +42,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin with what many tests share, and with it numba's caches, while the processes of the suite collect tests."""
+    config = session.config
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if is_whole and config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = shared_folder(config._tmp_path_factory)  # its fixture is not to be had yet
+        making = subprocess.Popen([sys.executable, "-m", "tests.provenance_chain", str(folder)], cwd=REPOSITORY)
+        config.add_cleanup(making.wait)
 
 
 @pytest.fixture(autouse=True)
@@ -72,35 +82,23 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a study of two small brains, see `provenance_chain.write_study`; to be copied before it is changed."""
-    from tests.provenance_chain import write_study
+    from tests.provenance_chain import shared_study
 
-    return made_once(tmp_path_factory, "study", write_study)
+    return shared_study(shared_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def small_chain(tmp_path_factory: pytest.TempPathFactory, small_study: Path) -> Chain:
-    """All stages on the small study, as commands make them; the folder of both is to be copied before it is changed.
+def small_chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """All stages on the small study, as commands make them; the folder of both is to be copied before it is changed."""
+    from tests.provenance_chain import shared_chain
 
-    In a process of its own: sums of BLAS differ in the last bit between numbers of threads.
-    """
-    from tests.provenance_chain import Chain
-
-    run = made_once(tmp_path_factory, "run", lambda run: run_apart(Chain(small_study, run).make_all))
-    return Chain(small_study, run)
+    return shared_chain(shared_folder(tmp_path_factory))
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that the first process of the suite to need it makes for all of them."""
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what the processes of a suite share."""
     own = factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "small" / name
-    folder.parent.mkdir(exist_ok=True)
-    made = folder.with_suffix(".made")
-    with FileLock(f"{folder}.lock"):
-        if not made.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
-            make(folder)
-            made.touch()
-    return folder
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "small"
 
 
 @pytest.fixture

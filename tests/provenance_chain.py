@@ -1,13 +1,22 @@
-"""All stages with small settings on a small study, for tests of what is kept and what is made again."""
+"""All stages with small settings on a small study, for tests of what is kept and what is made again.
+
+    python -m tests.provenance_chain FOLDER
+
+makes both there, as the suite does when it begins.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
+from filelock import FileLock
 
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
@@ -26,6 +35,7 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.surface.gifti import read_surface, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
+from tests.processes import run_apart
 
 GRAPHS = ("graphs/T01_hemi-L", "graphs/T02_hemi-L")
 FEATURES = ("features/vit/T01_hemi-L", "features/vit/T02_hemi-L")
@@ -104,6 +114,32 @@ def _without_time(value):
     return [_without_time(item) for item in value] if isinstance(value, list) else value
 
 
+def shared_study(folder: Path) -> Path:
+    """Return the study in a folder, which the first process to need it makes for all."""
+    return _made_once(folder / "study", write_study)
+
+
+def shared_chain(folder: Path) -> Chain:
+    """Return all stages on that study.
+
+    In a process of its own: sums of BLAS differ in the last bit between numbers of threads.
+    """
+    study = shared_study(folder)
+    run = _made_once(folder / "run", lambda run: run_apart(Chain(study, run).make_all))
+    return Chain(study, run)
+
+
+def _made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    folder.parent.mkdir(exist_ok=True)
+    made = folder.with_suffix(".made")
+    with FileLock(f"{folder}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            make(folder)
+            made.touch()
+    return folder
+
+
 def write_study(folder: Path) -> None:
     """Write two small brains, one to train on; the other has surfaces of its own."""
     changes = ["brains=[{id: T01, role: train}, {id: T02, role: unseen}]"]
@@ -140,3 +176,7 @@ def _write_coarser(source: Path, path: Path, kind: str) -> int:
         mesh = Mesh(mesh.vertices[:n], np.array(faces))
     write_surface(path, mesh, "L", kind)
     return mesh.n_vertices
+
+
+if __name__ == "__main__":
+    shared_chain(Path(sys.argv[1]))

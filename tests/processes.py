@@ -26,6 +26,9 @@ CONTEXT.set_forkserver_preload(
     ]
 )
 Process = multiprocessing.context.ForkServerProcess
+# Nothing that tests write has to survive a power cut, and for much of their time they would wait for the disk: neither
+# their processes nor those forked from here do.
+os.fsync = lambda descriptor: None
 
 
 def start_program(errors: Path, *words: object) -> Process:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from cytomesh.core.errors import FeatureError
+
 LEAST = 1e-4
 """Smaller probabilities count as this: one sample where a network is sure and wrong does not decide a column."""
 
@@ -27,6 +29,11 @@ def order_layers(probabilities: NDArray[np.floating]) -> NDArray[np.int8]:
     (n, k) int8
         0 to l - 1.
 
+    Raises
+    ------
+    FeatureError
+        If they are of another shape, NaN, infinite or negative.
+
     Examples
     --------
     >>> import numpy as np
@@ -34,7 +41,12 @@ def order_layers(probabilities: NDArray[np.floating]) -> NDArray[np.int8]:
     >>> order_layers(np.array([[sure, torn, sure, sure[::-1]]])).tolist()  # the second sample alone would be deeper
     [[0, 0, 0, 1]]
     """
-    gain = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST))
+    values = np.asarray(probabilities, np.float64)
+    if values.ndim != 3 or 0 in values.shape[1:]:
+        raise FeatureError("order_layers", found=f"shape {values.shape}", expected="(columns, depths, layers)")
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise FeatureError("order_layers", found="NaN, infinite or negative values", expected="probabilities")
+    gain = np.log(np.maximum(values, LEAST))
     n, k, n_layers = gain.shape
     came_from = np.zeros((n, k, n_layers), np.int8)
     score = gain[:, 0].copy()

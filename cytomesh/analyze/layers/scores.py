@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cytomesh.analyze.layers.classes import IGNORE
+from cytomesh.core.errors import FeatureError
 
 
 def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
@@ -38,6 +39,11 @@ def layer_scores(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_c
     dict
         `f1` and `jaccard` by class, `macro_f1` over the classes 1 to 6 that are there.
 
+    Raises
+    ------
+    FeatureError
+        If they are not of one shape, or hold other numbers than these.
+
     Examples
     --------
     >>> import numpy as np
@@ -45,6 +51,14 @@ def layer_scores(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_c
     >>> [round(float(found["f1"][layer]), 3) for layer in (1, 2)], round(found["macro_f1"], 3)
     ([0.667, 0.8], 0.733)
     """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        found = f"shapes {truth.shape} and {predicted.shape}"
+        raise FeatureError("layer_scores", found=found, expected="segmentations of one shape")
+    for name, classes, least in (("truth", truth, IGNORE), ("predicted", predicted, 0)):
+        if classes.dtype.kind not in "iu" or not ((classes >= least) & (classes < n_classes)).all():
+            found = f"{classes.dtype}" + (f" from {classes.min()} to {classes.max()}" if classes.size else "")
+            raise FeatureError("layer_scores", name, found=found, expected=f"integers from {least} to {n_classes - 1}")
     f1, jaccard = overlap(confusion(truth, predicted, n_classes))
     return {"f1": f1, "jaccard": jaccard, "macro_f1": float(np.nanmean(f1[1:-1]))}
 

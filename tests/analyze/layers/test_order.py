@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cytomesh.analyze.layers.order import LEAST, boundary_depths, layer_shares, order_layers, smooth_along
+from cytomesh.core.errors import FeatureError
 
 
 def best_by_trying(probabilities):
@@ -32,6 +33,14 @@ def test_no_layer_comes_back_and_one_may_be_missing():
     boundaries = boundary_depths(np.array([[0, 1, 2, 2, 2, 4, 5]]), 6)
     np.testing.assert_allclose(boundaries[0], np.array([1, 2, 5, 5, 6]) / 7)
     np.testing.assert_allclose(layer_shares(boundaries)[0], np.array([1, 1, 3, 0, 1, 1]) / 7)
+
+
+def test_what_are_no_probabilities_is_refused():
+    for wrong in (np.full((2, 3, 4), np.nan), np.full((2, 3, 4), -1.0), np.full((2, 3, 4), np.inf)):
+        with pytest.raises(FeatureError, match="expected probabilities"):
+            order_layers(wrong)
+    with pytest.raises(FeatureError, match=r"shape \(3, 4\)"):
+        order_layers(np.ones((3, 4)))
 
 
 def test_scale_does_not_matter():

@@ -6,6 +6,7 @@ from skimage.metrics import hausdorff_distance
 from sklearn.metrics import f1_score, jaccard_score
 
 from cytomesh.analyze.layers.scores import boundary_scores, layer_scores, thickness_scores
+from cytomesh.core.errors import FeatureError
 
 
 def test_overlap_is_that_of_scikit_learn():
@@ -22,6 +23,20 @@ def test_overlap_is_that_of_scikit_learn():
 def test_a_layer_that_is_nowhere_does_not_count():
     found = layer_scores(np.array([1, 2, 2]), np.array([1, 2, 2]))
     assert np.isnan(found["f1"][4]) and found["macro_f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "said"),
+    [
+        ([1, 2, 2], [1, -1, 2], "predicted: found int64 from -1 to 2"),  # would count for layer 1 and class 7
+        ([1, 9, 2], [1, 2, 2], "truth: found int64 from 1 to 9, expected integers from -1 to 7"),
+        ([1, 2, 2], [1.0, 2.0, 2.5], "predicted: found float64"),
+        ([1, 2, 2], [1, 2], r"shapes \(3,\) and \(2,\)"),
+    ],
+)
+def test_what_are_no_segmentations_is_refused(truth, predicted, said):
+    with pytest.raises(FeatureError, match=said):
+        layer_scores(np.array(truth), np.array(predicted))
 
 
 def test_boundaries_moved_by_a_known_distance():

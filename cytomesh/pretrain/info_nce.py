@@ -95,8 +95,9 @@ class _WeightedInfoNCE(torch.autograd.Function):
         return total.to(dtype), count
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_total: Tensor, grad_count: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+        if torch.is_grad_enabled():  # create_graph: to autograd the gradients of the forward pass are constants
+            raise NotImplementedError("weighted_info_nce has no second derivative: call backward without create_graph")
         grad_anchors, grad_others = ctx.saved_tensors
         dtype_anchors, dtype_others = ctx.dtypes
         return (
@@ -117,7 +118,7 @@ def _chunk(z: Tensor, y: Tensor, weights: Tensor, temperature: float, first: int
     weights = weights.to(logits.dtype, copy=True)
     weights[diagonal, diagonal + first] = 0
     sums = weights.sum(dim=1, keepdim=True)
-    has_weight = sums[:, 0] > 0
+    has_weight = ~(sums[:, 0] <= 0)  # NaN has: the loss has to show it
     weights.div_(torch.where(has_weight[:, None], sums, 1.0))
     normaliser = torch.logsumexp(logits, dim=1)
     logits[diagonal, diagonal + first] = 0  # 0 * -inf is not a number

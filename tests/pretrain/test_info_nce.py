@@ -47,6 +47,19 @@ def test_weight_of_an_anchor_to_itself_is_ignored(weights):
     assert int(results[0][1]) == int(results[1][1]) == 10
 
 
+def test_weights_that_are_nan_show_in_the_loss(weights):
+    weights[4, 7] = torch.nan
+    total, count = weighted_info_nce(random_vectors(11), random_vectors(11), lambda rows: weights[rows], temperature=1)
+    assert torch.isnan(total) and int(count) == 10
+
+
+def test_a_second_derivative_is_refused(weights):
+    z = random_vectors(11).requires_grad_()
+    total, _ = weighted_info_nce(z, z, lambda rows: weights[rows], temperature=1.0)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(total, z, create_graph=True)
+
+
 def test_half_precision_is_computed_in_single(weights):
     z = random_vectors(11, dtype=torch.float32).bfloat16().requires_grad_()
     single = z.detach().float().requires_grad_()

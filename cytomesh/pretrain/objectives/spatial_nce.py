@@ -86,6 +86,9 @@ class SpatialNCE(Contrastive):
         if not sigma_mm > 0 or not (reach_mm is None or reach_mm > 0):
             found = f"sigma_mm {sigma_mm}, reach_mm {reach_mm}"
             raise ConfigError("SpatialNCE", found=found, expected="positive lengths")
+        if not (0 <= same_section_weight <= 1 and 0 <= same_brain_weight <= 1):
+            found = f"same_section_weight {same_section_weight}, same_brain_weight {same_brain_weight}"
+            raise ConfigError("SpatialNCE", found=found, expected="factors from 0 to 1")
         self.distance = distance or Euclidean()
         self.sigma_mm = sigma_mm
         self.kernel = kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ NUMBERS = torch.tensor([1, 1, 2, 2, 3, 3])
         (SpatialNCE(3.0, same_brain_weight=0.5), {"position": POSITION}, "no brain and no section"),
         (SpatialNCE(3.0, same_section_weight=0.5), {"position": POSITION, "brain": NUMBERS}, "found no section"),
         (ProbabilityGuided(), {"area": NUMBERS}, "found no probability"),
+        (ProbabilityGuided(), {"probability": -VECTORS.abs()}, "negative"),
         (SupervisedContrastive(), {}, "found no area"),
         (SimCLR(), {"position": POSITION}, "found no node"),
     ],
@@ -37,8 +39,20 @@ def test_places_that_are_missing_or_wrong_are_named(objective, places, said):
         objective(VECTORS, **places)
 
 
+def test_vectors_that_are_none_are_named():
+    for wrong in (torch.ones(6, 2, 3), torch.ones(6), torch.ones(6, 3, dtype=torch.int64), np.ones((6, 3))):
+        with pytest.raises(ConfigError, match="vectors"):
+            SpatialNCE(3.0)(wrong, position=POSITION)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_places_of_any_type_are_those_in_single_precision(dtype):
+    place = (POSITION * 2).to(dtype)
+    torch.testing.assert_close(SpatialNCE(3.0)(VECTORS, position=place), SpatialNCE(3.0)(VECTORS, position=place.float()))
+
+
 def test_settings_that_mean_nothing_are_named():
-    for wrong in ({"kernel": "gauss"}, {"sigma_mm": -3.0}, {"reach_mm": 0.0}):
+    for wrong in ({"kernel": "gauss"}, {"sigma_mm": -3.0}, {"reach_mm": 0.0}, {"same_section_weight": -1.0}):
         with pytest.raises(ConfigError, match="SpatialNCE"):
             SpatialNCE(**{"sigma_mm": 3.0, **wrong})
     with pytest.raises(ConfigError, match="temperature: found 0"):

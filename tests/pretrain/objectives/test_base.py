@@ -48,7 +48,9 @@ def test_vectors_that_are_none_are_named():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
 def test_places_of_any_type_are_those_in_single_precision(dtype):
     place = (POSITION * 2).to(dtype)
-    torch.testing.assert_close(SpatialNCE(3.0)(VECTORS, position=place), SpatialNCE(3.0)(VECTORS, position=place.float()))
+    torch.testing.assert_close(
+        SpatialNCE(3.0)(VECTORS, position=place), SpatialNCE(3.0)(VECTORS, position=place.float())
+    )
 
 
 def test_settings_that_mean_nothing_are_named():

@@ -161,6 +161,16 @@ class Guarded(Classifier):
     def __init__(self, model: Classifier, name: str) -> None:
         self.model, self.name = model, name
 
+    @classmethod
+    def made(cls, kind: type[Classifier], name: str, settings: Any, task: Task) -> Self:
+        """Make a model from settings, as `Classifier.from_settings`; whatever goes wrong names it."""
+        try:
+            return cls(kind.from_settings(settings, task), name)
+        except CytomeshError:
+            raise
+        except Exception as cause:  # whatever goes wrong in somebody else's class
+            raise _plugin_error(kind, name, "from_settings", f"{type(cause).__name__}: {cause}", "") from cause
+
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Fit it; whatever goes wrong names it."""
         with self._named("fit"):
@@ -201,6 +211,10 @@ class Guarded(Classifier):
             raise self._error(what, f"{type(cause).__name__}: {cause}", "") from cause
 
     def _error(self, what: str, found: str, expected: str) -> PluginError:
-        place = f"{type(self.model).__module__}.{type(self.model).__name__}"
-        hint = "mend the package that adds this classifier, or choose another model"
-        return PluginError(f"classifier '{self.name}' ({place})", what, found=found, expected=expected, hint=hint)
+        return _plugin_error(type(self.model), self.name, what, found, expected)
+
+
+def _plugin_error(kind: type[Classifier], name: str, what: str, found: str, expected: str) -> PluginError:
+    place = f"{kind.__module__}.{kind.__name__}"
+    hint = "mend the package that adds this classifier, or choose another model"
+    return PluginError(f"classifier '{name}' ({place})", what, found=found, expected=expected, hint=hint)

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
     """Build the classifier that the settings describe, not yet fitted."""
     task = Task(n_inputs, n_classes, settings.training, device)
-    classifier: Classifier = classifier_kind(settings.model).from_settings(settings.model, task)
-    if settings.model.kind not in (*CLASSIFIERS.own, *LAYERS):
-        classifier = Guarded(classifier, settings.model.kind)
+    kind, name = classifier_kind(settings.model), settings.model.kind
+    is_own = name in (*CLASSIFIERS.own, *LAYERS)
+    classifier: Classifier = (
+        kind.from_settings(settings.model, task) if is_own else Guarded.made(kind, name, settings.model, task)
+    )
     if settings.pseudo_labels.rounds:
         classifier = SelfTrained(classifier, settings.pseudo_labels)
     keep_shares = settings.label_shift == "training"

@@ -86,12 +86,14 @@ class Registry(Mapping[str, type[KindT]], Generic[KindT]):
 
     def _entries(self) -> dict[str, EntryPoint]:
         if not self._found:
+            found = dict(self._places)
             for entry in entry_points(group=self.group):
-                if entry.name in self._places:
-                    hint = "give it another name, or remove one of the packages"
-                    raise PluginError(_place(entry), found=f"'{entry.name}', which is there already", hint=hint)
-                self._places[entry.name] = entry
-            self._found = True
+                if entry.name in found:
+                    other, hint = found[entry.name], "give it another name, or remove one of the packages"
+                    what = f"'{entry.name}', which is there already ({_place(other) if other.dist else other.value})"
+                    raise PluginError(_place(entry), found=what, hint=hint)
+                found[entry.name] = entry
+            self._places, self._found = found, True
         return self._places
 
     def _load(self, entry: EntryPoint) -> type[KindT]:
@@ -158,14 +160,19 @@ class OneOf:
         Raises
         ------
         PluginError
-            If the `kind` of an implementation's settings does not hold its name.
+            If the `kind` of an implementation's settings does not hold its name, or two registries have this name.
         """
         found: dict[type[Config], None] = {}
+        groups: dict[str, str] = {}
         for registry in self.sources:
             if not isinstance(registry, Registry):
                 found[registry] = None
                 continue
             for name, kind in registry.items():
+                if name in groups:
+                    what, hint = f"'{name}', which {groups[name]} has, too", "remove the package that adds it"
+                    raise PluginError(f"{registry.group}: {name}", found=what, hint=hint)
+                groups[name] = registry.group
                 config = kind.Config
                 if config is None:
                     hint = f"give it a Config with the field kind: Literal['{name}']"

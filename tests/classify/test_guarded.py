@@ -78,6 +78,8 @@ def test_what_goes_wrong_within_it_names_it():
         model.state()
     NaiveBayes.make, made = lambda *_: 1 / 0, NaiveBayes.make
     try:
+        with pytest.raises(PluginError, match=r"bayes.*NaiveBayes.*from_settings: found ZeroDivisionError"):
+            Guarded.made(NaiveBayes, "bayes", None, None)
         with pytest.raises(PluginError, match="bayes.*fit: found ZeroDivisionError"):
             model.fit(DATA, 0)
     finally:

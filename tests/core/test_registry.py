@@ -123,6 +123,23 @@ def test_settings_of_another_name_are_refused(install):
         OneOf(registry).configs()
 
 
+def test_two_packages_of_one_name_are_both_named_again_and_again(install, tmp_path):
+    registry = install("star = shapes_plugin:Star", STAR)
+    facts = tmp_path / "other_plugin-2.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: other-plugin\nVersion: 2.0\n")
+    (facts / "entry_points.txt").write_text(f"[{GROUP}]\nstar = shapes_plugin:Star\n")
+    for _ in range(2):
+        with pytest.raises(PluginError) as raised:
+            registry["star"]
+        assert "shapes-plugin" in str(raised.value) and "other-plugin" in str(raised.value)
+
+
+def test_settings_of_two_registries_have_different_names():
+    with pytest.raises(PluginError, match=r"cytomesh\.more: circle: found 'circle', which cytomesh\.tests has, too"):
+        OneOf(Registry(GROUP, Shape, OWN), Registry("cytomesh.more", Shape, OWN)).configs()
+
+
 def test_a_name_is_checked(caplog):
     class Choice(Config):
         shape: Annotated[str, NameOf(Registry(GROUP, Shape, OWN), "none", renamed={"round": "circle"})] = "circle"

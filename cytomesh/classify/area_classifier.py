@@ -71,7 +71,7 @@ class AreaClassifier:
         if self.settings.model.edge_attributes:
             hint = "cytomesh classify has them from the graphs of a run"
             raise ConfigError("AreaClassifier", "edges", found="attributes of mesh edges", expected="none", hint=hint)
-        self.device = torch.device(device)
+        self.device = _device(device)
 
     def fit(
         self,
@@ -97,7 +97,10 @@ class AreaClassifier:
         Raises
         ------
         FeatureError
-            If inputs, labels and the others are not one row a node, or inputs are infinite, or labels no whole numbers.
+            If inputs, labels and the others are not one row a node, inputs are infinite, or the adjacency is not
+            symmetric.
+        AtlasError
+            If labels are no whole numbers.
         SplitError
             If there are fewer than two areas.
         """
@@ -114,6 +117,9 @@ class AreaClassifier:
         self.classes_, targets = class_targets(areas, is_train)
         sides = np.where(is_train, TRAIN, np.where(held_out & (targets >= 0), VALIDATION, ""))
         is_known = is_train & np.isfinite(inputs).all(axis=1)
+        if not is_known.any():
+            hint = "leave out columns that are NaN at every node, and rows of the medial wall"
+            raise FeatureError("AreaClassifier", "inputs", found="NaN at every labelled node", hint=hint)
         self._scaling = moments([StoredInput(inputs)], [is_known], "inputs")
         data = self._data(inputs, targets, sides, adjacency)
         self._model, self.curve_ = fit_classifier(self.settings, data, self.settings.seed, self.device)
@@ -144,16 +150,21 @@ class AreaClassifier:
         if adjacency.shape != (n, n):
             found, expected = f"{adjacency.shape[0]} x {adjacency.shape[1]}", f"{n} x {n}, as many as inputs"
             raise FeatureError("AreaClassifier", "adjacency", found=found, expected=expected)
+        edges = sp.csr_matrix(adjacency) != 0
+        if (edges != edges.T).nnz:
+            found, hint = "edges in one direction only", "adjacency + adjacency.T has both"
+            raise FeatureError("AreaClassifier", "adjacency", found=found, expected="a symmetric matrix", hint=hint)
+        adjacency = edges.astype(np.float64)
         ready = StoredInput(inputs, self._scaling, InputsConfig().clip_sd).rows(np.arange(n))
         if np.isnan(ready).any():
-            ready, _ = impute(ready, sp.csr_matrix(adjacency))
+            ready, _ = impute(ready, adjacency)
         sizes, positions = np.array([n], np.int64), np.zeros((n, 3), np.float32)
-        return NodeData(ready, targets, sides, sp.csr_matrix(adjacency), sizes, self.classes_, positions)
+        return NodeData(ready, targets, sides, adjacency, sizes, self.classes_, positions)
 
 
 def _inputs(inputs: NDArray[Any], adjacency: sp.csr_matrix | None) -> Floats:
     values = np.asarray(inputs, np.float32)
-    if values.ndim != 2:
+    if values.ndim != 2 or not values.shape[1]:
         raise FeatureError("AreaClassifier", "inputs", found=f"shape {values.shape}", expected="(n, d)")
     if np.isinf(values).any():
         raise FeatureError("AreaClassifier", "inputs", found="infinite values", expected="finite ones, or NaN")
@@ -161,3 +172,14 @@ def _inputs(inputs: NDArray[Any], adjacency: sp.csr_matrix | None) -> Floats:
         hint = "give the adjacency of the mesh, by which they are filled in, or leave these nodes out"
         raise FeatureError("AreaClassifier", "inputs", found="NaN", expected="finite values", hint=hint)
     return values
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as cause:
+        raise ConfigError("AreaClassifier", "device", found=repr(name), expected="cpu, cuda or cuda:1") from cause
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA devices"
+        raise ConfigError("AreaClassifier", f"device {name}", found=found, hint="device='cpu' needs none")
+    return device

@@ -63,10 +63,33 @@ def test_what_cannot_be_used_is_named(nodes):
         AreaClassifier("gcn").fit(inputs[:100], labels[:100], adjacency)
     with pytest.raises(FeatureError, match="NaN.*give the adjacency"):
         AreaClassifier("lda").fit(np.full_like(inputs, np.nan), labels)
+    with pytest.raises(FeatureError, match="NaN at every labelled node"):
+        AreaClassifier("lda").fit(np.full_like(inputs, np.nan), labels, adjacency)
+    with pytest.raises(FeatureError, match=r"shape \(162, 0\)"):
+        AreaClassifier("lda").fit(inputs[:, :0], labels)
     with pytest.raises(FeatureError, match="shape"):
         AreaClassifier("lda").fit(inputs[:5], labels)
     with pytest.raises(SplitError, match="1 areas"):
         AreaClassifier("lda").fit(inputs, np.ones(162, int))
+
+
+def test_mesh_edges_have_two_directions_and_no_weights(nodes):
+    inputs, labels, adjacency = nodes
+    inputs = np.where(np.arange(len(inputs))[:, None] % 7 == 0, np.nan, inputs)
+    with pytest.raises(FeatureError, match=r"one direction.*adjacency \+ adjacency.T"):
+        AreaClassifier("lda").fit(inputs, labels, sp.triu(adjacency).tocsr())
+    weighted = adjacency.copy()
+    weighted.data = np.random.default_rng(0).uniform(1, 2, weighted.nnz)
+    weighted = weighted + weighted.T
+    one = AreaClassifier("lda").fit(inputs, labels, adjacency).predict_proba(inputs, adjacency)
+    other = AreaClassifier("lda").fit(inputs, labels, weighted).predict_proba(inputs, weighted)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_devices_that_are_not_there_are_named():
+    for wrong in ("gpu", "cuda:99"):
+        with pytest.raises(ConfigError, match="device"):
+            AreaClassifier("lda", device=wrong)
 
 
 @dataclass

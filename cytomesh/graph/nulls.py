@@ -102,6 +102,11 @@ def spin_sources(
     rotation : (3, 3) float64
     nodes : (m,) int64, optional
 
+    Raises
+    ------
+    GraphError
+        If the sphere or the rotation is none.
+
     Examples
     --------
     >>> import numpy as np
@@ -110,7 +115,10 @@ def spin_sources(
     >>> spin_sources(corners, quarter_turn).tolist()
     [4, 0, 2, 1, 3, 5]
     """
-    return next(each_spin(sphere, [rotation], nodes))
+    turn = np.asarray(rotation, np.float64)
+    if turn.shape != (3, 3) or not np.allclose(turn @ turn.T, np.eye(3), atol=1e-6):  # NaN, too
+        raise GraphError("spin_sources", "rotation", found=str(turn.tolist()), expected="a (3, 3) rotation")
+    return next(each_spin(np.asarray(sphere, np.float64), [turn], nodes))
 
 
 def each_spin(

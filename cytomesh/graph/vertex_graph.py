@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +116,11 @@ def mesh_graph(
     brain, hemisphere, role : str
         See `CortexGraph`.
 
+    Raises
+    ------
+    GraphError, AtlasError
+        If labels, their table, the mask or a word do not fit.
+
     Examples
     --------
     >>> import numpy as np, trimesh
@@ -132,7 +137,12 @@ def mesh_graph(
     if table is None:
         known = np.unique(areas[areas > 0]).tolist()
         table = LabelTable(tuple(known), tuple(f"area {label}" for label in known), distinct_colours(len(known)))
-    cortex = np.ones(n, bool) if is_cortex is None else np.asarray(is_cortex, bool)
+    if role not in get_args(BrainRole):
+        raise GraphError(brain, "role", found=repr(role), expected=", ".join(get_args(BrainRole)))
+    cortex = np.ones(n, bool) if is_cortex is None else np.asarray(is_cortex)
+    if cortex.dtype != bool:  # NaN and -1, as maps have at the medial wall, would count as cortex
+        hint = "give a mask, such as thickness > 0"
+        raise GraphError(brain, "is_cortex", found=str(cortex.dtype), expected="bool", hint=hint)
     for name, values in (("labels", areas), ("is_cortex", cortex)):
         if values.shape != (n,):
             raise GraphError(brain, name, found=f"shape {values.shape}", expected=f"({n},), one for each vertex")

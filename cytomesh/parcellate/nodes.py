@@ -58,7 +58,8 @@ def parcellate_nodes(
     config = validate(ParcellateConfig, given, "parcellate_nodes", ConfigError)
     part = select_nodes(graph, np.asarray(features), config.preparation, config.min_nodes, graph.name)
     joint = join_parts([graph], [part], config)
-    (labels,) = parcellate_joint(joint, n_parcels, config, graph.name).labels
+    k = config.n_parcels or n_parcels  # as validated: 8.0 and "8" are 8
+    (labels,) = parcellate_joint(joint, k, config, graph.name).labels
     parcels = np.zeros(graph.n_nodes, np.int32)
     parcels[part.nodes] = from_the_front(labels, joint.features.positions)
     return parcels

@@ -22,6 +22,12 @@ def test_spins_are_rotations():
         assert scale.min() > 0
 
 
+def test_a_rotation_that_is_none_is_refused():
+    for wrong in (np.full((3, 3), np.nan), np.ones((3, 3)), 2 * np.eye(3), np.eye(4)):
+        with pytest.raises(GraphError, match="rotation"):
+            spin_sources(sphere_graph(subdivisions=1).positions, wrong)
+
+
 def test_a_sphere_that_is_none_is_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(GraphError, match="sphere"):

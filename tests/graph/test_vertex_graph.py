@@ -20,6 +20,13 @@ def test_the_graph_of_a_mesh():
     assert mesh_graph(mesh, labels=labels).labels.names == ("area 4",)
 
 
+def test_words_and_masks_that_are_none_are_refused():
+    thickness = np.full(sphere_mesh(1).n_vertices, np.nan)
+    for wrong, said in (({"is_cortex": thickness}, "float64, expected bool"), ({"role": "test"}, "'test'")):
+        with pytest.raises(GraphError, match=said):
+            mesh_graph(sphere_mesh(1), **wrong)
+
+
 def test_arrays_of_another_length_are_refused():
     with pytest.raises(GraphError, match=r"labels.*shape \(5,\)"):
         mesh_graph(sphere_mesh(1), labels=np.ones(5, int))

@@ -22,6 +22,12 @@ def test_planted_areas_come_back_without_a_run(make_planted):
     assert adjusted_rand_score(parcels[here], graph.annotation[here]) > 0.8
 
 
+def test_a_number_of_parcels_is_read_as_settings_are(make_planted):
+    graph, features = make_planted(2)
+    parcels = parcellate_nodes(graph, features, 4, method="ward")
+    np.testing.assert_array_equal(parcellate_nodes(graph, features, 4.0, method="ward"), parcels)
+
+
 def test_an_unknown_setting_is_named(make_planted):
     graph, features = make_planted(2)
     with pytest.raises(ConfigError, match="did you mean 'min_nodes'"):

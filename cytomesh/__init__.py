@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cytomesh.analyze.layers.order import order_layers
+    from cytomesh.analyze.layers.scores import layer_scores
     from cytomesh.classify.area_classifier import AreaClassifier
     from cytomesh.core.errors import CytomeshError
     from cytomesh.core.labels import LabelTable

@@ -1,7 +1,9 @@
 """The public names: all there, documented, and none imported before it is asked for."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import cytomesh
 
@@ -12,6 +14,13 @@ def test_every_name_is_there_and_documented():
     for name in cytomesh.__all__:
         assert getattr(cytomesh, name).__doc__, name
         assert name in dir(cytomesh)
+
+
+def test_type_checkers_find_every_name_where_it_is():
+    tree = ast.parse(Path(cytomesh.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = {f"{node.module}.{each.name}" for node in imports for each in node.names}
+    assert {f"cytomesh.{home}.{name}" for name, home in cytomesh._HOMES.items()} <= found
 
 
 def test_importing_it_imports_nothing_else():

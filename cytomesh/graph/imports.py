@@ -21,6 +21,7 @@ from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import check_name, lock, product
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
+from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
 from cytomesh.graph.storage import load_graph, write_graph
@@ -77,6 +78,10 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     paths, side = own_files(own, folder), own.hemisphere
     surfaces = read_surfaces(paths, side)
     n = surfaces["midthickness"].n_vertices
+    x = surfaces["midthickness"].vertices[:, 0]
+    if (beyond := float((x > 0 if side == "L" else x < 0).mean())) > ONE_SIDE:  # it may be a space of its own
+        where = f"x {'>' if side == 'L' else '<'} 0"
+        warn(f"{own.name}: {beyond:.0%} of the vertices lie at {where}: is it hemisphere {side}, in RAS?")
     named = [
         (name, feature_of(path, name, values))
         for path in (paths[kind] for kind in paths if kind.startswith("features"))

@@ -308,6 +308,16 @@ def test_a_medial_wall_that_nobody_named_is_said(manifest, tmp_path, capsys):
     assert "B1_hemi-R: pial" not in said
 
 
+def test_a_left_hemisphere_that_lies_right_is_said(manifest, tmp_path, capsys):
+    mesh = sphere_mesh(3)
+    for kind, radius in (("pial", 51.0), ("white", 49.0)):
+        for_left = Mesh(mesh.vertices * radius / 50 + [55, 0, 0], mesh.faces)
+        write_surface(manifest.parent / f"L.{kind}.surf.gii", for_left, "L", kind)
+    import_graphs(manifest, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "B1_hemi-L: 100% of the vertices lie at x > 0" in said and "B1_hemi-R: " not in said
+
+
 def test_the_topology_of_imported_surfaces_is_looked_at(manifest, tmp_path):
     import_graphs(manifest, tmp_path / "run")
     record = read_json(tmp_path / "run" / "graphs" / "B1_hemi-L" / "qc.json")

@@ -66,6 +66,25 @@ class SpatialNCE(Contrastive):
         a patch with no close partner would be pulled with full strength to far ones.
     same_section_weight, same_brain_weight : float
         Factors, 0 to 1.
+
+    Raises
+    ------
+    ConfigError
+        If a setting means nothing.
+
+    Examples
+    --------
+    >>> import torch
+    >>> criterion = SpatialNCE(sigma_mm=3.0)
+    >>> vectors = torch.eye(4, requires_grad=True)  # of an encoder, one a patch
+    >>> position = torch.tensor([[0.0, 0, 0], [1, 0, 0], [40, 0, 0], [41, 0, 0]])  # mm
+    >>> loss = criterion(vectors, position=position)
+    >>> loss.backward()
+    >>> round(float(loss.detach()), 3)  # all are unlike: the logarithm of the three others
+    1.099
+    >>> near = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    >>> float(criterion(near, position=position)) < 0.001
+    True
     """
 
     Config: ClassVar[type[ObjectiveConfig]] = SpatialNCEConfig
@@ -95,6 +114,10 @@ class SpatialNCE(Contrastive):
         self.reach_mm = 3.0 * sigma_mm if reach_mm is None else reach_mm
         self.same_section_weight = same_section_weight
         self.same_brain_weight = same_brain_weight
+
+    def extra_repr(self) -> str:
+        """Return what `print` shows of it."""
+        return f"sigma_mm={self.sigma_mm}, kernel={self.kernel!r}, reach_mm={self.reach_mm}"
 
     @classmethod
     def from_settings(cls, settings: SpatialNCEConfig, moment: Moment) -> Self:

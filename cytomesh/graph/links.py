@@ -36,6 +36,8 @@ class Ribbon:
             raise GraphError(
                 "ribbon", found=f"surfaces of {sorted(shapes)} vertices", expected="vertices that correspond"
             )
+        if not all(np.array_equal(mesh.faces, self.pial.faces) for mesh in (self.midthickness, self.white)):
+            raise GraphError("ribbon", found="surfaces of different triangles", expected="the same triangles")
 
 
 @dataclass(frozen=True)

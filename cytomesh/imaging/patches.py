@@ -51,13 +51,20 @@ def read_patches(
     Returns
     -------
     (n, n_channels, size_px, size_px) uint8
+
+    Raises
+    ------
+    ImageError
+        If positions, angles or sizes are none, or the image cannot be read.
     """
-    pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
-    angles = np.deg2rad(np.asarray(angles_deg, np.float64).reshape(-1))
-    if len(angles) != len(pixels) or not (np.isfinite(pixels).all() and np.isfinite(angles).all()):
-        raise ImageError(
-            pyramid.path, found=f"{len(pixels)} positions, {len(angles)} angles", expected="finite, one angle each"
-        )
+    pixels, angles = np.asarray(pixels, np.float64), np.deg2rad(np.asarray(angles_deg, np.float64))
+    n = len(pixels)
+    if pixels.shape != (n, 2) or angles.shape != (n,) or not (np.isfinite(pixels).all() and np.isfinite(angles).all()):
+        found = f"positions {pixels.shape}, angles {angles.shape}"
+        raise ImageError(pyramid.path, found=found, expected="finite (n, 2) columns and rows, (n,) angles")
+    if size_px < 1 or not (um_per_px > 0 and um_per_px_of_level0 > 0):
+        found = f"size_px {size_px}, um_per_px {um_per_px}, um_per_px_of_level0 {um_per_px_of_level0}"
+        raise ImageError(pyramid.path, found=found, expected="positive sizes")
     out = np.full((len(pixels), pyramid.n_channels, size_px, size_px), background, np.uint8)
     step = um_per_px / um_per_px_of_level0
     index = choose_level(pyramid.level_scales, step)

@@ -87,8 +87,10 @@ def read_contours(section: Section, hemispheres: Collection[str] = HEMISPHERES) 
     ------
     ContourError
         If the file is missing or malformed, a class is unknown, a ring crosses itself or lies outside the image,
-        or white matter lies outside the pial boundary; every problem of the file is named.
+        or white matter lies outside the pial boundary; every problem of the file is named. If hemispheres are none.
     """
+    if not set(hemispheres) <= set(HEMISPHERES):
+        raise ContourError(section.name, "hemispheres", found=str(hemispheres), expected="'L', 'R' or both")
     contours, problems = parse_contours(section, hemispheres)
     raise_problems(problems)
     return contours

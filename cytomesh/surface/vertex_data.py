@@ -68,6 +68,7 @@ def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tu
         If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value a vertex.
     """
     path = Path(path)
+    _check_name(path, hemisphere)
     kind = path.name.lower()
     if kind.endswith((".gii", ".gii.gz")):
         labels, table = _read(path, partial(read_labels, hemisphere=hemisphere))
@@ -77,7 +78,6 @@ def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tu
         labels, table = _read(path, partial(_dlabel, hemisphere))
     else:
         raise SurfaceError(path, found="labels of an unknown kind", expected=KNOWN_LABELS, hint="convert it")
-    _check_name(path, hemisphere)
     _rows_checked(path, {"labels": labels}, n_vertices)
     table.check(labels, str(path))
     labels, table = without_no_areas(labels, table)
@@ -86,6 +86,8 @@ def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tu
 
 
 def _check_name(path: Path, hemisphere: str) -> None:
+    if hemisphere not in ("L", "R"):
+        raise SurfaceError(path, "hemisphere", found=repr(hemisphere), expected="'L' or 'R'")
     if not path.name.lower().endswith(BOTH_SIDES):
         check_side(path, hemisphere)
 

@@ -212,6 +212,13 @@ def test_surfaces_that_do_not_correspond_are_refused(shapes):
         Ribbon(shapes.sphere(2).pial, shapes.sphere(3).midthickness, shapes.sphere(2).white)
 
 
+def test_surfaces_of_other_triangles_are_refused(shapes):
+    pial = shapes.sphere(2).pial
+    turned = Mesh(pial.vertices, pial.faces[:, ::-1])
+    with pytest.raises(GraphError, match="different triangles"):
+        Ribbon(pial, turned, pial)
+
+
 def test_links_left_out_leave_the_reasons_as_they_were(shapes):
     ribbon = shapes.sphere(2)
     links = link_positions(ribbon, [LinkSection(0, shapes.coronal(0.0), (1001, 1001))], ribbon.pial.vertices, 1.0, 2.0)

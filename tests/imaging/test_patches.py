@@ -176,8 +176,16 @@ def test_no_patch_and_wrong_input(pyramid):
     assert read_patches(pyramid, UM, np.empty((0, 2)), np.empty(0), 16, UM).shape == (0, 1, 16, 16)
     with pytest.raises(ImageError, match="finite"):
         read_patches(pyramid, UM, np.array([[np.nan, 1.0]]), np.zeros(1), 16, UM)
-    with pytest.raises(ImageError, match="one angle each"):
-        read_patches(pyramid, UM, np.zeros((2, 2)), np.zeros(1), 16, UM)
+    for pixels, angles in (
+        (np.zeros((2, 2)), np.zeros(1)),
+        (np.zeros((2, 3)), np.zeros(3)),
+        (np.zeros(2), np.zeros(1)),
+    ):
+        with pytest.raises(ImageError, match=r"columns and rows, \(n,\) angles"):
+            read_patches(pyramid, UM, pixels, angles, 16, UM)
+    for size_px, um_per_px in ((0, UM), (16, 0.0), (16, -UM), (16, np.nan)):
+        with pytest.raises(ImageError, match="positive sizes"):
+            read_patches(pyramid, UM, np.zeros((1, 2)), np.zeros(1), size_px, um_per_px)
 
 
 @pytest.mark.real

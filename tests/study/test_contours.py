@@ -73,6 +73,12 @@ def test_both_hemispheres(tmp_path):
     assert read["R"].pial.equals(right) and read["L"].pial.equals(left) and len(read) == 2
 
 
+def test_a_hemisphere_that_is_none_is_named(tmp_path):
+    path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE))
+    with pytest.raises(ContourError, match="hemispheres.*left.*expected 'L', 'R' or both"):
+        read_contours(section(path), ("left",))
+
+
 def test_ring_that_crosses_itself_is_refused_with_the_place(tmp_path):
     path = write(tmp_path / "c.geojson", feature("pial_L", SQUARE), feature("white_L", BOW_TIE))
     message = r"feature 1 \('white_L'\): found ring crosses itself at \(35.0, 25.0\) px.*contours.repair: true"

@@ -203,3 +203,9 @@ def test_kinds_that_are_no_maps_name_the_way(tmp_path, name, words):
         read_vertex_data(tmp_path / name, N, "L")
     with pytest.raises(SurfaceError, match="no such file"):
         read_vertex_data(tmp_path / f"{300 * 'x'}.npy", N, "L")
+
+
+@pytest.mark.parametrize("read", [read_vertex_data, read_vertex_labels])
+def test_a_hemisphere_that_is_none_is_named(tmp_path, read):
+    with pytest.raises(SurfaceError, match="hemisphere: found 'left', expected 'L' or 'R'"):
+        read(tmp_path / "a.label.gii", N, "left")

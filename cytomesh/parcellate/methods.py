@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import GraphError
+from cytomesh.core.errors import CytomeshError, GraphError, PluginError
 from cytomesh.parcellate.affinity import affinity_graph
 from cytomesh.parcellate.baselines import kmeans_clusters, voronoi_parcels, ward_parcels
 from cytomesh.parcellate.config import ParcellateConfig
@@ -28,13 +28,21 @@ def divide(features: NodeFeatures, method: str, k: int, settings: ParcellateConf
     ------
     GraphError
         If k is more than the nodes, or less than the components, allow.
+    PluginError
+        If another package's method fails.
     """
     adjacency, values = features.adjacency, features.values
     check_count(k, adjacency, source)
     weights = affinity_graph(adjacency, values, settings.affinity)
     chosen = METHODS[method]
-    found = chosen().parcels(Problem(features, weights, k, settings, source))
-    labels = np.asarray(found.labels)
+    try:
+        found = chosen().parcels(Problem(features, weights, k, settings, source))
+        labels = np.asarray(found.labels)
+    except Exception as cause:
+        if method in METHODS.own or isinstance(cause, CytomeshError):
+            raise
+        what, hint = f"{type(cause).__name__}: {cause}", "mend the package that adds this method"
+        raise PluginError(source, f"method {method}", found=what, hint=hint) from cause
     n = features.values.shape[0]
     if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         what = f"{labels.dtype} of {labels.shape}" + (", below 0" if labels.size and labels.min() < 0 else "")

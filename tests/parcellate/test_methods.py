@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from cytomesh.core.errors import GraphError
+from cytomesh.core.errors import GraphError, PluginError
 from cytomesh.parcellate.config import ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import prepare_features
+from cytomesh.parcellate.method import METHODS, Method
 from cytomesh.parcellate.methods import divide
 
 SETTINGS = ParcellateConfig(
@@ -65,6 +66,17 @@ def test_more_parcels_than_nodes_are_refused(planted_features) -> None:
     _, features = planted_features
     with pytest.raises(GraphError, match="n_parcels"):
         divide(features, "spectral", len(features.nodes) + 1, SETTINGS, "test")
+
+
+class Broken(Method):
+    def parcels(self, problem):
+        raise KeyError("half")
+
+
+def test_an_added_method_that_fails_is_named(planted_features, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS._loaded, "broken", Broken)
+    with pytest.raises(PluginError, match="method broken: found KeyError: 'half'"):
+        divide(planted_features[1], "broken", 8, SETTINGS, "test")
 
 
 def test_zero_weight_edges_are_harmless(planted_features) -> None:

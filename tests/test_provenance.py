@@ -150,7 +150,7 @@ def test_what_depends_on_a_change_is_made_again_and_nothing_else(copy, tmp_path)
     assert (
         not list(copy.run.rglob(".partial-*")) + list(copy.run.rglob(".next-*")) + list(copy.run.rglob(".sections-*"))
     )
-    assert len(list((copy.run / "patches").glob("*.npy"))) == 1  # the banks of old images are gone
+    assert len(list((copy.run / "patches").glob("*/bank.json"))) == 1  # the banks of old images are gone
 
 
 SETTINGS = {

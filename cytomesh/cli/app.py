@@ -22,6 +22,7 @@ from cytomesh.cli import (
     inspect,
     measures,
     parcellate,
+    patches,
     phantom,
     pretrain,
     profiles,
@@ -64,6 +65,7 @@ def cytomesh(
 app.add_typer(study.app, name="study")
 app.add_typer(contours.app, name="contours")
 app.add_typer(images.app, name="images")
+app.add_typer(patches.app, name="patches")
 app.add_typer(graph.app, name="graph")
 for _module in (
     phantom,

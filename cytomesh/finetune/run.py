@@ -9,7 +9,7 @@ from typing import Any
 from cytomesh.classify.networks import make_network
 from cytomesh.core.config import read_yaml, validate_stored
 from cytomesh.core.digests import file_digests
-from cytomesh.core.distributed import world
+from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
@@ -23,12 +23,13 @@ from cytomesh.finetune.trainer import JointTrainer
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
 from cytomesh.pretrain.job import refuse_others
-from cytomesh.pretrain.patches import PatchSource, build_bank, images_of, open_patches, say_conversion
+from cytomesh.pretrain.patches import PatchSource, images_of, say_conversion
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import Study, open_study
 
@@ -109,7 +110,7 @@ def finetune_run(
             tuning = work.folder / "tuning"
             tuning.mkdir(exist_ok=True)
             (work.folder / "config.yaml").replace(tuning / "config.yaml")  # an encoder's own is that of pretraining
-            source = _patches(run, study, pooled, tuned, pretrained, name, inputs, freshness, resume=resume)
+            source = _patches(run, study, pooled, tuned, pretrained, name, inputs, freshness, here, resume=resume)
             with isolated_seed(settings.seed, "finetune"):
                 network = make_network(settings.model, tuned.dim, len(nodes.classes))
             model = JointModel(tuned, network).to(here.device)
@@ -143,14 +144,14 @@ def _patches(
     name: str,
     data: Inputs,
     freshness: Freshness,
+    here: World,
     *,
     resume: bool,
 ) -> PatchSource:
     """Open the patches of the pooled graphs' linked nodes, extracted before or now."""
     pool = build_pool(study, pooled, ROLES)
     say_conversion(name, pool.sections, encoder.config.in_chans or 1)
-    build_bank(run, pool, pretrained.patches, data, name, freshness, resume=resume)
-    return open_patches(run, pool, pretrained.patches, data)
+    return find_patches(run, pool, pretrained.patches, data, name, freshness, here, resume=resume)
 
 
 def _summary(name: str, start: str, settings: FinetuneConfig, trainer: JointTrainer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -72,7 +73,10 @@ class PatchConfig(Config):
     border_px: int = Field(default=8, ge=0)
     """Extra pixels read on each side for training, so that rotated and shifted patches show tissue at their corners."""
     bank_gib: float = Field(default=4.0, ge=0)
-    """Extract all patches once into one file if it is not larger than this, GiB; else read them batch by batch."""
+    """Extract all patches before training if they take no more than this, GiB; else read them batch by batch, unless
+    `cytomesh patches export` has extracted them."""
+    cache_dir: Path | None = Field(default=None, exclude=True)  # of a machine: what is trained does not depend on it
+    """Folder on a disk of this machine to which extracted patches are copied, a section when it is first read."""
 
 
 class SamplingConfig(Config):

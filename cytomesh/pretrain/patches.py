@@ -1,11 +1,11 @@
-"""Patches of a batch: from a bank extracted once, or from the sections as they are needed."""
+"""Patches of a batch, from the sections as they are needed; see `bank` for those extracted before."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
@@ -15,14 +15,9 @@ from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
-from cytomesh.core.files import atomic_path, clear_partial, digest, new_npy, open_npy
-from cytomesh.core.parallel import available_cpus
-from cytomesh.core.progress import log, track
-from cytomesh.core.provenance import Inputs, Record, write_record
-from cytomesh.core.reading import reading
-from cytomesh.core.run import lock
-from cytomesh.graph.freshness import Freshness, record_path
-from cytomesh.graph.provenance import IMAGES, LINKS, images_read, parts_read
+from cytomesh.core.progress import log
+from cytomesh.core.provenance import Inputs
+from cytomesh.graph.provenance import LINKS, images_read, parts_read
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_section
@@ -42,21 +37,6 @@ class PatchSource(Protocol):
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the patches of some pool rows, (n, c, s, s) uint8, pial side up."""
         ...
-
-
-class PatchBank:
-    """Patches extracted once into a memory-mapped `.npy`, one row a patch of the pool."""
-
-    def __init__(self, path: Path) -> None:
-        with reading(path, expected="patches (.npy)"):
-            self.patches = open_npy(path)
-            if self.patches.ndim != 4 or self.patches.dtype != np.uint8:
-                raise ValueError(f"an array of {self.patches.shape} {self.patches.dtype}")
-
-    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return some patches, (n, c, s, s) uint8."""
-        patches: NDArray[np.uint8] = self.patches[rows]
-        return patches
 
 
 class OpenImages:
@@ -85,29 +65,44 @@ class OpenImages:
         return image.result()
 
 
-class SectionReader:
-    """Patches read from the sections' images."""
+class BySection:
+    """Patches that are read section by section; how, is said by `_of`."""
 
-    def __init__(self, pool: PatchPool, config: PatchConfig) -> None:
+    def __init__(self, pool: PatchPool) -> None:
         self.pool = pool
-        self.config = config
         self._place = np.empty(len(pool), np.int64)
         for part in pool.sections:
             self._place[part.rows] = np.arange(len(part.rows))
-        self._images = OpenImages(OPEN_SECTIONS)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return some patches, (n, c, s, s) uint8."""
         sections = self.pool.section[rows]
-        parts = []
         order = np.argsort(sections, kind="stable")
-        for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1):
-            part = self.pool.sections[sections[slots[0]]]
-            parts.append(read_section(self._images[part.section], part, self.config, self._place[rows[slots]]))
+        parts = [
+            self._of(int(sections[slots[0]]), self._place[rows[slots]])
+            for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1)
+        ]
         patches = np.concatenate(parts)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return patches[back]
+
+    def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return patches of one section by their places in it."""
+        raise NotImplementedError
+
+
+class SectionReader(BySection):
+    """Patches read from the sections' images."""
+
+    def __init__(self, pool: PatchPool, config: PatchConfig) -> None:
+        super().__init__(pool)
+        self.config = config
+        self._images = OpenImages(OPEN_SECTIONS)
+
+    def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        part = self.pool.sections[number]
+        return read_section(self._images[part.section], part, self.config, places)
 
 
 def read_section(
@@ -120,12 +115,6 @@ def read_section(
     )
 
 
-def open_patches(run: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> PatchSource:
-    """Return the bank if there is one (see `build_bank`), else a reader of sections; `data` as of `images_of`."""
-    path = run / f"{_bank(config, data)}.npy"
-    return PatchBank(path) if path.is_file() else SectionReader(pool, config)
-
-
 def images_of(run: Path, study: Study, graphs: Sequence[CortexGraph], digests: FileDigests) -> Inputs:
     """Return what the patches of some graphs are cut from: image links, and the images they lead to."""
     inputs = parts_read(run, graphs, (LINKS,), digests)
@@ -134,63 +123,6 @@ def images_of(run: Path, study: Study, graphs: Sequence[CortexGraph], digests: F
         sections = [section for section in study.brain(brain).sections if section.index in linked]
         inputs = inputs.merge(images_read(run, study, sections, digests))
     return inputs
-
-
-def build_bank(
-    run: Path,
-    pool: PatchPool,
-    config: PatchConfig,
-    data: Inputs,
-    encoder: str,
-    freshness: Freshness,
-    *,
-    resume: bool = True,
-) -> None:
-    """Extract all patches of the pool once, if they fit into `bank_gib`; with `resume`, not if they are there.
-
-    A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
-    section, takes seconds where random reads would take as long as training. Banks whose images or links have changed,
-    and others made for the same encoder, are removed.
-    """
-    bank_id = _bank(config, data)
-    path = run / f"{bank_id}.npy"
-    side = config.size_px + 2 * config.border_px
-    shape = (len(pool), count_channels(pool.sections), side, side)
-    with lock(run, "patches", wait=True):
-        if path.parent.is_dir():
-            clear_partial(path.parent)
-            remove_banks(path, encoder, freshness)
-        if (resume and path.is_file()) or np.prod(shape, dtype=np.float64) > config.bank_gib * 2**30:
-            return
-        with atomic_path(path) as temporary:
-            bank = new_npy(temporary, shape, np.uint8)
-
-            def extract(part: SectionPatches) -> None:
-                with open_section(part.section) as image:
-                    bank[part.rows] = read_section(image, part, config)
-
-            with ThreadPoolExecutor(available_cpus()) as threads:
-                done = threads.map(extract, pool.sections)
-                for _ in track(done, "extract patches", total=len(pool.sections), unit="sections"):
-                    pass
-            bank.flush()
-        write_record(record_path(run, bank_id), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
-
-
-def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
-    """Remove an encoder's banks other than the wanted one, and all that are stale or that nothing vouches for."""
-    for path in wanted.parent.glob("*.npy"):
-        bank = f"{wanted.parent.name}/{path.stem}"
-        record = freshness.record(bank)
-        is_old = record is None or (path != wanted and record.name == encoder)
-        if is_old or freshness.reasons(bank):
-            path.unlink()
-            record_path(freshness.run, bank).unlink(missing_ok=True)
-
-
-def _bank(config: PatchConfig, data: Inputs) -> str:
-    size = [config.size_px, config.border_px, config.um_per_px]
-    return f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, size)}"
 
 
 def count_channels(parts: Iterable[SectionPatches]) -> int:

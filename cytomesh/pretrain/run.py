@@ -15,6 +15,7 @@ from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
+from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
@@ -23,7 +24,7 @@ from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.objectives.kinds import are_contrastive, need
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
-from cytomesh.pretrain.patches import build_bank, count_channels, open_patches, say_conversion
+from cytomesh.pretrain.patches import count_channels, say_conversion
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
@@ -78,16 +79,14 @@ def pretrain_run(
     graphs = load_graphs(run)
     spatial = settings.objectives.of(SpatialNCEConfig)
     pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
-    settings = _resolve(settings, pool)
     data = Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
-    with (
-        world(settings.device, settings.threads) as here,
-        open_job(name, data, settings, here, resume=resume, overwrite=overwrite, allow_stale=allow_stale) as job,
-    ):
-        if job is None:
-            log(f"{name}: finished before, kept")
-            return dict(read_json(run / "encoders" / name / "summary.json"))
-        return _train(name, data, settings, here, job)
+    with world(settings.device, settings.threads) as here:
+        settings = _resolve(settings, pool, here)
+        with open_job(name, data, settings, here, resume=resume, overwrite=overwrite, allow_stale=allow_stale) as job:
+            if job is None:
+                log(f"{name}: finished before, kept")
+                return dict(read_json(run / "encoders" / name / "summary.json"))
+            return _train(name, data, settings, here, job)
 
 
 def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Job) -> dict[str, Any]:
@@ -110,10 +109,8 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     if settings.schedule.steps:
         if job.freshness:
             say_conversion(name, pool.sections, settings.encoder.in_chans or 1)
-            build_bank(run, pool, settings.patches, job.inputs, name, job.freshness, resume=job.resume)
-        here.barrier()
         sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
-        source = open_patches(run, pool, settings.patches, job.inputs)
+        source = find_patches(run, pool, settings.patches, job.inputs, name, job.freshness, here, resume=job.resume)
         trainer = Trainer(settings, projector, sampler, source, here, job.folder, job.key)
         checkpoint = go_on(job.folder / "checkpoints", job.key, trainer.restore)
         here.barrier()  # all ranks have read before the main one writes
@@ -138,9 +135,9 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     return summary
 
 
-def _resolve(settings: PretrainConfig, pool: PatchPool) -> PretrainConfig:
-    """Fill in the channels of the study's images, and check what only the data can tell."""
-    n_channels = count_channels(pool.sections)
+def _resolve(settings: PretrainConfig, pool: PatchPool, here: World) -> PretrainConfig:
+    """Fill in the channels of the study's images, which one rank looks at, and check what only the data can tell."""
+    n_channels = 3 if here.told(here.is_main and count_channels(pool.sections) == 3) else 1
     for name in [] if pool.probability.nnz else need(settings.objectives, "maps"):
         hint = "give the study an atlas with probability maps and build the graph again"
         raise ConfigError(f"objectives.{name}", found="no probability map at any node", hint=hint)

@@ -1,4 +1,4 @@
-"""Patches from the bank and from the sections are the same, in the order asked for."""
+"""Patches of the sections are those of their nodes, in the order asked for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.pretrain import patches
+from cytomesh.pretrain.bank import PatchBank, bank_folder, export_bank
 from cytomesh.pretrain.config import PatchConfig
-from cytomesh.pretrain.patches import PatchBank, SectionReader, build_bank, count_channels, images_of, open_patches
+from cytomesh.pretrain.patches import SectionReader, count_channels, images_of
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane
@@ -48,25 +49,7 @@ def images(run):
     return images_of(run, open_study(read_study_path(run)), graphs, digests), Freshness(run, digests)
 
 
-def test_bank_and_sections_give_the_same_patches(run, pool):
-    data, freshness = images(run)
-    assert isinstance(open_patches(run, pool, CONFIG, data), SectionReader)
-    build_bank(run, pool, CONFIG, data, "vit", freshness)
-    bank = open_patches(run, pool, CONFIG, data)
-    assert isinstance(bank, PatchBank)
-    rows = np.random.default_rng(0).integers(0, len(pool), 50)
-    found = bank.read(rows)
-    assert found.shape == (50, 1, 16, 16)
-    assert np.array_equal(found, SectionReader(pool, CONFIG).read(rows))
-    changed = (run / "patches").stat().st_mtime_ns
-    build_bank(run, pool, CONFIG, data, "vit", freshness)
-    assert (run / "patches").stat().st_mtime_ns == changed
-    build_bank(run, pool, CONFIG, data, "vit", freshness, resume=False)
-    assert (run / "patches").stat().st_mtime_ns != changed
-
-
-@pytest.mark.parametrize("by_bank", [False, True])
-def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp_path, run, pool, by_bank):
+def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp_path, run, pool):
     run = shutil.copytree(run.parent, tmp_path / "moved") / "run"
     for image in (run.parent / "study").glob("*/*.png"):
         Image.fromarray(np.asarray(Image.open(image)).astype(np.uint16) * 16 + 70).save(image)
@@ -76,29 +59,11 @@ def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp
     deep = build_pool(open_study(manifest), load_graphs(run), ("train", "transfer"))
     data, freshness = images(run)
     assert all(line.startswith("image.window of") for line in before.changes(data)) and before.changes(data)
-    if by_bank:
-        build_bank(run, deep, CONFIG, data, "vit", freshness)
-    source = open_patches(run, deep, CONFIG, data)
-    assert isinstance(source, PatchBank if by_bank else SectionReader)
     rows = np.random.default_rng(0).integers(0, len(pool), 50)
-    assert np.array_equal(source.read(rows), SectionReader(pool, CONFIG).read(rows))
-
-
-def test_a_bank_of_other_images_is_removed(tmp_path):
-    run = write_run(tmp_path)
-    pool = build_pool(open_study(read_study_path(run)), load_graphs(run), ("train", "transfer"))
-    data, freshness = images(run)
-    build_bank(run, pool, CONFIG, data, "vit", freshness)
-    image = pool.sections[0].image
-    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
-    (run / "patches" / ".partial-1-x.npy").touch()
-    now, freshness = images(run)
-    assert isinstance(open_patches(run, pool, CONFIG, now), SectionReader)
-    build_bank(run, pool, CONFIG, now, "vit", freshness)
-    bank = open_patches(run, pool, CONFIG, now)
-    rows = np.arange(len(pool))
-    assert np.array_equal(bank.read(rows), SectionReader(pool, CONFIG).read(rows))
-    assert len(list((run / "patches").iterdir())) == 2  # the bank and its record
+    expected = SectionReader(pool, CONFIG).read(rows)
+    assert np.array_equal(SectionReader(deep, CONFIG).read(rows), expected)
+    export_bank(run, deep, CONFIG, data, "vit", freshness)
+    assert np.array_equal(PatchBank(bank_folder(run, CONFIG, data), deep).read(rows), expected)
 
 
 def test_a_row_is_the_patch_of_its_node(run, pool):
@@ -114,13 +79,6 @@ def test_a_row_is_the_patch_of_its_node(run, pool):
         expected = read_patches(image, 500.0, pixel, graphs[1].nodes["angle_deg"][[node]], 16, 500.0)
     assert np.array_equal(SectionReader(pool, CONFIG).read(np.array([row])), expected)
     assert np.allclose(pool.position[row], graphs[1].reference[node])
-
-
-def test_bank_too_large_is_not_built(run, pool):
-    config = CONFIG.model_copy(update={"size_px": 20, "bank_gib": 1e-6})
-    data, freshness = images(run)
-    build_bank(run, pool, config, data, "vit", freshness)
-    assert isinstance(open_patches(run, pool, config, data), SectionReader)
 
 
 def test_grey_and_colour_mixed_is_an_error(tmp_path):

@@ -1,0 +1,196 @@
+"""Patches from a bank and from the sections are the same; a bank that was cut off goes on; a damaged one is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pretrain_study import write_run
+
+from cytomesh.core.config import load_config
+from cytomesh.core.digests import FileDigests
+from cytomesh.core.distributed import World, world
+from cytomesh.core.errors import CytomeshError, DamagedError, ImageError
+from cytomesh.core.run import read_study_path
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.storage import load_graphs
+from cytomesh.pretrain.bank import INDEX, PatchBank, bank_folder, export_bank, export_run, find_patches
+from cytomesh.pretrain.config import PatchConfig, PretrainConfig
+from cytomesh.pretrain.patches import SectionReader, images_of
+from cytomesh.pretrain.pool import build_pool
+from cytomesh.study.study import open_study
+from tests.processes import start_program
+
+ROLES = ("train", "transfer")
+CONFIG = PatchConfig(size_px=12, um_per_px=500.0, border_px=2)
+SETTINGS = ["patches.size_px=12", "patches.um_per_px=500", "patches.border_px=2"]
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path)
+
+
+def pool_of(run):
+    return build_pool(open_study(read_study_path(run)), load_graphs(run), ROLES)
+
+
+def images(run):
+    """What the patches of the training brains are cut from, as it is now."""
+    graphs = [graph for graph in load_graphs(run) if graph.brain_role in ROLES]
+    digests = FileDigests()
+    return images_of(run, open_study(read_study_path(run)), graphs, digests), Freshness(run, digests)
+
+
+def made(run, **changes):
+    """Pool, folder and patches of a bank."""
+    config = CONFIG.model_copy(update=changes)
+    pool, (data, freshness) = pool_of(run), images(run)
+    return pool, bank_folder(run, config, data), find_patches(run, pool, config, data, "vit", freshness, ALONE)
+
+
+def is_same(source, pool, **changes):
+    rows = np.random.default_rng(0).permutation(len(pool))
+    expected = SectionReader(pool, CONFIG.model_copy(update=changes)).read(rows)
+    return np.array_equal(source.read(rows), expected)
+
+
+def test_bank_and_sections_give_the_same_patches(run):
+    pool, folder, bank = made(run)
+    assert isinstance(bank, PatchBank)
+    assert bank.read(np.array([7, 3])).shape == (2, 1, 16, 16)
+    assert is_same(bank, pool)
+    assert {path.name for path in folder.iterdir()} == {INDEX, *(f"{i:06d}.npy" for i in range(len(pool.sections)))}
+    written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    made(run)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written
+    data, freshness = images(run)
+    find_patches(run, pool, CONFIG, data, "vit", freshness, ALONE, resume=False)
+    assert all(path.stat().st_mtime_ns != time_ns for path, time_ns in written.items())
+
+
+def test_what_is_too_large_is_read_from_the_sections_unless_it_was_exported(run):
+    _, folder, source = made(run, bank_gib=1e-6)
+    assert isinstance(source, SectionReader) and not folder.exists()
+    settings = load_config(PretrainConfig, None, [*SETTINGS, "patches.bank_gib=0"])
+    done = export_run(run, settings, workers=1)
+    pool, folder, bank = made(run, bank_gib=0.0)
+    assert done == {"bank": str(folder), "patches": len(pool), "sections": len(pool.sections), "gib": 0.0}
+    assert isinstance(bank, PatchBank) and is_same(bank, pool)
+
+
+def test_banks_of_other_images_and_of_earlier_settings_are_removed(run):
+    _, first, _ = made(run)
+    _, second, _ = made(run, size_px=10)
+    data, freshness = images(run)
+    exported = export_bank(run, pool_of(run), CONFIG.model_copy(update={"size_px": 8}), data, "", freshness)
+    assert not first.exists() and second.exists() and exported.exists()
+    image = pool_of(run).sections[0].image
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    (run / "patches" / ".partial-1-x.npy").touch()
+    (run / "patches" / "0123456789abcdef.npy").touch()  # of an earlier version
+    pool, folder, bank = made(run)
+    assert is_same(bank, pool)
+    assert {path.name.partition(".")[0] for path in (run / "patches").iterdir()} == {folder.name}
+
+
+def test_an_export_that_was_killed_goes_on(run, tmp_path):
+    pool, (data, _) = pool_of(run), images(run)
+    folder = bank_folder(run, CONFIG, data)
+    words = [word for setting in SETTINGS for word in ("--set", setting)]
+    process = start_program(tmp_path / "errors.txt", "patches", "export", "--out", run, *words, "--workers", 2)
+    while len(done := sorted(folder.glob("0*.npy"))) < 3:
+        assert process.is_alive(), (tmp_path / "errors.txt").read_text()
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (folder / INDEX).exists()
+    states = (folder / ".sections.jsonl").read_text().splitlines()[1:]
+    finished = {path: path.stat().st_mtime_ns for path in done[: len(states)]}
+    pool, folder, bank = made(run)
+    assert finished and all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
+    assert is_same(bank, pool)
+
+
+@pytest.mark.parametrize("harm", ["cut", "other", "index", "pool", "gone"])
+def test_a_damaged_bank_is_named(run, harm):
+    pool, folder, _ = made(run)
+    shard = folder / "000001.npy"
+    if harm == "cut":
+        shard.write_bytes(shard.read_bytes()[:-1])
+    elif harm == "other":
+        size = shard.stat().st_size
+        np.save(shard, np.zeros((size - 128) // 2, np.uint16))
+        assert shard.stat().st_size == size
+    elif harm == "gone":
+        shard.unlink()
+    elif harm == "index":
+        (folder / INDEX).write_text("{}")
+    else:
+        index = json.loads((folder / INDEX).read_text())
+        index["sections"][0]["patches"] += 1
+        (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(DamagedError, match=rf"(?s){folder.name}.*remove {folder}"):
+        made(run)[2].read(np.arange(len(pool)))
+
+
+def test_sections_are_copied_once_to_a_disk_of_the_machine(run, tmp_path):
+    cache = tmp_path / "ssd"
+    pool, folder, bank = made(run, cache_dir=cache)
+    first = np.flatnonzero(pool.section == 0)
+    bank.read(first)
+    (copy,) = cache.rglob("*.npy")
+    assert copy.read_bytes() == (folder / "000000.npy").read_bytes()
+    written = copy.stat().st_mtime_ns
+    made(run, cache_dir=cache)[2].read(first)
+    assert copy.stat().st_mtime_ns == written
+    copy.write_bytes(b"cut off")
+    assert is_same(made(run, cache_dir=cache)[2], pool)
+    assert len(list(cache.rglob("*.npy"))) == len(pool.sections)
+    shutil.rmtree(folder)
+    made(run, size_px=10, cache_dir=cache)
+    assert not list(cache.rglob("*.npy"))  # of a bank that is no more
+
+
+def test_where_the_cache_is_does_not_change_what_is_trained():
+    here = load_config(PretrainConfig, None, [])
+    there = load_config(PretrainConfig, None, ["patches.cache_dir=/scratch"])
+    assert here.model_dump() == there.model_dump() and str(there.patches.cache_dir) == "/scratch"
+
+
+def _read(folder, run, broken):
+    with world("cpu") as here:
+        pool, (data, freshness) = pool_of(run), images(run)
+        source = find_patches(run, pool, CONFIG, data, "vit", freshness if here.is_main else None, here)
+        assert isinstance(source, PatchBank)
+        np.save(folder / f"rank{here.rank}.npy", source.read(np.arange(0, len(pool), 7)))
+
+
+def test_ranks_read_what_the_first_extracts(run, tmp_path, gloo):
+    gloo(_read, 2, tmp_path, run, False)
+    expected = SectionReader(pool_of(run), CONFIG).read(np.arange(0, len(pool_of(run)), 7))
+    for rank in range(2):
+        assert np.array_equal(np.load(tmp_path / f"rank{rank}.npy"), expected)
+
+
+def _fail(run, said):
+    try:
+        _read(said, run, True)
+    except CytomeshError as error:
+        (said / f"{os.environ['RANK']}.txt").write_text(f"{type(error).__name__}: {error}")
+
+
+def test_ranks_don_t_wait_for_one_that_failed(run, tmp_path, gloo):
+    image = pool_of(run).sections[2].image
+    image.write_bytes(image.read_bytes()[:300])
+    gloo(_fail, 2, run, tmp_path)
+    assert (tmp_path / "0.txt").read_text().startswith(ImageError.__name__)
+    assert "another rank" in (tmp_path / "1.txt").read_text()

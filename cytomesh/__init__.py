@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cytomesh.core.labels import LabelTable
     from cytomesh.graph.features import load_features
     from cytomesh.graph.imports import import_graphs
-    from cytomesh.graph.links import Ribbon, link_positions
+    from cytomesh.graph.links import LinkSection, Ribbon, link_positions
     from cytomesh.graph.lookup import open_lookup
     from cytomesh.graph.nulls import rotations, spin_sources
     from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from cytomesh.study.planes import SectionPlane
     from cytomesh.study.study import open_study
     from cytomesh.surface.any_surface import read_any_surface
+    from cytomesh.surface.config import SurfaceConfig
     from cytomesh.surface.mesh import Mesh
     from cytomesh.surface.reconstruct import reconstruct
+    from cytomesh.surface.stack import PlaneContours
     from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 __version__ = "0.1.0"
@@ -47,12 +49,15 @@ _HOMES = {
     "CytomeshError": "core.errors",
     "ImageSettings": "study.pixels",
     "LabelTable": "core.labels",
+    "LinkSection": "graph.links",
     "Mesh": "surface.mesh",
+    "PlaneContours": "surface.stack",
     "ProbabilityGuided": "pretrain.objectives.probability_guided",
     "Ribbon": "graph.links",
     "SectionPlane": "study.planes",
     "SimCLR": "pretrain.objectives.simclr",
     "SpatialNCE": "pretrain.objectives.spatial_nce",
+    "SurfaceConfig": "surface.config",
     "SupervisedContrastive": "pretrain.objectives.supervised_contrastive",
     "import_graphs": "graph.imports",
     "link_positions": "graph.links",
@@ -83,13 +88,16 @@ __all__ = [
     "CytomeshError",
     "ImageSettings",
     "LabelTable",
+    "LinkSection",
     "Mesh",
+    "PlaneContours",
     "ProbabilityGuided",
     "Ribbon",
     "SectionPlane",
     "SimCLR",
     "SpatialNCE",
     "SupervisedContrastive",
+    "SurfaceConfig",
     "import_graphs",
     "layer_scores",
     "link_positions",

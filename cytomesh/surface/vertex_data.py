@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -102,6 +102,8 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
 
 
 def _rows_checked(path: Path, maps: Maps, n_vertices: int) -> Maps:
+    if not isinstance(maps, Mapping):  # of a reader that another package adds
+        raise SurfaceError(path, found=f"a {type(maps).__name__} from its reader", expected="arrays by their names")
     if not maps:
         raise SurfaceError(path, found="no values", expected=f"{n_vertices} rows")
     for name, values in maps.items():

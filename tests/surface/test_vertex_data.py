@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import nibabel as nib
 import nibabel.freesurfer as freesurfer
 import numpy as np
@@ -209,3 +211,11 @@ def test_kinds_that_are_no_maps_name_the_way(tmp_path, name, words):
 def test_a_hemisphere_that_is_none_is_named(tmp_path, read):
     with pytest.raises(SurfaceError, match="hemisphere: found 'left', expected 'L' or 'R'"):
         read(tmp_path / "a.label.gii", N, "left")
+
+
+def test_a_reader_of_another_package_that_returns_no_maps_is_named(tmp_path, monkeypatch):
+    reader = SimpleNamespace(read=lambda path, hemisphere: [FIRST])
+    monkeypatch.setattr("cytomesh.surface.vertex_data._map_reader", lambda path: reader)
+    (tmp_path / "a.odd").touch()
+    with pytest.raises(SurfaceError, match=r"a\.odd.*a list from its reader"):
+        read_vertex_data(tmp_path / "a.odd", N, "L")

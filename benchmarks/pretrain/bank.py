@@ -1,8 +1,8 @@
 """Batches of patches from a bank, from the images and from memory, as pretraining draws them; CPU.
 
 Claim: what is extracted once is read at a small part of the price of the images, near that of ready tensors. The pool
-is that of a run (`--run`, the demo's by preference) or of the tiny study; seeds and their neighbours lie all over it, so
-that a batch opens many sections. Files are in the page cache; "copied" reads from a folder of `patches.cache_dir`.
+is that of a run (`--run`, the demo's by preference) or of the tiny study; seeds and their neighbours lie all over it,
+so that a batch opens many sections. Files are in the page cache; "copied" reads from a folder of `patches.cache_dir`.
 Processor seconds, one thread, turn about.
 """
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cytomesh.graph.nulls import rotations, spin_sources
     from cytomesh.graph.storage import CortexGraph, load_graphs
     from cytomesh.graph.vertex_graph import mesh_graph
+    from cytomesh.imaging.normalise import normalised, open_run_study
     from cytomesh.imaging.patches import read_patches
     from cytomesh.imaging.pyramid import open_image, open_section
     from cytomesh.parcellate.nodes import parcellate_nodes
@@ -66,8 +67,10 @@ _HOMES = {
     "load_graphs": "graph.storage",
     "mesh_graph": "graph.vertex_graph",
     "layer_scores": "analyze.layers.scores",
+    "normalised": "imaging.normalise",
     "open_image": "imaging.pyramid",
     "open_lookup": "graph.lookup",
+    "open_run_study": "imaging.normalise",
     "open_section": "imaging.pyramid",
     "open_study": "study.study",
     "order_layers": "analyze.layers.order",
@@ -105,8 +108,10 @@ __all__ = [
     "load_features",
     "load_graphs",
     "mesh_graph",
+    "normalised",
     "open_image",
     "open_lookup",
+    "open_run_study",
     "open_section",
     "open_study",
     "order_layers",

@@ -17,18 +17,18 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, flat_settings, said
 from cytomesh.core.reading import PROFILES
-from cytomesh.core.run import check_name, lock, product_folders, read_study_path
+from cytomesh.core.run import check_name, lock, product_folders
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.locate import depth_of_share
 from cytomesh.graph.provenance import MEASURES, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs, load_surface
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_section
 from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.pixels import BT601
-from cytomesh.study.study import open_study
 
 MAX_REACH_MM = 6.0
 """No profile reaches further from its node: cortex that is cut lengthwise would have no end."""
@@ -71,7 +71,7 @@ def profiles_run(
         If a graph is stale, unless `allow_stale`.
     """
     began = time.perf_counter()
-    study, graphs = open_study(read_study_path(run)), load_graphs(run)
+    study, graphs = open_run_study(run), load_graphs(run)
     if name in [folder.name for folder in product_folders(run, "encoders")]:
         raise ConfigError(
             "--name", name, found="an encoder of this name", hint="its features are there: choose another"

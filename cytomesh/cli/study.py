@@ -32,14 +32,14 @@ def check(
     from cytomesh.core.parallel import available_cpus
     from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.own_surfaces import check_own_surfaces
-    from cytomesh.imaging.ring_fit import RingLook
+    from cytomesh.imaging.image_look import ImageLook
     from cytomesh.study.check import check_study
     from cytomesh.surface.gifti import read_surface
 
     if quick and thorough:
         raise ConfigError("--quick", found="--thorough, too", expected="one of them", hint="leave one out")
     depth: Literal["quick", "usual", "thorough"] = "quick" if quick else "thorough" if thorough else "usual"
-    reads = RingLook(), workers or available_cpus(), lambda path: read_surface(path).vertices
+    reads = ImageLook(), workers or available_cpus(), lambda path: read_surface(path).vertices
     address = scheduler_address(scheduler, scheduler_file)
     report = check_study(study, depth, *reads, check_own_surfaces, address)
     typer.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else _text(report))

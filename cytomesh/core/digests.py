@@ -49,14 +49,14 @@ class FileDigests:
     def digest_all(self, paths: Iterable[Path]) -> list[str]:
         """Return the digests of many files; those that are not remembered are read by several threads."""
         paths = list(paths)
-        known = [self._recall(path, "content") for path in paths]
+        known = [self.recall(path, "content") for path in paths]
         with ThreadPoolExecutor(available_cpus()) as threads:
             read = threads.map(self.digest, [path for path, value in zip(paths, known, strict=True) if value is None])
             return [next(read) if value is None else str(value) for value in known]
 
     def remember(self, path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
         """Return a fact of a file's content, a JSON value; computed again only where the file has changed."""
-        value = self._recall(path, what)
+        value = self.recall(path, what)
         if value is not None:
             return value
         try:
@@ -75,7 +75,7 @@ class FileDigests:
             self._has_news = True
         return value
 
-    def _recall(self, path: Path, what: str) -> Any:
+    def recall(self, path: Path, what: str) -> Any:
         """Return what is remembered of a file that is still the same; None if nothing is."""
         entry = self._known.get(str(path))
         if entry is None or what not in entry:

@@ -15,7 +15,7 @@ from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import isolated_seed
-from cytomesh.core.run import product, read_study_path
+from cytomesh.core.run import product
 from cytomesh.finetune.config import FinetuneConfig
 from cytomesh.finetune.model import JointModel
 from cytomesh.finetune.nodes import involved_graphs, training_nodes
@@ -23,6 +23,7 @@ from cytomesh.finetune.trainer import JointTrainer
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
@@ -31,7 +32,7 @@ from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read
 from cytomesh.pretrain.job import refuse_others
 from cytomesh.pretrain.patches import PatchSource, images_of, say_conversion
 from cytomesh.pretrain.pool import build_pool
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 ROLES = ("train", "transfer", "unseen")
 # Settings that change how fast, not what comes out.
@@ -84,7 +85,7 @@ def finetune_run(
         found = "the encoder to begin with"
         raise ConfigError("--name", name, found=found, hint="choose another --name")
     tuned, pretrained = open_pretrained(start)
-    study = open_study(read_study_path(run))
+    study = open_run_study(run)
     graphs = load_graphs(run)
     involved = involved_graphs(graphs, settings.split, settings.seed)
     # with the brains of pretraining, so that the patches it extracted serve again

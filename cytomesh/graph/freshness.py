@@ -17,8 +17,9 @@ from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
 from cytomesh.graph.storage import load_graph
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.study.sections import Section
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 NAMED = (*IMAGES, TEMPLATE)
 """Kinds of files that the study names."""
@@ -173,13 +174,13 @@ class Freshness:
     def _study(self) -> Study | CytomeshError | None:
         """The run's study; None where it is not here, as on a machine that has no images."""
         try:
-            path = read_study_path(self.run)
+            read_study_path(self.run)
         except MissingStageError as error:
             if (self.run / "study.json").is_file():
                 warn(f"whether the graphs are up to date cannot be told: {error}")
             return None
         try:
-            return open_study(path)
+            return open_run_study(self.run, self.digests)
         except CytomeshError as error:
             return error
 

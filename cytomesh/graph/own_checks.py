@@ -12,7 +12,7 @@ from cytomesh.graph.curves import PlaneCutter, stacking_axis
 from cytomesh.graph.inputs import SectionInput, plane_contours
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.nearest import nearest_planes
-from cytomesh.imaging.ring_fit import tissue_thumbnail
+from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.manifest import SurfaceFiles
 from cytomesh.surface.any_surface import read_any_surface, stated_side
 from cytomesh.surface.quality import contour_point_distances

@@ -29,7 +29,7 @@ ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
 FURTHER = "further columns"
-IMAGES = ("image", "um/px", "image.channels", "image.window", "image data")
+IMAGES = ("image", "um/px", "image.channels", "image.window", "image data", "image.normalise")
 TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
@@ -87,15 +87,18 @@ def features_read(run: Path, graphs: Iterable[CortexGraph], encoders: Iterable[s
 def images_read(run: Path, study: Study, sections: Iterable[Section], digests: FileDigests) -> Inputs:
     """Return the inputs of a stage that reads the pixels of some sections."""
     named: Named = {}
-    values = {}
+    values: dict[str, Any] = {}
     for section in sections:
         if section.image is not None:
             named[f"{IMAGES[0]}: {section.name}"] = section.image
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
             if folder := data_folder(section.image):
                 named[f"{IMAGES[4]}: {section.name}"] = folder
-            seen = section.image_settings.model_dump(mode="json", exclude_none=True)
+            settings = section.image_settings
+            seen = settings.model_dump(mode="json", include={"channels", "window"}, exclude_none=True)
             values |= {f"image.{key}: {section.name}": value for key, value in seen.items()}
+            if section.normalisation is not None:
+                values[f"{IMAGES[5]}: {section.name}"] = section.normalisation.facts
     return Inputs(values=values, files=_files(named, run, study, digests))
 
 

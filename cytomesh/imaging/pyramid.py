@@ -16,8 +16,9 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
-from cytomesh.study.pixels import ImageSettings, PixelView, pixel_view
+from cytomesh.study.pixels import PixelSettings, PixelView, pixel_view
 from cytomesh.study.sections import Section
+from cytomesh.study.stain import Normalisation, looked_up
 
 # Images without coarser levels get them, down to about this size.
 SMALLEST_PX = 128
@@ -72,6 +73,11 @@ class StoredPyramid:
     def level_scales(self) -> tuple[float, ...]:
         """Pixel size of each level in pixels of level 0 (1, 2, 4, ...)."""
         return tuple(float(np.sqrt(level.scale[0] * level.scale[1])) for level in self.levels)
+
+    @property
+    def coarsest_stored(self) -> ImageLevel:
+        """The coarsest level that need not be made from another."""
+        return self.levels[self._n_stored - 1]
 
     def read_stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Read rows row0..row1-1 and columns col0..col1-1 of a level.
@@ -135,11 +141,16 @@ class Pyramid(StoredPyramid):
         See `StoredPyramid`.
     view : PixelView
         How stored pixels are seen.
+    normalisation : Normalisation or None
+        How these are made to look like those of other sections.
     """
 
-    def __init__(self, reader: ImageReader, cache_bytes: int, view: PixelView) -> None:
+    def __init__(
+        self, reader: ImageReader, cache_bytes: int, view: PixelView, normalisation: Normalisation | None = None
+    ) -> None:
         super().__init__(reader, cache_bytes, view.channels)
         self._view = view
+        self._tables = None if normalisation is None else normalisation.tables()
         self.n_channels: int = view.n_channels
 
     def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
@@ -154,7 +165,8 @@ class Pyramid(StoredPyramid):
         ImageError
             If the window is not within the level, or its pixels cannot be decoded.
         """
-        return self._view(self.read_stored(level, row0, row1, col0, col1))
+        seen = self._view(self.read_stored(level, row0, row1, col0, col1))
+        return seen if self._tables is None else looked_up(seen, self._tables)
 
     def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
         """Read the finest level whose longer side is at most so many pixels, or the coarsest there is, as a whole."""
@@ -164,7 +176,7 @@ class Pyramid(StoredPyramid):
         return level, self.read(index, 0, level.shape[0], 0, level.shape[1])
 
 
-def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSettings | None = None) -> Pyramid:
+def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSettings | None = None) -> Pyramid:
     """Open an image as 8-bit grey or RGB: OME-Zarr, TIFF, PNG, JPEG, or what extras and other packages add readers for.
 
     Parameters
@@ -173,7 +185,7 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSett
         A folder (OME-Zarr) or file.
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
-    settings : ImageSettings or None
+    settings : PixelSettings or None
         Channels and window, as in a manifest's `image`; of a section, its `image_settings`.
 
     Raises
@@ -183,20 +195,41 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: ImageSett
         8-bit grey or RGB.
     """
     with _opened(Path(path)) as reader:
-        return Pyramid(reader, cache_bytes, pixel_view(reader, settings or ImageSettings()))
+        return Pyramid(reader, cache_bytes, pixel_view(reader, settings or PixelSettings()))
 
 
 def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
-    """Open the image of a section in the channels and the window of its study; errors are those of `open_image`.
+    """Open the image of a section as its study says: channels, window, and normalisation.
 
     Raises
     ------
     ImageError
-        If it has none, too.
+        As of `open_image`; also if there is no image, or it is to be normalised and its study has not been measured.
     """
+    wanted = section.image_settings.normalise
+    if wanted != "none" and section.normalisation is None:
+        hint = "study = cytomesh.normalised(study), or cytomesh.open_run_study(run)"
+        expected = "a study whose sections have been measured"
+        raise ImageError(
+            section.name, found=f"image.normalise: {wanted}, from no statistics", expected=expected, hint=hint
+        )
+    with _opened(_image(section)) as reader:
+        view = pixel_view(reader, section.image_settings)
+        return Pyramid(reader, cache_bytes, view, section.normalisation)
+
+
+def open_unnormalised(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
+    """Open the image of a section in its channels and window alone; errors are those of `open_image`.
+
+    For what the normalisation is measured on, and what looks at one section for itself.
+    """
+    return open_image(_image(section), cache_bytes, section.image_settings)
+
+
+def _image(section: Section) -> Path:
     if section.image is None:
         raise ImageError(section.name, found="no image", expected="a section with an image")
-    return open_image(section.image, cache_bytes, section.image_settings)
+    return section.image
 
 
 def open_stored(path: str | Path, cache_bytes: int = 1 << 26, scene: int | None = None) -> StoredPyramid:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import shapely
@@ -14,13 +13,11 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.signal import fftconvolve
 
 from cytomesh.core.errors import CytomeshError, ImageError
-from cytomesh.imaging.pyramid import open_section
-from cytomesh.imaging.ring_offset import RingOffset, check_offsets, measure_offset, near_px
-from cytomesh.imaging.tissue import TissueConfig, tissue_mask
+from cytomesh.imaging.ring_offset import RingOffset, measure_offset, near_px
+from cytomesh.imaging.thumbnail import TissueThumbnail, share_on
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
 
-THUMBNAIL_PX = 512
 # A ring lies on an edge that is nearer than this share of the image's longer side.
 TOLERANCE = 0.02
 # Rings of which this share lies on edges are as they should be: sulci and the medial wall are not edges everywhere.
@@ -28,8 +25,6 @@ GOOD = 0.4
 # Others are at fault if they would lie on edges at least so much, and so much more, elsewhere.
 CLEAR, GAIN = 0.75, 0.35
 SCALES = (0.25, 0.5, 2.0, 4.0)
-# Of the image: where all or nothing seems to be tissue, nothing can be said.
-LEAST_TISSUE, MOST_TISSUE = 0.005, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,85 +34,41 @@ class _Fit:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class TissueThumbnail:
-    """Where a small version of an image shows tissue.
+def look_at_rings(
+    section: Section, thumbnail: TissueThumbnail, contours: SectionContours
+) -> tuple[list[CytomeshError], RingOffset | None]:
+    """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
+
+    Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
 
     Parameters
     ----------
-    mask : (h, w) bool
-    scale, offset : (2,) float64
-        Pixels of the image a pixel of the thumbnail, and where its first one lies; columns, rows.
+    section : Section
+        With an image.
+    thumbnail : TissueThumbnail
+        Of it.
+    contours : SectionContours
+        In the image's pixels.
     """
-
-    mask: NDArray[np.bool_]
-    scale: NDArray[np.float64]
-    offset: NDArray[np.float64]
-
-    def places(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (n, 2) columns and rows of the image as those of the thumbnail."""
-        return np.asarray((pixels - self.offset) / self.scale)
-
-    def share(self, pixels: NDArray[np.float64]) -> float:
-        """Return the share of (n, 2) columns and rows of the image that lie on tissue."""
-        return _share(self.mask, self.places(pixels))
-
-
-def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
-    """Return where a section's image shows tissue; None where all or nothing seems to be."""
-    with open_section(section) as image:
-        level, pixels = image.read_small(THUMBNAIL_PX)
-    mask = tissue_mask(pixels.astype(np.float32), TissueConfig(opening_px=1))
-    if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
-        return None
-    return TissueThumbnail(mask, np.array(level.scale[::-1]), np.array(level.offset[::-1]))
-
-
-class RingLook:
-    """What `cytomesh.study.check.check_study` looks at images for: pial rings along the tissue."""
-
-    def __call__(self, section: Section, contours: SectionContours) -> tuple[list[CytomeshError], RingOffset | None]:
-        """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
-
-        Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
-
-        Parameters
-        ----------
-        section : Section
-            With an image.
-        contours : SectionContours
-            In its pixels.
-        """
-        rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
-        if section.image is None or not rings:
-            return [], None
-        thumbnail = tissue_thumbnail(section)
-        if thumbnail is None:
-            return [], None
-        mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
-        points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
-        apart = _to_edges(mask)
-        near = (apart <= _tolerance(mask.shape)).astype(np.float32)
-        share = _share(near, points)
-        corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
-        nearer = (apart <= near_px(mask.shape)).astype(np.float32)
-        measured = measure_offset(nearer, points, partial(_share, nearer), corner, scale)
-        if share >= GOOD:
-            return [], measured
-        best = max(_others(near, points, corner, scale), key=lambda fit: fit.share)
-        if best.share < CLEAR or best.share < share + GAIN:
-            return [], measured
-        found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
-        problem = ImageError(
-            section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint
-        )
-        return [problem], measured
-
-    def together(
-        self, table: Path, sections: Sequence[Section], seen: Sequence[RingOffset | None]
-    ) -> list[CytomeshError]:
-        """Say what the sections of a brain have in common."""
-        return check_offsets(table, sections, seen)
+    rings = [part.exterior for side in contours.values() for part in side.pial.geoms]
+    if section.image is None or not rings:
+        return [], None
+    mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
+    points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
+    apart = _to_edges(mask)
+    near = (apart <= _tolerance(mask.shape)).astype(np.float32)
+    share = share_on(near, points)
+    corner = -(offset + 0.5) / scale  # where the full image begins, in pixels of the thumbnail
+    nearer = (apart <= near_px(mask.shape)).astype(np.float32)
+    measured = measure_offset(nearer, points, partial(share_on, nearer), corner, scale)
+    if share >= GOOD:
+        return [], measured
+    best = max(_others(near, points, corner, scale), key=lambda fit: fit.share)
+    if best.share < CLEAR or best.share < share + GAIN:
+        return [], measured
+    found = f"{share:.0%} of the pial rings on the edge of the tissue, but {best.share:.0%} of them {best.what}"
+    problem = ImageError(section.image, section.name, found=found, expected="rings along the tissue", hint=best.hint)
+    return [problem], measured
 
 
 def _others(
@@ -128,16 +79,16 @@ def _others(
     for factor in SCALES:
         there = (points - corner) * factor + corner
         hint = "contours were drawn on a downsampled image or another pyramid level: export them at full resolution"
-        yield _Fit(f"{factor:g} times as large", _share(near, there), hint)
+        yield _Fit(f"{factor:g} times as large", share_on(near, there), hint)
     size = np.array([width - 1, height - 1])
     for what, signs in (("mirrored", (-1, 1)), ("upside down", (1, -1)), ("turned by 180 degrees", (-1, -1))):
         there = np.where(np.array(signs) < 0, size - points, points)
-        yield _Fit(what, _share(near, there), "turn the contours or the image: one of them was flipped")
+        yield _Fit(what, share_on(near, there), "turn the contours or the image: one of them was flipped")
     shift = _best_shift(near, points)
     if np.abs(shift).max() > 3 * _tolerance(near.shape):
         dx, dy = shift * scale
         hint = "contours belong to another crop or another section"
-        yield _Fit(f"moved by {dx:.0f} columns and {dy:.0f} rows", _share(near, points + shift), hint)
+        yield _Fit(f"moved by {dx:.0f} columns and {dy:.0f} rows", share_on(near, points + shift), hint)
 
 
 def _points(ring: shapely.LinearRing, step: float) -> NDArray[np.float64]:
@@ -154,12 +105,6 @@ def _to_edges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the distance to the nearest edge of the tissue, pixels, the image's border not being one."""
     edge = mask & ~binary_erosion(mask, border_value=1)
     return np.asarray(distance_transform_edt(~edge))
-
-
-def _share(near: NDArray[np.float32] | NDArray[np.bool_], points: NDArray[np.float64]) -> float:
-    at = np.rint(points).astype(np.int64)
-    inside = ((at >= 0) & (at < near.shape[::-1])).all(axis=1)
-    return float(near[at[inside, 1], at[inside, 0]].sum() / len(points))
 
 
 def _best_shift(near: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.int64]:

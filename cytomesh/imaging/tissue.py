@@ -19,7 +19,7 @@ from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, left_out_facts, map_sections
-from cytomesh.imaging.pyramid import Pyramid, open_image, open_section
+from cytomesh.imaging.pyramid import Pyramid, open_image, open_unnormalised
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.masks import mask_rings
 from cytomesh.study.contour_formats.nesting import even_odd
@@ -191,7 +191,7 @@ def extract_all(
     for section in (section for brain in study.brains for section in brain.sections):
         if section.image:
             output = out / f"sub-{section.brain}_section-{section.index}_tissue.geojson"
-            seen = section.image_settings.model_dump(exclude_none=True)
+            seen = section.image_settings.model_dump(include={"channels", "window"}, exclude_none=True)
             key = file_key(section.image, um_per_px=section.um_per_px, **seen, **settings.model_dump())
             tasks.append(SectionTask(section.name, (section, output, section.um_per_px), key, output))
     left_out: dict[str, CytomeshError] = {}
@@ -213,7 +213,7 @@ def extract_all(
 
 def _extract_one(job: tuple[Path | Section, Path, float | None], settings: TissueConfig) -> float | None:
     image, out, um_per_px = job
-    with open_image(image) if isinstance(image, Path) else open_section(image) as pyramid:
+    with open_image(image) if isinstance(image, Path) else open_unnormalised(image) as pyramid:
         region = extract_tissue(pyramid, settings)
     write_geojson(out, {TISSUE: region})
     return None if um_per_px is None else region.area * (um_per_px / 1000) ** 2

@@ -31,10 +31,11 @@ from cytomesh.core.provenance import (
     write_record,
 )
 from cytomesh.core.reading import reading
-from cytomesh.core.run import check_name, lock, read_study_path
+from cytomesh.core.run import check_name, lock
 from cytomesh.graph.features import SECTIONS, feature_changes, growing_features, keep_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.patches import read_patches
 from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads, encode_patches
@@ -42,7 +43,7 @@ from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import OpenImages, images_of, say_conversion
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 NOT_IN_KEY = {"device", "seed"}
 
@@ -85,7 +86,7 @@ def embed_run(
         If the encoder or a graph is stale, unless that is allowed.
     """
     began = time.perf_counter()
-    study = open_study(read_study_path(run))
+    study = open_run_study(run)
     graphs = load_graphs(run)
     folder = encoder_folder(run, encoder_name)
     name = folder.resolve().name

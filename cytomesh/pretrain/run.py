@@ -13,8 +13,8 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
-from cytomesh.core.run import read_study_path
 from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
@@ -29,7 +29,6 @@ from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
-from cytomesh.study.study import open_study
 
 IN_CARD = ("loss", "spread", "effective_rank", "held_out_linear", "held_out_knn", "best_step")
 LAST = ("loss", "spread", "effective_rank", "uniformity", "images_per_second")
@@ -75,7 +74,7 @@ def pretrain_run(
         Also if the name is that of an encoder of other settings.
     TrainingError, CheckpointError, MissingStageError, ImageError, StaleError
     """
-    study = open_study(read_study_path(run))
+    study = open_run_study(run)
     graphs = load_graphs(run)
     spatial = settings.objectives.of(SpatialNCEConfig)
     pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))

@@ -13,7 +13,7 @@ from shapely.geometry import MultiPolygon
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.sections import SectionTask, map_sections
-from cytomesh.imaging.pyramid import open_section
+from cytomesh.imaging.pyramid import open_unnormalised
 from cytomesh.page.document import asset, document
 from cytomesh.page.html import Html, bullets, join, tag
 from cytomesh.report.pictures import placed_image, ring_path, section_drawing
@@ -111,7 +111,7 @@ def _picture(section: Section, contours: SectionContours | None) -> Html:
     rings = [region for _, region in _regions(contours) if not region.is_empty]
     image = Html("")
     if section.image is not None:
-        with open_section(section) as pyramid:
+        with open_unnormalised(section) as pyramid:
             height, width = pyramid.shape
             image = placed_image(pyramid, (0, height, 0, width), THUMBNAIL_PX, QUALITY)
         frame = shapely.box(-0.5, -0.5, width - 0.5, height - 0.5)

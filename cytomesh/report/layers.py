@@ -15,7 +15,7 @@ from cytomesh.analyze.layers.output import PREDICTED, TRUE, labels_path, section
 from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
-from cytomesh.core.run import read_study_path
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, not_shown, swatch, table, tag
@@ -23,7 +23,6 @@ from cytomesh.page.html import without_empty as filled
 from cytomesh.report.pictures import placed_image, section_drawing
 from cytomesh.report.results import damage_notes, read_analyses
 from cytomesh.study.sections import Section
-from cytomesh.study.study import open_study
 
 TITLE = "Cortical layers"
 WORDS = {
@@ -110,7 +109,7 @@ def _pictures(run: Path, name: str, metrics: Mapping[str, Any]) -> Html:
     """Return a piece of a section of each side: image, drawn layers, found layers."""
     panels = []
     try:
-        study = open_study(read_study_path(run))
+        study = open_run_study(run)
         for side in SIDES:
             if side in metrics["shown"]:
                 brain, index = metrics["shown"][side]

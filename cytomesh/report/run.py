@@ -10,8 +10,9 @@ from typing import Any
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.progress import log
-from cytomesh.core.run import lock, read_study_path
+from cytomesh.core.run import lock
 from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.page.document import page
 from cytomesh.page.html import Part, missing
 from cytomesh.report.agreement import parcellation_part
@@ -34,7 +35,7 @@ from cytomesh.report.surfaces import surface_part, viewer_scripts
 from cytomesh.report.training import training_part
 from cytomesh.report.variation import TITLE as VARIATION
 from cytomesh.report.variation import variation_part
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 # kind of analysis -> title of its part, and what builds it
 ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
@@ -110,7 +111,7 @@ def _analysis_parts(run: Path) -> list[Part]:
 
 def _study(run: Path) -> Study | None:
     try:
-        return open_study(read_study_path(run))
+        return open_run_study(run)
     except CytomeshError as error:
         log(f"report without images: {error}")
         return None

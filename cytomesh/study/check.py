@@ -39,13 +39,16 @@ Surface = Callable[[Path], NDArray[np.float64]]
 
 
 class Look(Protocol):
-    """Compares images with contours, such as `cytomesh.imaging.ring_fit.RingLook`."""
+    """Looks at images, and compares them with contours: `cytomesh.imaging.image_look.ImageLook`."""
 
-    def __call__(self, section: Section, contours: SectionContours) -> tuple[list[CytomeshError], Any]:
-        """Return what is wrong in a section, and what is to be compared with other sections."""
+    def __call__(self, section: Section, contours: SectionContours | None) -> tuple[list[CytomeshError], Any]:
+        """Return what is wrong with a section's rings, and what is to be compared with other sections."""
 
-    def together(self, table: Path, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
-        """Return what is wrong with all sections of a brain; None is seen of sections that were not looked at."""
+    def rings(self, table: Path, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
+        """Return what is wrong with the rings of all sections of a brain; None is seen of those not looked at."""
+
+    def stains(self, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
+        """Return which sections of a brain are not lit or stained like its others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def check_study(
     depth : {"quick", "usual", "thorough"}
         Of images: headers only; the places, too, where a file that was cut off ends; or every pixel.
     look : Look, optional
-        Compares images with contours; not if quick.
+        Looks at images; not if quick.
     workers : int
         Processes.
     surface : callable, optional
@@ -259,7 +262,8 @@ def _together(
 ) -> list[CytomeshError]:
     """Return what is wrong with sections: what all of them share is said once, instead of for each."""
     problems = [problem for item in checked for problem in item.problems]
-    rings = look.together(table, sections, [item.seen for item in checked]) if look is not None else []
+    seen = [item.seen for item in checked]
+    rings = look.rings(table, sections, seen) if look is not None else []
     areas = check_orientation(table, sections, [item.shares for item in checked])
     for shared, single in (
         (rings, [problem for item in checked for problem in item.misfits]),
@@ -268,7 +272,7 @@ def _together(
         is_said = any(isinstance(problem, StudyError) for problem in shared)
         named = {problem.place for problem in single}
         problems += shared if is_said else [*single, *(problem for problem in shared if problem.place not in named)]
-    return problems
+    return problems + (look.stains(sections, seen) if look is not None else [])
 
 
 def _read_template(
@@ -323,8 +327,8 @@ def _check_section(section: Section, *, labels: LabelTable | None, depth: Depth,
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
     checked = _Checked(image, contours, problems)
-    if look is not None and depth != "quick" and image is not None and image.is_seen and contours is not None:
-        misfits, seen = look(section, contours)
+    if look is not None and depth != "quick" and image is not None and image.is_seen:
+        misfits, seen = attempt(problems, partial(look, section, contours)) or ([], None)
         checked = replace(checked, misfits=misfits, seen=seen)
     attempt(problems, lambda: warped_plane(section))
     if section.annotation is not None and labels is not None:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr
 from cytomesh.core.config import Config
 from cytomesh.core.errors import ImageError
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
+from cytomesh.study.stain import NormaliseKind
 
 RGB, LUMINANCE = "rgb", "luminance"
 STAINS = ("hematoxylin", "eosin", "dab")
@@ -37,8 +38,8 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
-class ImageSettings(Config):
-    """How the pixels of images become 8-bit grey or RGB; 8-bit grey and RGB images need no entry."""
+class PixelSettings(Config):
+    """How the pixels of one image become 8-bit grey or RGB; 8-bit grey and RGB images need no entry."""
 
     channels: Annotated[StrictInt, Field(ge=0)] | StrictStr | None = None
     """One channel, by its number (from 0) or its name in the file; `rgb`: the three there are; `luminance`: their grey
@@ -47,6 +48,15 @@ class ImageSettings(Config):
     window: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     """[low, high]: stored values that become 0 and 255, what lies beyond is clipped; one for all sections of a brain,
     as features would change with it. 16-bit and floating point images need one."""
+
+
+class ImageSettings(PixelSettings):
+    """How the pixels of a study's images become 8-bit grey or RGB that looks alike in all sections of a brain."""
+
+    normalise: NormaliseKind = "none"
+    """Bright-field sections that are lighter or darker than their brain's others: `background` scales each until its
+    glass is as light as in the median section; `stain` brings its tissue to the median section's optical density and
+    contrast, too, channel by channel. Measured on thumbnails; `none` leaves pixels as they are."""
 
     def overridden(self, own: ImageSettings | None) -> ImageSettings:
         """Return these settings with those that a brain has of its own."""
@@ -60,7 +70,7 @@ class PixelView:
     ----------
     header : ImageHeader
         What is stored.
-    settings : ImageSettings
+    settings : PixelSettings
         With a window, unless the pixels are 8-bit.
 
     Attributes
@@ -76,7 +86,7 @@ class PixelView:
         If the channel is not there, or the window lies outside what the pixels can be.
     """
 
-    def __init__(self, header: ImageHeader, settings: ImageSettings) -> None:
+    def __init__(self, header: ImageHeader, settings: PixelSettings) -> None:
         self._taken = taken_channels(header, settings)
         self._window = settings.window
         self.n_channels: int = 3 if self._taken == RGB else 1
@@ -117,7 +127,7 @@ class PixelView:
         return 255 * np.power(np.float32(LEAST_LIGHT), amount)
 
 
-def pixel_view(reader: ImageReader, settings: ImageSettings) -> PixelView:
+def pixel_view(reader: ImageReader, settings: PixelSettings) -> PixelView:
     """Return how an image's pixels are seen.
 
     Raises
@@ -135,7 +145,7 @@ def pixel_view(reader: ImageReader, settings: ImageSettings) -> PixelView:
     return PixelView(reader.header, settings)
 
 
-def lacking_window(reader: ImageReader, settings: ImageSettings) -> tuple[float, float] | None:
+def lacking_window(reader: ImageReader, settings: PixelSettings) -> tuple[float, float] | None:
     """Return a window for an image that needs one and has none, from its pixels; raises as `PixelView` does."""
     view = PixelView(reader.header, settings)
     if not needs_window(reader.header, settings):
@@ -143,7 +153,7 @@ def lacking_window(reader: ImageReader, settings: ImageSettings) -> tuple[float,
     return propose_window(sample(reader)[..., view.channels])
 
 
-def needs_window(header: ImageHeader, settings: ImageSettings) -> bool:
+def needs_window(header: ImageHeader, settings: PixelSettings) -> bool:
     """Return whether pixels of more than 8 bits have no window."""
     return settings.window is None and header.dtype != "uint8"
 
@@ -153,7 +163,7 @@ def window_text(window: tuple[float, float]) -> str:
     return f"image: {{window: [{window[0]:g}, {window[1]:g}]}}"
 
 
-def taken_channels(header: ImageHeader, settings: ImageSettings) -> int | str:
+def taken_channels(header: ImageHeader, settings: PixelSettings) -> int | str:
     """Return the number of the channel that is taken, or "rgb", "luminance" or a stain.
 
     Raises
@@ -177,7 +187,7 @@ def taken_channels(header: ImageHeader, settings: ImageSettings) -> int | str:
     raise ImageError(header.path, found=found, expected=f"image.channels in the manifest: one of {known}")
 
 
-def n_seen(header: ImageHeader, settings: ImageSettings) -> int:
+def n_seen(header: ImageHeader, settings: PixelSettings) -> int:
     """Return how many channels, 1 or 3, an image is seen in; raises as `taken_channels` does."""
     return 3 if taken_channels(header, settings) == RGB else 1
 

@@ -18,6 +18,7 @@ from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane, plane_normal
 from cytomesh.study.problems import attempt, raise_problems
+from cytomesh.study.stain import Normalisation
 from cytomesh.study.tables import columns_twice, named_file, read_cells, table_text
 
 SectionRole = Literal["train", "val", "test", "none"]
@@ -66,6 +67,9 @@ class Section:
         How the study's contour files are read.
     image_settings : ImageSettings
         How the pixels of the brain's images become 8-bit grey or RGB.
+    normalisation : Normalisation or None
+        How it is made to look like the brain's others; None unless `image_settings` ask for it (see
+        `cytomesh.imaging.normalise`).
     """
 
     brain: str
@@ -82,6 +86,7 @@ class Section:
     notes: str = ""
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
     image_settings: ImageSettings = field(default_factory=ImageSettings)
+    normalisation: Normalisation | None = None
 
     @property
     def name(self) -> str:

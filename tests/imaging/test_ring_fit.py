@@ -13,7 +13,7 @@ from shapely.affinity import affine_transform, scale, translate
 from shapely.geometry import MultiPolygon, Polygon
 
 from benchmarks.bigbrain.prepare import CoronalImage, section_a, write_study
-from cytomesh.imaging.ring_fit import RingLook
+from cytomesh.imaging.image_look import ImageLook
 from cytomesh.study.contours import HemisphereContours, SectionContours, read_contours
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
@@ -47,7 +47,7 @@ def problems(image: Path, region: Polygon) -> list[str]:
     plane = SectionPlane(np.array([[0.05, 0, 0], [0, 0, 0], [0, -0.05, 0]]))
     section = Section("B01", 3, image, 50.0, plane)
     rings = HemisphereContours(MultiPolygon([region]), MultiPolygon())
-    return [str(problem) for problem in RingLook()(section, SectionContours({"L": rings}))[0]]
+    return [str(problem) for problem in ImageLook()(section, SectionContours({"L": rings}))[0]]
 
 
 @pytest.mark.parametrize(
@@ -117,5 +117,5 @@ def test_real_rings_on_real_tissue(real_data, tmp_path):
             side: HemisphereContours(scale(of.pial, factor, factor, origin=(0, 0)), of.white)
             for side, of in drawn.items()
         }
-        found = RingLook()(section, SectionContours(rings))[0]
+        found = ImageLook()(section, SectionContours(rings))[0]
         assert [text in str(problem) for problem, text in zip(found, said, strict=True)] == [True] * len(said)

@@ -6,7 +6,7 @@ from PIL import Image
 from shapely.affinity import scale, translate
 from shapely.geometry import MultiPolygon, Polygon
 
-from cytomesh.imaging.ring_fit import RingLook
+from cytomesh.imaging.image_look import ImageLook
 from cytomesh.study.contours import HemisphereContours, SectionContours
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
@@ -39,8 +39,8 @@ def look(images, change, changed=range(N)):
     seen = []
     for k, section in enumerate(sections):
         pial = change(Polygon(blob(k))) if k in changed else Polygon(blob(k))
-        seen.append(RingLook()(section, SectionContours({"L": HemisphereContours(MultiPolygon([pial]))}))[1])
-    return RingLook().together(Path("t"), sections, seen)
+        seen.append(ImageLook()(section, SectionContours({"L": HemisphereContours(MultiPolygon([pial]))}))[1])
+    return ImageLook().rings(Path("t"), sections, seen)
 
 
 @pytest.mark.parametrize("move", [(0, 0), (1, -1), (2, 0)])

@@ -4,7 +4,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from cytomesh.imaging.ring_fit import RingLook
+from cytomesh.imaging.image_look import ImageLook
 from cytomesh.study.check import check_study
 
 
@@ -18,7 +18,7 @@ def test_images_of_16_bits_without_window_are_said_once_with_one_for_all(study_f
         Image.fromarray(values).save(study_folder.image(index))
     expected = "study.yaml|brains.B01|3 images of type uint16 and no window in which their pixels are seen"
     for depth in ("quick", "usual", "thorough"):
-        report = check_study(study_folder.manifest, depth, RingLook())
+        report = check_study(study_folder.manifest, depth, ImageLook())
         assert places(report) == [expected]
         assert report.problems[0].hint.startswith("image: {window: [400, 3600]}")
     study_folder.change(image={"window": [400, 3600]})

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cytomesh.analyze.layers.config import TruthConfig
 from cytomesh.core.config import Config, Size
-from cytomesh.study.pixels import ImageSettings
+from cytomesh.study.pixels import PixelSettings
 
 N_BOUNDARIES = 5
 SECTION_UM = (0.1, 1000.0)
@@ -113,7 +113,7 @@ class SegmentConfig(Config):
 
     um_per_px: float | None = Field(default=None, gt=0)
     """Pixel size of the image, um; needed where the file does not say it."""
-    image: ImageSettings = ImageSettings()
+    image: PixelSettings = PixelSettings()
     """Channels and window, as in a manifest: dark cells on a bright ground are looked for."""
     diameter_um: tuple[float, float] = (5.0, 40.0)
     """Equivalent diameters of the smallest and the largest cell."""

@@ -25,16 +25,17 @@ from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import generator
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders, read_study_path
+from cytomesh.core.run import product, product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.page.colours import css_colour
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import WEIGHTS, encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import images_of
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 NOT_READ = (AREAS, MAPS)
 SCORES = ("silhouette", "accuracy", "chance")
@@ -127,7 +128,7 @@ def _patch_view(
     folder = encoder_folder(run, settings.examples.encoder or features)
     if settings.examples.encoder is None and not (folder / WEIGHTS).is_file():
         return None, [f"no patches: {features} is no encoder of this run (examples.encoder may name another)"]
-    return PatchView(open_study(read_study_path(run)), folder, load_encoder(folder)), []
+    return PatchView(open_run_study(run), folder, load_encoder(folder)), []
 
 
 def _view_read(run: Path, view: PatchView | None, graphs: Sequence[CortexGraph], digests: FileDigests) -> Inputs:

@@ -37,19 +37,20 @@ from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders, read_study_path
+from cytomesh.core.run import product, product_folders
 from cytomesh.core.sections import left_out_facts
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, LINKS, MEASURES, parts_read
 from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
 from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import SectionPatches
 from cytomesh.study.contours import read_contours
 from cytomesh.study.image_formats.registry import read_header
-from cytomesh.study.study import Study, open_study
+from cytomesh.study.study import Study
 
 LEAST_UM = 20.0
 NOT_IN_KEY = {"device", "batch_size", "on_bad_section"}
@@ -90,7 +91,7 @@ def layers_run(
     StaleError
         If graphs or encoders are stale, unless `allow_stale`.
     """
-    study, graphs = open_study(read_study_path(run)), load_graphs(run)
+    study, graphs = open_run_study(run), load_graphs(run)
     encoders = {folder.resolve().name: folder for folder in _encoder_folders(run, settings.encoders)}
     sections, notes = linked_sections(study, graphs)
     files = truth_files(study, [linked.section for linked in sections], settings.truth)

@@ -1,0 +1,44 @@
+"""What `study check` sees in images: whether rings lie on the tissue, and whether sections are stained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cytomesh.core.errors import CytomeshError
+from cytomesh.imaging.ring_fit import look_at_rings
+from cytomesh.imaging.ring_offset import RingOffset, check_offsets
+from cytomesh.imaging.thumbnail import tissue_thumbnail
+from cytomesh.study.contours import SectionContours
+from cytomesh.study.sections import Section
+from cytomesh.study.stain import StainStatistics
+from cytomesh.study.stain_checks import check_stains
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is to be compared with the other sections of a brain; None where nothing can be said."""
+
+    offset: RingOffset | None
+    stain: StainStatistics | None
+
+
+class ImageLook:
+    """What `cytomesh.study.check.check_study` looks at images for; one thumbnail of each serves all."""
+
+    def __call__(self, section: Section, contours: SectionContours | None) -> tuple[list[CytomeshError], Seen | None]:
+        """Compare a section's pial rings, where there are some, with its tissue, and measure its stain."""
+        thumbnail = tissue_thumbnail(section)
+        if thumbnail is None:
+            return [], None
+        problems, offset = ([], None) if contours is None else look_at_rings(section, thumbnail, contours)
+        return problems, Seen(offset, thumbnail.stain)
+
+    def rings(self, table: Path, sections: Sequence[Section], seen: Sequence[Seen | None]) -> list[CytomeshError]:
+        """Say what the sections of a brain have in common."""
+        return check_offsets(table, sections, [None if item is None else item.offset for item in seen])
+
+    def stains(self, sections: Sequence[Section], seen: Sequence[Seen | None]) -> list[CytomeshError]:
+        """Name the sections of a brain that are far from its others."""
+        return check_stains(sections, [None if item is None else item.stain for item in seen])

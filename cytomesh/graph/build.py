@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from cytomesh.graph.qc import (
 from cytomesh.graph.qc_page import quality_page
 from cytomesh.graph.stereology import section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
+from cytomesh.imaging.normalise import Measured, measure_sections
 from cytomesh.study.extent import check_extent
 from cytomesh.study.problems import raise_problems
 from cytomesh.study.study import Brain, Study, open_study
@@ -59,6 +60,8 @@ class _Task:
     scheduler: str | None
     is_first: bool = False
     """Whether it is the first of its brain's that is built: what concerns all is said once."""
+    stains: Measured = field(default_factory=dict)
+    """Glass and tissue of the brain's sections."""
 
     @property
     def name(self) -> str:
@@ -118,7 +121,15 @@ def build_graphs(
             tasks.append(_Task(manifest, run, brain.id, hemisphere, settings, inputs, inner, scheduler))
         todo = [task for task in tasks if not (resume and _is_current(task))]
         first = {task.brain: task.hemisphere for task in reversed(todo)}
-        todo = [replace(task, is_first=first[task.brain] == task.hemisphere) for task in todo]
+        stains = {
+            brain: measure_sections(
+                study.brain(brain).sections, digests, workers=workers, scheduler=scheduler, manifest=study.path
+            )
+            for brain in first
+        }
+        todo = [
+            replace(task, is_first=first[task.brain] == task.hemisphere, stains=stains[task.brain]) for task in todo
+        ]
         for task, seconds in zip(
             todo, track(map_ordered(_build, todo, workers), "surfaces and links", len(todo)), strict=True
         ):
@@ -208,7 +219,7 @@ def _write(task: _Task, folder: Path) -> float:
         "name": task.name,
         "seconds": seconds,
         **facts,
-        "sections": section_facts(cortex.inputs, cortex.record["report"], links, cortex.alignment),
+        "sections": section_facts(cortex.inputs, cortex.record["report"], links, cortex.alignment, task.stains),
         "links": {
             "max_distance_mm": max_distance_mm,
             "max_reach_mm": max_reach_mm,

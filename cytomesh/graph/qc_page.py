@@ -13,6 +13,7 @@ from cytomesh.page.document import page
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, folded, join, table, tag, verdict_cell
 from cytomesh.page.svg_charts import DASHED, DOTTED, SOLID, Axis, Line, bar_chart, line_chart
 
+CHANNELS = ("red", "green", "blue")
 ALONG = Axis("position along the stack", "mm")
 
 
@@ -40,6 +41,9 @@ def quality_page(qc: Mapping[str, Any]) -> str:
         Part("thickness", "Cortical thickness", _thickness(qc["surfaces"]["thickness_histogram"])),
         Part("links", "Linked nodes", _linked(sections)),
     ]
+    stained = [item for item in sections if "stain" in item]
+    if stained:
+        parts.append(Part("stain", "Glass and stain", _stains(stained)))
     moved = [item for item in sections if "shift_mm" in item]
     if moved:
         parts.append(Part("corrections", "Correction of each section", _corrections(moved)))
@@ -105,6 +109,20 @@ def _linked(sections: Sequence[Mapping[str, Any]]) -> Html:
     counts = np.array([item["n_linked"] for item in sections], np.float64)
     caption = "Nodes whose image link leads to each section; none where there is no image or no cortex near."
     return line_chart([Line("nodes", at, counts)], ALONG, Axis("nodes linked to the section"), caption)
+
+
+def _stains(sections: Sequence[Mapping[str, Any]]) -> Html:
+    at = np.array([item["position_mm"] for item in sections])
+    charts = []
+    for name, axis, caption in (
+        ("background", Axis("light", "grey levels"), "Light of the glass, as stored: image.normalise is not in it."),
+        ("density", Axis("optical density"), "Median optical density of the tissue against that glass."),
+    ):
+        values = np.array([item["stain"][name] for item in sections], np.float64)
+        channels = CHANNELS if values.shape[1] == len(CHANNELS) else ("",)
+        lines = [Line(channel, at, values[:, n], n) for n, channel in enumerate(channels)]
+        charts.append(line_chart(lines, ALONG, axis, caption))
+    return join(charts)
 
 
 def _corrections(sections: Sequence[Mapping[str, Any]]) -> Html:

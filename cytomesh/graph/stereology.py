@@ -13,6 +13,7 @@ from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.links import ImageLinks
 from cytomesh.study.neighbours import undrawn_between
 from cytomesh.study.sections import plane_positions
+from cytomesh.study.stain import StainStatistics
 from cytomesh.surface.alignment import Alignment
 from cytomesh.surface.ends import extended
 from cytomesh.surface.stack import Ends, PlaneContours
@@ -66,9 +67,13 @@ def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, 
 
 
 def section_facts(
-    inputs: Sequence[SectionInput], report: Mapping[str, Any], links: ImageLinks, alignment: Alignment | None
+    inputs: Sequence[SectionInput],
+    report: Mapping[str, Any],
+    links: ImageLinks,
+    alignment: Alignment | None,
+    stains: Mapping[int, StainStatistics],
 ) -> list[dict[str, Any]]:
-    """Return one record a section: place, distance of contours to the surfaces, correction, number of linked nodes.
+    """Return one record a section: place, stain, distance of contours to the surfaces, correction, nodes linked.
 
     Parameters
     ----------
@@ -78,6 +83,8 @@ def section_facts(
         Of the reconstruction, with the contour distances of each section.
     alignment : Alignment or None
         None if sections were left as declared.
+    stains : dict of int to StainStatistics
+        Of the sections in which glass and tissue can be told apart.
     """
     positions = plane_positions(np.stack([item.plane.to_world for item in inputs]))
     used = iter(range(sum(item.drawn is not None for item in inputs)))
@@ -89,6 +96,8 @@ def section_facts(
             "status": "left out" if item.problem else item.section.status,
             "n_linked": int((links.section == item.section.index).sum()),
         }
+        if item.section.index in stains:
+            record["stain"] = stains[item.section.index].facts
         if item.drawn is not None:
             k = next(used)
             for name in ("pial", "white"):

@@ -325,6 +325,19 @@ def test_another_window_of_a_brain_s_images_is_noticed_by_what_reads_them(copy):
     assert stale(copy) == {ENCODER, FEATURES[0], AREAS, PARCELS}
 
 
+def test_normalised_features_follow_the_brain_s_other_sections(copy):
+    path = copy.study / "study.yaml"
+    before = np.load(copy.run / f"{FEATURES[1]}.npy")
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "image": {"normalise": "stain"}}))
+    assert stale(copy) == {ENCODER, *FEATURES}
+    embed_run(copy.run, "vit", copy.settings()["features"], allow_stale=True)
+    assert not (np.load(copy.run / f"{FEATURES[1]}.npy") == before).all()
+    _image(copy)  # one section of T01 is another: so is the median
+    assert stale(copy) == {ENCODER, FEATURES[0], AREAS, PARCELS}
+    reasons = Freshness(copy.run, FileDigests()).reasons(FEATURES[0])
+    assert any(reason.startswith("image.normalise of T01 section") for reason in reasons)
+
+
 def test_pixels_in_a_folder_beside_the_named_file_count(tmp_path):
     """A MIRAX slide is a small file, and a folder of its name that holds the pixels."""
     plane = SectionPlane(np.array([[0.02, 0, 0], [0, 0.02, 0], [0, 0, 0]]))

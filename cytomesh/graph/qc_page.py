@@ -116,7 +116,7 @@ def _stains(sections: Sequence[Mapping[str, Any]]) -> Html:
     charts = []
     for name, axis, caption in (
         ("background", Axis("light", "grey levels"), "Light of the glass, as stored: image.normalise is not in it."),
-        ("density", Axis("optical density"), "Median optical density of the tissue against that glass."),
+        ("density", Axis("optical density"), "Optical density that only the darkest twentieth of the tissue exceeds."),
     ):
         values = np.array([item["stain"][name] for item in sections], np.float64)
         channels = CHANNELS if values.shape[1] == len(CHANNELS) else ("",)

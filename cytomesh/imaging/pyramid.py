@@ -211,7 +211,7 @@ def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
         hint = "study = cytomesh.normalised(study), or cytomesh.open_run_study(run)"
         expected = "a study whose sections have been measured"
         raise ImageError(
-            section.name, found=f"image.normalise: {wanted}, from no statistics", expected=expected, hint=hint
+            section.name, found=f"image.normalise: {wanted}, and no statistics", expected=expected, hint=hint
         )
     with _opened(_image(section)) as reader:
         view = pixel_view(reader, section.image_settings)

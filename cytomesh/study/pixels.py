@@ -55,8 +55,8 @@ class ImageSettings(PixelSettings):
 
     normalise: NormaliseKind = "none"
     """Bright-field sections that are lighter or darker than their brain's others: `background` scales each until its
-    glass is as light as in the median section; `stain` brings its tissue to the median section's optical density and
-    contrast, too, channel by channel. Measured on thumbnails; `none` leaves pixels as they are."""
+    glass is as light as in the median section; `stain` scales the optical density of its tissue, too, until its darkest
+    twentieth is as dense as there; channel by channel. Measured on thumbnails; `none` leaves pixels as they are."""
 
     def overridden(self, own: ImageSettings | None) -> ImageSettings:
         """Return these settings with those that a brain has of its own."""

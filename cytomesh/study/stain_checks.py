@@ -16,7 +16,7 @@ from cytomesh.study.stain import LEAST_DENSITY, StainStatistics
 FAR = 5.0
 SD_TO_MAD = 0.6745
 # What is less than this apart is not called far, however alike the others are: grey levels, and a factor of densities.
-LEAST_LIGHT, LEAST_FACTOR = 12.0, 1.35
+LEAST_LIGHT, LEAST_FACTOR = 12.0, 1.5
 FEWEST = 6
 CHANNELS = {1: ("",), 3: (" (red)", " (green)", " (blue)")}
 
@@ -40,7 +40,9 @@ def check_stains(sections: Sequence[Section], statistics: Sequence[StainStatisti
     if len(known) < FEWEST or len({len(item.background) for _, item in known}) > 1:
         return []
     light = _Measure("glass of {} grey levels", [item.background for _, item in known], LEAST_LIGHT)
-    density = _Measure("tissue of optical density {}", [item.density for _, item in known], LEAST_FACTOR, is_log=True)
+    density = _Measure(
+        "darkest tissue of optical density {}", [item.density for _, item in known], LEAST_FACTOR, is_log=True
+    )
     problems: list[CytomeshError] = []
     for n, (section, _) in enumerate(known):
         left = {"none": (light, density), "background": (density,), "stain": ()}[section.image_settings.normalise]

@@ -135,6 +135,15 @@ def test_wrong_settings_of_a_manifest_are_named_with_their_key(study_folder):
     assert "did you mean 'channels'" in str(caught.value)
 
 
+def test_none_is_what_a_manifest_without_the_key_says(study_folder):
+    without = open_study(study_folder.manifest).brains[0].sections[0].image_settings
+    study_folder.change(image={"normalise": "none"})
+    assert open_study(study_folder.manifest).brains[0].sections[0].image_settings == without
+    study_folder.change(image={"normalise": "stains"})
+    with pytest.raises(StudyError, match=r"image\.normalise.*'none', 'background' or 'stain'"):
+        read_manifest(study_folder.manifest)
+
+
 def test_a_brain_s_own_keys_come_before_the_study_s(study_folder):
     study_folder.change(image={"window": [10, 90], "channels": 0})
     assert open_study(study_folder.manifest).brains[0].sections[0].image_settings == ImageSettings(

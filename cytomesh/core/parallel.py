@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -32,14 +33,21 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) ->
     OpenMP thread: workers times threads would oversubscribe the machine. An exception in a worker is raised
     here and the remaining work is cancelled.
     """
-    if workers <= 1 or len(items) <= 1:
-        yield from map(function, items)
+    with mapping(min(workers, len(items))) as apply:
+        yield from apply(function, items)
+
+
+@contextmanager
+def mapping(workers: int) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], Iterator[R]]]:
+    """Give a function that does what `map_ordered` does, again and again in the same processes."""
+    if workers <= 1:
+        yield map
         return
     # "spawn": forking a process that has started torch or BLAS threads can deadlock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=begin_worker, initargs=(speaks(),)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=begin_worker, initargs=(speaks(),)) as pool:
         try:
-            yield from pool.map(function, items)
+            yield pool.map
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -17,7 +17,7 @@ from zarr.codecs import ZstdCodec
 from cytomesh.core.digests import content_digest
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path, clear_partial, remove, replace_folder, settle_folder
-from cytomesh.core.parallel import map_ordered
+from cytomesh.core.parallel import mapping
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
 from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_stored
@@ -128,10 +128,11 @@ def _convert(
     job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.scene)
     if not work.exists():
         _create(job, target.name, header, made_from)
-    for level in range(len(shapes)):
-        title = f"{source.name}: level {level} of {len(shapes) - 1}"
-        _each_row(job, level, partial(_write_row, job, level), title, workers)
-    _each_row(job, 0, partial(_compare_row, job), f"{source.name}: compare", workers)
+    with mapping(workers) as apply:
+        for level in range(len(shapes)):
+            title = f"{source.name}: level {level} of {len(shapes) - 1}"
+            _each_row(job, level, partial(_write_row, job, level), title, apply)
+        _each_row(job, 0, partial(_compare_row, job), f"{source.name}: compare", apply)
     replace_folder(work, target)
 
 
@@ -184,13 +185,15 @@ def _create(job: _Conversion, name: str, header: ImageHeader, made_from: dict[st
     group.attrs[MADE_FROM] = made_from
 
 
-def _each_row(job: _Conversion, level: int, do: Any, title: str, workers: int) -> None:
+def _each_row(job: _Conversion, level: int, do: Any, title: str, apply: Any) -> None:
     """Do something for all rows of shards of a level; files that are decoded whole are opened once."""
     height = job.shapes[level][0]
     step = _array(job, level).shards[-2]
     rows = [(top, min(top + step, height)) for top in range(0, height, step)]
     batches = [rows] if job.decodes_whole and level == 0 else [[row] for row in rows]
-    for _ in track(map_ordered(do, batches, workers), title, len(batches), unit="rows of shards"):
+    # for a single one, no process has to begin
+    done = apply(do, batches) if len(batches) > 1 else map(do, batches)
+    for _ in track(done, title, len(batches), unit="rows of shards"):
         pass
 
 

@@ -16,7 +16,7 @@ from zarr.codecs import ZstdCodec
 
 from cytomesh.core.digests import content_digest
 from cytomesh.core.errors import ImageError
-from cytomesh.core.files import atomic_path, clear_partial, remove, replace_folder, settle_folder
+from cytomesh.core.files import clear_partial, remove, replace_folder, settle_folder
 from cytomesh.core.parallel import mapping
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
@@ -241,7 +241,9 @@ def _windows(
 
 
 def _array(job: _Conversion, level: int) -> Any:
-    return zarr.open_array(str(job.work / str(level)), mode="r+")
+    # chunks that are black throughout are stored, too: one that is not there has been lost
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(str(job.work / str(level)), mode="r+")
 
 
 def _window(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[slice, ...]:
@@ -255,29 +257,6 @@ def _get(array: Any, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray
 
 
 def _put(array: Any, rows: tuple[int, int], columns: tuple[int, int], pixels: NDArray[Any]) -> None:
-    """Write whole shards; those that are black throughout, too, which zarr leaves out: what is not there is lost."""
+    """Write whole shards."""
     values = pixels[..., 0] if array.ndim == 2 else np.moveaxis(pixels, 2, 0)
     array[_window(array, rows, columns)] = np.ascontiguousarray(values)
-    height, width = array.shards[-2:]
-    for top in range(rows[0] // height, -(-rows[1] // height)):
-        for left in range(columns[0] // width, -(-columns[1] // width)):
-            place = (*(0,) * (array.ndim - 2), top, left)
-            path = Path(array.store.root) / array.path / array.metadata.encode_chunk_key(place)
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(_empty_shard(math.prod(array.shards) // math.prod(array.chunks)))
-
-
-def _empty_shard(n_chunks: int) -> bytes:
-    """Return a shard without a chunk: an index of offsets and lengths that are all 2^64 - 1, with its CRC-32C.
-
-    Zarr v3, codec `sharding_indexed`, version 1.0; the checksum is that of RFC 3720, B.4.
-    """
-    index = b"\xff" * (16 * n_chunks)
-    crc = 0xFFFFFFFF
-    for byte in index:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 & -(crc & 1))
-    return index + (crc ^ 0xFFFFFFFF).to_bytes(4, "little")

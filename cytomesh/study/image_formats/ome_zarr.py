@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ class OmeZarrReader(ArrayReader):
 def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple[int, list[str], int]:
     """Return how many chunks (shards) of a window of a Zarr array have no file, the first of them, and all there are.
 
+    An empty file is none: Zarr reads an empty shard as its fill value.
     A damaged header may declare any number. Where there are fewer files than chunks, the number is a difference (at
     least), and only as many chunks are looked for as it takes to name a few.
     """
@@ -121,11 +123,19 @@ def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple
         key
         for place in _product(spans)
         for key in [array.metadata.encode_chunk_key(place)]
-        if not (folder / key).is_file()
+        if not _is_stored(folder / key)
     )
     least = n_chunks - _count_files(folder, n_chunks) if n_chunks > FEW_CHUNKS else 0
     named = list(itertools.islice(lacking, N_NAMED))
     return (least if least > 0 else len(named) + sum(1 for _ in lacking)), named, n_chunks
+
+
+def _is_stored(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _product(spans: Sequence[range]) -> Iterator[tuple[int, ...]]:

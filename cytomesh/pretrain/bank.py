@@ -19,17 +19,17 @@ from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, Record, write_record
 from cytomesh.core.reading import reading
-from cytomesh.core.run import lock, read_study_path
+from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS
 from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
 from cytomesh.pretrain.patches import BySection, PatchSource, SectionReader, count_channels, images_of, read_section
 from cytomesh.pretrain.pool import PatchPool, SectionPatches, build_pool
-from cytomesh.study.study import open_study
 
 INDEX = "bank.json"
 FORMAT = 1
@@ -215,7 +215,7 @@ def export_run(
     ------
     ImageError, StudyError, MissingStageError, StaleError
     """
-    study = open_study(read_study_path(run))
+    study = open_run_study(run)
     graphs = [graph for graph in load_graphs(run) if graph.brain_role in settings.sampling.roles]
     pool = build_pool(study, graphs, settings.sampling.roles)
     with file_digests(run) as digests:

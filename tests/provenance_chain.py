@@ -57,11 +57,12 @@ class Chain:
 
     def settings(self) -> dict[str, object]:
         pretrain = ("schedule.steps=3", "schedule.warmup_steps=1", "checkpoint_every=2", "sampling.seeds_per_batch=8")
+        pretrain += ("encoder.options={stem_width: 4, channels: [4, 6, 6, 8]}",)
         linear = ("inputs.names=[features:vit, pmap]", "model.iterations=20")
         parcels = (
             "encoder=vit",
             "n_parcels=6",
-            "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 1, nulls: 0}}",
+            "evaluation={spins: 2, tilings: 2, baselines: [], stability: {splits: 0}}",
         )
         return {
             "graphs": load_config(BuildGraphConfig, preset("build-graph", "tiny"), self.graph),

@@ -54,7 +54,7 @@ def rank_main(rank: int, size: int, port: int, n_images: int, n_steps: int, fold
         trainer = synthetic_trainer(settings_of(n_images), here, Path(folder) / str(rank))
         trainer.model.train()
         report = trainer.open_report()
-        batch = trainer.read(0)
+        batch = trainer.feed.read(0)
         seconds = []
         for _ in range(n_steps + 1):
             here.barrier()

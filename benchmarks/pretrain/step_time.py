@@ -86,7 +86,7 @@ def own_step(settings: PretrainConfig, folder: Path) -> tuple[Callable[[], None]
     with world("cpu", threads=torch.get_num_threads()) as here:
         trainer = synthetic_trainer(settings, here, folder)
     trainer.model.train()
-    batch = trainer.read(0)
+    batch = trainer.feed.read(0)
     report = trainer.open_report()
 
     def step() -> None:

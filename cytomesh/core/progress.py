@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -62,8 +62,14 @@ def draw_no_bars() -> None:
     _bars_left = 0
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Iterate with a progress bar (count, rate, time left), where lines are shown and on a terminal.
+def track(
+    items: Iterable[T],
+    description: str,
+    total: int | None = None,
+    unit: str = "items",
+    note: Callable[[], str] = str,
+) -> Iterator[T]:
+    """Iterate with a progress bar (count, rate, time left, and a note), where lines are shown and on a terminal.
 
     There is one bar at a time: within another, and in workers, none is drawn.
     """
@@ -91,14 +97,15 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     _bars_left = 0
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(description, total=total, rate="")
+            task = progress.add_task(description, total=total, rate="", note="")
             for item in items:
                 yield item
                 speed = progress.tasks[0].speed
-                progress.update(task, advance=1, rate=f"{speed:.1f} {unit}/s" if speed else "")
+                progress.update(task, advance=1, rate=f"{speed:.1f} {unit}/s" if speed else "", note=note())
     finally:
         _bars_left = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field
@@ -10,6 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from cytomesh.core.config import Config
+
+# Standard deviations at which a blur ends.
+BLUR_REACH = 3
 
 
 class AugmentConfig(Config):
@@ -47,6 +51,29 @@ class AugmentConfig(Config):
     """Divided by at the end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What chance has chosen for the patches of a batch.
+
+    Parameters
+    ----------
+    uniform : (n, 16) float32 tensor
+        0 to 1.
+    noise_seed : int
+        Of the noise, which is drawn where the patches are.
+    blur_radius_px : int
+        Of the widest blur; known here, so that no device has to be asked.
+    """
+
+    uniform: Tensor
+    noise_seed: int
+    blur_radius_px: int
+
+    def to(self, device: torch.device) -> Draws:
+        """Return them for patches on a device."""
+        return replace(self, uniform=self.uniform.to(device, non_blocking=True))
+
+
 class Augmentation:
     """Apply random changes to a batch, each patch its own; see `AugmentConfig`.
 
@@ -57,33 +84,41 @@ class Augmentation:
         self.config = config
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment and normalise by what a generator on the CPU gives; see `apply`."""
+        return self.apply(batch, self.draw(len(batch), generator).to(batch.device))
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        """Draw for n patches, on the generator's device."""
+        uniform = torch.rand(n, 16, generator=generator, device=generator.device)
+        noise_seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        sigma = self._blur_sigma(uniform)
+        return Draws(uniform, noise_seed, math.ceil(BLUR_REACH * float(sigma.max())) if n else 0)
+
+    def apply(self, batch: Tensor, draws: Draws) -> Tensor:
         """Augment and normalise.
 
         Parameters
         ----------
         batch : (n, c, s, s) uint8 or float tensor
             Floats are intensities in 0..1.
-        generator : torch.Generator
-            On the CPU or on the batch's device.
+        draws : Draws
+            On the batch's device.
 
         Returns
         -------
         (n, c, s, s) float32 tensor, (intensity in 0..1 - mean) / std.
         """
-        config, n = self.config, len(batch)
+        config, uniform, n = self.config, draws.uniform, len(batch)
         if not n:  # affine_grid refuses empty batches
             return self.normalise(batch)
-        uniform = torch.rand(n, 16, generator=generator, device=generator.device).to(batch.device)
-        noise_seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         images = to_unit(batch)
         if config.rotation_deg or config.scale or config.shear_deg or config.shift or config.flip_probability:
             images = self._warp(images, uniform)
         if config.blur_px:
-            sigma = config.blur_px * uniform[:, 6] * (uniform[:, 7] < config.blur_probability)
-            images = blur(images, sigma)
+            images = blur(images, self._blur_sigma(uniform), draws.blur_radius_px)
         images = self._intensities(images, uniform)
         if config.noise:
-            own = torch.Generator(images.device).manual_seed(noise_seed)
+            own = torch.Generator(images.device).manual_seed(draws.noise_seed)
             noise = torch.randn(images.shape, generator=own, device=images.device)
             images = (images + noise * (config.noise * uniform[:, 11]).view(n, 1, 1, 1)).clamp(0, 1)
         if config.erase:
@@ -93,6 +128,9 @@ class Augmentation:
     def normalise(self, batch: Tensor) -> Tensor:
         """Return the batch as the encoder sees it, without random changes."""
         return (to_unit(batch) - self.config.mean) / self.config.std
+
+    def _blur_sigma(self, uniform: Tensor) -> Tensor:
+        return self.config.blur_px * uniform[:, 6] * (uniform[:, 7] < self.config.blur_probability)
 
     def _warp(self, images: Tensor, uniform: Tensor) -> Tensor:
         """Resample once with the product of flip, scale, shear, rotation and shift (output to input)."""
@@ -143,20 +181,22 @@ def to_unit(batch: Tensor) -> Tensor:
     return batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
 
 
-def blur(images: Tensor, sigma: Tensor) -> Tensor:
+def blur(images: Tensor, sigma: Tensor, radius_px: int) -> Tensor:
     """Blur each image of an (n, c, h, w) batch with its own Gaussian.
 
     Separable, as a sum of shifted images (far faster on a CPU than a convolution with a group an image). Kernels
-    are cut at 3 standard deviations of the widest and renormalised; edges are repeated.
+    are cut at the radius and renormalised; edges are repeated.
 
     Parameters
     ----------
     images : (n, c, h, w) float tensor
     sigma : (n,) float tensor
         Standard deviations in pixels; 0 leaves an image as it is.
+    radius_px : int
+        `BLUR_REACH` of the widest.
     """
     height, width = images.shape[-2:]
-    radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1)
+    radius = min(radius_px, height - 1, width - 1)
     if radius < 1:
         return images
     at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)

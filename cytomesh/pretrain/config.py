@@ -168,6 +168,9 @@ class PretrainConfig(Config):
     """Threads a rank that compute; the processors of the machine are shared between its ranks unless given."""
     readers: PositiveInt = 1
     """Threads a rank that read patches ahead."""
+    by_section: bool = True
+    """Give each rank the patches of a batch that come from a slab of sections, so that it opens few images; the batch,
+    and the loss, is the same. Not on CPU ranks with batch norm, which normalise each by its own patches."""
     log_every: PositiveInt = 20
     """Steps between lines in `metrics.jsonl`."""
     checkpoint_every: PositiveInt = 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,29 +62,48 @@ class Geodesic:
 
     def __init__(self, geodesics: LocalGeodesics) -> None:
         self.indptr = torch.from_numpy(geodesics.indptr)
+        self.longest = int(np.diff(geodesics.indptr).max(initial=0))
         self.indices = torch.from_numpy(geodesics.indices)
         self.distances = torch.from_numpy(geodesics.distances)
 
     def __call__(self, batch: PatchBatch, others: PatchBatch) -> Tensor:
         """Return the (b, n) distances, mm."""
         self._move(batch.vertex.device)
+        distances = self.listed if batch.vertex.device.type == "cpu" else self.padded
+        return distances(batch.vertex, others.vertex).to(batch.position.dtype)
+
+    def listed(self, vertex: Tensor, others: Tensor) -> Tensor:
+        """Return the distances of (b,) vertices to (n,) others: few of their pairs occur, and only these are listed."""
         # the patches of each vertex that occurs among the others stand one after the other in `order`
-        order = others.vertex.argsort(stable=True)
-        vertices, n_patches = torch.unique_consecutive(others.vertex[order], return_counts=True)
+        order = others.argsort(stable=True)
+        vertices, n_patches = torch.unique_consecutive(others[order], return_counts=True)
         first_patch = n_patches.cumsum(0) - n_patches
         slot = torch.full((len(self.indptr) - 1,), -1, dtype=torch.int32, device=order.device)
         slot[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=order.device)
-        # the cached pairs of every anchor's vertex; few of them occur in the batch
-        begin = self.indptr[batch.vertex]
-        anchor, pair = _ranges(begin, self.indptr[batch.vertex + 1] - begin)
+        begin = self.indptr[vertex]
+        anchor, pair = _ranges(begin, self.indptr[vertex + 1] - begin)
         found = slot.index_select(0, self.indices.index_select(0, pair))
         kept = (found >= 0).nonzero()[:, 0]
         where = found[kept].long()
         which, patch = _ranges(first_patch[where], n_patches[where])
         kept = kept[which]
-        distance = batch.position.new_full((len(batch), len(others)), torch.inf)
-        distance[anchor[kept], order[patch]] = self.distances[pair[kept]].to(distance.dtype)
+        distance = torch.full((len(vertex), len(others)), torch.inf, device=order.device)
+        distance[anchor[kept], order[patch]] = self.distances[pair[kept]].float()
         return distance
+
+    def padded(self, vertex: Tensor, others: Tensor) -> Tensor:
+        """Return the same in shapes that do not depend on the values, for which a GPU would have to be waited for."""
+        n = len(others)
+        # one patch stands for all on its vertex; pairs that do not occur are written into a column of their own
+        patch = torch.full((len(self.indptr) - 1,), n, device=others.device)
+        patch[others] = torch.arange(n, device=others.device)
+        begin, end = self.indptr[vertex, None], self.indptr[vertex + 1, None]
+        pair = begin + torch.arange(self.longest, device=others.device)
+        is_own = pair < end
+        pair = pair.clamp(max=len(self.indices) - 1)
+        distance = torch.full((len(vertex), n + 1), torch.inf, device=others.device)
+        distance.scatter_(1, patch[self.indices[pair]].where(is_own, n), self.distances[pair].float())
+        return distance[:, patch[others]]
 
     def _move(self, device: torch.device) -> None:
         if self.indptr.device != device:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cytomesh.core.errors import ConfigError, FeatureError
 from cytomesh.core.random import isolated_seed
@@ -117,7 +118,8 @@ def in_channels(images: Tensor, n_channels: int) -> Tensor:
         return images
     if images.shape[1] == 1:
         return images.expand(-1, n_channels, -1, -1)
-    return (images * images.new_tensor(BT601).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = (weight * images[:, i : i + 1] for i, weight in enumerate(BT601))
+    return red + green + blue
 
 
 class StridedModel(nn.Module):
@@ -338,6 +340,11 @@ class Projector(nn.Module):
             self.head(features) if self.head is not None else None,
             self.classifier(features) if self.classifier is not None else None,
         )
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Return whether a model looks at patches together while it is trained."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def synchronise_batch_norm(model: nn.Module) -> nn.Module:

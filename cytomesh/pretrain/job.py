@@ -26,7 +26,16 @@ from cytomesh.pretrain.pool import PatchPool
 from cytomesh.study.study import Study
 
 # Settings that change how fast or how often, not what comes out.
-NOT_IN_KEY = {"device", "threads", "readers", "log_every", "checkpoint_every", "keep_checkpoints", "collapse_spread"}
+NOT_IN_KEY = {
+    "device",
+    "threads",
+    "readers",
+    "by_section",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "collapse_spread",
+}
 STEPS = "schedule.steps"
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cytomesh.pretrain.batch import PatchBatch, concatenate
+from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.info_nce import CHUNK_ELEMENTS
 from cytomesh.pretrain.objectives.base import Contrastive, Objective
@@ -78,7 +78,8 @@ class LossValue:
 
 def batch_loss(
     outputs: Outputs,
-    batches: Sequence[PatchBatch],
+    everything: PatchBatch,
+    sizes: Sequence[int],
     rank: int,
     terms: Sequence[Term],
     *,
@@ -93,19 +94,19 @@ def batch_loss(
     ----------
     outputs : Outputs
         Of this rank's patches.
-    batches : sequence of PatchBatch
-        The patches of each rank (`batches[rank]` are this rank's, b of them), on the device of `outputs`: the
-        sampler is deterministic, so that every rank knows them all without a message.
+    everything : PatchBatch
+        The patches of all ranks, one rank's after the other's, on the device of `outputs`: the sampler is
+        deterministic, so that every rank knows them all without a message.
+    sizes : sequence of int
+        Number of patches of each rank; b of this one.
     rank : int
         This rank.
     terms : sequence of Term
     chunk_elements : int
         See `weighted_info_nce`.
     """
-    sizes = [len(batch) for batch in batches]
     first = sum(sizes[:rank])
-    mine = batches[rank]
-    everything = concatenate(batches)
+    mine = everything[first : first + sizes[rank]]
     others = None if outputs.vectors is None else gather_rows(outputs.vectors, sizes)
     totals, counts = [], []
     for term in terms:
@@ -128,12 +129,12 @@ def batch_loss(
         totals.append(total)
         counts.append(count)
     sums = torch.stack([*(total.detach().double() for total in totals), *(count.double() for count in counts)])
-    if len(batches) > 1:
+    if len(sizes) > 1:
         dist.all_reduce(sums)
     n_anchors = sums[len(terms) :].clamp(min=1)
     means = sums[: len(terms)] / n_anchors
     shares = [
-        term.weight * len(batches) * total / n
+        term.weight * len(sizes) * total / n
         for term, total, n in zip(terms, totals, n_anchors.to(totals[0].dtype), strict=True)
     ]
     names = [term.name for term in terms]

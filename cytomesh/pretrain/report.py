@@ -36,6 +36,7 @@ class Report:
         self.folder = folder
         self.world = world
         self.metrics = MetricsLog(folder, step) if world.is_main else None
+        self._note = ""
         self._start()
 
     def _start(self) -> None:
@@ -43,31 +44,36 @@ class Report:
         self.losses: list[LossValue] = []
         self.n_images = 0
 
-    def add(self, step: int, loss: LossValue, vectors: Tensor, numbers: dict[str, float], n_images: int) -> None:
-        """Take in one step; write a line if it is time.
+    def add(self, loss: LossValue, n_images: int) -> None:
+        """Take in one step, of so many images of this rank."""
+        self.losses.append(loss)
+        self.n_images += n_images
+
+    def is_due(self, step: int) -> bool:
+        """Return whether a line is to be written after so many steps."""
+        return step % self.settings.log_every == 0 or step == self.settings.schedule.steps
+
+    def write(self, step: int, vectors: Tensor, numbers: dict[str, float], waited_s: float) -> None:
+        """Write a line.
 
         Parameters
         ----------
         step : int
             Steps done.
-        loss : LossValue
         vectors : (n, d)
-            Unit vectors of this rank's patches.
+            Unit vectors of the batch.
         numbers : dict
             Of the step, to be written as they are.
-        n_images : int
-            Images of this rank.
+        waited_s : float
+            Seconds since the last line in which there was no data. A GPU may have had work meanwhile: it waited no
+            longer than that.
 
         Raises
         ------
         TrainingError
             If no patch of any batch since the last line had a partner.
         """
-        settings = self.settings
-        self.losses.append(loss)
-        self.n_images += n_images
-        if step % settings.log_every and step != settings.schedule.steps:
-            return
+        settings, loss = self.settings, self.losses[-1]
         means = {name: _mean([value.mean[name] for value in self.losses]) for name in loss.mean}
         anchors = {name: _mean([value.n_anchors[name] for value in self.losses]) for name in loss.mean}
         if not any(anchors.values()):
@@ -75,6 +81,7 @@ class Report:
             found = f"no patch with a partner in {len(self.losses)} batches"
             raise TrainingError(self.folder, f"step {step}", found=found, hint=hint)
         seconds = time.perf_counter() - self.began
+        data_wait = waited_s / len(self.losses)
         n_batch = settings.sampling.batch_size * settings.views
         line = {
             "loss": _mean([value.total for value in self.losses]),
@@ -85,6 +92,8 @@ class Report:
             "effective_rank": effective_rank(vectors),
             "uniformity": uniformity(vectors),
             "images_per_second": self.n_images * self.world.size / seconds,
+            "data_wait_s": data_wait,
+            "compute_s": seconds / len(self.losses) - data_wait,
             "memory_gib": self._memory_gib(),
         }
         if self.metrics:
@@ -94,6 +103,7 @@ class Report:
                     f"warning: step {step}: features collapse (spread {line['spread']:.3g}); "
                     "lower the learning rate, or take more neighbours and larger batches"
                 )
+        self._note = f"{min(1.0, waited_s / seconds):.0%} waiting for data"
         self._start()
 
     def _memory_gib(self) -> float:
@@ -101,6 +111,10 @@ class Report:
         if self.world.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**30
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    def note(self) -> str:
+        """Return what to say beside the progress bar."""
+        return self._note
 
     def add_scores(self, step: int, scores: dict[str, float]) -> None:
         """Write a line of scores on held-out nodes."""

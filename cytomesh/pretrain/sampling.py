@@ -79,11 +79,22 @@ class PatchSampler:
         others = self._draw_others(rng, np.repeat(seeds, config.neighbours)).reshape(len(seeds), config.neighbours)
         return self.rows[np.column_stack([seeds, others])]
 
-    def rank_rows(self, step: int, size: int) -> list[NDArray[np.int64]]:
-        """Return the pool rows of each rank's part of a batch; seeds stay with their neighbours."""
-        batch = self.draw(step)
-        cuts = [len(batch) * rank // size for rank in range(size + 1)]
-        return [batch[first:last].ravel() for first, last in itertools.pairwise(cuts)]
+    def shares(self, batch: NDArray[np.int64], size: int, *, by_section: bool) -> list[NDArray[np.int64]]:
+        """Return which patches of a batch each rank takes: places among its rows one after the other, ascending.
+
+        Parameters
+        ----------
+        batch : (seeds, 1 + neighbours) int64
+            See `draw`.
+        size : int
+            Number of ranks.
+        by_section : bool
+            Give each rank the patches of a slab of sections, much the same from batch to batch, so that it opens few;
+            else seeds stay with their neighbours. The batch, and so the loss, is the same.
+        """
+        cuts = [len(batch) * rank // size * batch.shape[1] for rank in range(size + 1)]
+        order = np.argsort(self.pool.section[batch.ravel()], kind="stable") if by_section else np.arange(batch.size)
+        return [np.sort(order[first:last]) for first, last in itertools.pairwise(cuts)]
 
     def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return area x (area of the section)^-section_balance of some patches."""

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from cytomesh.core.distributed import World
-from cytomesh.core.errors import TrainingError
 from cytomesh.core.learning import warm_up_cosine
-from cytomesh.core.parallel import map_ahead
 from cytomesh.core.progress import log, track
 from cytomesh.core.random import derived_seed, isolated_seed
-from cytomesh.imaging.augment import Augmentation
-from cytomesh.pretrain.batch import PatchBatch, concatenate
+from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import Projector, synchronise_batch_norm
+from cytomesh.pretrain.divergence import GRADIENT, Divergence
+from cytomesh.pretrain.encoder import Projector, has_batch_norm, synchronise_batch_norm
+from cytomesh.pretrain.feed import Feed, RankBatch, step_seed
+from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.grad_cache import backward_in_parts
 from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
@@ -40,23 +33,8 @@ from cytomesh.pretrain.patches import PatchSource, crop
 from cytomesh.pretrain.probe import Probe
 from cytomesh.pretrain.report import Report
 from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.stop import Stop
 from cytomesh.pretrain.terms import Terms
-
-
-@dataclass(frozen=True, slots=True)
-class RankBatch:
-    """One step's data of one rank.
-
-    Parameters
-    ----------
-    patches : (b, c, s, s) uint8
-        This rank's patches, with their border.
-    batches : tuple of PatchBatch
-        What is known of the patches of every rank, one view.
-    """
-
-    patches: NDArray[np.uint8]
-    batches: tuple[PatchBatch, ...]
 
 
 class Trainer:
@@ -90,17 +68,18 @@ class Trainer:
         folder: Path,
         key: str,
     ) -> None:
+        on_gpu = world.device.type == "cuda"
         self.settings = settings
         self.projector = projector
-        self.sampler = sampler
-        self.source = source
         self.world = world
         self.folder = folder
         self.key = key
         self.step = 0
-        self.terms = Terms(settings.objectives, torch.from_numpy(sampler.pool.areas), sampler.geodesics)
-        self.augment = Augmentation(settings.augment)
-        on_gpu = world.device.type == "cuda"
+        areas = torch.from_numpy(sampler.pool.areas).to(world.device)
+        self.terms = Terms(settings.objectives, areas, sampler.geodesics)
+        # CPU ranks normalise each by its own patches, which have to be of the whole cortex
+        by_section = settings.by_section and (on_gpu or not has_batch_norm(projector))
+        self.feed = Feed(settings, sampler, source, world, by_section=by_section)
         self.dtype = getattr(torch, settings.precision) if on_gpu else torch.float32
         self.optimizer = build_optimizer(projector, settings.schedule)
         decay = settings.schedule.ema_decay
@@ -115,6 +94,9 @@ class Trainer:
             self.model = DistributedDataParallel(self.model, device_ids=[world.device.index] if on_gpu else None)
         if settings.compile:
             self.model.compile()  # in place: DDP stays DDP
+        watched = [f"a loss ({name})" for name in settings.objectives.named()]
+        # the loss scaler leaves out steps whose gradient is not finite, and goes on
+        self.divergence = Divergence(watched if self.scaler.is_enabled() else [*watched, GRADIENT], world.device)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -139,26 +121,27 @@ class Trainer:
         if self._has_stalled():  # killed between its last checkpoint and the export
             return True
         self.model.train()
-        report = self.open_report()
-        data = map_ahead(self.read, range(self.step, steps), settings.readers)
-        with _termination() as terminated, isolated_seed(settings.seed, "training"):
-            try:
-                for batch in track(data, "pretrain", total=steps - self.step, unit="steps"):
-                    self.train_step(batch, report)
-                    every = settings.monitor.every_steps
-                    if self.probe and (self.step % every == 0 or self.step == steps):
-                        self._score(self.probe, report)
-                    is_over = self._has_stalled() or self.step == steps
-                    is_stopped = self._any_rank(terminated.is_set()) and not is_over
-                    if is_stopped or is_over or self.step % settings.checkpoint_every == 0:
-                        self._save()
-                    if is_stopped:
-                        return False
-                    if is_over:
-                        break
-            finally:
-                report.close()
-                data.close()
+        data = self.feed.batches(self.step, steps)
+        stop = Stop(self.world, settings.log_every)
+        with (
+            closing(data),
+            closing(self.open_report()) as report,
+            stop.listening(),
+            isolated_seed(settings.seed, "training"),
+        ):
+            for batch in track(data, "pretrain", total=steps - self.step, unit="steps", note=report.note):
+                self.train_step(batch, report)
+                is_over = self.step == steps
+                if self.probe and (self.step % settings.monitor.every_steps == 0 or is_over):
+                    self._score(self.probe, report)
+                    is_over |= self._has_stalled()
+                is_stopped = stop.is_wanted() and not is_over
+                if is_stopped or is_over or self.step % settings.checkpoint_every == 0:
+                    self._save()
+                if is_stopped:
+                    return False
+                if is_over:
+                    break
         return True
 
     def settle(self) -> None:
@@ -175,22 +158,13 @@ class Trainer:
         """Return the record of the coming steps."""
         return Report(self.settings, self.folder, self.world, self.step)
 
-    def read(self, step: int) -> RankBatch:
-        """Return this rank's data of a step."""
-        rows = self.sampler.rank_rows(step, self.world.size)
-        return RankBatch(self.source.read(rows[self.world.rank]), tuple(self.sampler.pool.batch(part) for part in rows))
-
     def train_step(self, batch: RankBatch, report: Report) -> None:
-        """Learn from a batch."""
+        """Learn from a batch, which is on the device; but where a line is due, nothing here waits for the device."""
         settings, device, parts = self.settings, self.world.device, self.settings.schedule.parts
-        seed = derived_seed(settings.seed, "step", self.step, self.world.rank)
-        draw = torch.Generator().manual_seed(seed)
-        patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
-        images = torch.cat(
-            [crop(self.augment(patches, draw), settings.patches.border_px) for _ in range(settings.views)]
-        )
+        seed = step_seed(settings.seed, self.step, self.world.rank)
+        augmented = [self.feed.augment.apply(batch.patches, draws) for draws in batch.draws]
+        images = torch.cat([crop(view, settings.patches.border_px) for view in augmented])
         pieces = images.tensor_split(min(parts, len(images)))
-        batches = [concatenate([part] * settings.views).to(device) for part in batch.batches]
         terms = self.terms.at(self.step / settings.schedule.steps)
         course = settings.schedule
         rate = warm_up_cosine(self.step, course.steps, course.warmup_steps, course.learning_rate)
@@ -204,9 +178,7 @@ class Trainer:
                 return Outputs(*self.model(pieces[part]))
 
         def loss_of(outputs: Outputs) -> LossValue:
-            loss = batch_loss(outputs, batches, self.world.rank, terms)
-            self._check(loss.mean)
-            return loss
+            return batch_loss(outputs, batch.everything, batch.sizes, self.world.rank, terms)
 
         def backward(value: Tensor) -> None:
             self.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
@@ -218,19 +190,23 @@ class Trainer:
         else:
             loss, outputs = backward_in_parts(self.model, encode, len(pieces), loss_of, backward)
         norm = self._update()
+        self.divergence.see(self.step, [*loss.mean.values(), *([] if self.scaler.is_enabled() else [norm])])
         self.step += 1
-        vectors = directions(outputs)
-        numbers = {"learning_rate": float(self.optimizer.param_groups[0]["lr"]), "gradient_norm": norm}
-        if self.step % settings.log_every == 0 or self.step == settings.schedule.steps:
-            numbers |= alignments(vectors, batches[self.world.rank], terms)
-        report.add(self.step, loss, vectors, numbers, len(images))
+        report.add(loss, len(images))
+        if report.is_due(self.step):
+            self.divergence.check(self.folder)
+            vectors = gather_rows(directions(outputs), batch.sizes)[batch.places]
+            numbers = {
+                "learning_rate": rate,
+                "gradient_norm": float(norm),
+                **alignments(vectors, batch.everything[batch.places[:MAX_PAIRED]], terms),
+            }
+            report.write(self.step, vectors, numbers, self.feed.take_waited())
 
-    def _update(self) -> float:
-        """Step along the clipped gradient; return its norm."""
+    def _update(self) -> Tensor:
+        """Step along the clipped gradient; return its norm, () float32."""
         self.scaler.unscale_(self.optimizer)
-        norm = float(nn.utils.clip_grad_norm_(self.projector.parameters(), self.settings.schedule.clip_norm))
-        if not math.isfinite(norm) and not self.scaler.is_enabled():  # the scaler leaves out such steps, and goes on
-            raise self._failure(f"a gradient that is {norm}")
+        norm = nn.utils.clip_grad_norm_(self.projector.parameters(), self.settings.schedule.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average:
@@ -239,6 +215,7 @@ class Trainer:
 
     def _score(self, probe: Probe, report: Report) -> None:
         """Score the weights that would be exported now; keep them if they are the best."""
+        self.divergence.check(self.folder)
         prefix = "encoder."
         weights = self._weights()
         encoder = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
@@ -259,15 +236,6 @@ class Trainer:
             log(f"no better score since step {self.score['best_step']:.0f}: stopped at step {self.step}")
         return self._any_rank(has_stalled) if patience else False
 
-    def _check(self, means: dict[str, Tensor]) -> None:
-        for name, value in means.items():  # the same on all ranks: all raise, none waits
-            if not math.isfinite(float(value)):
-                raise self._failure(f"a loss ({name}) that is {float(value)}")
-
-    def _failure(self, found: str) -> TrainingError:
-        hint = "lower schedule.learning_rate, or raise the temperature; the checkpoints hold the last good state"
-        return TrainingError(self.folder, f"step {self.step}", found=found, expected="finite numbers", hint=hint)
-
     def _any_rank(self, flag: bool) -> bool:
         if self.world.size == 1:
             return flag
@@ -276,6 +244,7 @@ class Trainer:
         return bool(votes.item())
 
     def _save(self) -> None:
+        self.divergence.check(self.folder)
         if self.world.is_main:
             states = self.projector.state_dict(), self.optimizer.state_dict(), self.scaler.state_dict()
             average = self.average.state if self.average else {}
@@ -284,10 +253,9 @@ class Trainer:
 
 
 def alignments(vectors: Tensor, batch: PatchBatch, terms: list[Term]) -> dict[str, float]:
-    """Return how near each contrastive objective's positives are, of the first patches of a rank."""
-    n = min(len(vectors), MAX_PAIRED)
+    """Return how near each contrastive objective's positives are, of a batch: the first patches that were drawn."""
     return {
-        f"alignment/{term.name}": alignment(vectors[:n], term.objective.weights(batch[:n], batch[:n]))
+        f"alignment/{term.name}": alignment(vectors[: len(batch)], term.objective.weights(batch, batch))
         for term in terms
         if isinstance(term.objective, Contrastive)
     }
@@ -299,21 +267,3 @@ def directions(outputs: Outputs) -> Tensor:
         return outputs.vectors.detach()
     assert outputs.logits is not None
     return functional.normalize(outputs.logits.detach().float(), dim=1)
-
-
-@contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """Note SIGTERM (Slurm's pre-emption) instead of dying from it; only the main thread can."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        event.set()
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -26,6 +26,8 @@ QUANTITIES = {
     "learning_rate": ("learning rate", ""),
     "gradient_norm": ("gradient norm", ""),
     "images_per_second": ("speed", "patches/s"),
+    "data_wait_s": ("wait for data, a step", "s"),
+    "compute_s": ("computing, a step", "s"),
 }
 MAX_POINTS = 1500
 

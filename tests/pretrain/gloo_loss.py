@@ -33,7 +33,8 @@ def main(folder: Path, n: int) -> None:
                     raw = model(x[rows[here.rank]])
                     is_supervised = isinstance(term.objective, Supervised)
                     outputs = Outputs(logits=raw) if is_supervised else Outputs(functional.normalize(raw, dim=1))
-                    value = batch_loss(outputs, [batch[part] for part in rows], here.rank, [term], chunk_elements=40)
+                    sizes = [part.stop - part.start for part in rows]
+                    value = batch_loss(outputs, batch, sizes, here.rank, [term], chunk_elements=40)
                     value.for_backward.backward()
                     case = f"{term.name}/{dtype}/{'uneven' if is_uneven else 'even'}"
                     results[f"{case}/loss"] = value.mean[term.name].numpy()

@@ -61,3 +61,9 @@ def test_geodesic_is_that_of_the_vertices():
             assert float(found[i - 3, j]) == pytest.approx(expected, rel=1e-3)
     assert torch.isinf(found).any()
     assert (found[:, :] == 0).sum() > 17  # shared vertices
+
+
+def test_geodesic_in_shapes_for_a_gpu():
+    distance, batch = Geodesic(surface_geodesics(7.0)), random_batch(40)
+    expected = distance.listed(batch.vertex[3:20], batch.vertex)
+    assert torch.equal(distance.padded(batch.vertex[3:20], batch.vertex), expected)

@@ -48,7 +48,7 @@ def gradients(here, n_parts: int, is_cached: bool) -> dict[str, np.ndarray]:
         return Outputs(*parallel(pieces[part]))
 
     def loss_of(outputs: Outputs):
-        return batch_loss(outputs, [batch[part] for part in rows], here.rank, terms)
+        return batch_loss(outputs, batch, [part.stop - part.start for part in rows], here.rank, terms)
 
     if is_cached:
         loss, _ = backward_in_parts(parallel, encode, len(pieces), loss_of, lambda value: value.backward())
@@ -93,7 +93,7 @@ def test_running_statistics_count_each_part_once():
         return Outputs(functional.normalize(model(data[3 * part : 3 * part + 3]), dim=1))
 
     def loss_of(outputs: Outputs):
-        return batch_loss(outputs, [batch], 0, [contrastive_terms()[0]])
+        return batch_loss(outputs, batch, [6], 0, [contrastive_terms()[0]])
 
     backward_in_parts(model, encode, 2, loss_of, lambda value: value.backward())
     torch.testing.assert_close(model[1].running_mean, once.running_mean)

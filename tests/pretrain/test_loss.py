@@ -59,7 +59,7 @@ def test_three_lines_in_a_loop_of_your_own():
 @pytest.mark.parametrize("term", contrastive_terms(), ids=lambda term: term.name)
 def test_loss_of_one_process_is_the_formula(term):
     batch, z = random_batch(12), random_vectors(12).requires_grad_()
-    value = batch_loss(Outputs(z), [batch], 0, [term])
+    value = batch_loss(Outputs(z), batch, [len(batch)], 0, [term])
     (gradient,) = torch.autograd.grad(value.for_backward, z)
     slow = z.detach().clone().requires_grad_()
     expected, n_anchors = info_nce_by_loops(slow, term.objective.weights(batch, batch).tolist(), term.temperature)
@@ -72,13 +72,15 @@ def test_loss_of_one_process_is_the_formula(term):
 def test_sum_of_objectives_is_weighted():
     batch, z = random_batch(9), random_vectors(9)
     near, views = SpatialNCE(3.0, distance=Euclidean(), reach_mm=9.0), SimCLR()
-    both = batch_loss(Outputs(z), [batch], 0, [Term("near", near, 0.1, 2.0), Term("views", views, 0.3, 0.5)])
+    both = batch_loss(
+        Outputs(z), batch, [len(batch)], 0, [Term("near", near, 0.1, 2.0), Term("views", views, 0.3, 0.5)]
+    )
     torch.testing.assert_close(both.for_backward, 2.0 * both.mean["near"] + 0.5 * both.mean["views"])
 
 
 def test_batch_without_any_positive_pair_has_no_loss():
     batch, z = random_batch(6)[torch.arange(5)], random_vectors(5).requires_grad_()
-    value = batch_loss(Outputs(z), [batch], 0, [Term("views", SimCLR(), 0.1)])
+    value = batch_loss(Outputs(z), batch, [len(batch)], 0, [Term("views", SimCLR(), 0.1)])
     value.for_backward.backward()
     assert int(value.n_anchors["views"]) == 0
     assert float(value.mean["views"]) == 0.0

@@ -164,6 +164,18 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(run):
         assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
 
 
+def test_the_first_step_that_diverged_is_named_when_it_is_looked_for(run):
+    """Nothing is looked at between lines, but before a checkpoint: none is written of a state that is not finite."""
+    diverging = ["schedule.learning_rate=1e30", "schedule.warmup_steps=0", "checkpoint_every=5"]
+    with pytest.raises(TrainingError) as at_once:
+        pretrain_run(run, "looked_at", settings(*diverging, "log_every=1"))
+    with pytest.raises(TrainingError) as later:
+        pretrain_run(run, "looked_away", settings(*diverging, "log_every=100"))
+    assert str(later.value).replace("looked_away", "looked_at") == str(at_once.value)
+    assert "step 1: " in str(later.value)
+    assert not list_checkpoints(run / "encoders" / "looked_away" / "checkpoints")
+
+
 def test_collapse_is_reported(run, capfd):
     from cytomesh.core.progress import speak
 
@@ -321,6 +333,8 @@ def test_two_ranks_train_like_one_process(run, gloo):
     for one, two in zip(alone, ranks, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
+        for of_the_batch in ("spread", "effective_rank", "uniformity", "alignment/spatial_nce"):
+            assert two[of_the_batch] == pytest.approx(one[of_the_batch], rel=1e-3)
 
 
 def refused(run: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -124,10 +125,17 @@ def test_batches_depend_on_seed_and_step_only(pool):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_ranks_share_one_batch(pool, size):
     sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=10, neighbours=2), 0)
-    rows = sampler.rank_rows(4, size)
-    assert len(rows) == size
-    assert np.array_equal(np.concatenate(rows), sampler.draw(4).ravel())
-    assert all(len(part) % 3 == 0 for part in rows)
+    batch = sampler.draw(4)
+    shares = sampler.shares(batch, size, by_section=False)
+    assert len(shares) == size
+    assert np.array_equal(np.concatenate(shares), np.arange(30))
+    assert all(len(part) % 3 == 0 for part in shares)
+    slabs = sampler.shares(batch, size, by_section=True)
+    assert [len(part) for part in slabs] == [len(part) for part in shares]
+    assert np.array_equal(np.sort(np.concatenate(slabs)), np.arange(30))
+    assert all((np.diff(part) > 0).all() for part in slabs)
+    sections = [pool.section[batch.ravel()[part]] for part in slabs]
+    assert all(one.max() <= other.min() for one, other in itertools.pairwise(sections))
 
 
 def test_neighbours_are_near_and_from_other_sections(pool):

@@ -149,9 +149,9 @@ class SpatialNCE(Contrastive):
         is_section = batch.section[:, None] == others.section
         is_brain = (batch.brain[:, None] == others.brain) & ~is_section
         is_view = batch.node[:, None] == others.node
-        weights[is_section & ~is_view] *= self.same_section_weight
-        weights[is_brain] *= self.same_brain_weight
-        return weights
+        # by masks in place: to list what they choose would wait for the device
+        weights = torch.where(is_section & ~is_view, weights * self.same_section_weight, weights)
+        return torch.where(is_brain, weights * self.same_brain_weight, weights)
 
     def _kernel(self, distance: Tensor) -> Tensor:
         scaled = distance / self.sigma_mm

@@ -11,6 +11,8 @@ from torch.nn import functional
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.objectives.base import Moment, Objective, ObjectiveConfig
 
+NONE = -100
+
 
 class Supervised(Objective):
     """Cross-entropy of a linear classifier on annotated patches.
@@ -38,6 +40,7 @@ class Supervised(Objective):
     def total(self, logits: Tensor, batch: PatchBatch) -> tuple[Tensor, Tensor]:
         """Return the sum of the cross-entropies, and the number of annotated patches, of (b, c) logits."""
         is_annotated = batch.area > 0
-        target = torch.searchsorted(self.areas.to(batch.area.device), batch.area[is_annotated])
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))[is_annotated]
-        return functional.cross_entropy(wide, target, reduction="sum"), is_annotated.sum()
+        # left out by their target: to list those that are annotated would wait for the device
+        target = torch.searchsorted(self.areas.to(batch.area.device), batch.area).masked_fill(~is_annotated, NONE)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return functional.cross_entropy(wide, target, ignore_index=NONE, reduction="sum"), is_annotated.sum()

@@ -20,7 +20,7 @@ def test_only_views_of_one_patch_attract():
 def test_two_views_give_nt_xent():
     one_view = random_batch(8)[:7]
     z = random_vectors(14)
-    value = batch_loss(Outputs(z), [concatenate([one_view, one_view])], 0, [Term("simclr", SimCLR(), 0.5)])
+    value = batch_loss(Outputs(z), concatenate([one_view, one_view]), [len(z)], 0, [Term("simclr", SimCLR(), 0.5)])
     logits = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
     target = torch.arange(14).roll(7)
     torch.testing.assert_close(value.mean["simclr"], torch.nn.functional.cross_entropy(logits, target))

@@ -24,7 +24,9 @@ def test_loss_equals_the_loops():
             total -= math.log(odds[area // 10 - 1] / sum(odds))
             count += 1
     assert 0 < count < 20
-    value = batch_loss(Outputs(logits=logits), [batch], 0, [Term("supervised", Supervised(areas), weight=2.0)])
+    value = batch_loss(
+        Outputs(logits=logits), batch, [len(batch)], 0, [Term("supervised", Supervised(areas), weight=2.0)]
+    )
     assert int(value.n_anchors["supervised"]) == count
     assert float(value.mean["supervised"]) == pytest.approx(total / count)
     assert float(value.for_backward) == pytest.approx(2.0 * total / count)

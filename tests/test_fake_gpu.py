@@ -1,0 +1,100 @@
+"""Every line that computes on a CUDA device, without one: forward passes only (see `fake_gpu`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException
+
+from cytomesh.core.distributed import World
+from cytomesh.graph.geodesics import local_geodesics
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.encoder import ProjectionHead, Projector
+from cytomesh.pretrain.export import build_encoder
+from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.sampling import PatchSampler
+from cytomesh.pretrain.trainer import Trainer
+from tests.conftest import sphere_mesh
+from tests.fake_gpu import CUDA, Copies, fake_gpu, onto_gpu
+
+SURFACE = sphere_mesh(2, 20.0)
+OBJECTIVES = {
+    "spatial": {"spatial_nce": {"same_section_weight": 0.5, "same_brain_weight": 0.7, "normal_factor": 2.0}},
+    "geodesic": {"spatial_nce": {"distance": "geodesic"}},
+    "labels": {"supervised": {}, "supervised_contrastive": {}},
+    "views": {"probability_guided": {}, "simclr": {}},
+}
+AUGMENT = {"rotation_deg": 20, "blur_px": 1.5, "erase": 0.5, "gamma": 0.2, "intensity_scale": 0.1}
+
+
+class Noise:
+    """A patch source."""
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(0).integers(0, 256, (len(rows), 3, 40, 40), np.uint8)
+
+
+def sphere_pool() -> PatchPool:
+    rng = np.random.default_rng(0)
+    n = SURFACE.n_vertices
+    section = ((SURFACE.vertices[:, 1] + 20) // 4).astype(np.int64)
+    area, brain = rng.integers(0, 4, n), rng.integers(0, 2, n)
+    maps = sp.csr_matrix(rng.random((n, 4)).astype(np.float32))
+    vertex, none = np.arange(n), np.zeros(n, np.int64)
+    places = SURFACE.vertices, SURFACE.vertex_normals, none > 0, vertex, np.ones(n)
+    return PatchPool(*places, section + 20 * brain, brain, area, none, maps, ())
+
+
+def trainer_on_cpu(tmp_path: Path, objectives: dict, parts: int) -> Trainer:
+    """A trainer of a network for grey images on RGB patches."""
+    config = PretrainConfig.model_validate(
+        {
+            "encoder": {"name": "test_resnet", "in_chans": 1},
+            "patches": {"size_px": 32, "border_px": 4},
+            "objectives": objectives,
+            "views": 2,
+            "augment": AUGMENT,
+            "sampling": {"seeds_per_batch": 6, "neighbours": 1},
+            "schedule": {"steps": 8, "warmup_steps": 0, "ema_decay": 0.9, "parts": parts},
+            "precision": "float32",
+            "log_every": 4,
+        }
+    )
+    encoder = build_encoder(config)
+    pool = sphere_pool()
+    projector = Projector(encoder, ProjectionHead(encoder.dim, config.head), nn.Linear(encoder.dim, len(pool.areas)))
+    sampler = PatchSampler(pool, config.sampling, 0, local_geodesics(SURFACE, 9.0, threads=1))
+    return Trainer(config, projector, sampler, Noise(), World(0, 1, torch.device("cpu")), tmp_path, "key")
+
+
+@pytest.mark.parametrize(("objectives", "parts"), [("spatial", 1), ("geodesic", 2), ("labels", 2), ("views", 1)])
+def test_a_training_step_neither_waits_nor_copies(tmp_path, monkeypatch, objectives, parts):
+    """Any number read from the device would fail here, as would tensors that were left on the CPU."""
+    real = trainer_on_cpu(tmp_path, OBJECTIVES[objectives], parts)
+    batches = [real.feed.read(step) for step in range(4)]
+    with fake_gpu() as mode:
+        onto_gpu(mode, real.projector)
+        here = World(0, 1, CUDA)
+        trainer = Trainer(real.settings, real.projector, real.feed.sampler, Noise(), here, tmp_path, "key")
+        report = trainer.open_report()
+        there = [batch.to(CUDA) for batch in batches]
+
+        def backward(*_: object, **__: object) -> None:  # needs a driver
+            for parameter in trainer.projector.parameters():
+                parameter.grad = torch.empty_like(parameter)
+
+        monkeypatch.setattr(Tensor, "backward", backward)
+        monkeypatch.setattr(torch.autograd, "backward", backward)
+        trainer.train_step(there[0], report)  # what is kept on the device is brought there
+        with Copies() as copies:
+            for batch in there[1:3]:
+                trainer.train_step(batch, report)
+        assert copies.n == 0
+        with pytest.raises(DataDependentOutputException):  # a line is due
+            trainer.train_step(there[3], report)
+    report.close()

@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
+from cytomesh.classify.attention import MeshEdges
+from cytomesh.classify.batches import make_batches
+from cytomesh.classify.layers import AttentionModel, ConvolutionModel
+from cytomesh.classify.losses import CrossEntropy, CrossEntropyConfig, NodeLoss
+from cytomesh.classify.networks import MlpModel, make_network
+from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.distributed import World
 from cytomesh.graph.geodesics import local_geodesics
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.encode import batch_slices, computing_threads
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder
 from cytomesh.pretrain.pool import PatchPool
@@ -98,3 +106,80 @@ def test_a_training_step_neither_waits_nor_copies(tmp_path, monkeypatch, objecti
         with pytest.raises(DataDependentOutputException):  # a line is due
             trainer.train_step(there[3], report)
     report.close()
+
+
+@pytest.mark.parametrize("layers", [None, [0, 2]])
+def test_features(layers):
+    config = PretrainConfig.model_validate(
+        {"encoder": {"name": "test_vit", "in_chans": 3, "layers": layers}, "patches": {"size_px": 32}}
+    )
+    encoder = build_encoder(config).eval()
+    patches = np.zeros((5, 1, 32, 32), np.uint8)
+    expected = encoder.embed(patches)
+    with fake_gpu() as mode:
+        onto_gpu(mode, encoder)
+        features = encoder.embed(patches)
+        assert (features.device, features.shape, features.dtype) == (CUDA, expected.shape, torch.float32)
+    assert batch_slices(300, 512, CUDA, 256) == [slice(first, min(first + 64, 300)) for first in range(0, 300, 64)]
+    assert computing_threads(512, CUDA, 16) == 1
+
+
+NETWORKS = [
+    MlpModel(kind="mlp"),
+    *(ConvolutionModel(kind=kind) for kind in ("gcn", "sage")),
+    AttentionModel(kind="gat"),
+    AttentionModel(kind="gat", edges=["length", "features"]),
+    AttentionModel(kind="gatv2"),
+]
+
+
+def product(matrix: Tensor, values: Tensor) -> Tensor:
+    """A product with a sparse matrix, which tensors without values do not know."""
+    assert matrix.device == values.device
+    assert matrix.shape == (len(values), len(values))
+    return torch.empty_like(values)
+
+
+@pytest.mark.parametrize("settings", NETWORKS, ids=lambda settings: settings.kind)
+@pytest.mark.parametrize("is_training", [True, False])
+def test_networks_over_nodes_bring_the_mesh_there_once(monkeypatch, settings, is_training):
+    adjacency = SURFACE.adjacency()
+    attributes = np.zeros((adjacency.nnz, 2), np.float32) if getattr(settings, "edges", None) else None
+    edges = MeshEdges.from_adjacency(adjacency, attributes)
+    network = make_network(settings, 6, 4).train(is_training)
+    inputs = np.zeros((SURFACE.n_vertices, 6), np.float32)
+    with fake_gpu() as mode:
+        onto_gpu(mode, network)
+        monkeypatch.setattr(torch.sparse, "mm", product)
+        there = torch.from_numpy(inputs).to(CUDA)
+        logits = network(there, edges)
+        assert (logits.device, logits.shape) == (CUDA, (SURFACE.n_vertices, 4))
+        with Copies() as copies:
+            network(there, edges)
+        assert copies.n == 0
+
+
+def test_an_epoch_of_a_network_waits_once(monkeypatch):
+    """Targets, rows and inputs stay on the device; the loss of the epoch is read at its end."""
+    n = SURFACE.n_vertices
+    model = NeuralClassifier(AttentionModel(kind="gat"), TrainingConfig(noise=0.1), 6, 3, torch.device("cpu"))
+    targets = np.random.default_rng(0).integers(0, 3, n)
+    sides, sizes, classes = np.full(n, "train"), np.array([n]), np.arange(1, 4, dtype=np.int32)
+    inputs, places = np.zeros((n, 6), np.float32), SURFACE.vertices.astype(np.float32)
+    data = NodeData(inputs, targets, sides, SURFACE.adjacency(), sizes, classes, places)
+    with fake_gpu() as mode:
+        onto_gpu(mode, model.network)
+        model.device = CUDA
+        monkeypatch.setattr(Tensor, "backward", lambda *_, **__: None)  # needs a driver
+        batches = make_batches(model.settings, data, None)
+        load = model._loader(data.inputs, batches)
+        criterion = NodeLoss(CrossEntropy(CrossEntropyConfig()), torch.ones(3, device=CUDA), 0.5, 0.1)
+        lessons = [model._lesson(data, batch, criterion) for batch in batches]
+        optimiser = torch.optim.SGD(model.network.parameters())
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimiser)
+        arguments = (lessons, load, criterion, optimiser, schedule, 0, 1)
+        for _ in range(2):
+            with Copies() as copies, pytest.raises(DataDependentOutputException):
+                model._epoch(*arguments)
+        assert copies.n == 0
+        assert model._logits(load, n, batches, np.arange(n)).device == CUDA

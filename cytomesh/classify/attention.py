@@ -7,7 +7,8 @@ out_i = sum_j alpha_ij W x_j, for each head. Edge attributes f_ij add a_edge . V
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba
@@ -42,6 +43,7 @@ class MeshEdges:
     indices: NDArray[np.int64]
     reverse: NDArray[np.int64]
     attributes: NDArray[np.float32] | None = None
+    _made: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_adjacency(cls, adjacency: sp.csr_matrix, attributes: NDArray[np.float32] | None = None) -> MeshEdges:
@@ -61,8 +63,23 @@ class MeshEdges:
 
     def edge_index(self, device: torch.device) -> Tensor:
         """Return (2, e) int64: source, target; in the order of `indices`."""
-        targets = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
-        return torch.from_numpy(np.stack([self.indices, targets])).to(device)
+        return self.made("edge_index", device, lambda: np.stack([self.indices, self.targets()]))
+
+    def attributes_on(self, device: torch.device) -> Tensor | None:
+        """Return the attributes, (e, a) float32, if there are any."""
+        attributes = self.attributes
+        return None if attributes is None else self.made("attributes", device, lambda: attributes)
+
+    def targets(self) -> NDArray[np.int64]:
+        """Return the node that each edge leads to, (e,) int64."""
+        return np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
+
+    def made(self, name: str, device: torch.device, make: Callable[[], NDArray[Any]]) -> Tensor:
+        """Return an array on a device that layers need in each pass: made, and copied there, once."""
+        if (name, device) not in self._made:
+            with torch.inference_mode(False):  # also training may use what is made for a prediction
+                self._made[name, device] = torch.from_numpy(make()).to(device)
+        return self._made[name, device]
 
 
 def _with_loops(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from cytomesh.classify.out_of_core import Inputs
 from cytomesh.core.random import generator
 from cytomesh.graph.partition import MeshPart, partition
 
+T = TypeVar("T")
 NO_EDGES = MeshEdges(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -79,7 +81,7 @@ def _edges(data: NodeData, part: MeshPart) -> MeshEdges:
     return MeshEdges.from_adjacency(part.adjacency(data.adjacency), attributes)
 
 
-def steps_of_epoch(batches: list[Batch], per_step: int | None, seed: int, epoch: int) -> list[list[Batch]]:
+def steps_of_epoch(batches: list[T], per_step: int | None, seed: int, epoch: int) -> list[list[T]]:
     """Deal the batches out to the steps of an epoch, shuffled by seed and epoch; None: one step with all, in order."""
     if per_step is None:
         return [batches]
@@ -87,7 +89,7 @@ def steps_of_epoch(batches: list[Batch], per_step: int | None, seed: int, epoch:
     return [[batches[i] for i in order[start : start + per_step]] for start in range(0, len(batches), per_step)]
 
 
-def own(batches: list[Batch]) -> list[Batch]:
+def own(batches: list[T]) -> list[T]:
     """Return the batches of this rank; all of them in a single process."""
     if not dist.is_initialized():
         return batches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -100,8 +100,9 @@ class Attention(GraphLayer):
         to_source, to_target = (self._products(v, self.lin, inputs) for v in (self.att_src, self.att_dst))
         kept = _kept(edges, self.heads, self.dropout if self.training else 0.0, x)
         to_edge = None
-        if self.lin_edge is not None and edges.attributes is not None:
-            to_edge = self._products(self.att_edge, self.lin_edge, torch.from_numpy(edges.attributes).to(inputs))
+        attributes = edges.attributes_on(inputs.device)
+        if self.lin_edge is not None and attributes is not None:
+            to_edge = self._products(self.att_edge, self.lin_edge, attributes.to(inputs.dtype))
         out = attend(x, to_source, to_target, edges, kept, to_edge)
         return out.reshape(-1, self.heads * self.channels) + self.bias
 
@@ -172,8 +173,7 @@ class GraphConvolution(GraphLayer):
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, n_outputs)."""
-        degree = np.diff(edges.indptr).astype(np.float32)
-        weights = 1 / np.sqrt(np.repeat(degree, np.diff(edges.indptr)) * degree[edges.indices])
+        weights = edges.made("weights by degree", inputs.device, partial(weights_by_degree, edges))
         return _weighted_sums(self.lin(inputs), edges, weights) + self.bias
 
 
@@ -194,17 +194,27 @@ class MeanConvolution(GraphLayer):
 
     def forward(self, inputs: Tensor, edges: MeshEdges) -> Tensor:
         """Map (n, d) to (n, n_outputs)."""
-        degree = np.diff(edges.indptr)
-        rows = np.repeat(np.arange(degree.size), degree)
-        # the edges hold each node's loop, which is no neighbour
-        weights = (edges.indices != rows) / np.maximum(np.repeat(degree, degree) - 1, 1)
-        return self.lin_l(_weighted_sums(inputs, edges, weights.astype(np.float32))) + self.lin_r(inputs)
+        weights = edges.made("weights of means", inputs.device, partial(weights_of_means, edges))
+        return self.lin_l(_weighted_sums(inputs, edges, weights)) + self.lin_r(inputs)
 
 
-def _weighted_sums(x: Tensor, edges: MeshEdges, weights: Floats) -> Tensor:
+def weights_by_degree(edges: MeshEdges) -> Floats:
+    """Return D^-1/2 (A + I) D^-1/2, (e,) float32."""
+    degree = np.diff(edges.indptr).astype(np.float32)
+    return 1 / np.sqrt(np.repeat(degree, np.diff(edges.indptr)) * degree[edges.indices])
+
+
+def weights_of_means(edges: MeshEdges) -> Floats:
+    """Return one over the number of neighbours, (e,) float32; 0 on a node's loop, which is no neighbour."""
+    degree = np.diff(edges.indptr)
+    weights = (edges.indices != edges.targets()) / np.maximum(np.repeat(degree, degree) - 1, 1)
+    return weights.astype(np.float32)
+
+
+def _weighted_sums(x: Tensor, edges: MeshEdges, weights: Tensor) -> Tensor:
     pairs = edges.edge_index(x.device).flip(0)  # rows first
     n = len(x)
-    values = torch.from_numpy(weights).to(x)
+    values = weights.to(x.dtype)
     matrix = torch.sparse_coo_tensor(pairs, values, (n, n), is_coalesced=True, check_invariants=False)
     return torch.sparse.mm(matrix, x)
 
@@ -245,9 +255,9 @@ def by_pyg(
     conv = _conv(kind, *shape)
     conv.dropout = dropout
     conv.train(layer.training)
-    attributes = None
-    if edges.attributes is not None and shape[3]:
-        attributes = torch.from_numpy(edges.attributes).to(inputs)
+    attributes = edges.attributes_on(inputs.device) if shape[3] else None
+    if attributes is not None:
+        attributes = attributes.to(inputs.dtype)
     arguments = (inputs, edges.edge_index(inputs.device), attributes)
     return functional_call(conv, dict(layer.named_parameters()), arguments)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -70,6 +70,30 @@ class TrainingConfig(Config):
     """Epochs from one validation to the next."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What training learns from a batch, on the device.
+
+    Parameters
+    ----------
+    batch : Batch
+    rows : (r,) int64
+        Its training nodes, among those that outputs are wanted for.
+    targets : (r,) int64 or (r, k) float32
+        See `training_targets`.
+    total : () tensor
+        Sum of their weights.
+    """
+
+    batch: Batch
+    rows: Tensor
+    targets: Tensor
+    total: Tensor
+
+
+Load = Callable[[Batch], Tensor]
+
+
 class NeuralClassifier(Classifier):
     """A network with its training.
 
@@ -123,7 +147,8 @@ class NeuralClassifier(Classifier):
         """Return (n, k) class probabilities of all nodes; under several ranks, all of them must ask."""
         inputs = self._network_inputs(data)
         batches = make_batches(self.settings, data, self.training.part_nodes)
-        logits = self._logits(inputs, batches, np.arange(len(data.targets))).cpu()
+        n = len(data.targets)
+        logits = self._logits(self._loader(inputs, batches), n, batches, np.arange(n)).cpu()
         if self.discriminant and self.settings.discriminant:
             vote = map_rows(self.discriminant.log_probabilities, inputs)
             logits = logits.log_softmax(dim=1) + self.settings.discriminant.weight * torch.from_numpy(vote)
@@ -173,19 +198,20 @@ class NeuralClassifier(Classifier):
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_up_cosine(step, n_steps, warm_up))
-        totals = [self._total(data, batch, criterion) for batch in batches]
+        load = self._loader(data.inputs, batches)
+        lessons = [self._lesson(data, batch, criterion) for batch in learning]
         curve: list[dict[str, float]] = []
         best_score, best_epoch, best = -1.0, 0, _copy(network)
         for epoch in track(range(1, settings.epochs + 1), "training", unit="epochs"):
             network.train()
-            mean = self._epoch(data, learning, totals, criterion, optimiser, schedule, seed, epoch)
+            mean = self._epoch(lessons, load, criterion, optimiser, schedule, seed, epoch)
             record: dict[str, float] = {"epoch": epoch, "loss": mean}
             curve.append(record)
             if not math.isfinite(record["loss"]):
                 hint = "lower training.learning_rate"
                 raise TrainingError("classify", f"epoch {epoch}", found="a loss that is not finite", hint=hint)
             if validation.size and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
-                logits = self._logits(data.inputs, batches, validation)
+                logits = self._logits(load, len(data.targets), batches, validation)
                 record["validation_loss"] = (criterion(logits, true) / criterion.total(true)).item()
                 record["validation_macro_f1"] = macro_f1(data.targets[validation], logits.argmax(1).cpu().numpy())
                 if record["validation_macro_f1"] > best_score:
@@ -198,34 +224,29 @@ class NeuralClassifier(Classifier):
 
     def _epoch(
         self,
-        data: NodeData,
-        batches: list[Batch],
-        totals: list[Tensor],
+        lessons: list[Lesson],
+        load: Load,
         criterion: NodeLoss,
         optimiser: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
         seed: int,
         epoch: int,
     ) -> float:
-        """Take the steps of one epoch; returns the mean loss of the training nodes.
-
-        `totals` holds the sum of the weights of each batch's training nodes, by the batch's index.
-        """
+        """Take the steps of one epoch; returns the mean loss of the training nodes."""
         settings = self.training
-        everything = torch.stack([totals[batch.index] for batch in batches]).sum()
+        everything = torch.stack([lesson.total for lesson in lessons]).sum()
         loss = torch.zeros(1, device=self.device)
-        for step in steps_of_epoch(batches, settings.parts_per_step, seed, epoch):
-            total = torch.stack([totals[batch.index] for batch in step]).sum()
+        for step in steps_of_epoch(lessons, settings.parts_per_step, seed, epoch):
+            total = torch.stack([lesson.total for lesson in step]).sum()
             optimiser.zero_grad()
-            for batch in own(step):
-                if len(batches) > 1:  # what is dropped depends on the batch, not on which rank has it
+            for lesson in own(step):
+                batch = lesson.batch
+                if len(lessons) > 1:  # what is dropped depends on the batch, not on which rank has it
                     torch.manual_seed(int(generator(seed, "batch", epoch, batch.index).integers(2**62)))
-                rows = np.flatnonzero(data.is_train[batch.core])
-                inputs = batch.load(data.inputs, self.device)
+                inputs = load(batch)
                 seen = inputs + settings.noise * torch.randn_like(inputs) if settings.noise else inputs
-                logits = self.network(seen, batch.edges)[torch.from_numpy(rows)]
-                targets = training_targets(data, batch.core[rows], settings.soft_labels, self.device)
-                part = criterion(logits, targets) / total
+                logits = self.network(seen, batch.edges)[lesson.rows]
+                part = criterion(logits, lesson.targets) / total
                 part.backward()  # type: ignore[no-untyped-call]
                 loss += part.detach() * (total / everything)
             sum_gradients(self.network)
@@ -233,23 +254,31 @@ class NeuralClassifier(Classifier):
             schedule.step()
         return sum_over_ranks(loss).item()
 
-    def _total(self, data: NodeData, batch: Batch, criterion: NodeLoss) -> Tensor:
-        """Return the sum of the weights of a batch's training nodes."""
-        rows = batch.core[data.is_train[batch.core]]
-        return criterion.total(training_targets(data, rows, self.training.soft_labels, self.device))
+    def _lesson(self, data: NodeData, batch: Batch, criterion: NodeLoss) -> Lesson:
+        rows = np.flatnonzero(data.is_train[batch.core])
+        targets = training_targets(data, batch.core[rows], self.training.soft_labels, self.device)
+        return Lesson(batch, torch.from_numpy(rows).to(self.device), targets, criterion.total(targets))
 
-    def _logits(self, inputs: Inputs, batches: list[Batch], rows: NDArray[np.int64]) -> Tensor:
-        """Return (r, k) logits of some nodes, from all ranks."""
+    def _loader(self, inputs: Inputs, batches: list[Batch]) -> Load:
+        """Return how to get the inputs of a batch on the device; a single one's stay there."""
+        if len(batches) > 1:
+            return lambda batch: batch.load(inputs, self.device)
+        kept = [batch.load(inputs, self.device) for batch in batches]
+        return lambda batch: kept[batch.index]
+
+    def _logits(self, load: Load, n: int, batches: list[Batch], rows: NDArray[np.int64]) -> Tensor:
+        """Return (r, k) logits of some of n nodes, from all ranks."""
         self.network.eval()
         logits = torch.zeros(len(rows), self.n_classes, device=self.device)
-        place = np.full(len(inputs), -1)
+        place = np.full(n, -1)
         place[rows] = np.arange(len(rows))
         with torch.inference_mode():
             for batch in own(batches):
                 wanted = np.flatnonzero(place[batch.core] >= 0)
                 if wanted.size:
-                    found = self.network(batch.load(inputs, self.device), batch.edges)
-                    logits[torch.from_numpy(place[batch.core[wanted]])] = found[torch.from_numpy(wanted)]
+                    found = self.network(load(batch), batch.edges)
+                    there = torch.from_numpy(place[batch.core[wanted]]).to(self.device)
+                    logits[there] = found[torch.from_numpy(wanted).to(self.device)]
             return sum_over_ranks(logits)
 
 

@@ -61,6 +61,8 @@ class PatchSampler:
             weight = self._weights(self.rows[is_in])
             share[is_in] = weight / weight.sum() / (brain.max() + 1)
         self._cumulative = np.cumsum(share)
+        of_section = np.bincount(pool.section[self.rows], share)
+        self._middle = (np.cumsum(of_section) - 0.5 * of_section) / of_section.sum()  # 0 to 1, of each section
         if config.neighbours:
             position, area = pool.position[self.rows], pool.area_mm2[self.rows]
             # vertices on the template can be nearer than the patches that they stand for
@@ -89,12 +91,21 @@ class PatchSampler:
         size : int
             Number of ranks.
         by_section : bool
-            Give each rank the patches of a slab of sections, much the same from batch to batch, so that it opens few;
-            else seeds stay with their neighbours. The batch, and so the loss, is the same.
+            Give each rank the patches of a slab of sections, always the same, so that it opens few; those for which
+            a rank has no room go to ranks that have. Else seeds stay with their neighbours. The batch, and so the loss,
+            is the same.
         """
-        cuts = [len(batch) * rank // size * batch.shape[1] for rank in range(size + 1)]
-        order = np.argsort(self.pool.section[batch.ravel()], kind="stable") if by_section else np.arange(batch.size)
-        return [np.sort(order[first:last]) for first, last in itertools.pairwise(cuts)]
+        cuts = np.array([len(batch) * rank // size * batch.shape[1] for rank in range(size + 1)])
+        if not by_section:
+            return np.split(np.arange(batch.size), cuts[1:-1])
+        room = np.diff(cuts)
+        home = np.minimum((size * self._middle[self.pool.section[batch.ravel()]]).astype(np.int64), size - 1)
+        order = np.argsort(home, kind="stable")
+        n_home = np.bincount(home, minlength=size)
+        is_over = np.arange(batch.size) - (np.cumsum(n_home) - n_home)[home[order]] >= room[home[order]]
+        rank = home.copy()
+        rank[order[is_over]] = np.repeat(np.arange(size), room - np.minimum(n_home, room))
+        return [np.flatnonzero(rank == number) for number in range(size)]
 
     def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return area x (area of the section)^-section_balance of some patches."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -134,8 +133,19 @@ def test_ranks_share_one_batch(pool, size):
     assert [len(part) for part in slabs] == [len(part) for part in shares]
     assert np.array_equal(np.sort(np.concatenate(slabs)), np.arange(30))
     assert all((np.diff(part) > 0).all() for part in slabs)
-    sections = [pool.section[batch.ravel()[part]] for part in slabs]
-    assert all(one.max() <= other.min() for one, other in itertools.pairwise(sections))
+
+
+def test_ranks_keep_to_their_slab_of_sections(pool):
+    """Over many batches nearly all patches of a rank come from a few sections; which, its room decides for the rest."""
+    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=200, neighbours=2), 0)
+    n_sections, size = int(pool.section.max()) + 1, 4
+    counts = np.zeros((size, n_sections))
+    for step in range(10):
+        batch = sampler.draw(step)
+        for rank, share in enumerate(sampler.shares(batch, size, by_section=True)):
+            counts[rank] += np.bincount(pool.section[batch.ravel()[share]], minlength=n_sections)
+    assert counts.max(axis=0).sum() > 0.85 * counts.sum()
+    assert (np.diff(counts @ np.arange(n_sections) / counts.sum(axis=1)) > 0).all()
 
 
 def test_neighbours_are_near_and_from_other_sections(pool):

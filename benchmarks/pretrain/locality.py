@@ -57,7 +57,7 @@ def stacked(n_patches: int, n_sections: int) -> PatchPool:
 def opened(
     batches: list[NDArray[np.int64]], sampler: PatchSampler, by_section: bool, capacity: int
 ) -> tuple[float, float, float, float]:
-    """Return, of a rank: sections a step, share found open, sections opened a step, share of all that it ever opened."""
+    """Return, of a rank: sections a step, share found open, opened a step, share of all that it ever opened."""
     kept = [Kept(capacity) for _ in range(N_RANKS)]
     ever: list[set[int]] = [set() for _ in range(N_RANKS)]
     n_used = n_open = 0
@@ -87,9 +87,9 @@ def measure(options: Options) -> Result:
     before, after = rows[0], rows[len(KEPT_OPEN)]
     wide = rows[2][4] / rows[len(KEPT_OPEN) + 2][4]
     claim = (
-        f"{config.batch_size:,} of {n_patches:,} patches over {N_RANKS} ranks, {KEPT_OPEN[0]} of {N_SECTIONS:,} sections"
-        f" kept open: {after[3]:.0%} found open, {before[3]:.1%} with seeds' neighbours, {before[4] / after[4]:.1f} times"
-        f" fewer opened; {wide:.1f} times fewer with {KEPT_OPEN[2]} kept open"
+        f"{config.batch_size:,} of {n_patches:,} patches over {N_RANKS} ranks, {KEPT_OPEN[0]} of {N_SECTIONS:,}"
+        f" sections kept open: {after[3]:.0%} found open, {before[3]:.1%} with seeds' neighbours,"
+        f" {before[4] / after[4]:.1f} times fewer opened; {wide:.1f} times fewer with {KEPT_OPEN[2]} kept open"
     )
     return Result("Sections that a rank opens", COLUMNS, rows, claim)
 

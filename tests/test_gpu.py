@@ -79,6 +79,18 @@ def test_features_are_those_of_the_cpu(run, on_cpu):
     assert np.nanmax(np.abs(found[0] - found[1])) < 1e-2 * scale
 
 
+@pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"compile": True}])
+def test_features_faster(run, on_cpu, options):
+    found = []
+    for settings in (EmbedConfig(device=DEVICE), EmbedConfig(device=DEVICE, **options)):
+        shutil.rmtree(run / "features", ignore_errors=True)
+        embed_run(run, "cpu", settings)
+        found.append(np.concatenate([load_features(run, "cpu", graph) for graph in load_graphs(run)]))
+    linked = np.isfinite(found[0]).all(axis=1)
+    one, other = (values[linked] / np.linalg.norm(values[linked], axis=1, keepdims=True) for values in found)
+    assert (one * other).sum(axis=1).min() > 0.99
+
+
 @pytest.mark.parametrize("kind", ["mlp", "gcn", "sage", "gat", "gatv2"])
 def test_networks_learn(kind):
     mesh = sphere_mesh(3)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,6 +47,8 @@ from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study
 
 NOT_IN_KEY = {"device", "seed"}
+# Not in the key either as they were before there was such a setting.
+LATER = {"precision": "float32", "compile": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ def embed_run(
         lock(run, f"features/{check_name(name, '--encoder')}") if here.is_main else nullcontext(),
     ):
         encoder = load_encoder(folder).to(here.device)
+        if settings.compile and here.device.type == "cuda":
+            encoder.compile(dynamic=True)  # the last batch of a section has any size
         inputs: dict[str, Inputs] = {}
         if here.is_main:
             with file_digests(run) as digests:
@@ -151,7 +156,8 @@ def embed_inputs(
     digests: FileDigests,
 ) -> Inputs:
     """Return what the features of a graph are computed from."""
-    own = encoder_read(run, folder, encoder, digests).merge(Inputs(flat_settings(settings, NOT_IN_KEY)))
+    left_out = NOT_IN_KEY | {name for name, value in LATER.items() if getattr(settings, name) == value}
+    own = encoder_read(run, folder, encoder, digests).merge(Inputs(flat_settings(settings, left_out)))
     return own.merge(images_of(run, study, [graph], digests))
 
 
@@ -206,6 +212,7 @@ def embed_sections(
         Threads that read, and on a CPU as many that compute (see `computing_threads`).
     """
     patches, device, offsets = encoder.patches, next(encoder.parameters()).device, offsets_deg(settings)
+    precision = getattr(torch, settings.precision)
 
     def batches(part: SectionPatches) -> list[slice]:
         return batch_slices(len(part.rows), patches.size_px, device, settings.batch_size)
@@ -221,7 +228,8 @@ def embed_sections(
         )
 
     def encode(pixels: Tensor) -> Tensor:
-        return encoder.embed(pixels).cpu()
+        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+            return encoder.embed(pixels).cpu()
 
     computers = computing_threads(patches.size_px, device, n_cpus)
     with closing(encode_patches(encode, read, turns, readers=n_cpus, computers=computers)) as features:
@@ -274,7 +282,11 @@ def _assemble(
         rows = np.flatnonzero(graph.is_linked & (section == index))
         with reading(shards / f"{index}.npy", FeatureError):
             features[rows] = open_npy(shards / f"{index}.npy")
-    facts = {"um_per_px": encoder.patches.um_per_px, "size_px": encoder.patches.size_px}
+    facts = {
+        "um_per_px": encoder.patches.um_per_px,
+        "size_px": encoder.patches.size_px,
+        "precision": settings.precision,
+    }
     if not np.isfinite(features[graph.is_linked]).all():
         raise QualityError(graph.name, found="linked nodes without features")
     keep_features(run, name, graph, features, facts, inputs, settings.seed, round(seconds, 3))

@@ -16,8 +16,11 @@ from safetensors.torch import load_file, save_file
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import FeatureError, ImageError, MissingStageError
+from cytomesh.core.files import read_json
+from cytomesh.core.provenance import read_record
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.features import load_features
+from cytomesh.graph.freshness import record_path
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image, write_ome_zarr
@@ -101,6 +104,21 @@ def test_half_precision(run):
     half, single = load_features(run, "half", graph), load_features(run, "one", graph)
     assert half.dtype == np.float16
     np.testing.assert_array_equal(half, np.asarray(single).astype(np.float16))
+
+
+def test_bfloat16_points_the_same_way_and_is_recorded(run):
+    """Features made before there was the choice are those of float32, and stay current."""
+    embed.embed_run(run, "half", EmbedConfig(batch_size=10, device="cpu", precision="bfloat16"))
+    for graph in load_graphs(run):
+        single, half = (load_features(run, name, graph)[graph.is_linked] for name in ("one", "half"))
+        assert not np.array_equal(single, half)
+        one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (single, half))
+        assert (one * other).sum(axis=1).min() > 0.999
+        facts = read_json(run / "features" / "half" / f"{graph.name}.json")
+        assert facts["precision"] == "bfloat16"
+        records = [read_record(record_path(run, f"features/{name}/{graph.name}")) for name in ("one", "half")]
+        found = [{"precision", "compile"} & set(record.inputs.settings) for record in records]
+        assert found == [set(), {"precision"}]
 
 
 def test_rotations_are_averaged(run):

@@ -53,4 +53,5 @@ def synthetic_trainer(settings: PretrainConfig, world: World, folder: Path) -> T
     head = ProjectionHead(encoder.dim, settings.head)
     sampler = PatchSampler(random_pool(), settings.sampling, settings.seed)
     source = RandomPatches(settings.patches.size_px + 2 * settings.patches.border_px)
-    return Trainer(settings, Projector(encoder, head), sampler, source, world, folder, "synthetic")
+    projector = Projector(encoder, head).to(world.device)
+    return Trainer(settings, projector, sampler, source, world, folder, "synthetic")

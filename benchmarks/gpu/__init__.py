@@ -1,0 +1,1 @@
+"""What a GPU does with cytomesh, in one go: `python -m benchmarks.gpu`."""

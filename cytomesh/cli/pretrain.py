@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Annotated
+
 import typer
 
 from cytomesh.cli.options import (
@@ -16,6 +19,7 @@ from cytomesh.cli.options import (
     Seed,
     load_settings,
     show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -34,6 +38,10 @@ def pretrain(
     resume: Resume = True,
     overwrite: Overwrite = False,
     allow_stale: AllowStale = False,
+    benchmark: Annotated[
+        bool,
+        typer.Option("--benchmark", help="Say how fast training is, by how it is fed; keep nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn an image encoder from where patches lie, without labels; alone or under torchrun.
@@ -45,6 +53,13 @@ def pretrain(
     from cytomesh.pretrain.run import pretrain_run
 
     settings = load_settings(PretrainConfig, config, overrides, seed)
+    if benchmark:
+        from cytomesh.pretrain.speed import benchmark_run
+
+        speeds = benchmark_run(out, settings)
+        if os.environ.get("RANK", "0") == "0":
+            show_table(speeds, as_json)
+        return
     summary = pretrain_run(out, name, settings, resume=resume, overwrite=overwrite, allow_stale=allow_stale)
     show(summary, as_json)
     if summary["preempted"]:

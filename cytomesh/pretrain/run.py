@@ -74,13 +74,9 @@ def pretrain_run(
         Also if the name is that of an encoder of other settings.
     TrainingError, CheckpointError, MissingStageError, ImageError, StaleError
     """
-    study = open_run_study(run)
-    graphs = load_graphs(run)
-    spatial = settings.objectives.of(SpatialNCEConfig)
-    pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
-    data = Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
+    data = open_data(run, settings)
     with world(settings.device, settings.threads) as here:
-        settings = _resolve(settings, pool, here)
+        settings = resolve(settings, data.pool, here)
         with open_job(name, data, settings, here, resume=resume, overwrite=overwrite, allow_stale=allow_stale) as job:
             if job is None:
                 log(f"{name}: finished before, kept")
@@ -88,27 +84,52 @@ def pretrain_run(
             return _train(name, data, settings, here, job)
 
 
-def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Job) -> dict[str, Any]:
-    began = time.perf_counter()
-    if settings.schedule.steps:
-        check_seeds(settings.sampling, here.size)
-    run, pool, objectives, spatial = data.run, data.pool, settings.objectives, settings.objectives.of(SpatialNCEConfig)
-    geodesics = None
+def open_data(run: Path, settings: PretrainConfig) -> Data:
+    """Open what an encoder of these settings is trained from."""
+    study = open_run_study(run)
+    graphs = load_graphs(run)
+    spatial = settings.objectives.of(SpatialNCEConfig)
+    pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
+    return Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
+
+
+def new_projector(settings: PretrainConfig, pool: PatchPool) -> Projector:
+    """Make what is trained, with the weights that it begins with: the same on all ranks."""
+    with isolated_seed(settings.seed, "init"):
+        encoder = build_encoder(settings)
+        head = ProjectionHead(encoder.dim, settings.head) if are_contrastive(settings.objectives) else None
+        has_labels = "supervised" in settings.objectives.named()
+        classifier = nn.Linear(encoder.dim, len(pool.areas)) if has_labels else None
+    return Projector(encoder, head, classifier)
+
+
+def new_sampler(data: Data, settings: PretrainConfig, here: World) -> PatchSampler:
+    """Make what draws batches; the patches of its pool know their place on the template if need be.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer seeds in a batch than ranks.
+    """
+    check_seeds(settings.sampling, here.size)
+    pool, spatial, geodesics = data.pool, settings.objectives.of(SpatialNCEConfig), None
     if spatial and spatial.distance == "geodesic":
         pool, surface = place_on_template(pool, data.study)
-        if settings.schedule.steps:
-            radius = max(spatial.reach_mm, settings.sampling.radius_mm)
-            geodesics = open_geodesics(run, pool, surface, radius, here)
-    with isolated_seed(settings.seed, "init"):  # the same weights on all ranks
-        encoder = build_encoder(settings)
-        head = ProjectionHead(encoder.dim, settings.head) if are_contrastive(objectives) else None
-        classifier = nn.Linear(encoder.dim, len(pool.areas)) if "supervised" in objectives.named() else None
-    projector = Projector(encoder, head, classifier).to(here.device)
+        radius = max(spatial.reach_mm, settings.sampling.radius_mm)
+        geodesics = open_geodesics(data.run, pool, surface, radius, here)
+    return PatchSampler(pool, settings.sampling, settings.seed, geodesics)
+
+
+def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Job) -> dict[str, Any]:
+    began = time.perf_counter()
+    run, pool = data.run, data.pool
+    projector = new_projector(settings, pool).to(here.device)
+    encoder = projector.encoder
     is_done = True
     if settings.schedule.steps:
+        sampler = new_sampler(data, settings, here)
         if job.freshness:
             say_conversion(name, pool.sections, settings.encoder.in_chans or 1)
-        sampler = PatchSampler(pool, settings.sampling, settings.seed, geodesics)
         source = find_patches(run, pool, settings.patches, job.inputs, name, job.freshness, here, resume=job.resume)
         trainer = Trainer(settings, projector, sampler, source, here, job.folder, job.key)
         checkpoint = go_on(job.folder / "checkpoints", job.key, trainer.restore)
@@ -134,7 +155,7 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     return summary
 
 
-def _resolve(settings: PretrainConfig, pool: PatchPool, here: World) -> PretrainConfig:
+def resolve(settings: PretrainConfig, pool: PatchPool, here: World) -> PretrainConfig:
     """Fill in the channels of the study's images, which one rank looks at, and check what only the data can tell."""
     n_channels = 3 if here.told(here.is_main and count_channels(pool.sections) == 3) else 1
     for name in [] if pool.probability.nnz else need(settings.objectives, "maps"):

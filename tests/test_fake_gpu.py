@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.classify.batches import make_batches
@@ -24,6 +25,7 @@ from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder
+from cytomesh.pretrain.feed import copied_ahead, tensors_of
 from cytomesh.pretrain.pool import PatchPool
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.trainer import Trainer
@@ -106,6 +108,48 @@ def test_a_training_step_neither_waits_nor_copies(tmp_path, monkeypatch, objecti
         with pytest.raises(DataDependentOutputException):  # a line is due
             trainer.train_step(there[3], report)
     report.close()
+
+
+class Stream:
+    """Notes what is done with it, for there is no driver."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.waited_for: list[object] = []
+
+    def record_event(self) -> object:
+        return object()
+
+    def wait_event(self, event: object) -> None:
+        self.waited_for.append(event)
+
+
+def test_batches_are_copied_ahead_and_waited_for(tmp_path, monkeypatch):
+    real = trainer_on_cpu(tmp_path, OBJECTIVES["spatial"], 1)
+    main, held = Stream(CUDA), []
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: main)
+    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: held.append((tensor.device, stream)))
+    batches = [real.feed.read(step) for step in range(3)]
+    with fake_gpu() as mode:
+        monkeypatch.setattr(torch.cuda, "stream", lambda _: mode)  # the thread that copies has to know of it
+        fake = [without_values(mode, batch) for batch in batches]
+        copied = list(copied_ahead(iter(fake), CUDA))
+    assert len(copied) == len(main.waited_for) == len(set(main.waited_for)) == 3
+    assert len(held) == 3 * len(tensors_of(batches[0]))
+    assert set(held) == {(CUDA, main)}
+    assert all(tensor.device == CUDA for batch in copied for tensor in tensors_of(batch))
+
+
+def without_values(mode: FakeTensorMode, value: object) -> object:
+    """Return a batch whose tensors, on the CPU, have no values."""
+    if isinstance(value, Tensor):
+        return mode.from_tensor(value)
+    if isinstance(value, tuple):
+        return tuple(without_values(mode, item) for item in value)
+    if is_dataclass(value):
+        return replace(value, **{f.name: without_values(mode, getattr(value, f.name)) for f in fields(value)})
+    return value
 
 
 @pytest.mark.parametrize("layers", [None, [0, 2]])

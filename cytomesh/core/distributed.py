@@ -124,9 +124,11 @@ def _process_group(rank: int, size: int, backend: str) -> Iterator[tuple[int, in
 
     timeout = timedelta(minutes=30)
     store, rank, size = next(rendezvous("env://", rank, size, timeout=timeout))
-    # torchrun --max-restarts hands out one store again and again: ranks must not find the addresses of dead ones there
-    attempt = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)  # type: ignore[attr-defined]
-    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=timeout)
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # torchrun hands out one store again and again: ranks must not find the addresses of dead ones there. Machines
+        # that joined later count other attempts: where they may, torchrun is not to share its store (see the README)
+        store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
         yield rank, size
     finally:

@@ -1,0 +1,138 @@
+"""Machines that leave and join while an encoder is trained: `torchrun --nnodes 1:2`, real agents on the loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pretrain_study import write_run
+from safetensors.torch import load_file
+
+from cytomesh.core.config import load_config
+from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.monitor import read_metrics
+from cytomesh.pretrain.run import pretrain_run
+from tests.processes import free_port
+
+TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
+STEPS = 400
+# nothing is left that could differ but the order of sums
+EXACT = [
+    "device=cpu",
+    "threads=1",
+    "encoder.name=test_vit",
+    "head.norm=layer",
+    "augment={}",
+    "sampling.seeds_per_batch=4",
+    "sampling.radius_mm=12",
+    f"schedule.steps={STEPS}",
+    "schedule.learning_rate=1e-5",
+    "log_every=5",
+    "checkpoint_every=5",
+]
+
+
+class Machines:
+    """Agents of torchrun, each as if on a machine of its own.
+
+    Parameters
+    ----------
+    command : sequence of str
+        What their one rank runs.
+    folder : Path
+        Of what they say.
+    """
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self.command = command
+        self.folder = folder
+        self.port = free_port()
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        is_host = int(not self.started)
+        rendezvous = f"is_host={is_host},last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=2"
+        agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1"]
+        agent += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{self.port}", "--rdzv-id", "elastic"]
+        agent += ["--rdzv-conf", rendezvous, "--local-addr", "127.0.0.1", "--max-restarts", "3"]
+        agent += ["--monitor-interval", "0.1", *self.command]
+        with (self.folder / f"machine-{len(self.started)}.txt").open("wb") as errors:
+            environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"}
+            process = subprocess.Popen(agent, stderr=errors, env=environment, start_new_session=True)
+        self.started.append(process)
+        return process
+
+    def lose(self, machine: subprocess.Popen[bytes]) -> None:
+        """Kill an agent and its ranks at once."""
+        for pid in (machine.pid, *ranks(machine)):
+            os.kill(pid, signal.SIGKILL)
+        machine.wait()
+
+    def said(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("machine-*.txt")))
+
+
+def ranks(machine: subprocess.Popen[bytes]) -> list[int]:
+    """Return the processes that a machine's agent has started."""
+    children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
+    return [int(child) for child in children.read_text().split()]
+
+
+@pytest.fixture
+def machines(tmp_path) -> Iterator[Callable[[list[str]], Machines]]:
+    made: list[Machines] = []
+
+    def make(command: list[str]) -> Machines:
+        made.append(Machines(command, tmp_path))
+        return made[-1]
+
+    yield make
+    for process in [process for one in made for process in one.started]:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_machines_leave_and_join(tmp_path, machines):
+    run = write_run(tmp_path)
+    folder = run / "encoders" / "elastic"
+    overrides = [word for setting in EXACT for word in ("--set", setting)]
+    command = ["-m", "cytomesh", "pretrain", "--out", str(run), "--name", "elastic", "--config", str(TINY)]
+    group = machines([*command, *overrides])
+
+    def await_steps(n: int) -> int:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            done = max((step_of(path) for path in list_checkpoints(folder / "checkpoints")), default=0)
+            if done >= n:
+                return done
+            assert any(process.poll() is None for process in group.started), group.said()
+            time.sleep(0.02)
+        raise AssertionError(f"{n} steps not reached\n{group.said()}")
+
+    first, second = group.start(), group.start()
+    left = await_steps(10)
+    group.lose(second)
+    await_steps(left + 10)
+    third = group.start()
+    while first.poll() is None and not ranks(third):  # has met the first
+        time.sleep(0.05)
+    await_steps(await_steps(0) + 10)
+    assert first.wait(60) == 0, group.said()
+    assert third.wait(60) == 0, group.said()
+    pretrain_run(run, "alone", load_config(PretrainConfig, TINY, EXACT))
+    found, expected = (load_file(run / "encoders" / name / "model.safetensors") for name in ("elastic", "alone"))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+    lines = read_metrics(folder)
+    assert [line["step"] for line in lines] == list(range(5, STEPS + 1, 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.distributed import World
 from cytomesh.graph.geodesics import local_geodesics
+from cytomesh.pretrain import feed
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
@@ -128,11 +130,13 @@ def test_batches_are_copied_ahead_and_waited_for(tmp_path, monkeypatch):
     real = trainer_on_cpu(tmp_path, OBJECTIVES["spatial"], 1)
     main, held = Stream(CUDA), []
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    # without threads: the mode is not made for several
+    monkeypatch.setattr(feed, "map_ahead", lambda function, items, _: (function(item) for item in items))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: main)
     monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: held.append((tensor.device, stream)))
     batches = [real.feed.read(step) for step in range(3)]
     with fake_gpu() as mode:
-        monkeypatch.setattr(torch.cuda, "stream", lambda _: mode)  # the thread that copies has to know of it
         fake = [without_values(mode, batch) for batch in batches]
         copied = list(copied_ahead(iter(fake), CUDA))
     assert len(copied) == len(main.waited_for) == len(set(main.waited_for)) == 3

@@ -56,7 +56,8 @@ def test_files_and_benchmarks_that_are_named_exist(page):
     for path in re.findall(r"\b((?:configs|data_manifests|benchmarks|docs|tests)/[\w./-]+\w)", text):
         assert (REPOSITORY / path).exists(), path
     for module in re.findall(r"-m (benchmarks\.[\w.]+)", text):
-        assert (REPOSITORY / (module.replace(".", "/") + ".py")).is_file(), module
+        path = REPOSITORY / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
 
 
 def test_python_runs(tmp_path):

@@ -27,8 +27,9 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.phantom.config import PhantomConfig
 from cytomesh.phantom.write import write_phantom
-from cytomesh.pretrain.bank import PatchBank, bank_bytes, bank_folder, find_patches
+from cytomesh.pretrain.bank import PatchBank, bank_bytes, bank_folder
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.export_bank import find_patches
 from cytomesh.pretrain.patches import SectionReader, count_channels, images_of
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler
@@ -71,7 +72,7 @@ def measure(options: Options) -> Result:
         copied = PatchBank(home, pool, folder / "cache")
         ready, images = bank.read(np.arange(len(pool))), SectionReader(pool, config)
         sampler = PatchSampler(pool, settings.sampling, settings.seed)
-        batches = [sampler.rank_rows(step, 1)[0] for step in range(2 if options.quick else 8)]
+        batches = [sampler.draw(step).ravel() for step in range(2 if options.quick else 8)]
 
         def read(source: Any) -> Any:
             return lambda: [source(rows) for rows in batches]

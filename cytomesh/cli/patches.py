@@ -44,8 +44,8 @@ def export(
     patches.bank_gib says. A command that was killed goes on with the sections that are missing.
     """
     from cytomesh.core.sections import scheduler_address
-    from cytomesh.pretrain.bank import export_run
     from cytomesh.pretrain.config import PretrainConfig
+    from cytomesh.pretrain.export_bank import export_run
 
     settings = load_settings(PretrainConfig, config, overrides, None)
     address = scheduler_address(scheduler, scheduler_file)

@@ -24,11 +24,11 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.imaging.normalise import open_run_study
-from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
+from cytomesh.pretrain.export_bank import find_patches
 from cytomesh.pretrain.job import refuse_others
 from cytomesh.pretrain.patches import PatchSource, images_of, say_conversion
 from cytomesh.pretrain.pool import build_pool

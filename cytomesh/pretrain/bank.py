@@ -1,44 +1,25 @@
-"""Banks: all patches of a pool extracted once, a file a section, written side by side and read as memory maps."""
+"""A bank: all patches of a pool extracted once, a file a section, read as memory maps."""
 
 from __future__ import annotations
 
 import shutil
 import threading
-import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.digests import file_digests
-from cytomesh.core.distributed import World
-from cytomesh.core.errors import CytomeshError
-from cytomesh.core.files import atomic_path, clear_partial, digest, new_npy, open_npy, read_object, remove, write_json
-from cytomesh.core.parallel import available_cpus
-from cytomesh.core.progress import log
-from cytomesh.core.provenance import Inputs, Record, write_record
+from cytomesh.core.files import atomic_path, digest, open_npy, read_object, remove
+from cytomesh.core.provenance import Inputs
 from cytomesh.core.reading import reading
 from cytomesh.core.run import lock
-from cytomesh.core.section_log import SectionLog
-from cytomesh.core.sections import SectionTask, map_sections
-from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS
-from cytomesh.graph.storage import load_graphs
-from cytomesh.imaging.normalise import open_run_study
-from cytomesh.imaging.pyramid import open_section
-from cytomesh.pretrain.config import PatchConfig, PretrainConfig
-from cytomesh.pretrain.patches import BySection, PatchSource, SectionReader, count_channels, images_of, read_section
-from cytomesh.pretrain.pool import PatchPool, SectionPatches, build_pool
+from cytomesh.pretrain.config import PatchConfig
+from cytomesh.pretrain.patches import BySection
+from cytomesh.pretrain.pool import PatchPool
 
 INDEX = "bank.json"
 FORMAT = 1
-FAILED = ".failed"
-POLL_S = 0.5
-# What is read of a section at once.
-PIECE_BYTES = 64 * 2**20
-# A further process is worth its start, some seconds, for so much.
-WORTH_A_PROCESS = 256 * 2**20
 
 
 class PatchBank(BySection):
@@ -75,7 +56,7 @@ class PatchBank(BySection):
         return patches
 
     def _open(self, number: int) -> NDArray[np.uint8]:
-        path = self.folder / _file_name(number)
+        path = self.folder / file_name(number)
         expected = f"{self._bytes[number]:,} bytes, as {INDEX} says"
         hint = f"remove {self.folder}: the next training extracts its patches again"
         with reading(path, expected=expected, hint=hint):
@@ -91,7 +72,7 @@ class PatchBank(BySection):
     def _copy(self, number: int) -> Path:
         """Return the copy of a section's file on this machine, which the first process to need it makes for all."""
         assert self._cache is not None
-        copy = self._cache / _file_name(number)
+        copy = self._cache / file_name(number)
         with lock(self._cache, copy.name, wait=True):
             if not copy.is_file() or copy.stat().st_size != self._bytes[number]:
                 with atomic_path(copy) as temporary:
@@ -103,17 +84,21 @@ def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list
     hint = f"remove {path.parent}: the next training extracts its patches again"
     with reading(path, expected=f"the index of a bank of {len(pool.sections)} sections", hint=hint):
         index = read_object(path)
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']}, of another version of cytomesh")
         sections, (channels, height, width) = index["sections"], index["shape"]
-        if [(section["name"], section["patches"]) for section in sections] != _contents(pool):
+        if [(section["name"], section["patches"]) for section in sections] != contents(pool):
             raise ValueError("sections or patches of another pool")
         return (int(channels), int(height), int(width)), [int(section["bytes"]) for section in sections]
 
 
-def _contents(pool: PatchPool) -> list[tuple[str, int]]:
+def contents(pool: PatchPool) -> list[tuple[str, int]]:
+    """Return the sections of a pool, in the order of its files, with their numbers of patches."""
     return [(part.section.name, len(part.rows)) for part in pool.sections]
 
 
-def _file_name(number: int) -> str:
+def file_name(number: int) -> str:
+    """Return the name of a section's file."""
     return f"{number:06d}.npy"
 
 
@@ -145,209 +130,3 @@ def is_whole(folder: Path) -> bool:
 def bank_bytes(pool: PatchPool, config: PatchConfig, n_channels: int) -> int:
     """Return how much a bank takes."""
     return len(pool) * n_channels * (config.size_px + 2 * config.border_px) ** 2
-
-
-def find_patches(
-    run: Path,
-    pool: PatchPool,
-    config: PatchConfig,
-    data: Inputs,
-    encoder: str,
-    freshness: Freshness | None,
-    here: World,
-    *,
-    resume: bool = True,
-) -> PatchSource:
-    """Return the patches of a pool on every rank, extracted once if they fit into `bank_gib`.
-
-    A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
-    section, takes seconds where random reads would take as long as training. The main rank, which has `freshness`,
-    extracts; others wait for its files, since a barrier gives up after half an hour.
-    """
-    folder = bank_folder(run, config, data)
-    n_bytes = 0
-    if freshness is not None:
-        n_bytes = bank_bytes(pool, config, count_channels(pool.sections))
-        with lock(run, "patches", wait=True):
-            remove_banks(folder, encoder, freshness)
-            remove(folder if not resume else folder / FAILED)
-    is_wanted = here.told(0 < n_bytes <= config.bank_gib * 2**30 and not is_whole(folder))
-    if is_wanted and freshness is not None:
-        workers = 1 + n_bytes // WORTH_A_PROCESS
-        export_bank(run, pool, config, data, encoder, freshness, workers=min(workers, available_cpus()))
-    elif is_wanted:
-        await_bank(folder)
-    return PatchBank(folder, pool, config.cache_dir) if is_whole(folder) else SectionReader(pool, config)
-
-
-def export_run(
-    run: Path,
-    settings: PretrainConfig,
-    *,
-    workers: int = 0,
-    scheduler: str | None = None,
-    resume: bool = True,
-    allow_stale: bool = False,
-) -> dict[str, object]:
-    """Extract the patches that a pretraining of these settings reads, whatever their size.
-
-    Parameters
-    ----------
-    run : Path
-        Run directory, with graphs.
-    settings : PretrainConfig
-        `patches` and `sampling.roles` count.
-    workers : int
-        Processes; 0 takes every available processor.
-    scheduler : str or None
-        Address of a Dask scheduler whose workers extract.
-    resume : bool
-        False: extract again whatever is there.
-    allow_stale : bool
-        Extract at the links of graphs that are not what their inputs would give now.
-
-    Returns
-    -------
-    dict
-        `bank` (its folder), `patches`, `sections`, `gib`.
-
-    Raises
-    ------
-    ImageError, StudyError, MissingStageError, StaleError
-    """
-    study = open_run_study(run)
-    graphs = [graph for graph in load_graphs(run) if graph.brain_role in settings.sampling.roles]
-    pool = build_pool(study, graphs, settings.sampling.roles)
-    with file_digests(run) as digests:
-        data, freshness = images_of(run, study, graphs, digests), Freshness(run, digests)
-        freshness.check(data, allow_stale=allow_stale)
-        config, n_workers = settings.patches, workers or available_cpus()
-        folder = export_bank(
-            run, pool, config, data, "", freshness, workers=n_workers, scheduler=scheduler, resume=resume
-        )
-    size = bank_bytes(pool, config, count_channels(pool.sections)) / 2**30
-    return {"bank": str(folder), "patches": len(pool), "sections": len(pool.sections), "gib": round(size, 3)}
-
-
-def export_bank(
-    run: Path,
-    pool: PatchPool,
-    config: PatchConfig,
-    data: Inputs,
-    encoder: str,
-    freshness: Freshness,
-    *,
-    workers: int = 1,
-    scheduler: str | None = None,
-    resume: bool = True,
-) -> Path:
-    """Extract all patches of a pool, section by section; sections that a killed process has finished are kept.
-
-    Banks whose images or links have changed, and others made for the same encoder, are removed.
-
-    Parameters
-    ----------
-    encoder : str
-        For which it is made; empty: for whichever reads the same patches.
-    workers : int
-        Processes.
-    scheduler : str or None
-        Address of a Dask scheduler whose workers extract.
-    resume : bool
-        False: extract again whatever is there.
-
-    Returns
-    -------
-    Path
-        Folder of the bank.
-
-    Raises
-    ------
-    ImageError, StudyError
-        If an image cannot be read, or grey and colour images are mixed.
-    """
-    folder = bank_folder(run, config, data)
-    with lock(run, "patches", wait=True):
-        remove_banks(folder, encoder, freshness)
-        remove(folder if not resume else folder / FAILED)
-        if is_whole(folder):
-            return folder
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            _extract_all(folder, pool, config, workers, scheduler)
-        except BaseException:
-            (folder / FAILED).touch()
-            raise
-        name = folder.relative_to(run).as_posix()
-        write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
-        write_json(folder / INDEX, _index(folder, pool))
-    return folder
-
-
-def _extract_all(folder: Path, pool: PatchPool, config: PatchConfig, workers: int, scheduler: str | None) -> None:
-    clear_partial(folder)
-    states = SectionLog(folder)
-    tasks = [
-        SectionTask(part.section.name, (part, folder / _file_name(number)), folder.name, folder / _file_name(number))
-        for number, part in enumerate(pool.sections)
-    ]
-    extract = partial(_extract, config=config)
-    for _ in map_sections(extract, tasks, doing="extract patches", workers=workers, scheduler=scheduler, states=states):
-        pass
-    states.remove()
-
-
-def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> None:
-    part, path = job
-    side = config.size_px + 2 * config.border_px
-    n = len(part.rows)
-    with open_section(part.section) as image, atomic_path(path) as temporary:
-        shape = (n, image.n_channels, side, side)
-        bank = new_npy(temporary, shape, np.uint8)
-        step = max(1, PIECE_BYTES * n // max(1, int(np.prod(shape))))
-        for start in range(0, n, step):
-            piece = slice(start, start + step)
-            bank[piece] = read_section(image, part, config, piece)
-        bank.flush()
-
-
-def _index(folder: Path, pool: PatchPool) -> dict[str, object]:
-    files = [folder / _file_name(number) for number in range(len(pool.sections))]
-    sections = [
-        {"name": name, "patches": n, "file": file.name, "bytes": file.stat().st_size}
-        for (name, n), file in zip(_contents(pool), files, strict=True)
-    ]
-    return {"format": FORMAT, "shape": list(open_npy(files[0]).shape[1:]), "sections": sections}
-
-
-def await_bank(folder: Path) -> None:
-    """Wait until another rank has finished a bank: by its files, since a barrier would give up after half an hour.
-
-    Raises
-    ------
-    CytomeshError
-        If it has failed.
-    """
-    said = False
-    while not is_whole(folder):
-        if (folder / FAILED).exists():
-            raise CytomeshError(folder, found="patches that another rank could not extract", hint="see what it said")
-        if not said:
-            log("waiting for the patches that the first rank extracts")
-            said = True
-        time.sleep(POLL_S)
-
-
-def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
-    """Remove an encoder's banks other than the wanted one, and all that are stale or that nothing vouches for."""
-    if not wanted.parent.is_dir():
-        return
-    clear_partial(wanted.parent)
-    banks = [path for path in wanted.parent.iterdir() if path.is_dir() or path.suffix == ".npy"]  # a file until 0.1
-    for path in banks:
-        bank = f"{wanted.parent.name}/{path.stem}"
-        record = freshness.record(bank)
-        is_old = path != wanted and (record is None or (encoder != "" and record.name == encoder))
-        if is_old or freshness.reasons(bank):
-            remove(path)
-            record_path(freshness.run, bank).unlink(missing_ok=True)

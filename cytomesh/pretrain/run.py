@@ -15,11 +15,11 @@ from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.normalise import open_run_study
-from cytomesh.pretrain.bank import find_patches
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
+from cytomesh.pretrain.export_bank import find_patches
 from cytomesh.pretrain.job import Data, Job, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.objectives.kinds import are_contrastive, need

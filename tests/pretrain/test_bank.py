@@ -21,8 +21,9 @@ from cytomesh.core.errors import CytomeshError, DamagedError, ImageError
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
-from cytomesh.pretrain.bank import INDEX, PatchBank, bank_folder, export_bank, export_run, find_patches
+from cytomesh.pretrain.bank import INDEX, PatchBank, bank_folder
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
+from cytomesh.pretrain.export_bank import export_bank, export_run, find_patches
 from cytomesh.pretrain.patches import SectionReader, images_of
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import open_study

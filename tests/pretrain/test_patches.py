@@ -20,8 +20,9 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.pretrain import patches
-from cytomesh.pretrain.bank import PatchBank, bank_folder, export_bank
+from cytomesh.pretrain.bank import PatchBank, bank_folder
 from cytomesh.pretrain.config import PatchConfig
+from cytomesh.pretrain.export_bank import export_bank
 from cytomesh.pretrain.patches import SectionReader, count_channels, images_of
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.pixels import ImageSettings

@@ -67,11 +67,16 @@ def cells_run(
     result = product(run, "analyze", name)
     with file_digests(run) as digests, result.open():
         inputs = _inputs(run, study, graphs, settings, digests)
+        inputs = inputs.merge(parts_read(run, known, (SURFACE, LINKS), digests))  # nodes without a table get NaN
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "measured again")
             with result.writing(inputs, settings, 0, resume=resume) as work:
-                _measure_all(run, work.folder, study, graphs, settings)
+                columns = _measure_all(run, work.folder, study, graphs, settings)
+                for graph in (graph for graph in known if not _has_tables(study, graph, settings)):
+                    nowhere = dict.fromkeys(columns, np.full(graph.n_nodes, np.nan))
+                    save_measures(work.folder, graph, nowhere, units(columns))
+                    log(f"cells: {graph.name} has no table of cells")
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
     with reading(result.folder / "metrics.json"):
@@ -117,7 +122,6 @@ def _inputs(
     places = {what: place(path, run, study.path.parent) for what, path in named.items()}
     files_read = {what: (places[what], content) for what, content in zip(named, contents, strict=True)}
     inputs = Inputs(flat_settings(settings), values, files_read)
-    inputs = inputs.merge(parts_read(run, graphs, (SURFACE, LINKS), digests))
     if settings.layers.source == "analysis":
         inputs = inputs.merge(measures_read(run, graphs, [f"{settings.layers.analysis}:"], digests))
     return inputs.merge(truth_read(run, study, _masks(study, graphs, settings), digests))
@@ -132,7 +136,10 @@ def _masks(study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -
     return truth_files(study, sections, settings.layers.truth)
 
 
-def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig) -> None:
+def _measure_all(
+    run: Path, folder: Path, study: Study, graphs: Sequence[CortexGraph], settings: CellsConfig
+) -> list[str]:
+    """Measure the cells of graphs that have tables; returns the names of all measures of nodes."""
     sidecars = BidsFiles(study.path.parent)
     by_brain: dict[str, list[CortexGraph]] = {}
     for graph in graphs:
@@ -142,6 +149,7 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     layers: list[dict[str, Any]] = []
     profile: list[dict[str, Any]] = []
     drawn: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
     masks = _masks(study, graphs, settings)
     least_mm2 = LEAST_POINTS * (1e-3 * settings.grid_um) ** 2
     for brain_id, own in by_brain.items():
@@ -171,6 +179,7 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
                 notes.append(f"{side.graph.name}: no cell lies in its cortex")
             columns = side.nodes.columns(least_mm2, has_layers=settings.layers.source != "none")
             save_measures(folder, side.graph, columns, units(columns))
+            names |= dict.fromkeys(columns)
             named = {"graph": side.graph.name}
             own_layers = layer_rows(side.whole, least_mm2, settings)
             own_profile = profile_rows(side.depth, least_mm2)
@@ -200,6 +209,7 @@ def _measure_all(run: Path, folder: Path, study: Study, graphs: Sequence[CortexG
     metrics = {**facts, "graphs": records}
     write_figures(folder, metrics)
     write_json(folder / "metrics.json", metrics)
+    return list(names)
 
 
 def _check_measured(

@@ -2,18 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from cytomesh.analyze.cells.run import cells_run
 from cytomesh.analyze.config import VariationConfig
-from cytomesh.analyze.measures import save_measures
+from cytomesh.analyze.measures import load_measure, save_measures
 from cytomesh.analyze.variation import variation_run
 from cytomesh.core.errors import CellError, ConfigError, ImageError, MissingStageError, QualityError
 from cytomesh.core.files import read_json
-from cytomesh.core.tables import read_table
+from cytomesh.core.tables import read_table, write_table
 from cytomesh.graph.features import save_features
 from cytomesh.graph.lookup import open_lookup
 from cytomesh.graph.storage import load_graphs
@@ -207,6 +209,22 @@ def test_the_command_keeps_what_is_current_and_variation_takes_its_columns(own, 
     write_parquet(own.folder / "cells" / "B01_0004.parquet", UM_PER_PX, **draw_cells(4, seed=1))
     states = {status.product: status.state for status in run_status(own.run)}
     assert states["analyze/cells"] == "stale" and states["analyze/v"] == "stale"
+
+
+def test_brains_without_tables_have_no_measures_and_make_nothing_stale(own):
+    manifest = yaml.safe_load(own.study.read_text())
+    manifest["brains"].append(manifest["brains"][0] | {"id": "B02"})
+    own.study.write_text(yaml.safe_dump(manifest))
+    first, second = (own.run / "graphs" / f"{brain}_hemi-L" for brain in ("B01", "B02"))
+    shutil.copytree(first, second)
+    (second / "provenance.json").unlink()  # of B01
+    nodes = read_table(second / "nodes.parquet")
+    write_table(second / "nodes.parquet", replace(nodes, metadata={**nodes.metadata, "brain": "B02"}))
+    cells_run(own.run, "cells", settings(tables={"files": "cells/{brain}_{section:04d}.parquet"}))
+    known, other = (load_measure(own.run, graph, "cells:density_per_mm2") for graph in load_graphs(own.run))
+    assert np.isfinite(known).any() and np.isnan(other).all()
+    reads = read_json(own.run / "analyze" / "cells" / "provenance.json")["inputs"]["products"]
+    assert "graphs/B02_hemi-L" in json.dumps(reads)
 
 
 def test_what_is_odd_is_said(own):

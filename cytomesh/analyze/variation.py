@@ -94,7 +94,7 @@ def _features(run: Path, wanted: Sequence[str]) -> list[str]:
     unknown = [name for name in wanted if name not in there]
     if unknown:
         raise ConfigError("features", unknown[0], found="no features of this name", expected=" or ".join(there))
-    return list(wanted) or there
+    return list(dict.fromkeys(wanted)) or there
 
 
 def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def target_names(graphs: Sequence[CortexGraph], wanted: Sequence[str]) -> tuple[
             raise ConfigError("targets", name, found="numbers that are names", expected="a measure", hint=hint)
     check_columns(graphs, wanted, "targets")
     numeric = [set(numeric_columns(graph.nodes)) for graph in graphs]
-    return tuple(wanted) or tuple(name for name in USUAL if all(name in known for known in numeric))
+    return tuple(dict.fromkeys(wanted)) or tuple(name for name in USUAL if all(name in known for known in numeric))
 
 
 def target_values(run: Path, graph: CortexGraph, names: Sequence[str]) -> Values:

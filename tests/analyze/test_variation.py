@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.folds import FoldsConfig, make_folds
 from cytomesh.analyze.measures import save_measures
-from cytomesh.analyze.variation import together, variation_run
+from cytomesh.analyze.variation import target_names, together, variation_run
 from cytomesh.core.errors import ConfigError, FeatureError, GraphError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
@@ -186,3 +186,7 @@ def test_groups_stay_together_and_folds_are_even(run, kind):
     else:
         edges = graphs[0].mesh.edges
         assert (fold[edges[:, 0]] != fold[edges[:, 1]]).mean() < 0.25  # compact: most edges stay within
+
+
+def test_a_target_named_twice_is_one():
+    assert target_names([], ["thickness_mm", "a:b", "thickness_mm"]) == ("thickness_mm", "a:b")

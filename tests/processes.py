@@ -59,6 +59,42 @@ def _programs(errors: Path, site: Path | None, commands: list[list[str]]) -> Non
                     raise
 
 
+def start_torchrun(errors: Path, options: Sequence[object], *words: object, **environment: str) -> Process:
+    """Start `torchrun OPTIONS -m cytomesh WORDS`: a real agent, whose ranks are forked from it with all imported."""
+    texts = [[str(word) for word in some] for some in (options, words)]
+    process = CONTEXT.Process(target=_torchrun, args=(errors, *texts, environment))
+    process.start()
+    return process
+
+
+def _torchrun(errors: Path, options: list[str], words: list[str], environment: dict[str, str]) -> None:
+    from torch.distributed.launcher.api import elastic_launch
+    from torch.distributed.run import config_from_args, parse_args
+
+    os.setsid()
+    os.environ.update(OMP_NUM_THREADS="1", **environment)
+    with errors.open("w") as stream:
+        os.dup2(stream.fileno(), 2)
+    config, *_ = config_from_args(parse_args([*options, "-m", "cytomesh"]))
+    config.start_method = "fork"
+    elastic_launch(config, _rank_of_torchrun)(words)
+
+
+def _rank_of_torchrun(words: list[str]) -> None:
+    from cytomesh.cli.app import main
+
+    try:
+        main(words)
+    except SystemExit as stop:
+        if stop.code:
+            raise
+
+
+def children(process: Process) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
 def _use(site: Path | None) -> None:
     """Look for packages in a folder, too; plug-ins once settings are imported: as if nothing of cytomesh had been."""
     if site:

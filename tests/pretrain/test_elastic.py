@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.run import pretrain_run
-from tests.processes import free_port
+from tests.processes import Process, children, free_port, start_torchrun
 
 TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
 STEPS = 300
@@ -46,60 +44,52 @@ class Machines:
 
     Parameters
     ----------
-    command : sequence of str
+    words : sequence
         What their one rank runs.
     folder : Path
         Of what they say.
     """
 
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.command = command
+    def __init__(self, words: list[object], folder: Path) -> None:
+        self.words = words
         self.folder = folder
         self.port = free_port()
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[Process] = []
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Process:
         is_host = int(not self.started)
         rendezvous = f"is_host={is_host},last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=2"
-        agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1"]
-        agent += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{self.port}", "--rdzv-id", "elastic"]
-        agent += ["--rdzv-conf", rendezvous, "--local-addr", "127.0.0.1", "--max-restarts", "3"]
-        agent += ["--monitor-interval", "0.1", *self.command]
-        with (self.folder / f"machine-{len(self.started)}.txt").open("wb") as errors:
-            environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"}
-            process = subprocess.Popen(agent, stderr=errors, env=environment, start_new_session=True)
-        self.started.append(process)
-        return process
+        options = ["--nnodes", "1:2", "--nproc-per-node", 1, "--rdzv-backend", "c10d", "--rdzv-id", "elastic"]
+        options += ["--rdzv-endpoint", f"127.0.0.1:{self.port}", "--rdzv-conf", rendezvous]
+        options += ["--local-addr", "127.0.0.1", "--max-restarts", 3, "--monitor-interval", 0.1]
+        errors = self.folder / f"machine-{len(self.started)}.txt"
+        machine = start_torchrun(errors, options, *self.words, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
+        self.started.append(machine)
+        return machine
 
-    def lose(self, machine: subprocess.Popen[bytes]) -> None:
+    def lose(self, machine: Process) -> None:
         """Kill an agent and its ranks at once."""
-        for pid in (machine.pid, *ranks(machine)):
+        for pid in (machine.pid, *children(machine)):
             os.kill(pid, signal.SIGKILL)
-        machine.wait()
+        machine.join()
 
     def said(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("machine-*.txt")))
 
 
-def ranks(machine: subprocess.Popen[bytes]) -> list[int]:
-    """Return the processes that a machine's agent has started."""
-    children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
-    return [int(child) for child in children.read_text().split()]
-
-
 @pytest.fixture
-def machines(tmp_path) -> Iterator[Callable[[list[str]], Machines]]:
+def machines(tmp_path) -> Iterator[Callable[[list[object]], Machines]]:
     made: list[Machines] = []
 
-    def make(command: list[str]) -> Machines:
-        made.append(Machines(command, tmp_path))
+    def make(words: list[object]) -> Machines:
+        made.append(Machines(words, tmp_path))
         return made[-1]
 
     yield make
     for process in [process for one in made for process in one.started]:
-        if process.poll() is None:
+        if process.is_alive():
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.join()
 
 
 @pytest.mark.slow
@@ -108,8 +98,7 @@ def test_machines_leave_and_join(tmp_path, machines):
     run = write_run(tmp_path)
     folder = run / "encoders" / "elastic"
     overrides = [word for setting in EXACT for word in ("--set", setting)]
-    command = ["-m", "cytomesh", "pretrain", "--out", str(run), "--name", "elastic", "--config", str(TINY)]
-    group = machines([*command, *overrides])
+    group = machines(["pretrain", "--out", run, "--name", "elastic", "--config", TINY, *overrides])
 
     def await_steps(n: int) -> int:
         deadline = time.monotonic() + 60
@@ -117,7 +106,7 @@ def test_machines_leave_and_join(tmp_path, machines):
             done = max((step_of(path) for path in list_checkpoints(folder / "checkpoints")), default=0)
             if done >= n:
                 return done
-            assert any(process.poll() is None for process in group.started), group.said()
+            assert any(process.is_alive() for process in group.started), group.said()
             time.sleep(0.02)
         raise AssertionError(f"{n} steps not reached\n{group.said()}")
 
@@ -126,10 +115,11 @@ def test_machines_leave_and_join(tmp_path, machines):
     group.lose(second)
     await_steps(left + 10)
     third = group.start()
-    while first.poll() is None and not ranks(third):  # has met the first
+    while first.is_alive() and not children(third):  # has met the first
         time.sleep(0.05)
     await_steps(await_steps(0) + 10)
-    assert first.wait(60) == 0, group.said()  # the others may find it gone before they end
+    first.join(60)
+    assert first.exitcode == 0, group.said()  # the others may find it gone before they end
     pretrain_run(run, "alone", load_config(PretrainConfig, TINY, EXACT))
     found, expected = (load_file(run / "encoders" / name / "model.safetensors") for name in ("elastic", "alone"))
     for name, value in expected.items():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.export import load_encoder
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.run import pretrain_run
-from tests.processes import start_program
+from tests.processes import children, start_program, start_torchrun
 
 TINY = Path(__file__).parents[2] / "configs" / "pretrain" / "tiny.yaml"
 SMALL = [
@@ -270,22 +268,23 @@ def test_killed_rank_under_torchrun_is_started_again(run, gloo):
     gloo(pretrain_run, 2, run, "two_ranks", whole)
     folder = run / "encoders" / "one_killed"
     overrides = [word for setting in pretrain_run_ranks for word in ("--set", setting)]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["--max-restarts", "2", "-m", "cytomesh", "pretrain", "--out", str(run), "--name", "one_killed"]
-    process = subprocess.Popen([*command, "--config", str(TINY), *overrides], stderr=subprocess.PIPE, text=True)
+    options = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    options += ["--nproc-per-node", 2, "--max-restarts", 2]
+    words = ["pretrain", "--out", run, "--name", "one_killed", "--config", TINY, *overrides]
+    errors = run.parent / "errors.txt"
+    agent = start_torchrun(errors, options, *words)
     deadline = time.monotonic() + 120
-    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and process.poll() is None:
+    while not list_checkpoints(folder / "checkpoints") and time.monotonic() < deadline and agent.is_alive():
         time.sleep(0.005)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    first = [int(child) for child in children.read_text().split()]
-    assert len(first) == 2
+    first = children(agent)
+    assert len(first) == 2, errors.read_text()
     os.kill(first[1], signal.SIGKILL)
     again: set[int] = set()
-    while len(again) < 2 and time.monotonic() < deadline and process.poll() is None:
-        again |= {int(child) for child in children.read_text().split()} - set(first)
+    while len(again) < 2 and time.monotonic() < deadline and agent.is_alive():
+        again |= set(children(agent)) - set(first)
         time.sleep(0.02)
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
+    agent.join(200)
+    assert agent.exitcode == 0, errors.read_text()
     assert len(again) == 2
     assert_same(run, "one_killed", load_file(run / "encoders" / "two_ranks" / "model.safetensors"))
 

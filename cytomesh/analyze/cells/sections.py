@@ -184,6 +184,10 @@ def section_cells(table: CellTable, path: Path, section: Section, settings: Tabl
     kept = is_first & is_within
     measures = {name: values[kept] for name, values in _sizes(table, um).items()}
     _check_size(path, measures)
+    areas = table.measures["area"][kept] if "area" in table.measures else np.empty(0)
+    n_without = int((~_is_usable(areas)).sum())
+    if n_without:
+        warn(f"{path}: {n_without:,} of {len(areas):,} cells without an area above 0: they count, but have no size")
     if kept.sum() > 1:
         own_um = pixels[kept] * section.um_per_px
         measures["nearest_um"] = cKDTree(own_um).query(own_um, k=2)[0][:, 1]
@@ -213,9 +217,9 @@ def _in_um(table: CellTable) -> bool:
 
 
 def _sizes(table: CellTable, um: float) -> dict[str, Values]:
-    """Return size and shape of each cell; what is not positive is none."""
+    """Return size and shape of each cell; what is not positive, or infinite, is none."""
     scale = um if table.size_unit == "px" else 1.0
-    given = {name: np.where(values > 0, values, np.nan) for name, values in table.measures.items()}
+    given = {name: np.where(_is_usable(values), values, np.nan) for name, values in table.measures.items()}
     found: dict[str, Values] = {}
     if "area" in given:
         found["area_um2"] = given["area"] * scale**2
@@ -227,6 +231,11 @@ def _sizes(table: CellTable, um: float) -> dict[str, Values]:
     if "eccentricity" in table.measures:
         found["eccentricity"] = table.measures["eccentricity"]  # 0 is a disc's
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
+
+
+def _is_usable(values: Values) -> NDArray[np.bool_]:
+    is_usable: NDArray[np.bool_] = (values > 0) & np.isfinite(values)
+    return is_usable
 
 
 def _check_size(path: Path, measures: Mapping[str, Values]) -> None:

@@ -44,16 +44,17 @@ def test_places_of_every_convention_come_to_the_same_pixel(study):
         np.testing.assert_allclose(brought(study, table, **given).pixels, [(100, 40)])
 
 
-def test_sizes_are_in_um_and_neighbours_are_found(study):
+def test_sizes_are_in_um_and_neighbours_are_found(study, capsys):
     rng = np.random.default_rng(0)
     places = rng.uniform(10, 60, (300, 2))
     measures = {"area": np.full(300, 20.0), "perimeter": np.full(300, 16.0), "eccentricity": np.zeros(300)}
-    measures["area"][3] = -1.0
+    measures["area"][3], measures["area"][7] = -1.0, np.inf
     found = brought(study, CellTable(places, "px", False, measures), um_per_px=50.0)
     pixels = (places + 0.5) * 0.5 - 0.5
     np.testing.assert_allclose(found.pixels, pixels)
     np.testing.assert_allclose(found.measures["area_um2"][:3], 20 * 2500)
-    assert np.isnan(found.measures["area_um2"][3]) and np.isnan(found.measures["circularity"][3])
+    assert np.isnan(found.measures["area_um2"][[3, 7]]).all() and np.isnan(found.measures["circularity"][[3, 7]]).all()
+    assert "2 of 300 cells without an area above 0" in capsys.readouterr().err
     np.testing.assert_allclose(found.measures["circularity"][0], 4 * np.pi * 20 / 256)
     apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2) + 1e9 * np.eye(300)
     np.testing.assert_allclose(found.measures["nearest_um"], apart.min(axis=1) * UM_PER_PX)

@@ -107,7 +107,7 @@ def test_an_export_that_was_killed_goes_on(run, tmp_path):
     pool, (data, _) = pool_of(run), images(run)
     folder = bank_folder(run, CONFIG, data)
     words = [word for setting in SETTINGS for word in ("--set", setting)]
-    process = start_program(tmp_path / "errors.txt", "patches", "export", "--out", run, *words, "--workers", 2)
+    process = start_program(tmp_path / "errors.txt", "patches", "export", "--out", run, *words, "--workers", 1)
     while len(done := sorted(folder.glob("0*.npy"))) < 3:
         assert process.is_alive(), (tmp_path / "errors.txt").read_text()
         time.sleep(0.001)

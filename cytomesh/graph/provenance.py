@@ -94,8 +94,7 @@ def images_read(run: Path, study: Study, sections: Iterable[Section], digests: F
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
             if folder := data_folder(section.image):
                 named[f"{IMAGES[4]}: {section.name}"] = folder
-            settings = section.image_settings
-            seen = settings.model_dump(mode="json", include={"channels", "window"}, exclude_none=True)
+            seen = section.image_settings.facts
             values |= {f"image.{key}: {section.name}": value for key, value in seen.items()}
             if section.normalisation is not None:
                 values[f"{IMAGES[5]}: {section.name}"] = section.normalisation.facts

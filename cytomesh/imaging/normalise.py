@@ -142,5 +142,4 @@ def _known(facts: dict[str, list[float]], _: Path) -> dict[str, list[float]]:
 
 def _fact(section: Section) -> str:
     """Return the name under which the statistics of an image are remembered, as it is seen."""
-    seen = section.image_settings.model_dump(mode="json", include={"channels", "window"})
-    return f"stain {VERSION} {digest(seen)}"
+    return f"stain {VERSION} {digest(section.image_settings.facts)}"

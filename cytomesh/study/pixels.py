@@ -49,6 +49,11 @@ class PixelSettings(Config):
     """[low, high]: stored values that become 0 and 255, what lies beyond is clipped; one for all sections of a brain,
     as features would change with it. 16-bit and floating point images need one."""
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is set of channels and window, plain values, for JSON."""
+        return self.model_dump(mode="json", include=set(PixelSettings.model_fields), exclude_none=True)
+
 
 class ImageSettings(PixelSettings):
     """How the pixels of a study's images become 8-bit grey or RGB that looks alike in all sections of a brain."""

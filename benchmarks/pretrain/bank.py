@@ -30,7 +30,7 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.bank import PatchBank, bank_bytes, bank_folder
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.export_bank import find_patches
-from cytomesh.pretrain.patches import SectionReader, count_channels, images_of
+from cytomesh.pretrain.patches import SectionReader, images_of
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.study.study import open_study
@@ -84,7 +84,7 @@ def measure(options: Options) -> Result:
         [name, n / timing.median, str(timing), timing.median / times["memory"].median] for name, timing in times.items()
     ]
     ratio = times["images"].median / times["bank"].median
-    size = bank_bytes(pool, config, count_channels(pool.sections)) / 2**20
+    size = bank_bytes(pool, config, ready.shape[1]) / 2**20
     facts = {"patches": len(pool), "sections": len(pool.sections), "mb": size, "bank_s": seconds}
     title = f"{n} patches of {len(pool.sections)} sections, {ready.shape[-1]} px ({size:.0f} MB in all)"
     return Result(title, COLUMNS, rows, f"The bank takes 1/{ratio:.0f} of the images' time", facts)

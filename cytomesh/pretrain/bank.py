@@ -58,8 +58,7 @@ class PatchBank(BySection):
     def _open(self, number: int) -> NDArray[np.uint8]:
         path = self.folder / file_name(number)
         expected = f"{self._bytes[number]:,} bytes, as {INDEX} says"
-        hint = f"remove {self.folder}: the next training extracts its patches again"
-        with reading(path, expected=expected, hint=hint):
+        with reading(path, expected=expected, hint=_way_out(self.folder)):
             size = path.stat().st_size
             if size != self._bytes[number]:
                 raise ValueError(f"{size:,} bytes")
@@ -81,8 +80,8 @@ class PatchBank(BySection):
 
 
 def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list[int]]:
-    hint = f"remove {path.parent}: the next training extracts its patches again"
-    with reading(path, expected=f"the index of a bank of {len(pool.sections)} sections", hint=hint):
+    expected = f"the index of a bank of {len(pool.sections)} sections"
+    with reading(path, expected=expected, hint=_way_out(path.parent)):
         index = read_object(path)
         if index["format"] != FORMAT:
             raise ValueError(f"format {index['format']}, of another version of cytomesh")
@@ -90,6 +89,10 @@ def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list
         if [(section["name"], section["patches"]) for section in sections] != contents(pool):
             raise ValueError("sections or patches of another pool")
         return (int(channels), int(height), int(width)), [int(section["bytes"]) for section in sections]
+
+
+def _way_out(folder: Path) -> str:
+    return f"remove {folder}: the next training extracts its patches again"
 
 
 def contents(pool: PatchPool) -> list[tuple[str, int]]:
@@ -115,11 +118,8 @@ def _clean_cache(cache: Path, folder: Path) -> Path:
 
 def bank_folder(run: Path, config: PatchConfig, data: Inputs) -> Path:
     """Return where the bank of some patches is, or would be; `data` as of `patches.images_of`."""
-    return run / f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, _size(config))}"
-
-
-def _size(config: PatchConfig) -> list[float]:
-    return [config.size_px, config.border_px, config.um_per_px]
+    size = [config.size_px, config.border_px, config.um_per_px]
+    return run / f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, size)}"
 
 
 def is_whole(folder: Path) -> bool:

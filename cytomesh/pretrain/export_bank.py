@@ -20,13 +20,12 @@ from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS
-from cytomesh.graph.storage import load_graphs
-from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.bank import FORMAT, INDEX, PatchBank, bank_bytes, bank_folder, contents, file_name, is_whole
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
+from cytomesh.pretrain.job import open_data
 from cytomesh.pretrain.patches import PatchSource, SectionReader, count_channels, images_of, read_section
-from cytomesh.pretrain.pool import PatchPool, SectionPatches, build_pool
+from cytomesh.pretrain.pool import PatchPool, SectionPatches
 
 FAILED = ".failed"
 POLL_S = 0.5
@@ -58,12 +57,12 @@ def find_patches(
     if freshness is not None:
         n_bytes = bank_bytes(pool, config, count_channels(pool.sections))
         with lock(run, "patches", wait=True):
-            remove_banks(folder, encoder, freshness)
-            remove(folder if not resume else folder / FAILED)
+            _make_room(folder, encoder, freshness, resume=resume)
     is_wanted = here.told(0 < n_bytes <= config.bank_gib * 2**30 and not is_whole(folder))
     if is_wanted and freshness is not None:
-        workers = 1 + n_bytes // WORTH_A_PROCESS
-        export_bank(run, pool, config, data, encoder, freshness, workers=min(workers, available_cpus()))
+        workers = min(1 + n_bytes // WORTH_A_PROCESS, available_cpus())
+        with lock(run, "patches", wait=True):
+            _fill(run, pool, config, data, encoder, workers, None)
     elif is_wanted:
         await_bank(folder)
     return PatchBank(folder, pool, config.cache_dir) if is_whole(folder) else SectionReader(pool, config)
@@ -104,17 +103,15 @@ def export_run(
     ------
     ImageError, StudyError, MissingStageError, StaleError
     """
-    study = open_run_study(run)
-    graphs = [graph for graph in load_graphs(run) if graph.brain_role in settings.sampling.roles]
-    pool = build_pool(study, graphs, settings.sampling.roles)
-    with file_digests(run) as digests:
-        data, freshness = images_of(run, study, graphs, digests), Freshness(run, digests)
-        freshness.check(data, allow_stale=allow_stale)
-        config, n_workers = settings.patches, workers or available_cpus()
-        folder = export_bank(
-            run, pool, config, data, "", freshness, workers=n_workers, scheduler=scheduler, resume=resume
-        )
+    data = open_data(run, settings)
+    pool, config, n_workers = data.pool, settings.patches, workers or available_cpus()
     size = bank_bytes(pool, config, count_channels(pool.sections)) / 2**30
+    with file_digests(run) as digests:
+        images, freshness = images_of(run, data.study, data.graphs, digests), Freshness(run, digests)
+        freshness.check(images, allow_stale=allow_stale)
+        folder = export_bank(
+            run, pool, config, images, "", freshness, workers=n_workers, scheduler=scheduler, resume=resume
+        )
     return {"bank": str(folder), "patches": len(pool), "sections": len(pool.sections), "gib": round(size, 3)}
 
 
@@ -152,25 +149,44 @@ def export_bank(
 
     Raises
     ------
-    ImageError, StudyError
-        If an image cannot be read, or grey and colour images are mixed.
+    ImageError
+        If an image cannot be read.
     """
     folder = bank_folder(run, config, data)
     with lock(run, "patches", wait=True):
-        remove_banks(folder, encoder, freshness)
-        remove(folder if not resume else folder / FAILED)
-        if is_whole(folder):
-            return folder
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            _extract_all(folder, pool, config, workers, scheduler)
-        except BaseException:
-            (folder / FAILED).touch()
-            raise
-        name = folder.relative_to(run).as_posix()
-        write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
-        write_json(folder / INDEX, _index(folder, pool))
+        _make_room(folder, encoder, freshness, resume=resume)
+        _fill(run, pool, config, data, encoder, workers, scheduler)
     return folder
+
+
+def _make_room(folder: Path, encoder: str, freshness: Freshness, *, resume: bool) -> None:
+    """Remove old banks, and of the wanted one what does not serve again."""
+    remove_banks(folder, encoder, freshness)
+    remove(folder / FAILED if resume else folder)
+
+
+def _fill(
+    run: Path,
+    pool: PatchPool,
+    config: PatchConfig,
+    data: Inputs,
+    encoder: str,
+    workers: int,
+    scheduler: str | None,
+) -> None:
+    """Extract what a bank lacks."""
+    folder = bank_folder(run, config, data)
+    if is_whole(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _extract_all(folder, pool, config, workers, scheduler)
+    except BaseException:
+        (folder / FAILED).touch()
+        raise
+    name = folder.relative_to(run).as_posix()
+    write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
+    write_json(folder / INDEX, _index(folder, pool))
 
 
 def _extract_all(folder: Path, pool: PatchPool, config: PatchConfig, workers: int, scheduler: str | None) -> None:

@@ -16,13 +16,14 @@ from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.run import NO_RECORD, Product, Work, product
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, REFERENCE, SURFACE, parts_read, template_read
-from cytomesh.graph.storage import CortexGraph
+from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.imaging.normalise import open_run_study
 from cytomesh.pretrain.checkpoints import list_checkpoints, step_of
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.objectives.kinds import need
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import images_of
-from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.study.study import Study
 
 # Settings that change how fast or how often, not what comes out.
@@ -56,6 +57,15 @@ class Data:
     study: Study
     graphs: Sequence[CortexGraph]
     pool: PatchPool
+
+
+def open_data(run: Path, settings: PretrainConfig) -> Data:
+    """Open what an encoder of these settings is trained from."""
+    study = open_run_study(run)
+    graphs = load_graphs(run)
+    spatial = settings.objectives.of(SpatialNCEConfig)
+    pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
+    return Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -65,7 +66,7 @@ class OpenImages:
         return image.result()
 
 
-class BySection:
+class BySection(ABC):
     """Patches that are read section by section; how, is said by `_of`."""
 
     def __init__(self, pool: PatchPool) -> None:
@@ -87,9 +88,9 @@ class BySection:
         back[order] = np.arange(len(order))
         return patches[back]
 
+    @abstractmethod
     def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return patches of one section by their places in it."""
-        raise NotImplementedError
 
 
 class SectionReader(BySection):

@@ -13,19 +13,17 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
-from cytomesh.graph.storage import load_graphs
-from cytomesh.imaging.normalise import open_run_study
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.export_bank import find_patches
-from cytomesh.pretrain.job import Data, Job, open_job
+from cytomesh.pretrain.job import Data, Job, open_data, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.objectives.kinds import are_contrastive, need
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import count_channels, say_conversion
-from cytomesh.pretrain.pool import PatchPool, build_pool
+from cytomesh.pretrain.pool import PatchPool
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer
@@ -82,15 +80,6 @@ def pretrain_run(
                 log(f"{name}: finished before, kept")
                 return dict(read_json(run / "encoders" / name / "summary.json"))
             return _train(name, data, settings, here, job)
-
-
-def open_data(run: Path, settings: PretrainConfig) -> Data:
-    """Open what an encoder of these settings is trained from."""
-    study = open_run_study(run)
-    graphs = load_graphs(run)
-    spatial = settings.objectives.of(SpatialNCEConfig)
-    pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))
-    return Data(run, study, [graph for graph in graphs if graph.brain_role in settings.sampling.roles], pool)
 
 
 def new_projector(settings: PretrainConfig, pool: PatchPool) -> Projector:

@@ -18,9 +18,9 @@ from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
 from cytomesh.pretrain.bank import PatchBank, bank_folder, is_whole
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.job import Data
+from cytomesh.pretrain.job import Data, open_data
 from cytomesh.pretrain.patches import PatchSource, SectionReader, images_of
-from cytomesh.pretrain.run import new_projector, new_sampler, open_data, resolve
+from cytomesh.pretrain.run import new_projector, new_sampler, resolve
 from cytomesh.pretrain.trainer import Trainer
 
 WARM_UP = 5

@@ -167,7 +167,7 @@ def test_where_the_cache_is_does_not_change_what_is_trained():
     assert here.model_dump() == there.model_dump() and str(there.patches.cache_dir) == "/scratch"
 
 
-def _read(folder, run, broken):
+def _read(folder, run):
     with world("cpu") as here:
         pool, (data, freshness) = pool_of(run), images(run)
         source = find_patches(run, pool, CONFIG, data, "vit", freshness if here.is_main else None, here)
@@ -176,7 +176,7 @@ def _read(folder, run, broken):
 
 
 def test_ranks_read_what_the_first_extracts(run, tmp_path, gloo):
-    gloo(_read, 2, tmp_path, run, False)
+    gloo(_read, 2, tmp_path, run)
     expected = SectionReader(pool_of(run), CONFIG).read(np.arange(0, len(pool_of(run)), 7))
     for rank in range(2):
         assert np.array_equal(np.load(tmp_path / f"rank{rank}.npy"), expected)
@@ -184,7 +184,7 @@ def test_ranks_read_what_the_first_extracts(run, tmp_path, gloo):
 
 def _fail(run, said):
     try:
-        _read(said, run, True)
+        _read(said, run)
     except CytomeshError as error:
         (said / f"{os.environ['RANK']}.txt").write_text(f"{type(error).__name__}: {error}")
 

@@ -7,7 +7,9 @@ import typer
 from cytomesh.cli.options import (
     AllowStale,
     AsJson,
+    BadSection,
     ConfigPath,
+    OnBadSection,
     OutDir,
     Overrides,
     Resume,
@@ -31,6 +33,7 @@ def export(
     out: OutDir,
     config: ConfigPath = None,
     overrides: Overrides = None,
+    on_bad_section: BadSection = None,
     workers: Workers = 0,
     scheduler: Scheduler = None,
     scheduler_file: SchedulerFile = None,
@@ -41,7 +44,8 @@ def export(
     """Extract the patches of a pretraining, section by section, on CPUs before GPUs wait for them.
 
     Takes the configuration of `cytomesh pretrain`, which then reads them instead of the images, whatever
-    patches.bank_gib says. A command that was killed goes on with the sections that are missing.
+    patches.bank_gib says. A command that was killed goes on with the sections that are missing. With --on-bad-section
+    skip, it extracts all others before it names those that cannot be read.
     """
     from cytomesh.core.sections import scheduler_address
     from cytomesh.pretrain.config import PretrainConfig
@@ -49,5 +53,5 @@ def export(
 
     settings = load_settings(PretrainConfig, config, overrides, None)
     address = scheduler_address(scheduler, scheduler_file)
-    keeping = {"resume": resume, "allow_stale": allow_stale}
+    keeping = {"resume": resume, "allow_stale": allow_stale, "skip_bad": on_bad_section is OnBadSection.skip}
     show(export_run(out, settings, workers=workers, scheduler=address, **keeping), as_json)

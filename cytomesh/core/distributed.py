@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.parallel import available_cpus
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Device = Literal["auto", "cpu", "cuda"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class World:
         word = torch.tensor([int(flag)], device=self.device)
         dist.broadcast(word, src=0)
         return bool(word.item())
+
+    def given(self, value: T) -> T:
+        """Return what the main rank has, a small value; the others' own does not count."""
+        import torch.distributed as dist
+
+        values = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
 
 def find_device(device: Device, local_rank: int = 0) -> torch.device:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.files import atomic_path, digest, open_npy, read_object, remove
+from cytomesh.core.errors import StorageError
+from cytomesh.core.files import atomic_path, digest, open_npy, read_object, remove, storage_fault
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.reading import reading
 from cytomesh.core.run import lock
@@ -58,21 +62,21 @@ class PatchBank(BySection):
     def _open(self, number: int) -> NDArray[np.uint8]:
         path = self.folder / file_name(number)
         expected = f"{self._bytes[number]:,} bytes, as {INDEX} says"
-        with reading(path, expected=expected, hint=_way_out(self.folder)):
+        hint = f"remove {self.folder}: the next training extracts its patches again"
+        with reading(path, expected=expected, hint=hint):
             size = path.stat().st_size
             if size != self._bytes[number]:
                 raise ValueError(f"{size:,} bytes")
-            near = path if self._cache is None else self._copy(number)
+            near = path if self._cache is None else self._copy(self._cache, number)
             patches = open_npy(near)
             if patches.shape != (len(self.pool.sections[number].rows), *self._shape) or patches.dtype != np.uint8:
                 raise ValueError(f"an array of {patches.shape} {patches.dtype}")
         return patches
 
-    def _copy(self, number: int) -> Path:
+    def _copy(self, cache: Path, number: int) -> Path:
         """Return the copy of a section's file on this machine, which the first process to need it makes for all."""
-        assert self._cache is not None
-        copy = self._cache / file_name(number)
-        with lock(self._cache, copy.name, wait=True):
+        copy = cache / file_name(number)
+        with _writing(copy), lock(cache, copy.name, wait=True):
             if not copy.is_file() or copy.stat().st_size != self._bytes[number]:
                 with atomic_path(copy) as temporary:
                     shutil.copyfile(self.folder / copy.name, temporary)
@@ -80,19 +84,33 @@ class PatchBank(BySection):
 
 
 def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list[int]]:
-    expected = f"the index of a bank of {len(pool.sections)} sections"
-    with reading(path, expected=expected, hint=_way_out(path.parent)):
-        index = read_object(path)
-        if index["format"] != FORMAT:
-            raise ValueError(f"format {index['format']}, of another version of cytomesh")
+    with _index(path) as index:
         sections, (channels, height, width) = index["sections"], index["shape"]
         if [(section["name"], section["patches"]) for section in sections] != contents(pool):
             raise ValueError("sections or patches of another pool")
         return (int(channels), int(height), int(width)), [int(section["bytes"]) for section in sections]
 
 
-def _way_out(folder: Path) -> str:
-    return f"remove {folder}: the next training extracts its patches again"
+def how_cut(folder: Path) -> dict[str, float]:
+    """Return `size_px`, `border_px` and `um_per_px` of a bank.
+
+    Raises
+    ------
+    DamagedError
+        If the bank is not one.
+    """
+    with _index(folder / INDEX) as index:
+        return {name: float(value) for name, value in index["cut"].items()}
+
+
+@contextmanager
+def _index(path: Path) -> Iterator[dict[str, Any]]:
+    hint = f"remove {path.parent}: the next training extracts its patches again"
+    with reading(path, expected="the index of a bank, of this version", hint=hint):
+        index = read_object(path)
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']}, of another version of cytomesh")
+        yield index
 
 
 def contents(pool: PatchPool) -> list[tuple[str, int]]:
@@ -108,12 +126,24 @@ def file_name(number: int) -> str:
 def _clean_cache(cache: Path, folder: Path) -> Path:
     """Return where a bank's copies lie; those of banks that its run has no longer are removed."""
     own = cache / f"cytomesh-{digest(str(folder.parent.resolve()))[:16]}"
-    own.mkdir(parents=True, exist_ok=True)
-    with lock(own, "banks", wait=True):
+    with _writing(own), lock(own, "banks", wait=True):
         for copies in own.iterdir():
             if copies.is_dir() and not copies.name.startswith(".") and not (folder.parent / copies.name).is_dir():
                 remove(copies)
     return own / folder.name
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Name the setting where there is no room for copies, or no right to write them."""
+    try:
+        yield
+    except (OSError, StorageError) as cause:
+        fault = storage_fault(cause.__cause__ or cause)
+        if fault is None:
+            raise
+        hint = "make room there, or set patches.cache_dir to another folder, or to null"
+        raise StorageError(path, "patches.cache_dir", found=f"{fault[0]}, while copying", hint=hint) from cause
 
 
 def bank_folder(run: Path, config: PatchConfig, data: Inputs) -> Path:

@@ -42,6 +42,7 @@ from cytomesh.pretrain.config import EmbedConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import encoder_folder, encoder_read, load_encoder
+from cytomesh.pretrain.extracted import ExtractedPatches, find_extracted, open_extracted
 from cytomesh.pretrain.patches import OpenImages, images_of, say_conversion
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.study.study import Study
@@ -53,11 +54,12 @@ LATER = {"precision": "float32", "compile": False}
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The nodes of one graph in one section, and the file of their features."""
+    """The nodes of one graph in one section, the file of their features, and their patches if a bank holds them."""
 
     graph: CortexGraph
     part: SectionPatches
     path: Path
+    extracted: ExtractedPatches | None
 
 
 def embed_run(
@@ -67,7 +69,8 @@ def embed_run(
 
     Sections are shared out over the ranks. A section is always encoded in the same batches and, on a CPU, each of them
     by one thread, so that the features do not depend on how many there are. Each section is written as soon as it is
-    there; a killed run goes on with the missing ones.
+    there; a killed run goes on with the missing ones. Patches that were extracted for training, or by `cytomesh patches
+    export`, are not read from images again: they are the same.
 
     Parameters
     ----------
@@ -101,6 +104,7 @@ def embed_run(
         if settings.compile and here.device.type == "cuda":
             encoder.compile(dynamic=True)  # the last batch of a section has any size
         inputs: dict[str, Inputs] = {}
+        banks: dict[str, list[str]] = {}
         if here.is_main:
             with file_digests(run) as digests:
                 inputs = {g.name: embed_inputs(run, study, g, folder, encoder, settings, digests) for g in graphs}
@@ -108,11 +112,13 @@ def embed_run(
                 for some in inputs.values():
                     freshness.check(some, allow_stale=allow_stale)
                 _plan(run, name, inputs, digests, settings.seed, resume=resume)
-        here.barrier()  # all ranks do what the main one has planned
+                banks = find_extracted(run, encoder.patches, freshness)
+        banks = here.given(banks)  # all ranks do what the main one has planned
         shards = growing_features(run / "features" / name)
         todo = [graph for graph in graphs if graph.name in shards]
+        extracted = open_extracted(run, study, graphs, banks) if todo else {}
         pieces = [
-            Piece(graph, part, shards[graph.name] / f"{part.section.index}.npy")
+            Piece(graph, part, shards[graph.name] / f"{part.section.index}.npy", extracted.get(graph.name))
             for graph in todo
             for part in graph_sections(study, graph)
         ]
@@ -120,7 +126,8 @@ def embed_run(
         if here.is_main:
             say_conversion(name, (piece.part for piece in pieces), encoder.config.in_chans or 1)
         n_cpus = max(1, available_cpus() // here.size)
-        computed = embed_sections([piece.part for piece in mine], encoder, settings, n_cpus)
+        sources = [piece.extracted for piece in mine]
+        computed = embed_sections([piece.part for piece in mine], encoder, settings, n_cpus, sources)
         with _failure_kept(shards.values()), closing(computed) as features:
             done = (_embed_piece(piece, features) for piece in mine)
             n_patches = sum(track(done, "embed", total=len(mine), unit="sections"))
@@ -196,7 +203,11 @@ def _failure_kept(shards: Iterable[Path]) -> Iterator[None]:
 
 
 def embed_sections(
-    parts: Sequence[SectionPatches], encoder: PatchEncoder, settings: EmbedConfig, n_cpus: int
+    parts: Sequence[SectionPatches],
+    encoder: PatchEncoder,
+    settings: EmbedConfig,
+    n_cpus: int,
+    extracted: Sequence[ExtractedPatches | None] = (),
 ) -> Generator[NDArray[Any], None, None]:
     """Yield the features of some sections' patches, (n, d) of the dtype that is stored, in order.
 
@@ -210,6 +221,8 @@ def embed_sections(
     settings : EmbedConfig
     n_cpus : int
         Threads that read, and on a CPU as many that compute (see `computing_threads`).
+    extracted : sequence of ExtractedPatches or None
+        Of each section, where its patches are to be had without its image, if they are; empty: of none.
     """
     patches, device, offsets = encoder.patches, next(encoder.parameters()).device, offsets_deg(settings)
     precision = getattr(torch, settings.precision)
@@ -217,11 +230,14 @@ def embed_sections(
     def batches(part: SectionPatches) -> list[slice]:
         return batch_slices(len(part.rows), patches.size_px, device, settings.batch_size)
 
-    turns = ((part, rows, offset) for part in parts for rows in batches(part) for offset in offsets)
+    sources = zip(parts, extracted or [None] * len(parts), strict=True)
+    turns = ((part, ready, rows, offset) for part, ready in sources for rows in batches(part) for offset in offsets)
     images = OpenImages(n_cpus)
 
-    def read(turn: tuple[SectionPatches, slice, float]) -> NDArray[np.uint8]:
-        part, rows, offset = turn
+    def read(turn: tuple[SectionPatches, ExtractedPatches | None, slice, float]) -> NDArray[np.uint8]:
+        part, ready, rows, offset = turn
+        if ready is not None and offset == 0.0:
+            return ready.read(part.rows[rows])
         image, angles = images[part.section], part.angles_deg[rows] + offset
         return read_patches(
             image, part.section.um_per_px, part.pixels[rows], angles, patches.size_px, patches.um_per_px

@@ -1,20 +1,23 @@
-"""Banks are written: all patches of a pool, section by section, by processes or a cluster; old ones are removed."""
+"""Banks are written: all patches of a pool, section by section, by processes or a cluster."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import World
-from cytomesh.core.errors import CytomeshError
-from cytomesh.core.files import atomic_path, clear_partial, new_npy, open_npy, remove, write_json
+from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.files import atomic_path, digest, new_npy, remove, write_json
 from cytomesh.core.parallel import available_cpus
-from cytomesh.core.progress import log
-from cytomesh.core.provenance import Inputs, Record, write_record
+from cytomesh.core.progress import log, warn
+from cytomesh.core.provenance import Inputs, Record, said, write_record
 from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
@@ -24,9 +27,18 @@ from cytomesh.imaging.pyramid import open_section
 from cytomesh.pretrain.bank import FORMAT, INDEX, PatchBank, bank_bytes, bank_folder, contents, file_name, is_whole
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
 from cytomesh.pretrain.job import open_data
-from cytomesh.pretrain.patches import PatchSource, SectionReader, count_channels, images_of, read_section
+from cytomesh.pretrain.old_banks import remove_banks, take_over
+from cytomesh.pretrain.patches import (
+    PatchSource,
+    SectionReader,
+    count_channels,
+    images_of,
+    mixed_channels,
+    read_section,
+)
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
 
+Task = SectionTask[tuple[SectionPatches, Path]]
 FAILED = ".failed"
 POLL_S = 0.5
 # What is read of a section at once.
@@ -50,19 +62,23 @@ def find_patches(
 
     A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
     section, takes seconds where random reads would take as long as training. The main rank, which has `freshness`,
-    extracts; others wait for its files, since a barrier gives up after half an hour.
+    extracts; others wait for its files, since a barrier gives up after half an hour. What is too large stays as
+    `cytomesh patches export` has left it, also without `resume`.
     """
     folder = bank_folder(run, config, data)
-    n_bytes = 0
+    _await_writer(run, here, is_main=freshness is not None)
+    n_bytes, fits = 0, False
     if freshness is not None:
         n_bytes = bank_bytes(pool, config, count_channels(pool.sections))
+        fits = n_bytes <= config.bank_gib * 2**30
         with lock(run, "patches", wait=True):
-            _make_room(folder, encoder, freshness, resume=resume)
-    is_wanted = here.told(0 < n_bytes <= config.bank_gib * 2**30 and not is_whole(folder))
+            remove(folder if fits and not resume else folder / FAILED)
+        if folder.is_dir() and not fits and not is_whole(folder):
+            warn(f"{folder}: some sections are missing ('cytomesh patches export' goes on with them); images are read")
+    is_wanted = here.told(fits and not is_whole(folder))
     if is_wanted and freshness is not None:
-        workers = min(1 + n_bytes // WORTH_A_PROCESS, available_cpus())
-        with lock(run, "patches", wait=True):
-            _fill(run, pool, config, data, encoder, workers, None)
+        workers = 1 + n_bytes // WORTH_A_PROCESS
+        export_bank(run, pool, config, data, encoder, freshness, workers=min(workers, available_cpus()))
     elif is_wanted:
         await_bank(folder)
     return PatchBank(folder, pool, config.cache_dir) if is_whole(folder) else SectionReader(pool, config)
@@ -76,6 +92,7 @@ def export_run(
     scheduler: str | None = None,
     resume: bool = True,
     allow_stale: bool = False,
+    skip_bad: bool = False,
 ) -> dict[str, object]:
     """Extract the patches that a pretraining of these settings reads, whatever their size.
 
@@ -93,6 +110,8 @@ def export_run(
         False: extract again whatever is there.
     allow_stale : bool
         Extract at the links of graphs that are not what their inputs would give now.
+    skip_bad : bool
+        Go on past images that cannot be read, and name them all in the end.
 
     Returns
     -------
@@ -104,14 +123,23 @@ def export_run(
     ImageError, StudyError, MissingStageError, StaleError
     """
     data = open_data(run, settings)
-    pool, config, n_workers = data.pool, settings.patches, workers or available_cpus()
-    size = bank_bytes(pool, config, count_channels(pool.sections)) / 2**30
+    pool = data.pool
     with file_digests(run) as digests:
         images, freshness = images_of(run, data.study, data.graphs, digests), Freshness(run, digests)
         freshness.check(images, allow_stale=allow_stale)
         folder = export_bank(
-            run, pool, config, images, "", freshness, workers=n_workers, scheduler=scheduler, resume=resume
+            run,
+            pool,
+            settings.patches,
+            images,
+            "",
+            freshness,
+            workers=workers or available_cpus(),
+            scheduler=scheduler,
+            resume=resume,
+            skip_bad=skip_bad,
         )
+    size = sum(path.stat().st_size for path in folder.glob("*.npy")) / 2**30
     return {"bank": str(folder), "patches": len(pool), "sections": len(pool.sections), "gib": round(size, 3)}
 
 
@@ -126,8 +154,9 @@ def export_bank(
     workers: int = 1,
     scheduler: str | None = None,
     resume: bool = True,
+    skip_bad: bool = False,
 ) -> Path:
-    """Extract all patches of a pool, section by section; sections that a killed process has finished are kept.
+    """Extract all patches of a pool, section by section; sections that were extracted before serve again.
 
     Banks whose images or links have changed, and others made for the same encoder, are removed.
 
@@ -141,6 +170,8 @@ def export_bank(
         Address of a Dask scheduler whose workers extract.
     resume : bool
         False: extract again whatever is there.
+    skip_bad : bool
+        Go on past images that cannot be read, and name them all in the end.
 
     Returns
     -------
@@ -149,60 +180,88 @@ def export_bank(
 
     Raises
     ------
-    ImageError
-        If an image cannot be read.
+    ImageError, StudyError
+        If an image cannot be read, or grey and colour images are mixed; what was extracted is kept.
     """
     folder = bank_folder(run, config, data)
     with lock(run, "patches", wait=True):
-        _make_room(folder, encoder, freshness, resume=resume)
-        _fill(run, pool, config, data, encoder, workers, scheduler)
+        remove(folder if not resume else folder / FAILED)
+        if is_whole(folder):
+            remove_banks(folder, encoder, freshness)
+            return folder
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            states, tasks = SectionLog(folder), _tasks(folder, pool, config, data)
+            if resume:
+                take_over(tasks, states)
+            remove_banks(folder, encoder, freshness)
+            # vouches for what is unfinished, too: another training does not remove it
+            name = folder.relative_to(run).as_posix()
+            write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
+            extract = partial(_extract, config=config)
+            n_channels = _extract_all(extract, tasks, states, workers, scheduler, skip_bad=skip_bad)
+        except BaseException:
+            (folder / FAILED).touch()
+            raise
+        write_json(folder / INDEX, _index(folder, pool, config, n_channels))
     return folder
 
 
-def _make_room(folder: Path, encoder: str, freshness: Freshness, *, resume: bool) -> None:
-    """Remove old banks, and of the wanted one what does not serve again."""
-    remove_banks(folder, encoder, freshness)
-    remove(folder / FAILED if resume else folder)
+def _tasks(folder: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> list[Task]:
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (other machines are in other folders)
+    files = [folder / file_name(number) for number in range(len(pool.sections))]
+    facts: dict[str, list[Any]] = {}
+    images = data.of_kinds(*IMAGES)
+    contents = {name: content for name, (_, content) in images.files.items()}
+    for name, fact in sorted({**images.values, **contents}.items()):
+        kind, _, section = name.partition(": ")
+        facts.setdefault(section, []).append([kind, fact])
+    return [
+        SectionTask(name, (part, file), digest(_cut(config), facts.get(name), part.pixels, part.angles_deg), file)
+        for name, part, file in zip((part.section.name for part in pool.sections), pool.sections, files, strict=True)
+    ]
 
 
-def _fill(
-    run: Path,
-    pool: PatchPool,
-    config: PatchConfig,
-    data: Inputs,
-    encoder: str,
+def _cut(config: PatchConfig) -> dict[str, float]:
+    return {"size_px": config.size_px, "border_px": config.border_px, "um_per_px": config.um_per_px}
+
+
+def _extract_all(
+    extract: Callable[[tuple[SectionPatches, Path]], dict[str, Any]],
+    tasks: Sequence[Task],
+    states: SectionLog,
     workers: int,
     scheduler: str | None,
-) -> None:
-    """Extract what a bank lacks."""
-    folder = bank_folder(run, config, data)
-    if is_whole(folder):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        _extract_all(folder, pool, config, workers, scheduler)
-    except BaseException:
-        (folder / FAILED).touch()
-        raise
-    name = folder.relative_to(run).as_posix()
-    write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
-    write_json(folder / INDEX, _index(folder, pool))
+    *,
+    skip_bad: bool,
+) -> int:
+    """Extract what is missing; return the number of channels."""
+    left_out: dict[str, CytomeshError] = {}
+    channels: dict[int, Path] = {}
+    for task, facts in map_sections(
+        extract,
+        tasks,
+        doing="extract patches",
+        workers=workers,
+        scheduler=scheduler,
+        states=states,
+        left_out=left_out if skip_bad else None,
+    ):
+        channels.setdefault(facts["n_channels"], task.item[0].image)
+        if len(channels) > 1:
+            raise mixed_channels(channels)
+    if left_out:
+        found = f"{len(left_out)} of {len(tasks)} sections that cannot be read: "
+        hint = (
+            "mend them, or declare them damaged in the section table and build the graph again; then call this again: "
+            "the others are not extracted again"
+        )
+        problems = said([str(problem) for problem in left_out.values()])
+        raise ImageError(states.path.parent, found=found + problems, hint=hint)
+    return next(iter(channels))
 
 
-def _extract_all(folder: Path, pool: PatchPool, config: PatchConfig, workers: int, scheduler: str | None) -> None:
-    clear_partial(folder)
-    states = SectionLog(folder)
-    tasks = [
-        SectionTask(part.section.name, (part, folder / file_name(number)), folder.name, folder / file_name(number))
-        for number, part in enumerate(pool.sections)
-    ]
-    extract = partial(_extract, config=config)
-    for _ in map_sections(extract, tasks, doing="extract patches", workers=workers, scheduler=scheduler, states=states):
-        pass
-    states.remove()
-
-
-def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> None:
+def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> dict[str, Any]:
     part, path = job
     side = config.size_px + 2 * config.border_px
     n = len(part.rows)
@@ -214,15 +273,38 @@ def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> None:
             piece = slice(start, start + step)
             bank[piece] = read_section(image, part, config, piece)
         bank.flush()
+    return {"file": path.name, "n_channels": shape[1]}
 
 
-def _index(folder: Path, pool: PatchPool) -> dict[str, object]:
+def _index(folder: Path, pool: PatchPool, config: PatchConfig, n_channels: int) -> dict[str, object]:
     files = [folder / file_name(number) for number in range(len(pool.sections))]
     sections = [
         {"name": name, "patches": n, "file": file.name, "bytes": file.stat().st_size}
         for (name, n), file in zip(contents(pool), files, strict=True)
     ]
-    return {"format": FORMAT, "shape": list(open_npy(files[0]).shape[1:]), "sections": sections}
+    side = config.size_px + 2 * config.border_px
+    return {"format": FORMAT, "cut": _cut(config), "shape": [n_channels, side, side], "sections": sections}
+
+
+def _await_writer(run: Path, here: World, *, is_main: bool) -> None:
+    """Wait, all ranks together, while another process extracts patches of this run.
+
+    They ask one another all the time: whoever waited for one that waits would give up after half an hour.
+    """
+    said_so = False
+    while here.told(is_main and _is_locked(run)):
+        if is_main and not said_so:
+            log("waiting for another cytomesh process, which extracts patches of this run")
+            said_so = True
+        time.sleep(POLL_S)
+
+
+def _is_locked(run: Path) -> bool:
+    try:
+        with lock(run, "patches"):
+            return False
+    except CytomeshError:
+        return True
 
 
 def await_bank(folder: Path) -> None:
@@ -241,18 +323,3 @@ def await_bank(folder: Path) -> None:
             log("waiting for the patches that the first rank extracts")
             said = True
         time.sleep(POLL_S)
-
-
-def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
-    """Remove an encoder's banks other than the wanted one, and all that are stale or that nothing vouches for."""
-    if not wanted.parent.is_dir():
-        return
-    clear_partial(wanted.parent)
-    banks = [path for path in wanted.parent.iterdir() if path.is_dir() or path.suffix == ".npy"]  # a file until 0.1
-    for path in banks:
-        bank = f"{wanted.parent.name}/{path.stem}"
-        record = freshness.record(bank)
-        is_old = path != wanted and (record is None or (encoder != "" and record.name == encoder))
-        if is_old or freshness.reasons(bank):
-            remove(path)
-            record_path(freshness.run, bank).unlink(missing_ok=True)

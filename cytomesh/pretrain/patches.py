@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
@@ -138,15 +138,16 @@ def count_channels(parts: Iterable[SectionPatches]) -> int:
     for part in parts:
         channels.setdefault(_n_seen(part), part.image)
     if len(channels) > 1:
-        (first, one), (second, other) = list(channels.items())[:2]
-        found = f"{first} channel(s) in {one.name} and {second} in {other.name}"
-        raise StudyError(
-            other,
-            found=found,
-            expected="the same for all sections",
-            hint="image: {channels: luminance} for a brain in colour",
-        )
+        raise mixed_channels(channels)
     return next(iter(channels))
+
+
+def mixed_channels(channels: Mapping[int, Path]) -> StudyError:
+    """Return the error that names an image of each number of channels."""
+    (first, one), (second, other) = list(channels.items())[:2]
+    found = f"{first} channel(s) in {one.name} and {second} in {other.name}"
+    hint = "image: {channels: luminance} for a brain in colour"
+    return StudyError(other, found=found, expected="the same for all sections", hint=hint)
 
 
 def _n_seen(part: SectionPatches) -> int:

@@ -77,15 +77,13 @@ def benchmark_run(run: Path, settings: PretrainConfig) -> dict[str, Any]:
 
 def _bank(data: Data, settings: PretrainConfig, here: World) -> Path | None:
     """Return the bank of the run on every rank, if it is finished."""
-    found: list[str | None] = [None]
+    found = None
     if here.is_main:
         with file_digests(data.run) as digests:
             images = images_of(data.run, data.study, data.graphs, digests)
         folder = bank_folder(data.run, settings.patches, images)
-        found = [str(folder) if is_whole(folder) else None]
-    if here.size > 1:
-        dist.broadcast_object_list(found, src=0, device=here.device)
-    return Path(found[0]) if found[0] else None
+        found = folder if is_whole(folder) else None
+    return here.given(found)
 
 
 def _timed(trainer: Trainer) -> dict[str, float]:

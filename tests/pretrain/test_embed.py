@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
-from cytomesh.core.errors import FeatureError, ImageError, MissingStageError
+from cytomesh.core.errors import DamagedError, FeatureError, ImageError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.provenance import read_record
 from cytomesh.core.run import read_study_path
@@ -28,6 +29,7 @@ from cytomesh.pretrain import embed, encode
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.export import load_encoder
+from cytomesh.pretrain.export_bank import export_run
 from cytomesh.pretrain.pool import SectionPatches, graph_sections
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.report.status import run_status
@@ -43,7 +45,7 @@ SETTINGS = EmbedConfig(batch_size=10, device="cpu")
 def run(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("embed"))
     overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
-    for name in ("one", "two", "half", "damaged", "failing"):
+    for name in ("one", "two", "half", "damaged", "failing", "extracted"):
         pretrain_run(run, name, load_config(PretrainConfig, TINY, overrides))
     embed.embed_run(run, "one", SETTINGS)
     return run
@@ -70,6 +72,28 @@ def test_two_ranks_write_the_same_bytes(run, gloo):
     for graph in load_graphs(run):
         one, two = ((run / "features" / name / f"{graph.name}.npy").read_bytes() for name in ("one", "two"))
         assert one == two
+
+
+def test_what_was_extracted_is_not_read_from_images_and_gives_the_same_bytes(run, monkeypatch):
+    bank = Path(export_run(run, load_config(PretrainConfig, TINY, []), workers=1)["bank"])
+    read = []
+
+    def noted(image, *arguments):
+        read.append(image.path.parent.name)
+        return read_patches(image, *arguments)
+
+    monkeypatch.setattr(embed, "read_patches", noted)
+    embed.embed_run(run, "extracted", SETTINGS)
+    assert set(read) == {"T03"}  # no encoder is trained on it
+    for graph in load_graphs(run):
+        one, two = ((run / "features" / name / f"{graph.name}.npy").read_bytes() for name in ("one", "extracted"))
+        assert one == two
+    (bank / "000002.npy").write_bytes(b"")
+    with pytest.raises(DamagedError, match=r"000002\.npy"):
+        embed.embed_run(run, "extracted", SETTINGS, resume=False)
+    shutil.rmtree(bank)
+    embed.embed_run(run, "extracted", SETTINGS)
+    assert set(read) == {"T01", "T02", "T03"}
 
 
 def test_finished_features_are_kept_and_missing_sections_are_done(run, monkeypatch):
@@ -176,7 +200,7 @@ def test_features_that_are_not_finite_name_section_and_node(run):
 
 
 def test_unknown_encoder_names_those_there_are(run):
-    with pytest.raises(MissingStageError, match="damaged, failing, half, one, two"):
+    with pytest.raises(MissingStageError, match="damaged, extracted, failing, half, one, two"):
         embed.embed_run(run, "three", SETTINGS)
 
 

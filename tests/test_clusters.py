@@ -19,6 +19,7 @@ from cytomesh.graph.inputs import read_inputs
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, write_sections
 from cytomesh.study.study import open_study
+from tests.pretrain.pretrain_study import write_run
 from tests.processes import free_port
 
 N_SECTIONS = 24
@@ -143,3 +144,15 @@ def test_a_scheduler_that_is_not_there(command, tmp_path, cytomesh):
     }
     code, _, err = cytomesh(*words[command], "--scheduler-file", tmp_path / "scheduler.json")
     assert code == 1 and "scheduler.json: found no such file" in err and "Traceback" not in err
+
+
+def test_patches_extracted_into_a_folder_that_is_named_from_here(dask_cluster, tmp_path, cytomesh, monkeypatch):
+    banks = []
+    for name, options in (("there", ["--scheduler", dask_cluster.address]), ("here", ["--workers", 1])):
+        write_run(tmp_path / name)
+        monkeypatch.chdir(tmp_path / name)  # workers are in another
+        words = ["patches", "export", "--out", "run", "--json", "--set", "patches.size_px=12"]
+        code, out, err = cytomesh(*words, *options)
+        assert code == 0, err
+        banks.append(tmp_path / name / json.loads(out)["bank"])
+    assert contents(banks[0]) == contents(banks[1]) and len(contents(banks[0])) > 10

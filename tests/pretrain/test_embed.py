@@ -92,7 +92,7 @@ def test_what_was_extracted_is_not_read_from_images_and_gives_the_same_bytes(run
     with pytest.raises(DamagedError, match=r"000002\.npy"):
         embed.embed_run(run, "extracted", SETTINGS, resume=False)
     shutil.rmtree(bank)
-    embed.embed_run(run, "extracted", SETTINGS)
+    embed.embed_run(run, "extracted", SETTINGS, resume=False)
     assert set(read) == {"T01", "T02", "T03"}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.analyze.measures import save_measures
+from cytomesh.analyze.products import analysis_product
 from cytomesh.core.config import Config, fill_pattern
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, GraphError, MissingStageError
@@ -17,7 +18,6 @@ from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.reading import reading
-from cytomesh.core.run import product
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -59,7 +59,7 @@ def measures_run(
     """
     graphs = load_graphs(run)
     paths = measure_files(graphs, settings.files)
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, "measures")
     with file_digests(run) as digests, result.open():
         contents = digests.digest_all(paths.values())
         read = {

@@ -14,6 +14,7 @@ from cytomesh.analyze.explain import Explained, explain, location_terms
 from cytomesh.analyze.folds import make_folds
 from cytomesh.analyze.measures import check_columns, load_measure, measures_read, numeric_columns
 from cytomesh.analyze.moments import Values
+from cytomesh.analyze.products import analysis_product
 from cytomesh.analyze.variation_figures import write_figures
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
@@ -21,7 +22,7 @@ from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders
+from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.freshness import Freshness
@@ -60,7 +61,7 @@ def variation_run(
     graphs = load_graphs(run)
     names = _features(run, settings.features)
     targets = target_names(graphs, settings.targets)
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, "variation")
     with file_digests(run) as digests, result.open():
         own = Inputs(settings={**flat_settings(settings), "features": names, "targets": list(targets)})
         parts = [part for part in PARTS if part not in NOT_READ]

@@ -18,13 +18,14 @@ from cytomesh.analyze.cells.sections import SectionCells, cells_of_sections, sec
 from cytomesh.analyze.cells.volume import SectionVolume, said, section_volume
 from cytomesh.analyze.layers.truth import TruthFiles, truth_files, truth_read
 from cytomesh.analyze.measures import measures_read, save_measures
+from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CellError, QualityError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.reading import reading
-from cytomesh.core.run import product, read_study_path
+from cytomesh.core.run import read_study_path
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -64,7 +65,7 @@ def cells_run(
     graphs = [graph for graph in known if _has_tables(study, graph, settings)]
     if not graphs:
         section_files(study, study.brain(known[0].brain), settings.tables)  # says what is missing
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, "cells")
     with file_digests(run) as digests, result.open():
         inputs = _inputs(run, study, graphs, settings, digests)
         inputs = inputs.merge(parts_read(run, known, (SURFACE, LINKS), digests))  # nodes without a table get NaN

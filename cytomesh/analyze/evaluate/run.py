@@ -16,6 +16,7 @@ from cytomesh.analyze.evaluate.kinds import TASKS
 from cytomesh.analyze.evaluate.pieces import FOLDER, drop_others, load_piece, piece_folder, save_piece, score_table
 from cytomesh.analyze.evaluate.table import Outcomes, differences, row_label, table_rows
 from cytomesh.analyze.evaluate.task import COORDINATES, Bench, Encoded, Outcome, Task
+from cytomesh.analyze.products import analysis_product
 from cytomesh.classify.evaluation import NEAREST_POSITIONS
 from cytomesh.classify.kinds import CLASSIFIERS
 from cytomesh.classify.neighbours import KnnModel
@@ -25,7 +26,7 @@ from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders
+from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.freshness import Freshness
@@ -67,7 +68,7 @@ def evaluate_run(
     notes = [f"{task}: {why}, left out" for task, why in absent.items()]
     if not wanted:
         raise ConfigError("tasks", found="; ".join(notes), expected="a task that means something on these graphs")
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, KIND)
     with file_digests(run) as digests, result.open():
         pieces = _pieces(bench, wanted, encoders, digests)
         inputs = Inputs({**flat_settings(settings), "encoders": encoders})

@@ -18,6 +18,7 @@ from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
 from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
+from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
@@ -25,7 +26,7 @@ from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import generator
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders
+from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, parts_read
@@ -75,7 +76,7 @@ def inspect_run(
     features = _features(run, settings.features)
     check_colours(graphs, settings.map.colour_by)
     view, notes = _patch_view(run, features, graphs, settings)
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, "inspect")
     with file_digests(run) as digests, result.open():
         inputs = Inputs(settings={**flat_settings(settings), "features": features})
         parts = [part for part in PARTS if part not in NOT_READ]

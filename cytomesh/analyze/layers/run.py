@@ -27,6 +27,7 @@ from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segm
 from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
 from cytomesh.analyze.layers.views import Job
 from cytomesh.analyze.layers.weights import save_segmenter
+from cytomesh.analyze.products import analysis_product
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
@@ -37,7 +38,7 @@ from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product, product_folders
+from cytomesh.core.run import product_folders
 from cytomesh.core.sections import left_out_facts
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
@@ -97,7 +98,7 @@ def layers_run(
     files = truth_files(study, [linked.section for linked in sections], settings.truth)
     known = [np.array([(graph.brain, int(s)) in files for s in graph.section], np.int32) for graph in graphs]
     split = make_split(graphs, known, settings.split, settings.seed)
-    result = product(run, "analyze", name)
+    result = analysis_product(run, name, "layers")
     with file_digests(run) as digests, result.open():
         loaded = {name: load_encoder(folder) for name, folder in encoders.items()}
         inputs = Inputs(flat_settings(settings, NOT_IN_KEY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.graph.vertex_columns import numbers_of
+from cytomesh.surface.map_readers import stem
 from cytomesh.surface.vertex_data import read_vertex_data
 
 ELSEWHERE = "elsewhere"
@@ -71,7 +73,7 @@ def measures_run(
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "taken over again")
             with result.writing(inputs, settings, 0, resume=resume) as work:
-                _take_over(work.folder, graphs, paths)
+                _take_over(work.folder, graphs, paths, common_stem(settings.files))
                 work.finish()
     with reading(result.folder / "metrics.json"):
         return dict(read_json(result.folder / "metrics.json")["nodes"])
@@ -101,8 +103,11 @@ def measure_files(graphs: Sequence[CortexGraph], pattern: str) -> dict[str, Path
     return there
 
 
-def read_measures(path: Path, graph: CortexGraph) -> dict[str, NDArray[np.float64]]:
+def read_measures(path: Path, graph: CortexGraph, common: str) -> dict[str, NDArray[np.float64]]:
     """Read columns of numbers, (n,) each; columns of text are named in the log and left out.
+
+    Values that a file has no name for are called after the file: so that they have one name in all graphs, `common`
+    stands for what it is called.
 
     Raises
     ------
@@ -110,7 +115,9 @@ def read_measures(path: Path, graph: CortexGraph) -> dict[str, NDArray[np.float6
         If the file cannot be read, has no numbers, or not one row a node.
     """
     found = {}
-    for name, values in read_vertex_data(path, graph.n_nodes, graph.hemisphere).items():
+    own = re.compile(re.escape(stem(path)) + r"(?= \d+$|$)")
+    for given, values in read_vertex_data(path, graph.n_nodes, graph.hemisphere).items():
+        name = own.sub(common, given, count=1) if own.match(given) else given
         if values.dtype.kind in "iufb":
             found[name] = numbers_of(path, name, values, np.float64)
         else:
@@ -120,8 +127,20 @@ def read_measures(path: Path, graph: CortexGraph) -> dict[str, NDArray[np.float6
     return found
 
 
-def _take_over(folder: Path, graphs: Sequence[CortexGraph], paths: Mapping[str, Path]) -> None:
-    read = {graph.name: read_measures(paths[graph.name], graph) for graph in graphs if graph.name in paths}
+def common_stem(pattern: str) -> str:
+    """Return what files of all graphs call their values: their name without what differs between graphs.
+
+    Examples
+    --------
+    >>> common_stem("maps/{graph}_myelin.shape.gii"), common_stem("sub-{brain}_hemi-{hemisphere}_t1.npy")
+    ('myelin', 't1')
+    """
+    constant = re.sub(r"((sub|hemi)-)?\{[^}]*\}", "", Path(pattern).name)
+    return re.sub(r"([_-])[_-]+", r"\1", stem(Path(constant))).strip("_- ") or "value"
+
+
+def _take_over(folder: Path, graphs: Sequence[CortexGraph], paths: Mapping[str, Path], common: str) -> None:
+    read = {graph.name: read_measures(paths[graph.name], graph, common) for graph in graphs if graph.name in paths}
     names = list(dict.fromkeys(name for columns in read.values() for name in columns))
     counts: dict[str, dict[str, int]] = {}
     for graph in graphs:

@@ -53,6 +53,25 @@ def test_tables_and_maps_are_taken_over_node_by_node(run, tmp_path, cytomesh, ca
     np.testing.assert_array_equal(load_measures(folder, "own", left)["myelin"], myelin[::-1])
 
 
+def test_files_without_names_are_one_column_in_all_graphs(run, tmp_path, cytomesh):
+    folder, graphs = run
+    values = {graph.name: np.random.default_rng(graph.n_nodes).normal(size=(graph.n_nodes, 2)) for graph in graphs}
+    for graph in graphs:
+        np.save(tmp_path / f"{graph.name}_bands.npy", values[graph.name])
+        np.save(tmp_path / f"{graph.name}.npy", values[graph.name][:, 0])
+        write_scalars(tmp_path / f"myelin_{graph.hemisphere}.shape.gii", {"": values[graph.name][:, 1]}, graph.hemisphere)
+    patterns = {"several": "{graph}_bands.npy", "bare": "{graph}.npy", "gifti": "myelin_{hemisphere}.shape.gii"}
+    for name, pattern in patterns.items():
+        assert cytomesh("measures", tmp_path / pattern, "--out", folder, "--name", name)[0] == 0
+    for graph in graphs:
+        own = values[graph.name]
+        bands = load_measures(folder, "several", graph)
+        np.testing.assert_array_equal(np.stack([bands["bands 1"], bands["bands 2"]], axis=1), own)
+        assert list(bands.columns) == ["bands 1", "bands 2"]
+        np.testing.assert_array_equal(load_measures(folder, "bare", graph)["value"], own[:, 0])
+        np.testing.assert_allclose(load_measures(folder, "gifti", graph)["myelin"], own[:, 1], rtol=1e-6)
+
+
 def test_what_does_not_fit_is_named(run, tmp_path):
     from cytomesh.analyze.own_measures import MeasuresConfig, measures_run
 

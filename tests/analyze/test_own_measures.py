@@ -59,7 +59,9 @@ def test_files_without_names_are_one_column_in_all_graphs(run, tmp_path, cytomes
     for graph in graphs:
         np.save(tmp_path / f"{graph.name}_bands.npy", values[graph.name])
         np.save(tmp_path / f"{graph.name}.npy", values[graph.name][:, 0])
-        write_scalars(tmp_path / f"myelin_{graph.hemisphere}.shape.gii", {"": values[graph.name][:, 1]}, graph.hemisphere)
+        write_scalars(
+            tmp_path / f"myelin_{graph.hemisphere}.shape.gii", {"": values[graph.name][:, 1]}, graph.hemisphere
+        )
     patterns = {"several": "{graph}_bands.npy", "bare": "{graph}.npy", "gifti": "myelin_{hemisphere}.shape.gii"}
     for name, pattern in patterns.items():
         assert cytomesh("measures", tmp_path / pattern, "--out", folder, "--name", name)[0] == 0

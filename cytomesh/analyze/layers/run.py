@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.analyze.layers.classes import BOUNDARIES, LAYERS
+from cytomesh.analyze.layers.classes import BOUNDARIES, IGNORE, LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.methods import fit_methods
 from cytomesh.analyze.layers.output import TRUE, write_nodes, write_shares
@@ -31,7 +31,7 @@ from cytomesh.analyze.products import analysis_product
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
-from cytomesh.core.errors import MissingStageError
+from cytomesh.core.errors import MissingStageError, SplitError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, map_ahead
 from cytomesh.core.progress import track
@@ -201,7 +201,12 @@ def _drawn_patches(job: Job) -> list[DrawnPatches]:
     """Return the image links of training and validation nodes with truth and depth of their sections."""
     learnt = [linked for linked in job.sections if job.sides_in(linked) & {TRAIN, VALIDATION}]
     with closing(map_ahead(partial(_drawn_in, job), learnt, available_cpus())) as ahead:
-        return [part for parts in track(ahead, "read layers", len(learnt), unit="sections") for part in parts]
+        drawn = [part for parts in track(ahead, "read layers", len(learnt), unit="sections") for part in parts]
+    if all(part.is_validation for part in drawn):
+        expected = "layers drawn at nodes of the training side"
+        hint = "draw layers there, choose another split, or see what truth.codes and truth.classes take for ignore"
+        raise SplitError("truth", TRAIN, found="no node where layers are known", expected=expected, hint=hint)
+    return drawn
 
 
 def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
@@ -217,8 +222,9 @@ def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
         own = without_other_hemispheres(truth, contours, hemisphere)
         field, _, _ = depth_field(contours[hemisphere], grid, section.um_per_px)
         sides = job.split.sides[number][part.rows]
+        is_known = own.sample(part.pixels) != IGNORE  # elsewhere patches may show nothing to learn from
         for side in (TRAIN, VALIDATION):
-            rows = sides == side
+            rows = (sides == side) & is_known
             if rows.any():
                 some = SectionPatches(section, part.image, part.pixels[rows], part.angles_deg[rows], part.rows[rows])
                 drawn.append(DrawnPatches(some, own, field, grid, side == VALIDATION))

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from cytomesh.analyze.layers.classes import LAYERS
@@ -230,6 +231,35 @@ def test_a_bad_section_stops_or_is_left_out_and_the_others_are_kept(run, made_he
     finally:
         away.rename(section.image)
         shutil.rmtree(run / "analyze" / "bad", ignore_errors=True)
+
+
+def relabelled(run, folder, change):
+    """Write the masks of the study anew; returns the settings that read them, with 9 for what nobody knows."""
+    folder.mkdir()
+    for path in read_study_path(run).parent.glob("truth/sub-*/sections/*_layers.png"):
+        labels = change(np.asarray(Image.open(path)).copy())
+        Image.fromarray(labels).save(folder / path.name)
+    codes = "{I: [1], II: [2], III: [3], IV: [4], V: [5], VI: [6], white: [7], ignore: [9]}"
+    return few(f"truth.files={folder}/sub-{{brain}}_sample-{{section:04d}}_layers.png", f"truth.codes={codes}")
+
+
+def test_a_little_drawn_cortex_is_enough(run, made_here, tmp_path):
+    """Patches of what nobody drew have nothing to learn from: a batch of such alone has no loss."""
+
+    def stripe(labels):
+        third = len(labels) // 3
+        labels[:third] = labels[third + third // 4 :] = 9
+        return labels
+
+    own = relabelled(run, tmp_path / "stripe", stripe)
+    training = own.training.model_copy(update={"steps": 30, "batch_size": 1})
+    layers_run(run, "stripe", own.model_copy(update={"training": training}), workers=1)
+    metrics = read_json(run / "analyze" / "stripe" / "metrics.json")
+    whole = read_json(run / "analyze" / "few" / "metrics.json")
+    seen, wholly = (found["methods"]["profiles"]["seen"] for found in (metrics, whole))
+    assert seen["macro_f1"] > 0.5 and 0 < seen["n_columns"] < 0.5 * wholly["n_columns"]
+    with pytest.raises(SplitError, match=r"truth: train: found no node where layers are known.*truth\.codes"):
+        layers_run(run, "none", relabelled(run, tmp_path / "none", lambda labels: np.full_like(labels, 9)))
 
 
 def test_what_is_missing_or_wrong_is_named(run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cytomesh.classify.splits import SectionSplit, Split
 from cytomesh.core.config import Config, Seed
@@ -31,6 +31,16 @@ class TruthConfig(Config):
     """Values of label images by what they mean; 0 is background unless named. What is `ignore` is not learnt from."""
     classes: dict[str, Class] = Field(default=DRAWN)
     """Classes of contours by what they mean: what is in none of them is background."""
+
+    @field_validator("codes")
+    @classmethod
+    def _once(cls, codes: dict[Class, list[int]]) -> dict[Class, list[int]]:
+        meaning: dict[int, Class] = {}
+        for name, values in codes.items():
+            for value in values:
+                if meaning.setdefault(value, name) != name:
+                    raise ValueError(f"value {value} means {meaning[value]} and {name}")
+        return codes
 
 
 class DecoderConfig(Config):

@@ -31,6 +31,9 @@ DRAWN_UM = 20.0
 """Contours of layers are looked up on a grid of this size, or of the image's pixels where those are larger."""
 MIDDLE = (0.25, 0.75)
 LEAST_COVERED = 0.8
+MOST_GOING_BACK = 0.5
+"""Share of columns: drawn layers may fold back in a crease, but not everywhere."""
+COLUMNS = ("brain", "section", "file")
 KIND = "layers"
 """What truth files are called among the inputs."""
 
@@ -68,10 +71,20 @@ def truth_files(study: Study, sections: Iterable[Section], settings: TruthConfig
 
 
 def _from_table(path: Path) -> TruthFiles:
-    expected = "a table with columns brain, section and file"
+    expected = f"a table with columns {', '.join(COLUMNS[:-1])} and {COLUMNS[-1]}"
     with reading(path, ConfigError, expected=expected, also=(csv.Error,)):
         rows = read_dicts(path)
-        return {(row["brain"], int(row["section"])): path.parent / row["file"] for row in rows}
+    found: TruthFiles = {}
+    for row in rows:
+        if lacking := [name for name in COLUMNS if name not in row]:
+            raise ConfigError(path, found=f"no column {', '.join(lacking)}", expected=expected)
+        brain, section, file = (row[name] for name in COLUMNS)
+        if not section.isdecimal():
+            raise ConfigError(path, brain, found=f"section '{section}'", expected="a whole number")
+        if (brain, int(section)) in found:
+            raise ConfigError(path, brain, found=f"section {section} once more", expected="one file a section")
+        found[brain, int(section)] = path.parent / file
+    return found
 
 
 def truth_read(run: Path, study: Study, files: TruthFiles, digests: FileDigests) -> Inputs:
@@ -159,7 +172,8 @@ def column_truth(path: Path, section: Section, truth: AnnotationImage, columns: 
     ------
     ImageError
         If a good part of the middle of the cortex is not labelled as cortex: contours and layers are then of different
-        images, or only some cortex has been drawn and the rest should be said to be ignored.
+        images, or only some cortex has been drawn and the rest should be said to be ignored. If most columns do not
+        have layers in their order: some are then called by the names of others.
     """
     n, k, _ = columns.points.shape
     classes = truth.sample(columns.points.reshape(-1, 2).astype(np.float64)).reshape(n, k)
@@ -173,8 +187,18 @@ def column_truth(path: Path, section: Section, truth: AnnotationImage, columns: 
             section.name,
             found=f"layers in {covered:.0%} of the middle of the cortex that the contours show",
             expected=f"at least {LEAST_COVERED:.0%}",
-            hint="check their pixel size and place; where only some cortex was drawn, give the rest a value that "
-            "truth.codes takes for ignore",
+            hint="check their pixel size and place; where only some cortex was drawn, give the rest a value or class "
+            "that truth.codes or truth.classes take for ignore",
+        )
+    upper, lower = classes[:, :-1], classes[:, 1:]
+    goes_back = (is_layer[:, :-1] & is_layer[:, 1:] & (lower < upper)).any(axis=1)[is_layer.any(axis=1)]
+    if goes_back.size and goes_back.mean() > MOST_GOING_BACK:
+        raise ImageError(
+            path,
+            section.name,
+            found=f"layers that go back along depth in {goes_back.mean():.0%} of the columns through the cortex",
+            expected="I at the pial side to VI at the white",
+            hint="do truth.codes or truth.classes call the layers as they were drawn?",
         )
     return np.where(is_layer, classes - 1, IGNORE)
 

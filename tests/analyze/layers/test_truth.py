@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from shapely.geometry import MultiPolygon, Point, box, mapping
 
 from cytomesh.analyze.layers.config import TruthConfig
@@ -139,6 +140,19 @@ def test_layers_that_do_not_cover_the_cortex_are_refused(tmp_path):
     assert 0.3 < (found != -1).mean() < 0.5
 
 
+@pytest.mark.parametrize("names", [(6, 5, 4, 3, 2, 1), (1, 5, 3, 4, 2, 6)], ids=["inside out", "II and V exchanged"])
+def test_layers_by_the_names_of_others_are_refused(tmp_path, names):
+    Image.fromarray(np.array([0, *names, 7], np.uint8)[true_labels()]).save(tmp_path / "named.png")
+    truth = read_truth(tmp_path / "named.png", SECTION, SHAPE, TruthConfig())
+    with pytest.raises(ImageError, match=r"layers that go back along depth in \d+% .*I at the pial side.*truth.codes"):
+        column_truth(tmp_path / "named.png", SECTION, truth, columns())
+
+
+def test_a_value_means_one_thing():
+    with pytest.raises(ValidationError, match="value 2 means I and III"):
+        TruthConfig(codes={"I": [1, 2], "III": [3, 2]})
+
+
 def test_files_by_pattern_and_by_table(small_study, tmp_path):
     study = open_study(small_study / "study.yaml")
     sections = study.brains[0].sections
@@ -152,9 +166,15 @@ def test_files_by_pattern_and_by_table(small_study, tmp_path):
     table.write_text(f"brain\tsection\tfile\n{brain}\t{index}\tnone.png\n")
     with pytest.raises(MissingStageError, match=r"none\.png"):
         truth_files(study, sections, TruthConfig(files=str(table)))
-    table.write_text("brain\tfile\na\tb\n")
-    with pytest.raises(ConfigError, match="columns brain, section and file"):
-        truth_files(study, sections, TruthConfig(files=str(table)))
+    twice = f"{brain}\t{index}\t{path}\n"
+    for text, words in (
+        ("brain\tfile\na\tb\n", "no column section, expected a table with columns brain, section and file"),
+        ("brain\tsection\tfile\nB01\tthree\ta.png\n", "B01: found section 'three', expected a whole number"),
+        (f"brain\tsection\tfile\n{twice}\n{twice}", f"{brain}: found section {index} once more"),
+    ):
+        table.write_text(text)
+        with pytest.raises(ConfigError, match=words):
+            truth_files(study, sections, TruthConfig(files=str(table)))
     with pytest.raises(MissingStageError, match="no file of layers for any section"):
         truth_files(study, sections, TruthConfig())
     with pytest.raises(ConfigError, match="a pattern with"):

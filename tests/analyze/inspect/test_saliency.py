@@ -1,10 +1,12 @@
 """Attention where there is any, Grad-CAM elsewhere, and how either is laid over a patch."""
 
 import numpy as np
+import pytest
 
 from cytomesh.analyze.inspect.attention import attention_maps
 from cytomesh.analyze.inspect.grad_cam import grad_cam
 from cytomesh.analyze.inspect.saliency import Saliency, overlay, read_saliency, saliency, write_saliency
+from cytomesh.core.errors import ConfigError
 from cytomesh.core.tables import read_table
 from tests.analyze.inspect.encoders import encoder, some_patches
 
@@ -23,6 +25,11 @@ def test_a_cnn_is_shown_by_grad_cam_and_that_is_said(capsys):
     assert found.method == "Grad-CAM" and found.maps.shape == (2, 1, 1, 8, 8) and not found.query
     np.testing.assert_array_equal(found.maps[:, 0, 0], grad_cam(model, patches))
     assert "Grad-CAM, as test_resnet has no attention" in capsys.readouterr().err
+
+
+def test_a_network_with_neither_is_refused_in_the_words_of_the_user():
+    with pytest.raises(ConfigError, match="mixer_s32_224: found neither attention .* nor feature maps.*a ViT or a CNN"):
+        saliency(encoder("mixer_s32_224", size_px=64), some_patches(1, 64))
 
 
 def test_maps_are_read_as_they_were_written(tmp_path):

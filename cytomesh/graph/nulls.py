@@ -32,7 +32,7 @@ def load_spheres(run: Path, graphs: Sequence[CortexGraph]) -> list[NDArray[np.fl
     for graph in graphs:
         vertices = load_sphere(run, graph)
         if vertices is None:
-            hint = "a spin null needs spherical surfaces; leave null.spins at 0 without them"
+            hint = "a spin null needs spherical surfaces; leave spins at 0 without them"
             raise MissingStageError(_sphere_file(run, graph), found="no sphere", hint=hint)
         spheres.append(on_unit_sphere(vertices))
     return spheres

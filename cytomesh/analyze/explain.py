@@ -13,6 +13,8 @@ from cytomesh.analyze.moments import ComponentRegression, Moments, Residuals, Va
 from cytomesh.core.errors import FeatureError
 
 N_IMPORTANT = 32
+N_TERMS = 19
+"""See `location_terms`."""
 FULL = 1e-9
 """Smaller shares of the variance are rounding errors."""
 
@@ -24,7 +26,7 @@ class Explained:
     Parameters
     ----------
     r2 : (f, k, t) float64
-        By fold, number of components and target.
+        By fold, number of components and target; NaN, as all scores, in folds where the target has one value.
     location : (f, t) float64
         Of location alone.
     beyond : (f, t) float64
@@ -142,7 +144,7 @@ def _score(
         for k, predicted in enumerate(own.predictions(features[some], counts)):
             residual[k] += ((targets[some] - predicted) ** 2).sum(axis=0)
     about_mean = ((targets[rows] - targets[rows].mean(axis=0)) ** 2).sum(axis=0)
-    about_mean[about_mean == 0] = np.nan  # a target may be constant within a fold: no score there
+    about_mean[np.ptp(targets[rows], axis=0) == 0] = np.nan  # a target may be constant within a fold: no score there
     if not n_terms:
         none = np.full(targets.shape[1], np.nan)
         return 1 - residual / about_mean, none, none
@@ -156,5 +158,7 @@ def _score(
         (predicted,) = beyond.predictions(open_x, [most])
         of_location += (open_y**2).sum(axis=0)
         of_both += ((open_y - predicted) ** 2).sum(axis=0)
-    of_location[of_location < FULL * about_mean] = np.nan  # coordinates are location: nothing is left to explain
-    return 1 - residual / about_mean, np.nan_to_num(1 - of_location / about_mean, nan=1.0), 1 - of_both / of_location
+    is_full = of_location < FULL * about_mean  # coordinates are location: nothing is left to explain
+    of_location[is_full | np.isnan(about_mean)] = np.nan
+    by_terms = np.where(is_full, 1.0, 1 - of_location / about_mean)
+    return 1 - residual / about_mean, by_terms, 1 - of_both / of_location

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.analyze.config import VariationConfig
-from cytomesh.analyze.explain import Explained, explain, location_terms
+from cytomesh.analyze.explain import N_TERMS, Explained, explain, location_terms
 from cytomesh.analyze.folds import make_folds
 from cytomesh.analyze.measures import check_columns, load_measure, measures_read, numeric_columns
 from cytomesh.analyze.moments import Values
 from cytomesh.analyze.products import analysis_product
 from cytomesh.analyze.variation_figures import write_figures
+from cytomesh.classify.evaluation import section_numbers
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json, write_json
@@ -140,7 +141,9 @@ def _explain_all(
     y, fold = np.concatenate(values)[linked], make_folds(graphs, settings.folds, settings.seed)[linked]
     places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
     spun = [turned[linked] for turned in _spun(run, graphs, values, settings)]
-    groups, notes = together(y, targets)
+    groups, notes = together(y, targets, section_numbers(graphs)[linked])
+    for note in notes:
+        log(f"variation: {note}")
     known = [(columns, nodes, location_terms(places[nodes])) for columns, nodes in groups]
     found: dict[str, Any] = {}
     r2: list[dict[str, Any]] = []
@@ -194,7 +197,9 @@ def _load(run: Path, name: str, graphs: Sequence[CortexGraph]) -> NDArray[Any]:
     return np.concatenate([part[graph.is_linked] for part, graph in zip(parts, graphs, strict=True)])
 
 
-def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDArray[np.int64]]], list[str]]:
+def together(
+    y: Values, names: Sequence[str], sections: NDArray[np.int64]
+) -> tuple[list[tuple[list[int], NDArray[np.int64]]], list[str]]:
     """Group the targets that the same nodes have, as one regression serves them all.
 
     Parameters
@@ -202,13 +207,15 @@ def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDA
     y : (n, t) float64
         NaN where a node lacks a target.
     names : sequence of str
+    sections : (n,) int64
+        See `section_numbers`.
 
     Returns
     -------
     groups : list of (list of int, (m,) int64)
         Columns, and the nodes that have them.
     notes : list of str
-        Which targets are left out, and which not all nodes have.
+        Which targets are left out, which not all nodes have, and which too few sections have to say much of location.
 
     Raises
     ------
@@ -225,6 +232,12 @@ def together(y: Values, names: Sequence[str]) -> tuple[list[tuple[list[int], NDA
             continue
         if not has.all():
             notes.append(f"{name}: {int((~has).sum()):,} of {len(y):,} linked nodes lack it, left out")
+        n_sections = np.unique(sections[has & (sections >= 0)]).size
+        if 0 < n_sections < N_TERMS:
+            notes.append(
+                f"{name}: known in {n_sections} sections, fewer than the {N_TERMS} terms of location, whose R² may be "
+                "far below 0 where they were not learnt nearby"
+            )
         groups.setdefault(has.tobytes(), []).append(column)
     if not groups:
         raise FeatureError("targets", found="; ".join(notes) or "none", expected="columns that vary over nodes")

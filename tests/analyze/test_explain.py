@@ -56,6 +56,18 @@ def test_beyond_location_is_the_gain_of_the_joint_regression(nodes):
     assert found.location.mean(axis=0)[1] > 0.8
 
 
+def test_a_fold_where_a_target_has_one_value_has_no_score(nodes):
+    features, location, targets, fold = nodes
+    targets[fold == 0, 1] = 0.1  # whose mean is not 0.1 to the last digit
+    found = explain(features, location, targets, fold, COMPONENTS)
+    for scores in (found.r2[:, -1], found.location, found.beyond):
+        np.testing.assert_array_equal(np.isnan(scores), np.outer(np.arange(5) == 0, [False, True]))
+    for f in range(1, 5):
+        alone = LinearRegression().fit(location[fold != f], targets[fold != f])
+        expected = r2_score(targets[fold == f], alone.predict(location[fold == f]), multioutput="raw_values")
+        np.testing.assert_allclose(found.location[f], expected, atol=1e-6)
+
+
 def test_variance_and_importance(nodes):
     features, location, targets, fold = nodes
     found = explain(features, location, targets, fold, COMPONENTS)

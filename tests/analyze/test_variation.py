@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from cytomesh.analyze.config import VariationConfig
+from cytomesh.analyze.explain import location_terms
 from cytomesh.analyze.folds import FoldsConfig, make_folds
 from cytomesh.analyze.measures import save_measures
 from cytomesh.analyze.variation import target_names, together, variation_run
@@ -165,9 +166,19 @@ def test_what_is_not_there_is_named(run, tmp_path):
     ],
 )
 def test_targets_that_cannot_be_regressed_are_left_out_and_said(values, said):
-    groups, notes = together(np.column_stack([values, [1.0, 2.0, np.inf], 1e9 + np.arange(3)]), ["a", "b", "c"])
+    y = np.column_stack([values, [1.0, 2.0, np.inf], 1e9 + np.arange(3)])
+    groups, notes = together(y, ["a", "b", "c"], np.full(3, -1))
     assert [(columns, nodes.tolist()) for columns, nodes in groups] == [([1], [0, 1]), ([2], [0, 1, 2])]
     assert notes[1] == "b: 1 of 3 linked nodes lack it, left out" and re.fullmatch(f"a: {said}, left out", notes[0])
+
+
+def test_targets_of_few_sections_are_said_to_be():
+    y = np.random.default_rng(0).normal(size=(60, 2))
+    y[30:, 1] = np.nan
+    _, notes = together(y, ["everywhere", "rare"], np.arange(60) // 3)
+    assert notes[0] == "rare: 30 of 60 linked nodes lack it, left out"
+    assert re.fullmatch(r"rare: known in 10 sections, fewer than the 19 terms of location, .*below 0.*", notes[1])
+    assert len(notes) == 2 and location_terms(y[:30, [0, 0, 1]]).shape[1] == 19
 
 
 @pytest.mark.parametrize("kind", ["section", "block", "hemisphere"])

@@ -207,6 +207,8 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
     field = ".".join(str(part) for part in location)
     if item["type"] != "extra_forbidden":
         said = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"]
+        if item["type"] == "string_type" and isinstance(item["input"], dict):
+            said += "; text with a colon needs quotes, '[\"name:column\"]'"
         if item["type"] == "union_tag_invalid":
             said += "; a kind that another package adds needs that package installed"
         # what concerns several fields names them itself

@@ -48,6 +48,8 @@ class Settings(Config):
     """Kernel."""
     layers: tuple[Kernel, ...] = ()
     """Layers."""
+    names: tuple[str, ...] = ()
+    """Names."""
     shape: Annotated[Round | Square, Field(discriminator="kind")] = Round(kind="round")
     """Shape."""
 
@@ -72,6 +74,7 @@ def test_file_then_overrides(tmp_path):
         ("seed: -1", "seed: .*greater than or equal to 0"),
         ("kernel: {sigma_mm: .inf}", "kernel.sigma_mm: .*finite"),
         ("kernel: {sigma_mm: .nan}", "kernel.sigma_mm: .*finite"),
+        ("names: [c1:]", r"names.0: .*text with a colon needs quotes.*got \"{'c1': None}\""),
         ("- 1", "a YAML list"),
     ],
 )

@@ -158,7 +158,10 @@ def sample_labels(path: Path, positions: NDArray[np.float64]) -> Labels:
         hint = "is it in the study's reference space?"
         raise AtlasError(path, found=found, expected="most of them inside", hint=hint)
     labels = np.zeros(len(positions), np.int32)
-    labels[is_inside] = whole_labels(values[tuple(voxels[is_inside].T)])
+    try:
+        labels[is_inside] = whole_labels(values[tuple(voxels[is_inside].T)])
+    except AtlasError as error:
+        raise error.within(str(path), AtlasError) from error
     return labels
 
 

@@ -88,7 +88,7 @@ def test_volumes_that_cannot_be_meant_are_refused(bench, tmp_path):
     ):
         affine[:3, 3] = 500 if name == "far" else -60
         nib.save(nib.Nifti1Image(values, affine), tmp_path / f"{name}.nii")
-        with pytest.raises(AtlasError, match=message):
+        with pytest.raises(AtlasError, match=rf"{name}\.nii: .*{message}"):
             node_labels(stage, LabelSource(volume=tmp_path / f"{name}.nii"))
     with pytest.raises(AtlasError, match="no such volume"):
         node_labels(stage, LabelSource(volume=tmp_path / "none.nii"))

@@ -102,19 +102,21 @@ def numeric_columns(table: Table) -> list[str]:
     return [name for name, values in table.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"]
 
 
-def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: str) -> None:
+def check_columns(graphs: Iterable[CortexGraph], names: Iterable[str], setting: str, also: Iterable[str] = ()) -> None:
     """Check that all graphs have the columns that a setting names; measures of analyses are looked for later.
+
+    `also` has other words that the setting knows.
 
     Raises
     ------
     ConfigError
         With the nearest column that is there.
     """
-    own = [name for name in names if ":" not in name]
+    own = [name for name in names if ":" not in name and name not in also]
     for graph in graphs:
         known = set(numeric_columns(graph.nodes))
         if unknown := [name for name in own if name not in known]:
-            raise unknown_column(unknown[0], known, graph.name, setting, others=unknown[1:])
+            raise unknown_column(unknown[0], known.union(also), graph.name, setting, others=unknown[1:])
 
 
 def unknown_column(

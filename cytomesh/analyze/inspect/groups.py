@@ -73,6 +73,13 @@ def _area_null(run: Path, nodes: LinkedNodes, settings: InspectConfig, scores: M
     return {f"{name}_null": null_record(scores[name], values) for name, values in spun.items()}
 
 
+def check_lobes(table: LabelTable, lobes: Mapping[str, str]) -> None:
+    """Raise ConfigError if an area of `lobes` is not in the label table."""
+    unknown = sorted(set(lobes) - set(table.names))
+    if unknown:
+        raise ConfigError("lobes", unknown[0], found="no area of this name", expected=f"names such as {table.names[0]}")
+
+
 def write_similarity(folder: Path, nodes: LinkedNodes, lobes: Mapping[str, str]) -> dict[str, Any] | None:
     """Write `similarity.parquet`, one row an ordered pair of areas, those of two hemispheres apart.
 
@@ -80,16 +87,8 @@ def write_similarity(folder: Path, nodes: LinkedNodes, lobes: Mapping[str, str])
     -------
     dict or None
         The areas in the order of the matrix, and means over it; None with fewer than two areas.
-
-    Raises
-    ------
-    ConfigError
-        If `lobes` names an area that is not in the label table.
     """
     table = nodes.graphs[0].labels
-    unknown = sorted(set(lobes) - set(table.names))
-    if unknown:
-        raise ConfigError("lobes", unknown[0], found="no area of this name", expected=f"names such as {table.names[0]}")
     labels = nodes.hemisphere_area
     if len(np.unique(labels[labels > 0])) < 2:
         return None

@@ -120,4 +120,4 @@ def colour_columns(
 
 def check_colours(graphs: Sequence[CortexGraph], names: Sequence[str]) -> None:
     """Raise ConfigError, with the nearest name, if the map is to be coloured by what a graph does not have."""
-    check_columns(graphs, [name for name in names if name not in (AREA, BRAIN)], "map.colour_by")
+    check_columns(graphs, names, "map.colour_by", (AREA, BRAIN))

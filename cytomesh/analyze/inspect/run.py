@@ -12,7 +12,7 @@ import numpy as np
 from cytomesh.analyze.inspect.config import InspectConfig
 from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, write_examples
 from cytomesh.analyze.inspect.figures import write_figures
-from cytomesh.analyze.inspect.groups import write_separation, write_similarity
+from cytomesh.analyze.inspect.groups import check_lobes, write_separation, write_similarity
 from cytomesh.analyze.inspect.latent_map import latent_map
 from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
@@ -75,6 +75,7 @@ def inspect_run(
     graphs = load_graphs(run)
     features = _features(run, settings.features)
     check_colours(graphs, settings.map.colour_by)
+    check_lobes(graphs[0].labels, settings.lobes)
     view, notes = _patch_view(run, features, graphs, settings)
     result = analysis_product(run, name, "inspect")
     with file_digests(run) as digests, result.open():

@@ -248,6 +248,8 @@ def test_nodes_that_are_named_are_shown_first(run):
 def test_what_is_not_there_is_named(run, tmp_path):
     with pytest.raises(ConfigError, match=r"map\.colour_by: thicknes_mm: .*did you mean 'thickness_mm'"):
         inspect_run(run, "x", settings(map={"colour_by": ["thicknes_mm"]}))
+    with pytest.raises(ConfigError, match=r"map\.colour_by: arae: .*did you mean 'area'"):
+        inspect_run(run, "x", settings(map={"colour_by": ["arae"]}))
     with pytest.raises(ConfigError, match=r"no column of numbers 'link_reason'"):
         inspect_run(run, "x", settings(map={"colour_by": ["link_reason"]}))
     with pytest.raises(ConfigError, match="no features of this name, expected cnn"):
@@ -259,6 +261,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
             inspect_run(run, "x", settings(examples={"nodes": [name]}))
     with pytest.raises(ConfigError, match=r"lobes: B1: found no area of this name"):
         inspect_run(run, "x", settings(lobes={"B1": "front"}))
+    assert not (run / "analyze" / "x").exists()  # before anything is computed
     with pytest.raises(ValueError, match="block or section"):
         settings(folds={"kind": "brain"})
     with pytest.raises(MissingStageError):

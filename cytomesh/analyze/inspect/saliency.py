@@ -58,8 +58,8 @@ def saliency(encoder: PatchEncoder, patches: NDArray[np.uint8]) -> Saliency:
         try:
             maps = grad_cam(encoder, patches)[:, None, None]
         except ConfigError as other:
-            found, expected = "neither attention over a grid of tokens nor feature maps", "a ViT or a CNN"
-            raise ConfigError(encoder.config.name, found=found, expected=expected) from other
+            lacks = "neither attention over a grid of tokens nor feature maps"
+            raise ConfigError(encoder.config.name, found=lacks, expected="a ViT or a CNN") from other
         log(f"inspect: Grad-CAM, as {encoder.config.name} has no attention to show ({error.found})")
         return Saliency(maps, GRAD_CAM, ("what adds to the feature",), "")
     heads = range(1, found.maps.shape[2] + 1)

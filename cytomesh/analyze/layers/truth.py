@@ -190,8 +190,8 @@ def column_truth(path: Path, section: Section, truth: AnnotationImage, columns: 
             hint="check their pixel size and place; where only some cortex was drawn, give the rest a value or class "
             "that truth.codes or truth.classes take for ignore",
         )
-    upper, lower = classes[:, :-1], classes[:, 1:]
-    goes_back = (is_layer[:, :-1] & is_layer[:, 1:] & (lower < upper)).any(axis=1)[is_layer.any(axis=1)]
+    step_back = is_layer[:, :-1] & is_layer[:, 1:] & (classes[:, 1:] < classes[:, :-1])
+    goes_back = step_back[is_layer.any(axis=1)].any(axis=1)
     if goes_back.size and goes_back.mean() > MOST_GOING_BACK:
         raise ImageError(
             path,

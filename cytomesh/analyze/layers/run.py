@@ -13,7 +13,7 @@ import numpy as np
 
 from cytomesh.analyze.layers.classes import BOUNDARIES, IGNORE, LAYERS
 from cytomesh.analyze.layers.config import LayersConfig
-from cytomesh.analyze.layers.methods import fit_methods
+from cytomesh.analyze.layers.methods import DEPTH, PROFILES, fit_methods
 from cytomesh.analyze.layers.output import TRUE, write_nodes, write_shares
 from cytomesh.analyze.layers.ribbon import Grid, depth_field
 from cytomesh.analyze.layers.sections import (
@@ -31,7 +31,7 @@ from cytomesh.analyze.products import analysis_product
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
-from cytomesh.core.errors import MissingStageError, SplitError
+from cytomesh.core.errors import ConfigError, MissingStageError, SplitError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, map_ahead
 from cytomesh.core.progress import track
@@ -93,7 +93,7 @@ def layers_run(
         If graphs or encoders are stale, unless `allow_stale`.
     """
     study, graphs = open_run_study(run), load_graphs(run)
-    encoders = {folder.resolve().name: folder for folder in _encoder_folders(run, settings.encoders)}
+    encoders = _encoder_folders(run, settings.encoders)
     sections, notes = linked_sections(study, graphs)
     files = truth_files(study, [linked.section for linked in sections], settings.truth)
     known = [np.array([(graph.brain, int(s)) in files for s in graph.section], np.int32) for graph in graphs]
@@ -135,11 +135,21 @@ def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _encoder_folders(run: Path, wanted: Sequence[str]) -> list[Path]:
+def _encoder_folders(run: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of encoders by the names that their results have."""
     names = list(wanted) or [folder.name for folder in product_folders(run, "encoders")]
     if not names:
         raise MissingStageError(run / "encoders", found="no encoder", hint=f"run '{command(run, 'encoders')}' first")
-    return [encoder_folder(run, name) for name in names]
+    found: dict[str, Path] = {}
+    for folder in (encoder_folder(run, name) for name in names):
+        own = folder.resolve().name
+        if own in (PROFILES, DEPTH, TRUE):
+            fault = "an encoder with the name of what stands beside encoders"
+            raise ConfigError("encoders", own, found=fault, hint="rename its folder")
+        if found.setdefault(own, folder).resolve() != folder.resolve():
+            fault = f"two encoders of one name, {found[own]} and {folder}"
+            raise ConfigError("encoders", own, found=fault, hint="rename the folder of one of them")
+    return found
 
 
 def _named(encoder: str, inputs: Inputs) -> Inputs:

@@ -262,7 +262,7 @@ def test_a_little_drawn_cortex_is_enough(run, made_here, tmp_path):
         layers_run(run, "none", relabelled(run, tmp_path / "none", lambda labels: np.full_like(labels, 9)))
 
 
-def test_what_is_missing_or_wrong_is_named(run):
+def test_what_is_missing_or_wrong_is_named(run, tmp_path):
     with pytest.raises(MissingStageError, match="no file of layers"):
         layers_run(run, "x", settings("truth.files=nowhere/{brain}_{section}.png"))
     with pytest.raises(MissingStageError, match="no trained encoder"):
@@ -273,3 +273,8 @@ def test_what_is_missing_or_wrong_is_named(run):
         layers_run(run, "x", settings("split={kind: brain, train: [T01], test: [T01]}"))
     with pytest.raises(ConfigError):
         settings("decoder.width=0")
+    for name, words in (("profiles", "what stands beside encoders"), ("cnn", "two encoders of one name")):
+        other = tmp_path / name
+        shutil.copytree(run / "encoders" / "cnn", other)
+        with pytest.raises(ConfigError, match=f"encoders: {name}: .*{words}"):
+            layers_run(run, "x", settings(f"encoders=[cnn, {other}]"))

@@ -44,7 +44,7 @@ def inspect(
     settings = load_settings(InspectConfig, config, overrides, seed)
     summary = inspect_run(out, name, settings, resume=resume, allow_stale=allow_stale)
     try:
-        inspect_page(out, name)
+        summary["page"] = str(inspect_page(out, name))
     except PackageError as error:  # the numbers are there, and other programs plot them
         warn(f"no inspect.html: {error}")
     show(summary, as_json)

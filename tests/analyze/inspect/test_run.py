@@ -158,6 +158,7 @@ def test_the_command_writes_a_page_keeps_what_is_current_and_notices_other_featu
     assert code == 0 and json.loads(out)["nodes"] > 1000
     folder = run / "analyze" / "inspect"
     assert "Feature space: inspect" in (folder / "inspect.html").read_text()
+    assert json.loads(out)["page"] == str(folder / "inspect.html")
     written = (folder / "metrics.json").stat().st_mtime_ns
     assert cytomesh(*words)[0] == 0
     assert (folder / "metrics.json").stat().st_mtime_ns == written

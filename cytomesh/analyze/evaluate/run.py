@@ -92,6 +92,8 @@ def evaluate_run(
                 work.finish()
     metrics = read_json(result.folder / "metrics.json")
     with reading(result.folder / "metrics.json"):
+        for note in metrics["notes"]:
+            log(f"evaluate: {note}")
         return summary(metrics)
 
 

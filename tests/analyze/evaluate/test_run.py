@@ -111,8 +111,9 @@ def test_other_features_are_noticed(run):
 
 def test_the_command_prints_one_table(run, cytomesh):
     words = ("evaluate", "--out", run, "--set", "encoders=[good]", "--set", "tasks={areas: {}, planes: {}}")
-    code, out, _ = cytomesh(*words)
+    code, out, said = cytomesh(*words)
     lines = out.splitlines()
+    assert "planes: the run has no study" in said
     assert code == 0 and lines[0].split() == ["good", "coordinates"]
     assert len({len(line) for line in lines}) == 1
     code, out, _ = cytomesh(*words, "--json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -58,7 +58,7 @@ BadSection = Annotated[
     typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.", show_default="stop"),
 ]
 
-LARGE = 100.0
+LARGE, SMALL = 100.0, 10.0
 SettingsT = TypeVar("SettingsT", bound="BaseModel")
 
 
@@ -91,7 +91,7 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
 def show_table(summary: dict[str, Any], as_json: bool) -> None:
     """Print a summary to standard output: JSON, or its single values and then its rows, each by column.
 
-    Large numbers have no decimals, unless column or row are of something else: micrometres beside shares.
+    Columns of large numbers have no decimals; where small ones stand among them, rows of large numbers have none.
     """
     if as_json:
         show(summary, as_json)
@@ -99,10 +99,12 @@ def show_table(summary: dict[str, Any], as_json: bool) -> None:
     rows = {name: row for name, row in summary.items() if isinstance(row, dict)}
     show({name: value for name, value in summary.items() if name not in rows}, as_json)
     columns = [["", *rows]]
-    is_large = [_largest(row.values()) >= LARGE for row in rows.values()]
+    is_large = [max((abs(value or 0.0) for value in row.values()), default=0.0) >= LARGE for row in rows.values()]
     for column in dict.fromkeys(column for row in rows.values() for column in row):
         numbers = [row.get(column) for row in rows.values()]
-        digits = [0 if large and _largest(numbers) >= LARGE else 3 for large in is_large]
+        known = [abs(value) for value in numbers if value]
+        is_mixed = min(known, default=0.0) < SMALL
+        digits = [0 if max(known, default=0.0) >= LARGE and (large or not is_mixed) else 3 for large in is_large]
         columns.append(
             [column, *("-" if value is None else f"{value:,.{n}f}" for value, n in zip(numbers, digits, strict=True))]
         )
@@ -110,10 +112,6 @@ def show_table(summary: dict[str, Any], as_json: bool) -> None:
     for name, *cells in zip(*columns, strict=True):
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         typer.echo("  ".join([name.ljust(widths[0]), *aligned]))
-
-
-def _largest(numbers: Iterable[float | None]) -> float:
-    return max(abs(number or 0.0) for number in numbers)
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -105,8 +105,9 @@ class LayersConfig(Config):
     """Sections that are segmented: all with image links, or those of validation and test sides, to compare encoders."""
     every: int = Field(default=1, ge=1)
     """Only every n-th section of each side of each brain is read, learnt from and segmented: a quick look."""
-    um_per_px: float | None = Field(default=None, gt=0)
-    """Pixel size of the segmentation; by default the encoder's, but not less than 20 um."""
+    um_per_px: float | None = Field(default=None, gt=0, le=500)
+    """Pixel size of the segmentation; by default the encoder's, but not less than 20 um. Coarser ones would leave a
+    few pixels of cortex."""
     overlap: float = Field(default=0.5, ge=0, lt=1)
     """Share of a tile's side that the next one along the ribbon covers again."""
     depths: int = Field(default=48, ge=12)

@@ -19,3 +19,8 @@ def test_settings_of_the_repository_load(path):
 def test_codes_are_those_of_layers():
     with pytest.raises(ConfigError, match="codes"):
         load_config(LayersConfig, None, ["truth.codes={VII: [7]}"])
+
+
+def test_pixels_hold_no_whole_cortex():
+    with pytest.raises(ConfigError, match="um_per_px: Input should be less than or equal to 500"):
+        load_config(LayersConfig, None, ["um_per_px=100000"])

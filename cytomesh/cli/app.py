@@ -26,6 +26,7 @@ from cytomesh.cli import (
     phantom,
     pretrain,
     profiles,
+    register,
     report,
     segment_layers,
     settings,
@@ -70,6 +71,7 @@ app.add_typer(graph.app, name="graph")
 for _module in (
     phantom,
     build_graph,
+    register,
     pretrain,
     embed,
     profiles,

@@ -5,19 +5,16 @@ The surfaces are the ones that nilearn packages (fsaverage5, Fischl 1999), so no
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from cytomesh.core.errors import PackageError, SurfaceError
 from cytomesh.phantom.repair import separate_banks, thicken
+from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.mesh import Mesh
 
 MEDIAL_WALL_MM = 1.0  # fsaverage's pial and white surfaces coincide on the medial wall
@@ -71,7 +68,9 @@ def template(hemisphere: str) -> PhantomCortex:
     and white meet (on the medial wall), and banks that touch across a sulcus or within a gyral blade are moved
     apart, so that the truth has no fused banks.
     """
-    faces, pial, white, sphere = _fsaverage5(hemisphere)
+    packaged = fsaverage5(hemisphere)
+    faces = packaged["pial"].faces
+    pial, white, sphere = (packaged[kind].vertices for kind in ("pial", "white", "sphere"))
     is_thin = np.linalg.norm(pial - white, axis=1) < MEDIAL_WALL_MM
     refine, fine = subdivision(faces, len(pial))
     smooth = smoothing(fine, refine.shape[0])
@@ -127,25 +126,3 @@ def _largest_patch(faces: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray
     _, component = connected_components(graph, directed=False)
     sizes = np.bincount(component[mask], minlength=1)
     return np.asarray(mask & (component == int(np.argmax(sizes))))
-
-
-def _fsaverage5(
-    hemisphere: str,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    # find_spec instead of an import: nilearn's own loader pulls in pandas and scikit-learn, seconds in each process
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None:
-        hint = "pip install 'cytomesh[phantom]'"
-        raise PackageError("nilearn", found="a package that is not installed", hint=hint)
-    side = {"L": "left", "R": "right"}[hemisphere]
-    folder = Path(spec.origin or ".").parent / "datasets" / "data" / "fsaverage5"
-    arrays = []
-    for kind in ("pial", "white", "sphere"):
-        path = folder / f"{kind}_{side}.gii.gz"
-        if not path.is_file():
-            raise SurfaceError(
-                path, found="no such file", expected="nilearn's packaged fsaverage5", hint="reinstall nilearn"
-            )
-        arrays.append([array.data for array in nib.load(path).darrays])
-    points = [np.asarray(pair[0], np.float64) for pair in arrays]
-    return np.asarray(arrays[0][1], np.int64), points[0], points[1], points[2]

@@ -25,6 +25,7 @@ from cytomesh.surface.sides import check_side
 
 Hemisphere = Literal["L", "R"]
 SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]
+"""What a graph may have from elsewhere; `write_surface` writes inflated ones, too."""
 
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 STRUCTURE_KEY = "AnatomicalStructurePrimary"
@@ -33,15 +34,22 @@ NO_SCALARS = {"POINTSET", "TRIANGLE", "LABEL"}
 UNKNOWN_SPACE, SCANNER_SPACE = 0, 1
 # A centre nearer to the origin than this moves nothing.
 CENTRE_MM = 0.01
-_SECONDARY = {"pial": "Pial", "white": "GrayWhite", "midthickness": "MidThickness", "sphere": ""}
+_SECONDARY = {
+    "pial": "Pial",
+    "white": "GrayWhite",
+    "midthickness": "MidThickness",
+    "sphere": "",
+    "inflated": "MidThickness",
+}
+_GEOMETRIC = {"sphere": "Spherical", "inflated": "Inflated"}
 
 
-def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind) -> None:
+def write_surface(path: Path, mesh: Mesh, hemisphere: str, kind: SurfaceKind | Literal["inflated"]) -> None:
     """Write a `.surf.gii`; coordinates are stored as float32 (GIFTI's only float type), about 1e-5 mm."""
     anatomy = {
         STRUCTURE_KEY: STRUCTURES[hemisphere],
         "AnatomicalStructureSecondary": _SECONDARY[kind],
-        "GeometricType": "Spherical" if kind == "sphere" else "Anatomical",
+        "GeometricType": _GEOMETRIC.get(kind, "Anatomical"),
     }
     points = GiftiDataArray(
         mesh.vertices.astype(np.float32),

@@ -1,0 +1,1 @@
+"""Brains on one sphere: inflated surfaces, spheres, registration, and what it carries from brain to brain."""

@@ -1,0 +1,107 @@
+"""A sphere for a surface: conformal at first, then as little stretched as can be, without a flipped triangle."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.sparse.linalg import splu
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.core.extras import optional
+from cytomesh.register.distortion import Points, SphereDistortion, is_flipped
+from cytomesh.register.minimise import minimise
+from cytomesh.register.operators import stiffness
+from cytomesh.surface.mesh import Mesh, unit
+
+RADIUS_MM = 100.0
+"""Of FreeSurfer's and HCP's spheres."""
+EXTRA = "cytomesh[register]"
+N_UNTANGLINGS = 20
+N_ITERATIONS = 300
+TOLERANCE = 1e-5
+
+
+def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
+    """Map a closed surface to a sphere so that lengths change as little as possible and no triangle is flipped.
+
+    Begins with LaPy's conformal map (Choi, Lam and Lui, SIAM J. Imaging Sciences 8, 2015), which keeps angles and
+    shrinks what bulges; then minimises the stretch (`SphereDistortion`) from there. The sphere is turned so that its
+    axes are the brain's: right, anterior and superior (Kabsch's rotation of the one to the other).
+
+    Parameters
+    ----------
+    surface : Mesh
+        Euler number 2, one piece; mm.
+    device : torch.device, optional
+        Where energies are computed.
+
+    Returns
+    -------
+    Mesh
+        The same faces, on a sphere of radius 100 mm.
+
+    Raises
+    ------
+    SurfaceError
+        If the surface is no sphere topologically, or a triangle stays flipped.
+    """
+    check_topology(surface)
+    where = device or torch.device("cpu")
+    lapy, conformal = optional("lapy", EXTRA), optional("lapy.conformal", EXTRA)
+    start = conformal.spherical_conformal_map(lapy.TriaMesh(surface.vertices, surface.faces))
+    if is_flipped(start, surface.faces).mean() > 0.5:
+        start = start * np.array([-1.0, 1.0, 1.0])
+    sphere = relax(surface, start, where)
+    return Mesh(RADIUS_MM * turned_to(surface, sphere), surface.faces)
+
+
+def check_topology(surface: Mesh) -> None:
+    """Raise SurfaceError if a surface cannot be mapped to a sphere one to one."""
+    if not surface.is_closed or surface.n_components != 1 or surface.euler_number != 2:
+        found = (
+            f"Euler number {surface.euler_number}, {surface.n_components} pieces, "
+            f"{len(surface.border)} edges of one triangle only"
+        )
+        hint = "close holes and cut handles first; 'cytomesh build-graph' does for surfaces from contours"
+        raise SurfaceError(
+            "surface", found=found, expected="a closed surface of Euler number 2, in one piece", hint=hint
+        )
+
+
+def relax(surface: Mesh, start: Points, device: torch.device) -> Points:
+    """Minimise the stretch of a map to the unit sphere, (n, 3), that may have some flipped triangles at first.
+
+    Raises
+    ------
+    SurfaceError
+        If a triangle stays flipped.
+    """
+    energy = SphereDistortion(surface, device)
+    areas = surface.vertex_areas / surface.area_mm2
+    # the energy's own Hessian where nothing is stretched, and a little of the identity: rotations cost nothing
+    model = 2.0 / (4.0 * np.pi) * stiffness(surface) + 1e-2 * sp.diags(areas)
+    solve = splu(model.tocsc()).solve
+    sphere = unit(start)
+    for _ in range(N_UNTANGLINGS):
+        least = energy.smallest(torch.as_tensor(sphere, device=device))
+        if least > 0:
+            break
+        smooth = partial(energy, smoothing=float(np.sqrt(1e-6 + 0.04 * least**2)))
+        sphere, _ = minimise(smooth, sphere, solve, device, n_iterations=20, tolerance=TOLERANCE)
+    else:
+        raise SurfaceError(
+            "sphere", found=f"{is_flipped(sphere, surface.faces).sum()} flipped triangles", expected="none"
+        )
+    return minimise(energy, sphere, solve, device, n_iterations=N_ITERATIONS, tolerance=TOLERANCE)[0]
+
+
+def turned_to(surface: Mesh, sphere: Points) -> Points:
+    """Turn a sphere, (n, 3), so that its vertices point to where those of the surface lie, seen from its middle."""
+    areas = surface.vertex_areas[:, None]
+    away = surface.vertices - (areas * surface.vertices).sum(axis=0) / areas.sum()
+    left, _, right = np.linalg.svd((areas * sphere).T @ away)
+    handed = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    return np.asarray(sphere @ left @ handed @ right)

@@ -1,0 +1,165 @@
+"""Hemispheres on a template: fsaverage, or the mean of a study's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.register.config import RegisterConfig
+from cytomesh.register.demons import Stiffness
+from cytomesh.register.distortion import Points, is_flipped
+from cytomesh.register.group import group_template
+from cytomesh.register.hemispheres import Hemisphere, mirrored
+from cytomesh.register.sphere import RADIUS_MM
+from cytomesh.register.warp import STAGES, Floats, Pattern, Stage, Warp, grid_of, pattern_of, warp_onto
+from cytomesh.surface.fsaverage import fsaverage5
+from cytomesh.surface.mesh import Mesh, unit
+
+Apply = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+OTHER_SIDE = 0.8
+"""A hemisphere that differs from the template by less than this share of it when mirrored is one of the other side."""
+FOLDS = 2
+"""The stage whose depths are correlated: folds."""
+N_UNFOLDINGS = 50
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A hemisphere's sphere on the template.
+
+    Parameters
+    ----------
+    on_side, in_common : Mesh
+        On the template of its side, and on the left one, mirrored if it is a right hemisphere; radius 100 mm.
+    correlation : float
+        Of the depth of folds, with the template's.
+    stages : list of dict
+        See `warp_onto`.
+    """
+
+    on_side: Mesh
+    in_common: Mesh
+    correlation: float
+    stages: list[dict[str, float]]
+
+
+def registered(
+    hemispheres: Sequence[Hemisphere],
+    sides: Sequence[str],
+    settings: RegisterConfig,
+    stages: Sequence[Stage] = STAGES,
+    further: Sequence[Floats] | None = None,
+    apply: Apply = map,
+) -> list[Registered]:
+    """Bring hemispheres onto the template of the settings.
+
+    Parameters
+    ----------
+    hemispheres : sequence of Hemisphere
+    sides : sequence of {"L", "R"}
+    settings : RegisterConfig
+    stages : sequence of Stage
+    further : sequence of (n, k) float64, optional
+        What else drives them, one a hemisphere.
+    apply : callable
+        As `map`; may use processes.
+
+    Raises
+    ------
+    SurfaceError
+        If a hemisphere looks like one of the other side, or a triangle stays flipped.
+    """
+    stiffness = Stiffness(whole=settings.stiffness)
+    common = [h if side == "L" else h.mirrored for h, side in zip(hemispheres, sides, strict=True)]
+    patterns = [
+        pattern_of(h.surface, h.sphere, stages, None if further is None else further[number])
+        for number, h in enumerate(common)
+    ]
+    if settings.template == "study":
+        template, warps = group_template(patterns, stiffness, stages, apply)
+        records: list[list[dict[str, float]]] = [[] for _ in warps]
+        on_side: list[Warp | None] = [None for _ in warps]
+    else:
+        template, own = (fsaverage_pattern(side, stages) for side in "LR")
+        onto = partial(warp_onto, theirs=template, stiffness=stiffness, stages=stages)
+        warps, records = map(list, zip(*apply(onto, patterns), strict=True))
+        _check_sides(patterns, sides, own, records, onto)
+        rights = [
+            pattern_of(h.surface, h.sphere, stages) for h, side in zip(hemispheres, sides, strict=True) if side == "R"
+        ]
+        found = iter(apply(partial(warp_onto, theirs=own, stiffness=stiffness, stages=stages), rights))
+        on_side = [next(found)[0] if side == "R" else None for side in sides]
+    done = []
+    for number, side in enumerate(sides):
+        in_common = _carried(common[number].sphere, warps[number])
+        own_warp = on_side[number]
+        if own_warp is not None:
+            here = _carried(hemispheres[number].sphere, own_warp)
+        else:
+            here = in_common if side == "L" else mirrored(in_common)
+        correlation = _correlation(patterns[number], template, warps[number], stages)
+        done.append(Registered(here, in_common, correlation, records[number]))
+    return done
+
+
+def fsaverage_pattern(side: str, stages: Sequence[Stage] = STAGES) -> Pattern:
+    """Return the folding of fsaverage5's midsurface."""
+    packaged = fsaverage5(side)
+    pial, white = packaged["pial"], packaged["white"]
+    return pattern_of(Mesh((pial.vertices + white.vertices) / 2.0, pial.faces), packaged["sphere"], stages)
+
+
+def _check_sides(
+    patterns: Sequence[Pattern],
+    sides: Sequence[str],
+    right: Pattern,
+    records: Sequence[Sequence[dict[str, float]]],
+    onto: Callable[..., tuple[Warp, list[dict[str, float]]]],
+) -> None:
+    """Raise SurfaceError if a hemisphere, mirrored to the left, is more like a right one."""
+    for number, (pattern, side, record) in enumerate(zip(patterns, sides, records, strict=True)):
+        _, other = onto(pattern, theirs=right, n_stages=1)
+        if other[0]["after"] < OTHER_SIDE * record[0]["after"]:
+            there = {"L": "right", "R": "left"}[side]
+            hint = "exchange the sides of its surfaces, or mend their x axis (right is positive)"
+            raise SurfaceError(
+                f"hemisphere {number + 1}", found=f"folds of a {there} hemisphere", expected=side, hint=hint
+            )
+
+
+def _carried(sphere: Mesh, warp: Warp) -> Mesh:
+    """Return a sphere on the template, without flipped triangles."""
+    return Mesh(RADIUS_MM * unfolded(warp(sphere.vertices), sphere.faces), sphere.faces)
+
+
+def unfolded(sphere: Points, faces: NDArray[np.int64]) -> Points:
+    """Move the corners of flipped triangles, which meshes finer than a map's grid may have, between their neighbours.
+
+    Raises
+    ------
+    SurfaceError
+        If one stays flipped.
+    """
+    neighbours = Mesh(sphere, faces).adjacency().astype(np.float64)
+    for _ in range(N_UNFOLDINGS):
+        wrong = faces[is_flipped(sphere, faces)]
+        if not len(wrong):
+            return sphere
+        corners = np.unique(wrong)
+        sphere = sphere.copy()
+        sphere[corners] = unit(neighbours[corners] @ sphere)
+    raise SurfaceError("sphere.reg", found=f"{len(wrong)} flipped triangles", expected="none", hint="raise stiffness")
+
+
+def _correlation(own: Pattern, template: Pattern, warp: Warp, stages: Sequence[Stage]) -> float:
+    grid = grid_of(stages[FOLDS].subdivisions)
+    theirs = grid.locator.interpolate(warp(grid.mesh.vertices), template[FOLDS])[:, 0]
+    mine = own[FOLDS][:, 0]
+    mine, theirs = mine - grid.shares @ mine, theirs - grid.shares @ theirs
+    return float(grid.shares @ (mine * theirs) / np.sqrt((grid.shares @ mine**2) * (grid.shares @ theirs**2)))

@@ -13,6 +13,9 @@ from cytomesh.register.spherical import exponential, logarithm, tangent
 from cytomesh.register.warp import STAGES, Pattern, Stage, Warp, grid_of, warp_onto
 from cytomesh.surface.mesh import unit
 
+N_ROUNDS = 3
+"""With all stages: the mean of two BigBrain hemispheres becomes sharper for as long."""
+
 
 def group_template(
     patterns: Sequence[Pattern],
@@ -45,7 +48,7 @@ def group_template(
         for stage, values in zip(stages, zip(*patterns, strict=True), strict=True)
     )
     warps: list[Warp] = []
-    for n_stages in range(1, len(stages) + 1):
+    for n_stages in [*range(1, len(stages)), *[len(stages)] * N_ROUNDS]:
         onto = partial(warp_onto, theirs=template, stiffness=stiffness, stages=stages, n_stages=n_stages)
         warps = centred([warp for warp, _ in apply(onto, patterns)])
         template = _mean(patterns, warps, stages)

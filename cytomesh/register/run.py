@@ -109,7 +109,8 @@ def register_inputs(run: Path, graphs: Sequence[CortexGraph], settings: Register
 def _register(
     run: Path, folder: Path, graphs: Sequence[CortexGraph], settings: RegisterConfig, workers: int
 ) -> dict[str, Any]:
-    stages, further = STAGES, None
+    stages: tuple[Stage, ...] = STAGES
+    further = None
     if settings.drivers:
         further, weights = driver_values(run, graphs, settings.drivers)
         stages = (*STAGES, Stage(STAGES[-1].subdivisions, DRIVEN, tuple(weights)))

@@ -1,0 +1,1 @@
+"""Registration: areas carried between hemispheres, spheres, resampling."""

@@ -17,9 +17,10 @@ class SphereDistortion:
 
     E = 1 / A sum_t A_t (s1^2 + s2^2 + 1 / s1^2 + 1 / s2^2 - 4), with the singular values s1, s2 of the map on triangle
     t (Smith and Schaefer, Bijective parameterization with free boundaries, ACM TOG 34, 2015). The surface is scaled to
-    the sphere's area first. s1^2 s2^2 is the square of the triangle's signed area ratio d, outward positive, and d is
-    replaced by (d + sqrt(e^2 + d^2)) / 2, so that maps with flipped triangles have a finite energy, too, which drives
-    them apart (Garanzha et al., Foldover-free maps in 50 lines of code, ACM TOG 40, 2021); with e = 0 they have none.
+    the sphere's area first. For s1 s2 stands the triangle's signed area ratio d, seen along the radius and outward
+    positive: 0 where it is about to flip, and E infinite. d is replaced by (d + sqrt(e^2 + d^2)) / 2, so that maps with
+    flipped triangles have a finite energy, too, which drives them apart (Garanzha et al., Foldover-free maps in 50
+    lines of code, ACM TOG 40, 2021); with e = 0 they have none.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
     Raises
     ------
     SurfaceError
-        If the surface is no sphere topologically, or a triangle stays flipped.
+        If the surface is no sphere topologically, or inside out, or a triangle stays flipped.
     """
     check_topology(surface)
     where = device or torch.device("cpu")
@@ -59,7 +59,7 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
 
 
 def check_topology(surface: Mesh) -> None:
-    """Raise SurfaceError if a surface cannot be mapped to a sphere one to one."""
+    """Raise SurfaceError if a surface cannot be mapped to a sphere one to one, outside still outside."""
     if not surface.is_closed or surface.n_components != 1 or surface.euler_number != 2:
         found = (
             f"Euler number {surface.euler_number}, {surface.n_components} pieces, "
@@ -69,6 +69,9 @@ def check_topology(surface: Mesh) -> None:
         raise SurfaceError(
             "surface", found=found, expected="a closed surface of Euler number 2, in one piece", hint=hint
         )
+    if surface.volume_mm3 < 0:
+        hint = "reverse the order of the corners of its triangles"
+        raise SurfaceError("surface", found="triangles that look inward", expected="outward", hint=hint)
 
 
 def relax(surface: Mesh, start: Points, device: torch.device) -> Points:
@@ -91,10 +94,9 @@ def relax(surface: Mesh, start: Points, device: torch.device) -> Points:
             break
         smooth = partial(energy, smoothing=float(np.sqrt(1e-6 + 0.04 * least**2)))
         sphere, _ = minimise(smooth, sphere, solve, device, n_iterations=20, tolerance=TOLERANCE)
-    else:
-        raise SurfaceError(
-            "sphere", found=f"{is_flipped(sphere, surface.faces).sum()} flipped triangles", expected="none"
-        )
+    if n := int(is_flipped(sphere, surface.faces).sum()):
+        hint = "remesh the surface: its triangles are too uneven, or its folds touch"
+        raise SurfaceError("sphere", found=f"{n} flipped triangles", expected="none", hint=hint)
     return minimise(energy, sphere, solve, device, n_iterations=N_ITERATIONS, tolerance=TOLERANCE)[0]
 
 

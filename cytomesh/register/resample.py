@@ -25,8 +25,8 @@ def resampling(
     Adaptive barycentric weights, corrected for area, as Connectome Workbench takes them (ADAP_BARY_AREA in
     SurfaceResamplingHelper; Glasser et al., NeuroImage 80, 2013): where the source is finer, a target vertex takes in
     all source vertices whose triangle of the target it is a corner of; where it is coarser, the corners of the source's
-    triangle in which it lies. So every vertex of the source is heard, in proportion to its area. Places lie in the triangle
-    that the ray from the middle hits; Workbench takes the nearest point of the mesh, which is the same on fine meshes.
+    triangle in which it lies. So every vertex of the source is heard, in proportion to its area. The triangle of a
+    place is that which the ray from the middle hits; Workbench takes the nearest, on fine meshes the same.
 
     Parameters
     ----------

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from cytomesh.core.errors import SurfaceError
-from cytomesh.graph.nulls import MIRROR, load_sphere
+from cytomesh.graph.nulls import MIRROR, load_sphere, on_unit_sphere
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.distortion import is_flipped
 from cytomesh.register.sphere import RADIUS_MM, check_topology, make_sphere
-from cytomesh.surface.mesh import Mesh, unit
+from cytomesh.surface.mesh import Mesh
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ def open_hemisphere(run: Path, graph: CortexGraph, settings: RegisterConfig, dev
     SurfaceError
         If the surface is no sphere topologically, or the given sphere has flipped triangles.
     GraphError
-        If the given sphere is that of another mesh.
+        If the given sphere is that of another mesh, or none around the origin.
     """
     try:
         check_topology(graph.mesh)
         given = load_sphere(run, graph) if settings.spheres == "given" else None
         if given is None:
             return Hemisphere(graph.mesh, make_sphere(graph.mesh, device))
-        sphere = Mesh(RADIUS_MM * unit(given - given.mean(axis=0)), graph.mesh.faces)
+        sphere = Mesh(RADIUS_MM * on_unit_sphere(given), graph.mesh.faces)
         if n := int(is_flipped(sphere.vertices, sphere.faces).sum()):
             hint = "give another one, or set spheres: made"
             raise SurfaceError("sphere", found=f"{n} flipped triangles", expected="none", hint=hint)

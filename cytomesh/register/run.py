@@ -118,7 +118,8 @@ def _register(
         opened = apply(partial(_open, run, folder, settings), graphs)
         hemispheres = list(track(opened, "spheres", total=len(graphs), unit="hemispheres"))
         sides = [graph.hemisphere for graph in graphs]
-        found = registered(hemispheres, sides, settings, stages, further, apply)
+        names = [graph.name for graph in graphs]
+        found = registered(hemispheres, sides, settings, stages, further, apply, names)
     metrics = {}
     for graph, hemisphere, done in zip(graphs, hemispheres, found, strict=True):
         own = folder / graph.name
@@ -149,7 +150,7 @@ def _facts(hemisphere: Hemisphere, done: Registered) -> dict[str, Any]:
 def check_limits(name: str, facts: dict[str, Any], limits: LimitsConfig) -> None:
     """Raise SurfaceError if a registration is beyond what is allowed."""
     found = facts["registered"]["area_log2"]
-    if found > limits.area_log2:
+    if not found <= limits.area_log2:  # NaN, too
         hint = "raise stiffness, or limits.area_log2"
         raise SurfaceError(
             name,
@@ -159,7 +160,7 @@ def check_limits(name: str, facts: dict[str, Any], limits: LimitsConfig) -> None
             hint=hint,
         )
     correlation = facts["folding_correlation"]
-    if correlation < limits.folding_correlation:
+    if not correlation >= limits.folding_correlation:
         hint = "is the surface of this species, side and orientation (RAS)? Else lower limits.folding_correlation"
         raise SurfaceError(
             name,

@@ -56,6 +56,7 @@ def registered(
     stages: Sequence[Stage] = STAGES,
     further: Sequence[Floats] | None = None,
     apply: Apply = map,
+    names: Sequence[str] | None = None,
 ) -> list[Registered]:
     """Bring hemispheres onto the template of the settings.
 
@@ -69,6 +70,8 @@ def registered(
         What else drives them, one a hemisphere.
     apply : callable
         As `map`; may use processes.
+    names : sequence of str, optional
+        Of the hemispheres, for errors.
 
     Raises
     ------
@@ -76,6 +79,7 @@ def registered(
         If a hemisphere looks like one of the other side, or a triangle stays flipped.
     """
     stiffness = Stiffness(whole=settings.stiffness)
+    called = names or [f"hemisphere {number + 1}" for number in range(len(sides))]
     common = [h if side == "L" else h.mirrored for h, side in zip(hemispheres, sides, strict=True)]
     patterns = [
         pattern_of(h.surface, h.sphere, stages, None if further is None else further[number])
@@ -89,18 +93,18 @@ def registered(
         template, own = (fsaverage_pattern(side, stages) for side in "LR")
         onto = partial(warp_onto, theirs=template, stiffness=stiffness, stages=stages)
         warps, records = map(list, zip(*apply(onto, patterns), strict=True))
-        _check_sides(patterns, sides, own, records, onto)
+        _check_sides(patterns, sides, called, own, records, onto)
         rights = [
             pattern_of(h.surface, h.sphere, stages) for h, side in zip(hemispheres, sides, strict=True) if side == "R"
         ]
         found = iter(apply(partial(warp_onto, theirs=own, stiffness=stiffness, stages=stages), rights))
         on_side = [next(found)[0] if side == "R" else None for side in sides]
     done = []
-    for number, side in enumerate(sides):
-        in_common = _carried(common[number].sphere, warps[number])
+    for number, (name, side) in enumerate(zip(called, sides, strict=True)):
+        in_common = _carried(name, common[number].sphere, warps[number])
         own_warp = on_side[number]
         if own_warp is not None:
-            here = _carried(hemispheres[number].sphere, own_warp)
+            here = _carried(name, hemispheres[number].sphere, own_warp)
         else:
             here = in_common if side == "L" else mirrored(in_common)
         correlation = _correlation(patterns[number], template, warps[number], stages)
@@ -118,24 +122,26 @@ def fsaverage_pattern(side: str, stages: Sequence[Stage] = STAGES) -> Pattern:
 def _check_sides(
     patterns: Sequence[Pattern],
     sides: Sequence[str],
+    names: Sequence[str],
     right: Pattern,
     records: Sequence[Sequence[dict[str, float]]],
     onto: Callable[..., tuple[Warp, list[dict[str, float]]]],
 ) -> None:
     """Raise SurfaceError if a hemisphere, mirrored to the left, is more like a right one."""
-    for number, (pattern, side, record) in enumerate(zip(patterns, sides, records, strict=True)):
+    for name, pattern, side, record in zip(names, patterns, sides, records, strict=True):
         _, other = onto(pattern, theirs=right, n_stages=1)
         if other[0]["after"] < OTHER_SIDE * record[0]["after"]:
             there = {"L": "right", "R": "left"}[side]
             hint = "exchange the sides of its surfaces, or mend their x axis (right is positive)"
-            raise SurfaceError(
-                f"hemisphere {number + 1}", found=f"folds of a {there} hemisphere", expected=side, hint=hint
-            )
+            raise SurfaceError(name, found=f"folds of a {there} hemisphere", expected=side, hint=hint)
 
 
-def _carried(sphere: Mesh, warp: Warp) -> Mesh:
+def _carried(name: str, sphere: Mesh, warp: Warp) -> Mesh:
     """Return a sphere on the template, without flipped triangles."""
-    return Mesh(RADIUS_MM * unfolded(warp(sphere.vertices), sphere.faces), sphere.faces)
+    try:
+        return Mesh(RADIUS_MM * unfolded(warp(sphere.vertices), sphere.faces), sphere.faces)
+    except SurfaceError as error:
+        raise error.within(name) from error
 
 
 def unfolded(sphere: Points, faces: NDArray[np.int64]) -> Points:

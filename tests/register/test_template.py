@@ -1,0 +1,73 @@
+"""Hemispheres on fsaverage: each on that of its side; sides that are exchanged are noticed."""
+
+import numpy as np
+import pytest
+
+from cytomesh.core.errors import SurfaceError
+from cytomesh.register.config import RegisterConfig
+from cytomesh.register.distortion import is_flipped
+from cytomesh.register.hemispheres import Hemisphere, mirrored
+from cytomesh.register.template import registered, unfolded
+from cytomesh.register.warp import Stage
+from cytomesh.surface.fsaverage import fsaverage5
+from cytomesh.surface.mesh import Mesh
+from tests.register.bodies import ball, degrees_between, warped
+
+# coarser than the stage's own, to be quick
+STAGES = (Stage(2, 1.2), Stage(3, 1.6), Stage(3, 1.6))
+
+
+def hemisphere(side):
+    packaged = fsaverage5(side)
+    pial, white = packaged["pial"], packaged["white"]
+    return Hemisphere(Mesh((pial.vertices + white.vertices) / 2.0, pial.faces), packaged["sphere"])
+
+
+@pytest.fixture(scope="module")
+def own():
+    """fsaverage's hemispheres on fsaverage."""
+    pair = [hemisphere("L"), hemisphere("R")]
+    return pair, registered(pair, "LR", RegisterConfig(), STAGES)
+
+
+def test_each_hemisphere_of_the_template_is_itself(own):
+    for given, found in zip(*own, strict=True):
+        np.testing.assert_array_equal(found.on_side.faces, given.sphere.faces)
+        assert degrees_between(found.on_side.vertices, given.sphere.vertices).max() < 0.01
+        np.testing.assert_allclose(np.linalg.norm(found.on_side.vertices, axis=1), 100.0)
+
+
+def test_the_right_one_is_mirrored_on_the_left(own):
+    (_, given), (left, right) = own
+    assert left.in_common is left.on_side
+    assert left.correlation == pytest.approx(1.0)
+    np.testing.assert_array_equal(right.in_common.faces, given.sphere.faces[:, ::-1])
+    assert right.correlation > 0.7
+    moved = degrees_between(right.in_common.vertices, mirrored(given.sphere).vertices)
+    assert 0.5 < moved.mean() < 15.0
+    assert not is_flipped(right.in_common.vertices, right.in_common.faces).any()
+
+
+@pytest.mark.parametrize(("is_of", "given_as", "words"), [("R", "L", "right"), ("L", "R", "left")])
+def test_a_hemisphere_of_the_other_side_is_refused(is_of, given_as, words):
+    with pytest.raises(SurfaceError, match=f"hemisphere 1.*folds of a {words} hemisphere"):
+        registered([hemisphere(is_of)], given_as, RegisterConfig(), STAGES)
+
+
+def test_flipped_triangles_of_finer_meshes_are_mended():
+    sphere = ball(4)
+    folded = warped(sphere.vertices)
+    folded[100] = 2.5 * folded[sphere.adjacency()[100].indices[0]] - 1.5 * folded[100]
+    folded[100] /= np.linalg.norm(folded[100])
+    assert is_flipped(folded, sphere.faces).any()
+    mended = unfolded(folded, sphere.faces)
+    assert not is_flipped(mended, sphere.faces).any()
+    assert (degrees_between(mended, folded) > 1e-9).sum() < 20
+    np.testing.assert_allclose(np.linalg.norm(mended, axis=1), 1.0)
+    assert unfolded(mended, sphere.faces) is mended
+
+
+def test_what_cannot_be_mended_is_an_error():
+    sphere = ball(2)
+    with pytest.raises(SurfaceError, match=r"flipped triangles.*none"):
+        unfolded(sphere.vertices * [-1.0, 1.0, 1.0], sphere.faces)

@@ -52,8 +52,6 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
     where = device or torch.device("cpu")
     lapy, conformal = optional("lapy", EXTRA), optional("lapy.conformal", EXTRA)
     start = conformal.spherical_conformal_map(lapy.TriaMesh(surface.vertices, surface.faces))
-    if is_flipped(start, surface.faces).mean() > 0.5:
-        start = start * np.array([-1.0, 1.0, 1.0])
     sphere = relax(surface, start, where)
     return Mesh(RADIUS_MM * turned_to(surface, sphere), surface.faces)
 

@@ -180,12 +180,12 @@ def demons(
         hessian += damping[:, None, None] * np.eye(3)
         step = -np.linalg.solve(hessian, np.einsum("nkx,nk->nx", slope, residual)[..., None])[..., 0]
         step = tangent(here, flow(tangent(here, step)))
-        moved = logarithm(turned, _followed(grid, places, step))
+        moved = logarithm(turned, followed(grid, places, step))
         places = exponential(turned, tangent(turned, whole(moved)))
     return places, differences
 
 
-def _followed(grid: Grid, places: Points, flow: Points) -> Points:
+def followed(grid: Grid, places: Points, flow: Points) -> Points:
     """Return a map after the flow of a velocity: half an edge at most at once, then doubled."""
     furthest = float(np.linalg.norm(flow, axis=1).max())
     n_doublings = max(0, int(np.ceil(np.log2(max(furthest / (0.5 * grid.spacing), 1e-9)))))

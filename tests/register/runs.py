@@ -16,6 +16,7 @@ from cytomesh.register import demons
 from cytomesh.register import run as stage
 from cytomesh.register.hemispheres import mirrored
 from cytomesh.register.warp import Stage
+from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.mesh import Mesh
 from tests.register.bodies import Floats, ball, bumps, warped
 
@@ -39,6 +40,11 @@ def brain(name: str, side: str = "L", seed: int = 0) -> CortexGraph:
     radius = 1.0 + 0.25 * bumps(where) + 0.1 * base.vertices[:, 1]
     mesh = Mesh(base.vertices * radius[:, None] * [30.0, 60.0, 40.0], base.faces)
     mesh = mesh if side == "L" else mirrored(mesh)
+    myelin = bumps(where @ Rotation.from_euler("x", 12 * seed, degrees=True).as_matrix(), 40, 8.0, seed=4)
+    return _graph(name, side, mesh, myelin=myelin)
+
+
+def _graph(name: str, side: str, mesh: Mesh, **more: Floats) -> CortexGraph:
     n = mesh.n_vertices
     columns = {
         **{name: mesh.vertices[:, i] for i, name in enumerate(("x_mm", "y_mm", "z_mm"))},
@@ -50,9 +56,16 @@ def brain(name: str, side: str = "L", seed: int = 0) -> CortexGraph:
         "is_linked": np.ones(n, bool),
         "section_role": np.full(n, "train"),
         "annotation": np.zeros(n, np.int32),
-        "myelin": bumps(where @ Rotation.from_euler("x", 12 * seed, degrees=True).as_matrix(), 40, 8.0, seed=4),
+        **more,
     }
     return CortexGraph(name, side, "train", mesh, Table(columns), LabelTable.from_names(["A01"]))
+
+
+def fsaverage_brain(side: str) -> CortexGraph:
+    """The midsurface of fsaverage5, 10,242 nodes."""
+    packaged = fsaverage5(side)
+    mesh = Mesh((packaged["pial"].vertices + packaged["white"].vertices) / 2.0, packaged["pial"].faces)
+    return _graph("F01", side, mesh)
 
 
 def write_run(run: Path, *graphs: CortexGraph, sphere: Mesh | None = None) -> Path:

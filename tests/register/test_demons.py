@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cytomesh.register.demons import Grid, Stiffness, demons, rotate
+from cytomesh.register.demons import Grid, Stiffness, demons, followed, rotate
 from cytomesh.register.distortion import is_flipped
 from cytomesh.register.warp import grid_of
 from tests.register.bodies import ball, bumps, degrees_between, directions, warped
@@ -88,6 +88,35 @@ def test_rotations_are_found_to_a_degree(degrees):
     found = rotate(grid, own, theirs)
     np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-12)
     assert Rotation.from_matrix(found @ turn.T).magnitude() < np.radians(1.5)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 50.0])
+def test_the_flow_of_a_rotation_is_the_rotation(degrees):
+    """The same velocity followed for a time of one, however far it leads."""
+    grid = grid_of(3)
+    here = grid.mesh.vertices
+    axis = directions(1, seed=3)[0]
+    turn = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
+    found = followed(grid, warped(here), np.radians(degrees) * np.cross(axis, here))
+    assert degrees_between(found, warped(here @ turn.T)).max() < 1.0
+
+
+@pytest.mark.parametrize("smoothed", [{"flow": 3.0}, {"whole": 3.0}], ids=["flow", "whole"])
+def test_steps_and_displacements_are_both_smoothed(smoothed):
+    """After a step: how much displacements of neighbours differ, against how large they are."""
+    grid = grid_of(3)
+    here = grid.mesh.vertices
+    own, theirs = on_grid(grid, warped(here)), on_grid(grid, here)
+    i, j = grid.mesh.edges.T
+
+    def roughness(**sds):
+        places, _ = demons(
+            grid, here, np.eye(3), own, theirs, Stiffness(**{"flow": 0.01, "whole": 0.01, **sds}, n_steps=1)
+        )
+        away = places - here
+        return np.linalg.norm(away[i] - away[j], axis=1).mean() / np.linalg.norm(away, axis=1).mean()
+
+    assert roughness(**smoothed) < 0.7 * roughness()
 
 
 def test_gradients_are_those_of_harmonics():

@@ -60,10 +60,11 @@ def test_spheres_of_another_mesh_are_refused(tmp_path):
         opened(run)
 
 
-def test_surfaces_with_holes_are_named(tmp_path):
+@pytest.mark.parametrize("sphere", [{}, {"sphere": ball(3)}], ids=["without a sphere", "with a sphere"])
+def test_surfaces_with_holes_are_named(tmp_path, sphere):
     graph = brain("B01")
     holed = type(graph)("B01", "L", "train", Mesh(graph.mesh.vertices, graph.mesh.faces[1:]), graph.nodes, graph.labels)
-    save_graph(tmp_path, holed, {"pial": holed.mesh, "white": holed.mesh}, {})
+    save_graph(tmp_path, holed, {"pial": holed.mesh, "white": holed.mesh, **sphere}, {})
     with pytest.raises(SurfaceError, match="B01_hemi-L: surface.*3 edges of one triangle only"):
         opened(tmp_path)
 

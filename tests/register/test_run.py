@@ -16,11 +16,20 @@ from cytomesh.register.config import LimitsConfig
 from cytomesh.register.distortion import is_flipped, stretch
 from cytomesh.register.run import check_limits
 from cytomesh.register.spherical import SphereLocator
+from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.gifti import read_structure, read_surface, write_surface
 from cytomesh.surface.mesh import Mesh, unit
-from tests.processes import CONTEXT
+from tests.processes import CONTEXT, start_program
 from tests.register.bodies import ball, degrees_between
-from tests.register.runs import SMALL_SEARCH_DEG, SMALL_STAGES, brain, places, register_quickly, write_run
+from tests.register.runs import (
+    SMALL_SEARCH_DEG,
+    SMALL_STAGES,
+    brain,
+    fsaverage_brain,
+    places,
+    register_quickly,
+    write_run,
+)
 
 FILES = ("inflated", "sphere", "sphere.reg", "sphere.common")
 STUDY = ("--workers", 1, "--set", "template=study")
@@ -111,7 +120,7 @@ def test_metrics_say_what_was_done(made, cytomesh):
 
 def test_what_is_done_is_kept(copy, cytomesh):
     before = changed_at(copy)
-    for more in ((), ("--set", "device=cpu"), ("--set", "limits.area_log2=1.0")):
+    for more in ((), ("--set", "seed=5"), ("--set", "limits.area_log2=1.0")):
         assert cytomesh("register", "--out", copy, *STUDY, *more)[0] == 0
     assert changed_at(copy) == before
 
@@ -146,6 +155,25 @@ def test_killed_halfway_it_goes_on(made, copy):
     assert again.exitcode == 0
     assert contents(copy) == contents(made)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in (made / "register").iterdir())
+
+
+@pytest.mark.slow
+def test_a_sphere_of_fsaverage_is_brought_onto_its_own(tmp_path):
+    """All stages, as the program has them; what is recovered was made by another one."""
+    graph = fsaverage_brain("L")
+    save_graph(tmp_path / "run", graph, {"pial": graph.mesh, "white": graph.mesh}, {})
+    process = start_program(tmp_path / "errors.txt", "register", "--out", tmp_path / "run")
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "errors.txt").read_text()
+    _, made, registered, common = surfaces(tmp_path / "run", graph.name)
+    np.testing.assert_array_equal(registered.vertices, common.vertices)
+    theirs = fsaverage5("L")["sphere"].vertices
+    assert np.median(degrees_between(made.vertices, theirs)) > 8.0
+    assert np.median(degrees_between(registered.vertices, theirs)) < 1.5
+    facts = read_json(tmp_path / "run" / "register" / "folding" / "metrics.json")["hemispheres"][graph.name]
+    assert facts["folding_correlation"] > 0.98
+    assert facts["sphere"]["area_log2"] < 0.35
+    assert [stage["grid"] for stage in facts["stages"]] == [642, 2562, 10242, 10242]
 
 
 def test_one_hemisphere_is_no_study(tmp_path, cytomesh):

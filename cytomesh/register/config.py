@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cytomesh.core.config import Config, Seed
+from cytomesh.core.config import Config
 from cytomesh.core.distributed import Device
 
 
@@ -46,5 +46,3 @@ class RegisterConfig(Config):
     """When to fail."""
     device: Device = "cpu"
     """Where spheres are made."""
-    seed: Seed = 0
-    """Of nothing: registration has no chance."""

@@ -28,7 +28,7 @@ from cytomesh.register.template import Registered, registered
 from cytomesh.register.warp import STAGES, Stage
 from cytomesh.surface.gifti import write_surface
 
-NOT_IN_KEY = {"device", "seed"}
+NOT_IN_KEY = {"device"}
 DRIVEN = 3.2
 """Scale of folding beside which other drivers count."""
 
@@ -76,7 +76,7 @@ def register_run(
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "registered again")
-            with result.writing(inputs, settings, settings.seed, resume=resume) as work:
+            with result.writing(inputs, settings, 0, resume=resume) as work:
                 metrics = _register(run, work.folder, graphs, settings, workers or available_cpus())
                 write_json(work.folder / "metrics.json", metrics)
                 work.finish()

@@ -48,6 +48,16 @@ def test_the_right_one_is_mirrored_on_the_left(own):
     assert not is_flipped(right.in_common.vertices, right.in_common.faces).any()
 
 
+def test_another_sphere_of_a_hemisphere_is_brought_to_the_same_place():
+    """One that is bent by up to 15 degrees is no reason to take it for the other side's."""
+    given = hemisphere("R")
+    bent = Mesh(100.0 * warped(given.sphere.vertices / 100.0, 15.0), given.sphere.faces)
+    (found,) = registered([Hemisphere(given.surface, bent)], "R", RegisterConfig(), STAGES)
+    before, after = (degrees_between(m.vertices, given.sphere.vertices).mean() for m in (bent, found.on_side))
+    assert before > 6.0
+    assert after < 0.5 * before
+
+
 @pytest.mark.parametrize(("is_of", "given_as", "words"), [("R", "L", "right"), ("L", "R", "left")])
 def test_a_hemisphere_of_the_other_side_is_refused(is_of, given_as, words):
     with pytest.raises(SurfaceError, match=f"hemisphere 1.*folds of a {words} hemisphere"):

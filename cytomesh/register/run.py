@@ -26,7 +26,7 @@ from cytomesh.register.hemispheres import Hemisphere, open_hemisphere
 from cytomesh.register.inflate import inflate
 from cytomesh.register.template import Registered, registered
 from cytomesh.register.warp import STAGES, Stage
-from cytomesh.surface.gifti import write_surface
+from cytomesh.surface.gifti import read_sphere, write_surface
 
 NOT_IN_KEY = {"device"}
 DRIVEN = 3.2
@@ -123,7 +123,6 @@ def _register(
     metrics = {}
     for graph, hemisphere, done in zip(graphs, hemispheres, found, strict=True):
         own = folder / graph.name
-        write_surface(own / "sphere.surf.gii", hemisphere.sphere, graph.hemisphere, "sphere")
         write_surface(own / "sphere.reg.surf.gii", done.on_side, graph.hemisphere, "sphere")
         write_surface(own / "sphere.common.surf.gii", done.in_common, "L", "sphere")
         metrics[graph.name] = _facts(hemisphere, done)
@@ -132,10 +131,15 @@ def _register(
 
 
 def _open(run: Path, folder: Path, settings: RegisterConfig, graph: CortexGraph) -> Hemisphere:
-    hemisphere = open_hemisphere(run, graph, settings, find_device(settings.device))
-    (folder / graph.name).mkdir(parents=True, exist_ok=True)
-    write_surface(folder / graph.name / "inflated.surf.gii", inflate(graph.mesh), graph.hemisphere, "inflated")
-    return hemisphere
+    """Return a hemisphere with its sphere as it is written, here or before the run was stopped."""
+    own = folder / graph.name
+    sphere, inflated = own / "sphere.surf.gii", own / "inflated.surf.gii"
+    if not inflated.is_file():  # written last
+        own.mkdir(parents=True, exist_ok=True)
+        opened = open_hemisphere(run, graph, settings, find_device(settings.device))
+        write_surface(sphere, opened.sphere, graph.hemisphere, "sphere")
+        write_surface(inflated, inflate(graph.mesh), graph.hemisphere, "inflated")
+    return Hemisphere(graph.mesh, read_sphere(sphere, graph.hemisphere))
 
 
 def _facts(hemisphere: Hemisphere, done: Registered) -> dict[str, Any]:

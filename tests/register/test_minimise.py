@@ -60,6 +60,18 @@ def test_beyond_a_border_nothing_is_tried_twice():
     assert (np.diff(energies) <= 0).all()
 
 
+def test_where_an_energy_bends_the_other_way_it_is_left():
+    """Two wells: between them curvature is negative, and no model of it leads down."""
+
+    def energy(x):
+        return ((x**2 - 1) ** 2).sum()
+
+    start = np.random.default_rng(3).choice([-1.0, 1.0], (6, 3)) * np.linspace(0.01, 0.3, 18).reshape(6, 3)
+    found, energies = least(energy, start, lambda pulls: 0.1 * pulls)
+    np.testing.assert_allclose(found, np.sign(start), atol=1e-4)
+    assert (np.diff(energies) <= 0).all()
+
+
 def test_on_the_sphere_positions_stay_there():
     """The direction in which a^T x is least is -a."""
     away = np.random.default_rng(1).normal(size=(10, 3))

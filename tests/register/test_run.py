@@ -143,17 +143,22 @@ def test_killed_halfway_it_goes_on(made, copy):
     process = CONTEXT.Process(target=register_quickly, args=("--out", copy, *STUDY))
     process.start()
     deadline = time.monotonic() + 60
-    while not list(folder.rglob("*inflated.surf.gii")) and time.monotonic() < deadline:
+    first = folder / "folding" / NAMES[0] / "inflated.surf.gii"
+    while not first.exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     process.kill()
     process.join()
     assert process.exitcode == -9
     assert not (folder / "folding" / "metrics.json").exists()
+    before = changed_at(copy)
     again = CONTEXT.Process(target=register_quickly, args=("--out", copy, *STUDY))
     again.start()
     again.join()
     assert again.exitcode == 0
     assert contents(copy) == contents(made)
+    after = changed_at(copy)
+    for path in (first, first.with_name("sphere.surf.gii")):
+        assert after[path] == before[path]
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in (made / "register").iterdir())
 
 

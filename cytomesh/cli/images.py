@@ -19,6 +19,7 @@ from cytomesh.cli.options import (
     Workers,
     show,
 )
+from cytomesh.core.remote import RemotePath, as_path
 
 if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
@@ -32,7 +33,7 @@ Scene = Annotated[
 
 @app.command("info")
 def info(
-    image: Annotated[Path, typer.Argument(help="Image.", metavar="IMAGE")],
+    image: Annotated[Path, typer.Argument(help="Image, or its address.", metavar="IMAGE", parser=as_path)],
     scene: Scene = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,7 +71,9 @@ def info(
 
 @app.command("convert")
 def convert(
-    source: Annotated[Path, typer.Argument(help="One image, or a study.", metavar="IMAGE|STUDY.yaml")],
+    source: Annotated[
+        Path, typer.Argument(help="One image, or its address, or a study.", metavar="IMAGE|STUDY.yaml", parser=as_path)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write (*.ome.zarr); for a study, theirs.")],
     um_per_px: Annotated[
         float | None,
@@ -133,7 +136,7 @@ def _refuse_absent(path: Path) -> None:
     """Raise ImageError if there is nothing under a name that was typed."""
     from cytomesh.core.errors import ImageError
 
-    if not os.path.lexists(path):
+    if not isinstance(path, RemotePath) and not os.path.lexists(path):
         raise ImageError(path, found="no such image", hint="correct the path")
 
 

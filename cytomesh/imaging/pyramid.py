@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.remote import as_path
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
 from cytomesh.study.pixels import PixelSettings, PixelView, pixel_view
@@ -181,8 +182,8 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
 
     Parameters
     ----------
-    path : path
-        A folder (OME-Zarr) or file.
+    path : path or str
+        A folder (OME-Zarr), file, or address (`https://`, `s3://`, `gs://`).
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
     settings : PixelSettings or None
@@ -194,7 +195,7 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
         If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
         8-bit grey or RGB.
     """
-    with _opened(Path(path)) as reader:
+    with _opened(as_path(path)) as reader:
         return Pyramid(reader, cache_bytes, pixel_view(reader, settings or PixelSettings()))
 
 
@@ -242,7 +243,7 @@ def open_stored(path: str | Path, cache_bytes: int = 1 << 26, scene: int | None 
     scene : int or None
         Number of the scene, from 0, in a file of several.
     """
-    with _opened(Path(path), scene) as reader:
+    with _opened(as_path(path), scene) as reader:
         return StoredPyramid(reader, cache_bytes)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_text
+from cytomesh.core.remote import RemotePath
 from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane, plane_normal
@@ -210,7 +211,9 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
     """Write a section table; paths are written relative to it."""
 
     def relative(target: Path | None) -> str:
-        return ABSENT if target is None else Path(os.path.relpath(target, path.parent)).as_posix()
+        if target is None or isinstance(target, RemotePath):
+            return ABSENT if target is None else str(target)
+        return Path(os.path.relpath(target, path.parent)).as_posix()
 
     rows: list[tuple[str, ...]] = [(*REQUIRED, *OPTIONAL)]
     for section in sections:
@@ -298,7 +301,12 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
 
     def file(column: str) -> Path | None:
         cell = row.get(column, ABSENT)
-        return None if cell in (ABSENT, "") else named_file(path.parent, cell)
+        if cell in (ABSENT, ""):
+            return None
+        file = named_file(path.parent, cell)
+        if isinstance(file, RemotePath) and column != "image":
+            wrong(column, cell, "a file; only images may lie at addresses", "copy it, and name the copy")
+        return file
 
     try:
         index = int(row["section"])
@@ -316,6 +324,7 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
         )
     if status == "ok" and not (image or rings):
         wrong("image", "neither image nor contours", "at least one of them, or status missing")
+    annotation, displacement = file("annotation"), file("displacement")
     plane = _parse_plane(row["to_world"], um_per_px, wrong)
     if plane is None or len(problems) > count:
         return None
@@ -326,11 +335,11 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
         um_per_px=um_per_px,
         plane=plane,
         contours=rings,
-        annotation=file("annotation"),
+        annotation=annotation,
         role=cast(SectionRole, role),
         status=cast(SectionStatus, status),
         annotation_um_per_px=annotation_um,
-        displacement=file("displacement"),
+        displacement=displacement,
         notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
     )
 

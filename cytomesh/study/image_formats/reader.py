@@ -107,11 +107,14 @@ class ImageReader(ABC):
         Whether such an image is a folder.
     decodes_whole : bool
         Whether the file can only be decoded as a whole: then it is decoded once and kept.
+    reads_addresses : bool
+        Whether paths may be `cytomesh.core.remote.RemotePath`s, which have `open` and `stat` but are not on a disk.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     is_folder: ClassVar[bool] = False
     decodes_whole: ClassVar[bool] = False
+    reads_addresses: ClassVar[bool] = False
 
     def __init__(self, header: ImageHeader) -> None:
         self.header = header

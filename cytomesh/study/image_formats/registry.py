@@ -6,8 +6,9 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.registry import Registry, by_suffix
+from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
 
 IMAGE_READERS: Registry[ImageReader] = Registry(
@@ -65,8 +66,10 @@ def reader_of(path: Path) -> type[ImageReader]:
 
 def data_folder(path: Path) -> Path | None:
     """Return where the pixels of an image are that is named by another file, as MIRAX does; None for all others."""
+    if path.suffix.lower() != ".mrxs":
+        return None
     folder = path.with_suffix("")
-    return folder if path.suffix.lower() == ".mrxs" and folder.is_dir() else None
+    return folder if folder.is_dir() else None
 
 
 def check_pixels(header: ImageHeader) -> None:
@@ -104,6 +107,10 @@ def _reader_kind(path: Path, *, is_folder: bool) -> type[ImageReader]:
         added = [end for name in IMAGE_READERS if name not in IMAGE_READERS.own for end in IMAGE_READERS[name].suffixes]
         hint = HINT_FORMATS + (f", or what installed packages read ({', '.join(added)})" if added else "")
         raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=hint)
+    if isinstance(path, RemotePath) and not kind.reads_addresses:
+        expected = "OME-Zarr, TIFF, PNG or JPEG; others are read from disks"
+        hint = "copy it, convert the copy (cytomesh images convert), and put that there"
+        raise ImageError(path, found=f"a {path.suffix} image at an address", expected=expected, hint=hint)
     return kind
 
 
@@ -111,6 +118,8 @@ def refuse_no_file(path: Path) -> bool:
     """Return whether a path is a folder; raise ImageError unless it is one, or a file: a pipe would be waited for."""
     try:
         mode = path.stat().st_mode
+    except CytomeshError:
+        raise
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the name
         reason = "" if isinstance(cause, FileNotFoundError) else f" ({getattr(cause, 'strerror', None) or cause})"
         hint = "correct the path in the section table, or declare the section missing"

@@ -9,6 +9,7 @@ from typing import Any
 import tifffile
 import zarr
 
+from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, check_axes, count_channels, plane_shape
 from cytomesh.study.image_formats.reader import ImageHeader, known_dtype, pyramid_level, refuse_size
 from cytomesh.study.image_formats.tiff_tags import (
@@ -25,11 +26,12 @@ class TiffReader(ArrayReader):
     """TIFF of one plane, with or without a pyramid; TIFFs of slide scanners (.svs, .ndpi, .scn) go to OpenSlide."""
 
     suffixes = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+    reads_addresses = True
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
         """Read tags and descriptions."""
-        with tifffile.TiffFile(path) as tiff:
+        with _opened(path) as tiff:
             series = section_series(path, tiff)
             dtype = known_dtype(path, series.dtype)
             axes = series.axes.lower()
@@ -48,19 +50,19 @@ class TiffReader(ArrayReader):
 
     def open_arrays(self) -> list[Any]:
         """Open the file by tifffile's view of it as a Zarr store."""
-        self._store: Any = tifffile.imread(self.header.path, aszarr=True)
+        self._store: Any = tifffile.imread(_source(self.header.path), aszarr=True)
         group = zarr.open(self._store, mode="r")
         return [group[level.name] for level in self.header.levels] if isinstance(group, zarr.Group) else [group]
 
     def check(self) -> None:
         """Look for every tile and tag within the file; decode the last pixel of each level."""
-        with tifffile.TiffFile(self.header.path) as tiff:
+        with _opened(self.header.path) as tiff:
             refuse_cut_off(self.header.path, tiff, [p for level in tiff.series[0].levels for p in level.pages])
         super().check()
 
     def decode_all(self) -> None:
         """Decode every tile: not through Zarr, which goes on reading others after one has failed."""
-        with tifffile.TiffFile(self.header.path) as tiff:
+        with _opened(self.header.path) as tiff:
             for page in (page for level in tiff.series[0].levels for page in level.pages):
                 for _ in page.segments(maxworkers=1):
                     pass
@@ -68,3 +70,12 @@ class TiffReader(ArrayReader):
     def close(self) -> None:
         """Close the file."""
         self._store.close()
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    return tifffile.TiffFile(_source(path))
+
+
+def _source(path: Path) -> Any:
+    """Return what tifffile opens: files on disks by itself, in threads of its own."""
+    return path.open("rb") if isinstance(path, RemotePath) else path

@@ -14,6 +14,7 @@ from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.convert import convert_image
+from cytomesh.study.roots import is_below
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study, open_study
 from cytomesh.study.tables import named_file, read_cells, table_text
@@ -83,6 +84,8 @@ def convert_study(
     out = Path(os.path.abspath(out))  # noqa: PTH100 (other machines are in other folders)
     sections = {section.image: section for brain in study.brains for section in brain.sections if section.image}
     targets = _names(sections, out)
+    if update:
+        _refuse_outside(study, out)
     tasks = [
         SectionTask(
             sections[source].name,
@@ -116,6 +119,17 @@ def _convert_one(job: tuple[Path, Path, float], workers: int, resume: bool) -> b
     source, target, um_per_px = job
     target.parent.mkdir(parents=True, exist_ok=True)
     return convert_image(source, target, um_per_px, workers=workers, resume=resume)
+
+
+def _refuse_outside(study: Study, out: Path) -> None:
+    """Raise StudyError, before anything is converted, if tables could not be read again once they name the copies."""
+    folder = study.path.parent
+    allowed = [folder, *(folder / root for root in study.manifest.data_roots)]
+    for settings in study.manifest.brains:
+        if not is_below(out, [*allowed, (folder / settings.sections).parent]):
+            expected = "a folder below that of the manifest, or one that it allows"
+            hint = f"choose another --out, or add data_roots: [{os.path.relpath(out, folder)}] to {study.path.name}"
+            raise StudyError(study.path, "--update-study", found=f"copies in {out}", expected=expected, hint=hint)
 
 
 def _names(sections: Mapping[Path, Section], out: Path) -> dict[Path, Path]:

@@ -26,8 +26,8 @@ from cytomesh.study.manifest import BrainConfig, Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
 from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import absent_files, attempt
-from cytomesh.study.sections import Section, parse_sections, positions
-from cytomesh.study.study import load_labels
+from cytomesh.study.sections import Section, positions
+from cytomesh.study.study import load_labels, load_sections
 from cytomesh.study.tolerant import tolerant_manifest
 from cytomesh.study.transforms import load_transform
 from cytomesh.study.warps import warped_plane
@@ -183,7 +183,7 @@ def check_study(
     for settings in manifest.brains:
         transform = attempt(problems, lambda settings=settings: load_transform(settings.to_reference, folder))  # type: ignore[misc]
         table = folder / settings.sections
-        sections, found = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
+        sections, found = load_sections(settings, manifest, path)
         problems += found
         check = partial(_check_section, labels=areas, depth=depth, look=look)
         checked = _each_checked(check, sections, settings.id, path, workers, scheduler)

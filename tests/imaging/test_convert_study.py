@@ -17,7 +17,9 @@ from tests.pretrain.pretrain_study import write_run
 @pytest.fixture
 def manifest(tmp_path):
     write_run(tmp_path)
-    return tmp_path / "study" / "study.yaml"
+    path = tmp_path / "study" / "study.yaml"
+    path.write_text(path.read_text() + "data_roots: [../copies]\n")
+    return path
 
 
 def images(manifest):

@@ -95,7 +95,7 @@ def test_a_study_with_images_at_addresses(web, study_folder, cytomesh, tmp_path)
     (problem,) = check_study(study_folder.manifest).problems
     assert "403" in problem.found and problem.source == f"{web.url}/section4.png"
     web.faults = {}
-    out = tmp_path / "copies"
+    out = study_folder.folder / "copies"
     code, _, err = cytomesh("images", "convert", study_folder.manifest, "--out", out, "--update-study", "-j", 1)
     assert code == 0, err
     assert not any(isinstance(section.image, RemotePath) for section in read_sections(study_folder.table, "B01"))

@@ -170,7 +170,7 @@ def _read(section: Section, hemisphere: str, skip_bad: bool) -> SectionInput:
         return SectionInput(section, section.plane)
     try:
         plane = warped_plane(section)
-        shape = read_header(section.image).shape if section.image else None
+        shape = read_header(section.image, section.image_part).shape if section.image else None
         contours = read_contours(section) if section.contours else None
     except (ImageError, TransformError) as problem:
         if not skip_bad:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import ImageError
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
 from cytomesh.study.stain import NormaliseKind
 
@@ -38,6 +39,15 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
+class Plane(Config):
+    """Which plane of a stack is seen; numbers count from 0."""
+
+    z: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Plane in depth."""
+    t: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Plane in time."""
+
+
 class PixelSettings(Config):
     """How the pixels of one image become 8-bit grey or RGB; 8-bit grey and RGB images need no entry."""
 
@@ -49,10 +59,17 @@ class PixelSettings(Config):
     """[low, high]: stored values that become 0 and 255, what lies beyond is clipped; one for all sections of a brain,
     as features would change with it. 16-bit and floating point images need one."""
 
+    plane: Plane | None = None
+    """Of images with several planes, the one that is seen, such as `{z: 3}`; images without such an axis have one."""
+
     @property
     def facts(self) -> dict[str, Any]:
-        """What is set of channels and window, plain values, for JSON."""
+        """What is set of channels, window and plane, plain values, for JSON."""
         return self.model_dump(mode="json", include=set(PixelSettings.model_fields), exclude_none=True)
+
+    def part(self, scene: int | None = None) -> ImagePart:
+        """Return which image of a file is meant: the plane, and a scene."""
+        return ImagePart(scene) if self.plane is None else ImagePart(scene, self.plane.z, self.plane.t)
 
 
 class ImageSettings(PixelSettings):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_text
 from cytomesh.core.remote import RemotePath
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane, plane_normal
@@ -26,7 +27,7 @@ SectionRole = Literal["train", "val", "test", "none"]
 SectionStatus = Literal["ok", "missing", "damaged"]
 
 REQUIRED = ("section", "image", "um_per_px", "to_world", "contours", "annotation", "role", "status")
-OPTIONAL = ("annotation_um_per_px", "displacement", "notes")
+OPTIONAL = ("annotation_um_per_px", "displacement", "notes", "scene")
 ABSENT = "n/a"
 # Registration may stretch a shrunken section; a factor of two (a pyramid level) or 1000 (mm for um) is a mistake.
 MAX_STRETCH = 1.3
@@ -64,6 +65,8 @@ class Section:
         In-plane displacement field (see `cytomesh.study.warps`), applied before `plane`.
     notes : str
         Free text.
+    scene : int or None
+        Number of the section's scene (CZI) or slice (NIfTI), from 0, in a file of several.
     contour_settings : ContourSettings
         How the study's contour files are read.
     image_settings : ImageSettings
@@ -85,6 +88,7 @@ class Section:
     annotation_um_per_px: float | None = None
     displacement: Path | None = None
     notes: str = ""
+    scene: int | None = None
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
     image_settings: ImageSettings = field(default_factory=ImageSettings)
     normalisation: Normalisation | None = None
@@ -93,6 +97,11 @@ class Section:
     def name(self) -> str:
         """Name for messages, such as "B01 section 12"."""
         return f"{self.brain} section {self.index}"
+
+    @property
+    def image_part(self) -> ImagePart:
+        """Which of several images in its file."""
+        return self.image_settings.part(self.scene)
 
 
 def read_sections(
@@ -229,6 +238,7 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
             ABSENT if section.annotation_um_per_px is None else repr(float(section.annotation_um_per_px)),
             relative(section.displacement),
             " ".join(section.notes.split()) or ABSENT,
+            ABSENT if section.scene is None else str(section.scene),
         )
         rows.append(cells)
     write_text(path, table_text(rows))
@@ -308,12 +318,17 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
             wrong(column, cell, "a file; only images may lie at addresses", "copy it, and name the copy")
         return file
 
-    try:
-        index = int(row["section"])
-    except ValueError:
-        index = -1
-    if index < 0:
-        wrong("section", f"'{row['section']}'", "a number, 0 or more")
+    def whole(column: str) -> int:
+        try:
+            value = int(row[column])
+        except ValueError:
+            value = -1
+        if value < 0:
+            wrong(column, f"'{row[column]}'", "a number, 0 or more")
+        return value
+
+    index = whole("section")
+    scene = None if row.get("scene", ABSENT) in (ABSENT, "") else whole("scene")
     role, status, um_per_px = choice("role", SectionRole), choice("status", SectionStatus), number("um_per_px")
     coarse = row.get("annotation_um_per_px", ABSENT)
     annotation_um = None if coarse in (ABSENT, "") else number("annotation_um_per_px")
@@ -341,6 +356,7 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
         annotation_um_per_px=annotation_um,
         displacement=displacement,
         notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
+        scene=scene,
     )
 
 

@@ -77,7 +77,7 @@ def test_two_sections_in_one_plane(study_folder):
             "um_per_pixel\t",
             r"no column um_per_px; unknown column 'um_per_pixel' \(did you mean 'um_per_px'",
         ),
-        ("\tok\t", "\tok\tx\ty\t", "line 2: found 13 cells, expected 11"),
+        ("\tok\t", "\tok\tx\ty\t", "line 2: found 14 cells, expected 12"),
     ],
 )
 def test_wrong_cells_are_named(study_folder, old, new, message):

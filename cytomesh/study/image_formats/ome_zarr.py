@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import ImageError
 from cytomesh.core.reading import regular_size
 from cytomesh.core.remote import RemotePath
-from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, check_axes, count_channels, plane_shape
+from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, count_channels, plane_shape, planes_of
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import (
     HINT_AGAIN,
     HINT_FORMATS,
@@ -48,6 +49,12 @@ class OmeZarrReader(ArrayReader):
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
         """Read axes, levels and pixel size of the group's first image."""
+        return cls.read_part(path, THE_ONLY)
+
+    @classmethod
+    def read_part(cls, path: Path, part: ImagePart) -> ImageHeader:
+        """Read the same of one of several planes."""
+        part.refuse_scene(path)
         attributes = _attributes(path)
         multiscales = _multiscales(path, attributes)
         names = [axis["name"].lower() for axis in multiscales["axes"]]
@@ -59,7 +66,7 @@ class OmeZarrReader(ArrayReader):
         for dataset in multiscales["datasets"]:
             array_shape, stored, chunk = _array_facts(path / dataset["path"])
             dtype = _same_dtype(path, dataset["path"], known_dtype(path, stored), dtype if levels else None)
-            check_axes(path, axes, array_shape)
+            planes_of(path, axes, array_shape, part)
             refuse_size(path, array_shape, math.prod(chunk), "write it in smaller chunks")
             own = dataset.get("coordinateTransformations", [])
             scale, shift = _transform(path, own, len(axes))
@@ -80,7 +87,8 @@ class OmeZarrReader(ArrayReader):
                 level = ImageLevel(dataset["path"], shape, pair, (float(offset[rows]), float(offset[columns])))
             levels.append(level)
         labels = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
-        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, channel_names(labels, n_channels))
+        labelled = channel_names(labels, n_channels)
+        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, labelled, part=part)
 
     def open_arrays(self) -> list[Any]:
         """Open the array of each level."""

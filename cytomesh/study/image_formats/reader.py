@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 
 HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, CZI or a slide that OpenSlide reads"
 HINT_AGAIN = "copy or export the image again"
@@ -68,8 +69,8 @@ class ImageHeader:
         Names that the file gives its channels, one each; empty if it gives none.
     alpha : {"straight", "premultiplied"} or None
         A further stored channel that says how opaque pixels are; readers show white behind them.
-    scene : int or None
-        Number of the scene, from 0, in a file of several.
+    part : ImagePart
+        Which of several images in the file.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class ImageHeader:
     dtype: str = "uint8"
     channel_names: tuple[str, ...] = ()
     alpha: Alpha | None = None
-    scene: int | None = None
+    part: ImagePart = THE_ONLY
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,10 +133,10 @@ class ImageReader(ABC):
         """
 
     @classmethod
-    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
-        """Read what one of several scenes says of itself; raises as `read_header` does, and if it is not there."""
-        expected = "none: this format has one image a file"
-        raise ImageError(path, found=f"scene {scene} asked for", expected=expected)
+    def read_part(cls, path: Path, part: ImagePart) -> ImageHeader:
+        """Read what one of several images in a file says of itself; raises as `read_header` does, or if it lacks."""
+        part.refuse_scene(path)
+        return cls.read_header(path)
 
     @abstractmethod
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.registry import Registry, by_suffix
 from cytomesh.core.remote import RemotePath
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
 
 IMAGE_READERS: Registry[ImageReader] = Registry(
@@ -24,8 +25,8 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
 )
 
 
-def read_header(path: Path, scene: int | None = None) -> ImageHeader:
-    """Read an image's header; that of one scene, by its number from 0, of a file that holds several.
+def read_header(path: Path, part: ImagePart = THE_ONLY) -> ImageHeader:
+    """Read an image's header; of a file that holds several, that of the one that is meant.
 
     Raises
     ------
@@ -37,8 +38,7 @@ def read_header(path: Path, scene: int | None = None) -> ImageHeader:
     """
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
-        header = kind.read_header(path) if scene is None else kind.read_scene(path, scene)
-        return check_header(path, header)
+        return check_header(path, kind.read_part(path, part))
 
 
 def open_reader(header: ImageHeader) -> ImageReader:

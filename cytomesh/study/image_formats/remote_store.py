@@ -9,7 +9,8 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import FsspecStore, WrapperStore
 
 from cytomesh.core.errors import ImageError
-from cytomesh.core.remote import RemotePath
+from cytomesh.core.extras import optional
+from cytomesh.core.remote import EXTRA, RemotePath
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
@@ -59,7 +60,10 @@ def _n_bytes(byte_range: Any) -> int | None:
 
 def open_remote_array(path: RemotePath, name: str) -> Any:
     """Open the array of a level."""
-    with path.explained():
-        path.filesystem.info  # noqa: B018  (names the package that lacks)
-        store = FsspecStore.from_url(str(path), {"use_listings_cache": False}, read_only=True)
+    filesystem = path.filesystem
+    # Zarr has a loop of its own, and would leave connections open in it: fsspec's own loop is asked, which closes them
+    shared = optional("fsspec.implementations.asyn_wrapper", EXTRA).AsyncFileSystemWrapper(
+        filesystem, asynchronous=True
+    )
+    store = FsspecStore(shared, path=filesystem._strip_protocol(str(path)), read_only=True)
     return zarr.open_array(RemoteStore(store, path), path=name, mode="r")

@@ -40,6 +40,7 @@ IMAGES = (
     "image.normalise",
     "image.plane",
     "image.scene",
+    "image.stain_vectors",
 )
 TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)

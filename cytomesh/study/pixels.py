@@ -18,6 +18,7 @@ from cytomesh.core.errors import ImageError
 from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
 from cytomesh.study.stain import NormaliseKind
+from cytomesh.study.unmixing import StainVectors, unmixing
 
 RGB, LUMINANCE = "rgb", "luminance"
 STAINS = ("hematoxylin", "eosin", "dab")
@@ -54,13 +55,21 @@ class PixelSettings(Config):
     channels: Annotated[StrictInt, Field(ge=0)] | StrictStr | None = None
     """One channel, by its number (from 0) or its name in the file; `rgb`: the three there are; `luminance`: their grey
     (ITU-R BT.601); or a stain of theirs by colour deconvolution, as light that this stain alone lets through:
-    `hematoxylin`, `eosin` or `dab`. Absent: the one channel of grey images, RGB of 3 x 8 bits."""
+    `hematoxylin`, `eosin`, `dab`, or one of `stain_vectors`. Absent: the channel of grey images, RGB of 3 x 8 bits."""
+    stain_vectors: StainVectors | None = None
+    """Own stains for `channels`, in place of those three: name -> optical density of red, green and blue of this stain
+    alone, of two or three stains; such as `{cresyl: [0.66, 0.72, 0.20], luxol: [0.81, 0.55, 0.20]}`."""
     window: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     """[low, high]: stored values that become 0 and 255, what lies beyond is clipped; one for all sections of a brain,
     as features would change with it. 16-bit and floating point images need one."""
 
     plane: Plane | None = None
     """Of images with several planes, the one that is seen, such as `{z: 3}`; images without such an axis have one."""
+
+    @property
+    def stains(self) -> tuple[str, ...]:
+        """Names of the stains that can be told apart."""
+        return STAINS if self.stain_vectors is None else tuple(name for name, _ in self.stain_vectors)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -111,6 +120,8 @@ class PixelView:
     def __init__(self, header: ImageHeader, settings: PixelSettings) -> None:
         self._taken = taken_channels(header, settings)
         self._window = settings.window
+        self._stain = settings.stains.index(str(self._taken)) if self._taken in settings.stains else None
+        self._vectors = settings.stain_vectors
         self.n_channels: int = 3 if self._taken == RGB else 1
         self.channels = slice(self._taken, self._taken + 1) if isinstance(self._taken, int) else slice(0, 3)
         if self._window is not None and header.dtype != "float32":
@@ -145,7 +156,8 @@ class PixelView:
             return (light @ np.array(BT601, np.float32))[..., None]
         from skimage.color import hed_from_rgb, separate_stains
 
-        amount = separate_stains(light / np.float32(255), hed_from_rgb)[..., STAINS.index(self._taken), None]
+        matrix = hed_from_rgb if self._vectors is None else unmixing(self._vectors)
+        amount = separate_stains(light / np.float32(255), matrix)[..., self._stain, None]
         return 255 * np.power(np.float32(LEAST_LIGHT), amount)
 
 
@@ -202,9 +214,9 @@ def taken_channels(header: ImageHeader, settings: PixelSettings) -> int | str:
         return header.channel_names.index(str(wanted))
     if isinstance(wanted, int) and wanted < n:
         return wanted
-    if isinstance(wanted, str) and n == 3 and wanted in (RGB, LUMINANCE, *STAINS):
+    if isinstance(wanted, str) and n == 3 and wanted in (RGB, LUMINANCE, *settings.stains):
         return wanted
-    known = ", ".join([*channel_list(header), *((RGB, LUMINANCE, *STAINS) if n == 3 else ())])
+    known = ", ".join([*channel_list(header), *((RGB, LUMINANCE, *settings.stains) if n == 3 else ())])
     found = f"{n} channels, and none named" if wanted is None else f"no channel {wanted!r} among {n}"
     raise ImageError(header.path, found=found, expected=f"image.channels in the manifest: one of {known}")
 

@@ -62,8 +62,7 @@ def open_remote_array(path: RemotePath, name: str) -> Any:
     """Open the array of a level."""
     filesystem = path.filesystem
     # Zarr has a loop of its own, and would leave connections open in it: fsspec's own loop is asked, which closes them
-    shared = optional("fsspec.implementations.asyn_wrapper", EXTRA).AsyncFileSystemWrapper(
-        filesystem, asynchronous=True
-    )
+    wrappers = optional("fsspec.implementations.asyn_wrapper", EXTRA)
+    shared = wrappers.AsyncFileSystemWrapper(filesystem, asynchronous=True)
     store = FsspecStore(shared, path=filesystem._strip_protocol(str(path)), read_only=True)
     return zarr.open_array(RemoteStore(store, path), path=name, mode="r")

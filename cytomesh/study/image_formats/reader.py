@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 
-HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, CZI or a slide that OpenSlide reads"
+HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, NIfTI, CZI or what OpenSlide reads"
 HINT_AGAIN = "copy or export the image again"
 # What is decoded at once - a whole PNG or JPEG, a tile of a TIFF, a chunk of a Zarr - may have so many pixels.
 MAX_DECODED_PX = 2**31

@@ -21,6 +21,7 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
         "plain": "cytomesh.study.image_formats.plain:PlainReader",
         "slide": "cytomesh.study.image_formats.slide:SlideReader",
         "czi": "cytomesh.study.image_formats.czi:CziReader",
+        "nifti": "cytomesh.study.image_formats.nifti_slices:NiftiReader",
     },
 )
 

@@ -20,7 +20,8 @@ from cytomesh.graph.nearest import nearest_planes
 from cytomesh.study.contours import HEMISPHERES, SectionContours, read_contours
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.planes import SectionPlane
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.section_order import positions
+from cytomesh.study.sections import Section
 from cytomesh.study.warps import warped_plane
 from cytomesh.surface.alignment import Alignment, align_sections
 from cytomesh.surface.config import AlignmentConfig

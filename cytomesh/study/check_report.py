@@ -8,7 +8,8 @@ from typing import Any
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.study.manifest import BrainConfig
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.section_order import positions
+from cytomesh.study.sections import Section
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 from cytomesh.core.errors import CytomeshError, ImageError
@@ -11,6 +13,9 @@ from cytomesh.core.registry import Registry, by_suffix
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
+
+# Of addresses, so many are remembered.
+MOST_HEADERS = 2**14
 
 IMAGE_READERS: Registry[ImageReader] = Registry(
     "cytomesh.image_readers",
@@ -37,9 +42,22 @@ def read_header(path: Path, part: ImagePart = THE_ONLY) -> ImageHeader:
     PackageError
         If its format needs a package that is not installed.
     """
+    if isinstance(path, RemotePath):
+        status = refuse_no_file(path)
+        return _remote_header(path, part, (status.st_ino, status.st_size, status.st_mtime_ns))
+    return _read_header(path, part)
+
+
+def _read_header(path: Path, part: ImagePart) -> ImageHeader:
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
         return check_header(path, kind.read_part(path, part))
+
+
+@lru_cache(MOST_HEADERS)
+def _remote_header(path: RemotePath, part: ImagePart, _state: tuple[int, int, int]) -> ImageHeader:
+    """Read a header once for as long as the server says that the image is the same: a dozen answers are one."""
+    return _read_header(path, part)
 
 
 def open_reader(header: ImageHeader) -> ImageReader:
@@ -62,7 +80,7 @@ def reader_of(path: Path) -> type[ImageReader]:
     ImageError
         If the image is missing, or of an unknown format.
     """
-    return _reader_kind(path, is_folder=refuse_no_file(path))
+    return _reader_kind(path, is_folder=stat.S_ISDIR(refuse_no_file(path).st_mode))
 
 
 def data_folder(path: Path) -> Path | None:
@@ -115,16 +133,16 @@ def _reader_kind(path: Path, *, is_folder: bool) -> type[ImageReader]:
     return kind
 
 
-def refuse_no_file(path: Path) -> bool:
-    """Return whether a path is a folder; raise ImageError unless it is one, or a file: a pipe would be waited for."""
+def refuse_no_file(path: Path) -> os.stat_result:
+    """Return the status of a file or folder; raise ImageError for anything else: a pipe would be waited for."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except CytomeshError:
         raise
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the name
         reason = "" if isinstance(cause, FileNotFoundError) else f" ({getattr(cause, 'strerror', None) or cause})"
         hint = "correct the path in the section table, or declare the section missing"
         raise ImageError(path, found=f"no such image{reason}", hint=hint) from cause
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ImageError(path, found="a pipe, socket or device", expected="a file or folder", hint=HINT_FORMATS)
-    return stat.S_ISDIR(mode)
+    return status

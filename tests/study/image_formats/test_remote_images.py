@@ -118,3 +118,16 @@ def test_commands_take_addresses(web, cytomesh, tmp_path):
     assert not convert_image(as_path(f"{web.url}/a.tif"), target, 2.0)  # kept: the server says that it is the same
     code, _, err = cytomesh("images", "info", f"{web.url}/b.tif")
     assert code == 1 and "b.tif: found no such image" in err
+
+
+def test_a_header_is_read_once_for_as_long_as_the_image_stays_the_same(web):
+    write(web.folder / "a.tif")
+    path = as_path(f"{web.url}/a.tif")
+    first = read_header(path)
+    n_before = len(web.requests)
+    assert read_header(path) == first and [kind for kind, *_ in web.requests[n_before:]] == ["HEAD"]
+    write(web.folder / "a.tif", NOISE[:300])
+    assert read_header(path).shape == (300, 900)
+    (web.folder / "a.tif").unlink()
+    with pytest.raises(ImageError, match="no such image"):
+        read_header(path)

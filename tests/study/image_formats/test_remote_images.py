@@ -94,9 +94,12 @@ def test_a_study_with_images_at_addresses(web, study_folder, cytomesh, tmp_path)
     web.faults = {"section4.png": 403}
     (problem,) = check_study(study_folder.manifest).problems
     assert "403" in problem.found and problem.source == f"{web.url}/section4.png"
-    web.faults = {}
     out = study_folder.folder / "copies"
-    code, _, err = cytomesh("images", "convert", study_folder.manifest, "--out", out, "--update-study", "-j", 1)
+    words = ("images", "convert", study_folder.manifest, "--out", out, "-j", 1)
+    code, said, err = cytomesh(*words, "--on-bad-section", "skip")
+    assert code == 0 and "left out        1" in said and "403" in err
+    web.faults = {}
+    code, _, err = cytomesh(*words, "--update-study")
     assert code == 0, err
     assert not any(isinstance(section.image, RemotePath) for section in read_sections(study_folder.table, "B01"))
 

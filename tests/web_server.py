@@ -40,17 +40,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, self.headers.get("Range", "")))
         fault = next((fault for part, fault in self.server.faults.items() if part in self.path), None)
         file = self.server.folder / self.path.lstrip("/")
+        if file.is_file() and not file.stat().st_size and "Range" in self.headers:
+            fault = 416
         if isinstance(fault, int) or not file.is_file():
             self.send_response(fault if isinstance(fault, int) else 404)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        data, status = file.read_bytes(), 200
-        n = len(data)
+        n, status = file.stat().st_size, 200
+        first, last = 0, n - 1
         span = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if span and fault != "no ranges":
             first, last = (int(span[1]), min(int(span[2] or n - 1), n - 1)) if span[1] else (n - int(span[2]), n - 1)
-            data, status = data[first : last + 1], 206
+            status = 206
+        with file.open("rb") as stream:
+            stream.seek(first)
+            data = stream.read(last + 1 - first)
         if fault == "short" and has_body:
             data = data[:-1]
         self.send_response(status)

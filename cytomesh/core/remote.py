@@ -23,8 +23,8 @@ EXTRA = "cytomesh[cloud]"
 # What fsspec needs for each kind of address.
 PACKAGES = {"https": "aiohttp", "http": "aiohttp", "s3": "s3fs", "gs": "gcsfs"}
 WEB = ("http", "https")
-# Headers of images are a few reads of a few bytes, tiles lie anywhere: blocks are asked for, and some are kept.
-BLOCK_BYTES, N_BLOCKS = 2**20, 32
+# Headers of images are many reads of a few bytes: of what is smaller, whole blocks are asked for, and some are kept.
+BLOCK_BYTES, N_BLOCKS = 2**18, 64
 FOLDER_SUFFIX = ".zarr"
 GROUP_DOCUMENTS = ("zarr.json", ".zattrs")
 # What stores call the state of an object, and the time when it was written.
@@ -196,29 +196,33 @@ class RemoteFile(io.RawIOBase):
         """Fill a buffer as far as the file goes."""
         view = memoryview(buffer)
         start, stop = self._at, min(self._at + len(view), self._size)
-        done = start
-        while done < stop:
-            index = done // BLOCK_BYTES
-            block = self._block(index)
-            part = block[done - index * BLOCK_BYTES : stop - index * BLOCK_BYTES]
-            view[done - start : done - start + len(part)] = part
-            done += len(part)
-        self._at = max(start, done)
-        return done - start
+        if stop <= start:
+            return 0
+        if stop - start >= BLOCK_BYTES:
+            view[: stop - start] = self._ask(start, stop)
+        else:
+            for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+                first = index * BLOCK_BYTES
+                low, high = max(start, first), min(stop, first + BLOCK_BYTES)
+                view[low - start : high - start] = self._block(index)[low - first : high - first]
+        self._at = stop
+        return stop - start
 
     def _block(self, index: int) -> bytes:
         with self._reading:
             if index not in self._blocks:
-                first, last = index * BLOCK_BYTES, min((index + 1) * BLOCK_BYTES, self._size)
-                path = self._path
-                data: bytes = path.asked(path.filesystem.cat_file, str(path), start=first, end=last)
-                if len(data) != last - first:
-                    raise path.cut_off(len(data), last - first)
-                self._blocks[index] = data
+                self._blocks[index] = self._ask(index * BLOCK_BYTES, min((index + 1) * BLOCK_BYTES, self._size))
             self._blocks.move_to_end(index)
             if len(self._blocks) > N_BLOCKS:
                 self._blocks.popitem(last=False)
             return self._blocks[index]
+
+    def _ask(self, first: int, last: int) -> bytes:
+        path = self._path
+        data: bytes = path.asked(path.filesystem.cat_file, str(path), start=first, end=last)
+        if len(data) != last - first:
+            raise path.cut_off(len(data), last - first)
+        return data
 
 
 def is_address(text: str) -> bool:
@@ -277,6 +281,9 @@ def _problem(path: RemotePath, cause: BaseException) -> Exception | None:
     if UNREACHED & kinds:
         hint = "correct the address, or look whether the server runs and is reached from here"
         return AddressError(path, found=f"no answer ({type(chain[-1]).__name__}: {chain[-1]})", hint=hint)
+    if status == 416:  # range not satisfiable
+        hint = "put it there again"
+        return AddressError(path, found="a file that is shorter than was asked for", expected="a whole one", hint=hint)
     if status not in (None, 404):
         return AddressError(path, found=f"an answer of {status}", hint="try again later, or ask who runs the server")
     if status == 404 or "FileNotFoundError" in kinds:

@@ -38,7 +38,7 @@ class RemoteStore(WrapperStore[Any]):
         AddressError
             If the server refuses, or its answer is cut off.
         """
-        with self._path.explained():
+        with (self._path / key).explained():
             value = await self._store.get(key, prototype, byte_range)
         if key.rpartition("/")[2] in DOCUMENTS:
             return value

@@ -22,6 +22,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
 from tests.dask_cluster import DaskCluster
 from tests.processes import run_ranks
+from tests.web_server import WebServer, web_server
 
 if TYPE_CHECKING:
     from tests.provenance_chain import Chain
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Ranks of one machine, and what makes up a cluster, talk over its loopback; no other test has sockets.
     """
     for item in items:
-        if {"gloo", "dask_cluster", "own_dask_cluster"} & set(getattr(item, "fixturenames", ())):
+        if {"gloo", "dask_cluster", "own_dask_cluster", "web"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -52,6 +53,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         folder = shared_folder(config._tmp_path_factory)  # its fixture is not to be had yet
         making = subprocess.Popen([sys.executable, "-m", "tests.provenance_chain", str(folder)], cwd=REPOSITORY)
         config.add_cleanup(making.wait)
+
+
+@pytest.fixture
+def web(tmp_path) -> Iterator[WebServer]:
+    """A web server that shows the folder `web` of the test's own."""
+    (tmp_path / "web").mkdir()
+    with web_server(tmp_path / "web") as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

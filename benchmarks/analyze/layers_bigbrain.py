@@ -109,6 +109,7 @@ def write_run(bigbrain: Path, folder: Path) -> Path:
     brain = {"id": "bigbrain", "role": "train", "hemispheres": list(HEMISPHERES), "sections": "sections.tsv"}
     manifest = {"name": "bigbrain", "space": {"name": "bigbrain-histological"}, "brains": [brain]}
     manifest |= {"species": "Homo sapiens", "stain": "cell bodies (Merker)", "contours": {"repair": True}}
+    manifest["data_roots"] = [str(image.path.parent)]
     write_text(study / "study.yaml", yaml.safe_dump(manifest, sort_keys=False))
     write_study_path(run, study / "study.yaml")
     painted = np.zeros(shape, np.uint8)

@@ -104,7 +104,8 @@ def write_study(bigbrain: Path, image: CoronalImage, out: Path) -> Path:
     write_sections(out / "sections.tsv", sorted(sections, key=lambda section: section.index))
     names = json.loads((bigbrain / "nodes" / "label_names.json").read_text(encoding="utf-8"))["economo"]
     write_labels(out / "labels.tsv", LabelTable.from_names(names[1:]))
-    write_text(out / "study.yaml", yaml.safe_dump(_manifest(), sort_keys=False))
+    manifest = _manifest() | {"data_roots": [str(image.path.parent)]}
+    write_text(out / "study.yaml", yaml.safe_dump(manifest, sort_keys=False))
     return out / "study.yaml"
 
 

@@ -207,7 +207,7 @@ class _Bench:
         write_sections(folder / "sections.tsv", sections)
         brain = {"id": BRAIN, "role": "train", "hemispheres": ["L"], "sections": "sections.tsv"}
         study = {"name": BRAIN, "species": "Homo sapiens", "stain": "Merker", "space": {"name": "own"}}
-        study |= {"contours": {"repair": True}, "brains": [brain]}
+        study |= {"contours": {"repair": True}, "data_roots": [".."], "brains": [brain]}
         manifest = folder / "study.yaml"
         write_text(manifest, yaml.safe_dump(study))
         named = frozenset(problem.place for problem in check_study(manifest).problems)

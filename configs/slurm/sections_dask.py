@@ -22,7 +22,7 @@ if __name__ == "__main__":
         walltime="12:00:00",
         # a worker ends by itself before Slurm ends it; what it was at is done again elsewhere
         worker_extra_args=["--lifetime", "11h", "--lifetime-stagger", "30m"],
-        job_extra_directives=["--job-name=cytomesh-sections"],
+        job_name="cytomesh-sections",
         scheduler_options={"dashboard_address": ":0"},
     )
     cluster.adapt(minimum_jobs=1, maximum_jobs=n_jobs)

@@ -19,6 +19,7 @@ from cytomesh.cli.options import (
     Workers,
     show,
 )
+from cytomesh.core.remote import RemotePath, as_path
 
 if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
@@ -26,18 +27,25 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
 Scene = Annotated[
     int | None,
-    typer.Option("--scene", help="Number of the scene, from 0, in a file of several.", show_default=False, min=0),
+    typer.Option(
+        "--scene", help="Number of the scene, or slice, from 0, in a file of several.", show_default=False, min=0
+    ),
 ]
+PlaneZ = Annotated[int | None, typer.Option("--z", help="Plane in depth, from 0.", show_default=False, min=0)]
+PlaneT = Annotated[int | None, typer.Option("--t", help="Plane in time, from 0.", show_default=False, min=0)]
 
 
 @app.command("info")
 def info(
-    image: Annotated[Path, typer.Argument(help="Image.", metavar="IMAGE")],
+    image: Annotated[Path, typer.Argument(help="Image, or its address.", metavar="IMAGE", parser=as_path)],
     scene: Scene = None,
+    z: PlaneZ = None,
+    t: PlaneT = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what an image says of itself, and how it is read: size, um/px, channels, levels, values, a window."""
     from cytomesh.core.errors import ConfigError
+    from cytomesh.study.image_formats.part import ImagePart
     from cytomesh.study.image_formats.registry import read_header, reader_of
     from cytomesh.study.manifest import is_manifest
 
@@ -45,7 +53,7 @@ def info(
         hint = f"cytomesh study check {image}: what is in it, and what is wrong"
         raise ConfigError("IMAGE", found=f"a study, {image}", expected="one image", hint=hint)
     _refuse_absent(image)
-    header = read_header(image, scene)
+    header = read_header(image, ImagePart(scene, z, t))
     reader = reader_of(image)
     height, width = header.shape
     facts: dict[str, Any] = {
@@ -70,13 +78,17 @@ def info(
 
 @app.command("convert")
 def convert(
-    source: Annotated[Path, typer.Argument(help="One image, or a study.", metavar="IMAGE|STUDY.yaml")],
+    source: Annotated[
+        Path, typer.Argument(help="One image, or its address, or a study.", metavar="IMAGE|STUDY.yaml", parser=as_path)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write (*.ome.zarr); for a study, theirs.")],
     um_per_px: Annotated[
         float | None,
         typer.Option("--um-per-px", help="Pixel size of an image that states none.", show_default=False, min=1e-4),
     ] = None,
     scene: Scene = None,
+    z: PlaneZ = None,
+    t: PlaneT = None,
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
@@ -96,6 +108,7 @@ def convert(
     from cytomesh.core.sections import scheduler_address
     from cytomesh.imaging.convert import convert_image
     from cytomesh.imaging.convert_study import convert_study
+    from cytomesh.study.image_formats.part import ImagePart
     from cytomesh.study.manifest import is_manifest
 
     n_workers = workers or available_cpus()
@@ -107,12 +120,12 @@ def convert(
             hint = "leave it out: the rows of one image are converted by --workers of this machine"
             raise ConfigError("--scheduler", found=str(source), expected="a study", hint=hint)
         _refuse_absent(source)
-        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, scene=scene)
+        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, part=ImagePart(scene, z, t))
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
         return
-    for option, value in (("--um-per-px", um_per_px), ("--scene", scene)):
+    for option, value in (("--um-per-px", um_per_px), ("--scene", scene), ("--z", z), ("--t", t)):
         if value is not None:
-            hint = "leave it out: section tables have each image's" if option == "--um-per-px" else ""
+            hint = "leave it out: the section tables, and image.plane in the manifest, say it"
             raise ConfigError(option, found="a study", expected="one image", hint=hint)
     skip_bad = on_bad_section is OnBadSection.skip
     done = convert_study(
@@ -133,7 +146,7 @@ def _refuse_absent(path: Path) -> None:
     """Raise ImageError if there is nothing under a name that was typed."""
     from cytomesh.core.errors import ImageError
 
-    if not os.path.lexists(path):
+    if not isinstance(path, RemotePath) and not os.path.lexists(path):
         raise ImageError(path, found="no such image", hint="correct the path")
 
 

@@ -11,7 +11,7 @@ from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Wo
 from cytomesh.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cytomesh.study.check import CheckReport
+    from cytomesh.study.check_report import CheckReport
 
 app = typer.Typer(no_args_is_help=True, help="Check a study, or describe a BIDS dataset as one.")
 

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.reading import regular_size
+from cytomesh.core.remote import RemotePath
 
 LARGE_BYTES = 2**28
 """Files and folders above this are known by size, time and samples: reading terabytes twice helps nobody."""
@@ -28,8 +30,8 @@ class FileDigests:
 
     A file is known by its content, so that moving or copying a study changes nothing; one above `LARGE_BYTES` by its
     size, modification time and evenly spaced samples of its content (a copy must keep its time, as `cp -p`,
-    `rsync -t` and archives do). Tensors of safetensors files are digested without the file's metadata, whose order
-    is random.
+    `rsync -t` and archives do); one at an address by what the server says of it (`RemotePath.identity`). Tensors of
+    safetensors files are digested without the file's metadata, whose order is random.
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ class FileDigests:
     def digest_all(self, paths: Iterable[Path]) -> list[str]:
         """Return the digests of many files; those that are not remembered are read by several threads."""
         paths = list(paths)
-        known = [self.recall(path, "content") for path in paths]
         with ThreadPoolExecutor(available_cpus()) as threads:
+            known = list(threads.map(partial(self.recall, what="content"), paths))
             read = threads.map(self.digest, [path for path, value in zip(paths, known, strict=True) if value is None])
             return [next(read) if value is None else str(value) for value in known]
 
@@ -60,7 +62,7 @@ class FileDigests:
         if value is not None:
             return value
         try:
-            if not path.is_dir():
+            if not isinstance(path, RemotePath) and not path.is_dir():
                 regular_size(path)  # a pipe would be waited for
             signature, newest = _signature(path)
             value = compute(path)
@@ -104,13 +106,15 @@ def file_digests(run: Path) -> Iterator[FileDigests]:
 
 
 def content_digest(path: Path) -> str:
-    """Digest a file or folder by its content, a large one by size, time and samples.
+    """Digest a file or folder by its content, a large one by size, time and samples, one at an address by its state.
 
     Raises
     ------
     OSError
         If it cannot be read.
     """
+    if isinstance(path, RemotePath):
+        return digest(path.identity())
     if path.is_dir():
         files = [file for file in _files(path) if file.is_file()]
         is_large = sum(file.stat().st_size for file in files) > LARGE_BYTES
@@ -148,6 +152,8 @@ def _tensor_digest(path: Path) -> str | None:
 
 def _signature(path: Path) -> tuple[str | list[int], float]:
     """Return what changes when a file is written, and when that was last, s; of a folder: of all files in it."""
+    if isinstance(path, RemotePath):
+        return digest(path.identity()), path.stat().st_mtime
     if path.is_dir():
         files = {file.relative_to(path).as_posix(): file.stat() for file in _files(path)}
         stamps = {name: _numbers(status) for name, status in files.items()}

@@ -155,6 +155,12 @@ class ClusterError(CytomeshError, ConnectionError):
     __str__ = CytomeshError.__str__
 
 
+class AddressError(CytomeshError, OSError):
+    """A web server or object store refuses, does not answer, or answers otherwise than it was asked."""
+
+    __str__ = CytomeshError.__str__
+
+
 class PluginError(CytomeshError, RuntimeError):
     """What another package adds cannot be used."""
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.files import digest, read_json, write_json
+from cytomesh.core.remote import RemotePath
 from cytomesh.core.renamed import current_names
 
 RECORD, UNFINISHED = "provenance.json", "unfinished.json"
@@ -247,6 +248,8 @@ def place(path: Path, run: Path, study: Path | None = None) -> str:
 
     Runs and studies may move: only files that belong to neither are known by their whole path.
     """
+    if isinstance(path, RemotePath):
+        return f"address:{path}"
     where = os.path.abspath(path)  # noqa: PTH100 (no look at the disk: this is asked for thousands of files)
     below = os.path.relpath(where, run)
     if not below.startswith(".."):
@@ -257,6 +260,8 @@ def place(path: Path, run: Path, study: Path | None = None) -> str:
 def find(where: str, run: Path, study: Path | None) -> Path | None:
     """Return the path of a place; None if it belongs to a study that is not here."""
     root, _, path = where.partition(":")
+    if root == "address":
+        return RemotePath(path)
     folder = {"run": run, "study": study, "file": Path("/")}[root]
     return None if folder is None else folder / path
 

@@ -110,7 +110,10 @@ def file_key(path: Path, **facts: object) -> str:
 
     Empty for a folder: nothing of it as a whole changes with the files in it.
     """
-    return "" if path.is_dir() else digest(os.fspath(path), stamp(path), facts)
+    with suppress(OSError):  # who refuses to say (an address) refuses the work, too
+        if path.is_dir():
+            return ""
+    return digest(os.fspath(path), stamp(path), facts)
 
 
 def _line(state: SectionState) -> str:

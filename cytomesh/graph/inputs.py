@@ -20,7 +20,8 @@ from cytomesh.graph.nearest import nearest_planes
 from cytomesh.study.contours import HEMISPHERES, SectionContours, read_contours
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.planes import SectionPlane
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.section_order import positions
+from cytomesh.study.sections import Section
 from cytomesh.study.warps import warped_plane
 from cytomesh.surface.alignment import Alignment, align_sections
 from cytomesh.surface.config import AlignmentConfig
@@ -170,7 +171,7 @@ def _read(section: Section, hemisphere: str, skip_bad: bool) -> SectionInput:
         return SectionInput(section, section.plane)
     try:
         plane = warped_plane(section)
-        shape = read_header(section.image).shape if section.image else None
+        shape = read_header(section.image, section.image_part).shape if section.image else None
         contours = read_contours(section) if section.contours else None
     except (ImageError, TransformError) as problem:
         if not skip_bad:

@@ -142,7 +142,8 @@ def _as_read(sections: Sequence[Section], contours: Sequence[SectionContours | N
     for section, drawn in zip(sections, contours, strict=True):
         with suppress(CytomeshError):
             plane = section.plane if section.status == "missing" else warped_plane(section)
-            yield SectionInput(section, plane, drawn, read_header(section.image).shape if section.image else None)
+            shape = read_header(section.image, section.image_part).shape if section.image else None
+            yield SectionInput(section, plane, drawn, shape)
 
 
 def _report(ribbon: Ribbon, inputs: Sequence[SectionInput], hemisphere: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.registry import data_folder, read_header
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
@@ -29,7 +31,17 @@ ANNOTATION = "annotation and roles"
 MAPS = "area probabilities"
 SPHERE = "sphere"
 FURTHER = "further columns"
-IMAGES = ("image", "um/px", "image.channels", "image.window", "image data", "image.normalise")
+IMAGES = (
+    "image",
+    "um/px",
+    "image.channels",
+    "image.window",
+    "image data",
+    "image.normalise",
+    "image.plane",
+    "image.scene",
+    "image.stain_vectors",
+)
 TEMPLATE = "template"
 PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
 """A stage names those it reads: new probability maps do not make features anew."""
@@ -94,7 +106,7 @@ def images_read(run: Path, study: Study, sections: Iterable[Section], digests: F
             values[f"{IMAGES[1]}: {section.name}"] = section.um_per_px
             if folder := data_folder(section.image):
                 named[f"{IMAGES[4]}: {section.name}"] = folder
-            seen = section.image_settings.facts
+            seen = section.image_settings.facts | ({} if section.scene is None else {"scene": section.scene})
             values |= {f"image.{key}: {section.name}": value for key, value in seen.items()}
             if section.normalisation is not None:
                 values[f"{IMAGES[5]}: {section.name}"] = section.normalisation.facts
@@ -146,7 +158,10 @@ def graph_inputs(
             if path is not None:
                 named[f"{kind}: {name}"] = path
         if section.image is not None:
-            values[f"image size: {name}"] = digests.remember(section.image, "size", _size)
+            part = section.image_part
+            values[f"image size: {name}"] = digests.remember(
+                section.image, " ".join(["size", *map(str, part.facts.items())]), partial(_size, part=part)
+            )
     files = _files(named, run, study, digests)
     return Inputs(flat_settings(settings, exclude={"seed"}), values, files)
 
@@ -157,9 +172,9 @@ def _files(named: Named, run: Path, study: Study, digests: FileDigests) -> dict[
     return dict(zip(named, zip(places, contents, strict=True), strict=True))
 
 
-def _size(image: Path) -> list[int] | str:
+def _size(image: Path, part: ImagePart) -> list[int] | str:
     try:
-        return list(read_header(image).shape)
+        return list(read_header(image, part).shape)
     except CytomeshError as error:
         return str(error)  # the stage itself will stop at it, or leave the section out
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.links import ImageLinks
 from cytomesh.study.neighbours import undrawn_between
-from cytomesh.study.sections import plane_positions
+from cytomesh.study.section_order import plane_positions
 from cytomesh.study.stain import StainStatistics
 from cytomesh.surface.alignment import Alignment
 from cytomesh.surface.ends import extended

@@ -22,6 +22,7 @@ from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
 from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import data_folder, read_header, reader_of
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
@@ -42,7 +43,7 @@ class _Conversion:
     work: Path
     shapes: tuple[tuple[int, int], ...]
     decodes_whole: bool
-    scene: int | None
+    part: ImagePart
 
 
 def convert_image(
@@ -52,7 +53,7 @@ def convert_image(
     *,
     workers: int = 1,
     resume: bool = True,
-    scene: int | None = None,
+    part: ImagePart = THE_ONLY,
 ) -> bool:
     """Write an image as OME-Zarr 0.5: shards of 2048 px, chunks of 512 px, zstd, halved until 256 px are left.
 
@@ -75,8 +76,8 @@ def convert_image(
         Processes. PNG and JPEG can only be decoded as a whole, by one.
     resume : bool
         False: convert again whatever is there.
-    scene : int or None
-        Number of the scene, from 0, in a file of several.
+    part : ImagePart
+        Which image of a file of several.
 
     Returns
     -------
@@ -89,13 +90,12 @@ def convert_image(
         If the image cannot be read, its pixel size is not known or contradicts what it states, or the copy is not the
         image; if `target` is there and no conversion.
     """
-    header = read_header(source, scene)
+    header = read_header(source, part)
     size = _pixel_size(source, header.um_per_px, um_per_px)
     made_from = {"name": source.name, "content": content_digest(source), "um_per_px": size}
     if folder := data_folder(source):
         made_from["data"] = content_digest(folder)
-    if scene is not None:
-        made_from["scene"] = scene
+    made_from |= part.facts
     with lock(target.parent, target.name):
         settle_folder(target)
         before = _made_from(target)
@@ -125,7 +125,7 @@ def _convert(
     for path in work.rglob("*.partial"):  # zarr's own, of a process that was killed
         path.unlink()
     shapes = tuple(level.shape for level in halved_levels(header.shape))
-    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.scene)
+    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.part)
     if not work.exists():
         _create(job, target.name, header, made_from)
     with mapping(workers) as apply:
@@ -204,7 +204,7 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
     if not missing:
         return
     if level == 0:
-        with open_stored(job.source, scene=job.scene) as image:
+        with open_stored(job.source, part=job.part) as image:
             for row, columns in _windows(job, level, missing):
                 _put(array, row, columns, image.read_stored(0, *row, *columns))
         return
@@ -218,7 +218,7 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
 def _compare_row(job: _Conversion, rows: list[tuple[int, int]]) -> None:
     """Read rows of level 0 back: they must be those of the source."""
     array = _array(job, 0)
-    with open_stored(job.source, scene=job.scene) as image:
+    with open_stored(job.source, part=job.part) as image:
         for row, columns in _windows(job, 0, rows):
             if not np.array_equal(_get(array, row, columns), image.read_stored(0, *row, *columns)):
                 found = f"other pixels in rows {row[0]} to {row[1]}, columns {columns[0]} to {columns[1]}"

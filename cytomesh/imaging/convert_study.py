@@ -14,9 +14,13 @@ from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.convert import convert_image
-from cytomesh.study.sections import Section
+from cytomesh.study.roots import is_below
+from cytomesh.study.sections import ABSENT, Section
 from cytomesh.study.study import Study, open_study
 from cytomesh.study.tables import named_file, read_cells, table_text
+
+Image = tuple[Path, int | None]
+"""A file, and the number of the scene in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,8 @@ class Converted:
 
     Parameters
     ----------
-    copies : dict of Path to Path
-        Images to their copies.
+    copies : dict of (Path, int or None) to Path
+        Images, by file and scene, to their copies.
     n_kept : int
         Copies that were there already.
     left_out : dict of str to CytomeshError
@@ -35,7 +39,7 @@ class Converted:
         Section tables that were written.
     """
 
-    copies: dict[Path, Path]
+    copies: dict[Image, Path]
     n_kept: int
     left_out: dict[str, CytomeshError]
     tables: list[Path]
@@ -53,6 +57,7 @@ def convert_study(
 ) -> Converted:
     """Convert every image that a study's sections name to `out/<brain>/<name>.ome.zarr`, see `convert_image`.
 
+    Of several scenes in a file, each becomes `<name>_scene-<number>.ome.zarr`; of several planes, the one that is seen.
     Images are converted side by side; of few images, several rows of each. Pixel sizes are those of the section tables.
 
     Parameters
@@ -81,16 +86,20 @@ def convert_study(
     """
     study = open_study(manifest)
     out = Path(os.path.abspath(out))  # noqa: PTH100 (other machines are in other folders)
-    sections = {section.image: section for brain in study.brains for section in brain.sections if section.image}
+    sections = {
+        (section.image, section.scene): section for brain in study.brains for section in brain.sections if section.image
+    }
     targets = _names(sections, out)
+    if update:
+        _refuse_outside(study, out)
     tasks = [
         SectionTask(
-            sections[source].name,
-            (source, target, sections[source].um_per_px),
-            file_key(source, um_per_px=sections[source].um_per_px),
+            section.name,
+            (section, target),
+            file_key(image[0], um_per_px=section.um_per_px, **section.image_part.facts),
             target,
         )
-        for source, target in targets.items()
+        for (image, section), target in zip(sections.items(), targets.values(), strict=True)
     ]
     within = 1 if scheduler else max(1, workers // max(1, len(tasks)))
     left_out: dict[str, CytomeshError] = {}
@@ -106,35 +115,50 @@ def convert_study(
             states=states,
             left_out=left_out if skip_bad else None,
         )
-        made = {task.item[0]: is_new and task.name not in kept for task, is_new in done}
-    copies = {source: target for source, target in targets.items() if source in made}
+        made = {task.item[1]: is_new and task.name not in kept for task, is_new in done}
+    copies = {image: target for image, target in targets.items() if target in made}
     tables = name_images(study, copies) if update and copies else []
     return Converted(copies, list(made.values()).count(False), left_out, tables)
 
 
-def _convert_one(job: tuple[Path, Path, float], workers: int, resume: bool) -> bool:
-    source, target, um_per_px = job
+def _convert_one(job: tuple[Section, Path], workers: int, resume: bool) -> bool:
+    section, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
-    return convert_image(source, target, um_per_px, workers=workers, resume=resume)
+    source, part = section.image or Path(), section.image_part
+    return convert_image(source, target, section.um_per_px, workers=workers, resume=resume, part=part)
 
 
-def _names(sections: Mapping[Path, Section], out: Path) -> dict[Path, Path]:
+def _refuse_outside(study: Study, out: Path) -> None:
+    """Raise StudyError, before anything is converted, if tables could not be read again once they name the copies."""
+    folder = study.path.parent
+    allowed = [folder, *(folder / root for root in study.manifest.data_roots)]
+    for settings in study.manifest.brains:
+        if not is_below(out, [*allowed, (folder / settings.sections).parent]):
+            expected = "a folder below that of the manifest, or one that it allows"
+            hint = f"choose another --out, or add data_roots: [{os.path.relpath(out, folder)}] to {study.path.name}"
+            raise StudyError(study.path, "--update-study", found=f"copies in {out}", expected=expected, hint=hint)
+
+
+def _names(sections: Mapping[Image, Section], out: Path) -> dict[Image, Path]:
     """Return where each image goes."""
-    copies: dict[Path, Path] = {}
+    copies: dict[Image, Path] = {}
     taken: dict[Path, Path] = {}
-    for source, section in sections.items():
-        target = out / section.brain / f"{source.name.split('.')[0]}.ome.zarr"
+    for (source, scene), section in sections.items():
+        which = "" if scene is None else f"_scene-{scene}"
+        target = out / section.brain / f"{source.name.split('.')[0]}{which}.ome.zarr"
         if taken.setdefault(target, source) != source:
             found = f"{target.name} for both {taken[target]} and {source}"
             hint = "rename one of them"
             place = f"brain {section.brain}"
             raise StudyError(source, place, found=found, expected="one image of each name", hint=hint)
-        copies[source] = target
+        copies[source, scene] = target
     return copies
 
 
-def name_images(study: Study, copies: Mapping[Path, Path]) -> list[Path]:
+def name_images(study: Study, copies: Mapping[Image, Path]) -> list[Path]:
     """Let section tables name other images, by paths relative to the table; other cells stay as they are.
+
+    Copies have one scene each: the column `scene` says so.
 
     Returns
     -------
@@ -145,14 +169,19 @@ def name_images(study: Study, copies: Mapping[Path, Path]) -> list[Path]:
     for settings in study.manifest.brains:
         table = study.path.parent / settings.sections
         rows = read_cells(table)
-        column = [cell.strip() for cell in rows[0]].index("image")
+        header = [cell.strip() for cell in rows[0]]
+        column, scenes = header.index("image"), header.index("scene") if "scene" in header else None
         changed = False
         for cells in rows[1:]:
-            if len(cells) <= column:
+            if len(cells) != len(header):
                 continue
-            new = copies.get(named_file(table.parent, cells[column].strip()))
+            scene = ABSENT if scenes is None else cells[scenes].strip() or ABSENT
+            image = named_file(table.parent, cells[column].strip())
+            new = copies.get((image, None if scene == ABSENT else int(scene)))
             if new is not None:
                 cells[column] = Path(os.path.relpath(new, table.parent)).as_posix()
+                if scenes is not None:
+                    cells[scenes] = ABSENT
                 changed = True
         if changed:
             write_text(table, table_text(rows))

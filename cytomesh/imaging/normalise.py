@@ -142,4 +142,4 @@ def _known(facts: dict[str, list[float]], _: Path) -> dict[str, list[float]]:
 
 def _fact(section: Section) -> str:
     """Return the name under which the statistics of an image are remembered, as it is seen."""
-    return f"stain {VERSION} {digest(section.image_settings.facts)}"
+    return f"stain {VERSION} {digest(section.image_settings.facts, *section.image_part.facts.items())}"

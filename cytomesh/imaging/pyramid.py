@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.remote import as_path
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
 from cytomesh.study.pixels import PixelSettings, PixelView, pixel_view
@@ -181,12 +183,12 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
 
     Parameters
     ----------
-    path : path
-        A folder (OME-Zarr) or file.
+    path : path or str
+        A folder (OME-Zarr), file, or address (`https://`, `s3://`, `gs://`).
     cache_bytes : int
         Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
     settings : PixelSettings or None
-        Channels and window, as in a manifest's `image`; of a section, its `image_settings`.
+        Channels, window and plane, as in a manifest's `image`.
 
     Raises
     ------
@@ -194,8 +196,9 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
         If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
         8-bit grey or RGB.
     """
-    with _opened(Path(path)) as reader:
-        return Pyramid(reader, cache_bytes, pixel_view(reader, settings or PixelSettings()))
+    settings = settings or PixelSettings()
+    with _opened(as_path(path), settings.part()) as reader:
+        return Pyramid(reader, cache_bytes, pixel_view(reader, settings))
 
 
 def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
@@ -213,9 +216,7 @@ def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
         raise ImageError(
             section.name, found=f"image.normalise: {wanted}, and no statistics", expected=expected, hint=hint
         )
-    with _opened(_image(section)) as reader:
-        view = pixel_view(reader, section.image_settings)
-        return Pyramid(reader, cache_bytes, view, section.normalisation)
+    return _seen(section, cache_bytes, section.normalisation)
 
 
 def open_unnormalised(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
@@ -223,33 +224,34 @@ def open_unnormalised(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
 
     For what the normalisation is measured on, and what looks at one section for itself.
     """
-    return open_image(_image(section), cache_bytes, section.image_settings)
+    return _seen(section, cache_bytes, None)
 
 
-def _image(section: Section) -> Path:
+def _seen(section: Section, cache_bytes: int, normalisation: Normalisation | None) -> Pyramid:
     if section.image is None:
         raise ImageError(section.name, found="no image", expected="a section with an image")
-    return section.image
+    with _opened(section.image, section.image_part) as reader:
+        return Pyramid(reader, cache_bytes, pixel_view(reader, section.image_settings), normalisation)
 
 
-def open_stored(path: str | Path, cache_bytes: int = 1 << 26, scene: int | None = None) -> StoredPyramid:
-    """Open an image, or one scene of several, as it is stored, with all its channels; errors are those of `open_image`.
+def open_stored(path: str | Path, cache_bytes: int = 1 << 26, part: ImagePart = THE_ONLY) -> StoredPyramid:
+    """Open an image, or one of several in a file, as it is stored, with all channels; errors are as of `open_image`.
 
     Parameters
     ----------
     path, cache_bytes
         As of `open_image`.
-    scene : int or None
-        Number of the scene, from 0, in a file of several.
+    part : ImagePart
+        Which image of a file of several.
     """
-    with _opened(Path(path), scene) as reader:
+    with _opened(as_path(path), part) as reader:
         return StoredPyramid(reader, cache_bytes)
 
 
 @contextmanager
-def _opened(path: Path, scene: int | None = None) -> Iterator[ImageReader]:
+def _opened(path: Path, part: ImagePart) -> Iterator[ImageReader]:
     """Open an image, and close it only if something goes wrong."""
-    header = read_header(path, scene)
+    header = read_header(path, part)
     with named(path, "an image that cannot be read"):
         reader = open_reader(header)
         try:

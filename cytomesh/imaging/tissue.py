@@ -191,7 +191,7 @@ def extract_all(
     for section in (section for brain in study.brains for section in brain.sections):
         if section.image:
             output = out / f"sub-{section.brain}_section-{section.index}_tissue.geojson"
-            seen = section.image_settings.facts
+            seen = section.image_settings.facts | section.image_part.facts
             key = file_key(section.image, um_per_px=section.um_per_px, **seen, **settings.model_dump())
             tasks.append(SectionTask(section.name, (section, output, section.um_per_px), key, output))
     left_out: dict[str, CytomeshError] = {}

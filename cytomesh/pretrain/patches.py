@@ -45,11 +45,11 @@ class OpenImages:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._open: OrderedDict[tuple[Path | None, ImageSettings], Future[Pyramid]] = OrderedDict()
+        self._open: OrderedDict[tuple[Path | None, int | None, ImageSettings], Future[Pyramid]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getitem__(self, section: Section) -> Pyramid:
-        seen = section.image, section.image_settings
+        seen = section.image, section.scene, section.image_settings
         with self._lock:
             is_mine = seen not in self._open
             if is_mine:
@@ -151,7 +151,7 @@ def mixed_channels(channels: Mapping[int, Path]) -> StudyError:
 
 
 def _n_seen(part: SectionPatches) -> int:
-    return n_seen(read_header(part.image), part.section.image_settings)
+    return n_seen(read_header(part.image, part.section.image_part), part.section.image_settings)
 
 
 def crop(images: Tensor, border_px: int) -> Tensor:

@@ -90,7 +90,7 @@ def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
     annotation = AnnotationImage(narrow, section.annotation_um_per_px or section.um_per_px, section.um_per_px)
     if section.image is not None:
         hint = "declare the annotation's pixel size in the column annotation_um_per_px"
-        check_extent(path, annotation, read_header(section.image).shape, hint)
+        check_extent(path, annotation, read_header(section.image, section.image_part).shape, hint)
     return annotation
 
 

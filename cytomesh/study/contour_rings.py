@@ -41,7 +41,7 @@ def ring_fault(ring: NDArray[np.float64], may_close: bool) -> str:
 def clipped(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> dict[str, list[Polygon]]:
     """Clip polygons (counted from the corner) that go a little beyond the image to it; leave others as they are."""
     image = section.image
-    header = None if image is None else attempt([], lambda: read_header(image))
+    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
     if header is None:
         return {name: list(parts) for name, parts in polygons.items()}
     height, width = header.shape
@@ -67,7 +67,7 @@ def check_sizes(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> 
     if path is None or not parts:
         return []
     image = section.image
-    header = None if image is None else attempt([], lambda: read_header(image))
+    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
     if header is None or image is None:
         return _too_large(path, section, polygons)
     height, width = header.shape

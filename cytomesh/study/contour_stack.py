@@ -15,7 +15,8 @@ from shapely.geometry.base import BaseGeometry
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.planes import SectionPlane
-from cytomesh.study.sections import MAX_TILT_DEG, Section, positions
+from cytomesh.study.section_order import MAX_TILT_DEG, positions
+from cytomesh.study.sections import Section
 
 # Sections on either side that one is compared with.
 N_NEIGHBOURS = 2

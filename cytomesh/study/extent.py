@@ -10,7 +10,8 @@ import shapely
 
 from cytomesh.core.errors import StudyError
 from cytomesh.study.contours import SectionContours
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.section_order import positions
+from cytomesh.study.sections import Section
 
 # Elephants and whales have the largest brains, of about 300 mm.
 MAX_EXTENT_MM = 400.0

@@ -47,7 +47,7 @@ class CheckedImage:
 def check_image(section: Section, depth: Depth, problems: list[CytomeshError]) -> CheckedImage | None:
     """Read as much of a section's image as `depth` says; None if there is none, or it is not whole."""
     image = section.image
-    header = None if image is None else attempt(problems, partial(read_header, image))
+    header = None if image is None else attempt(problems, partial(read_header, image, section.image_part))
     if image is None or header is None:
         return None
     stated = header.um_per_px

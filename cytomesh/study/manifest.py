@@ -185,6 +185,9 @@ class Manifest(Config):
     """How contour files are read."""
     image: ImageSettings = ImageSettings()
     """How the pixels of images become 8-bit grey or RGB."""
+    data_roots: list[Path] = Field(default_factory=list)
+    """Folders, other than those of the manifest and of each table, whose files section tables may name (optional);
+    what the manifest itself names may lie anywhere."""
     brains: list[BrainConfig] = Field(min_length=1)
     """The specimens."""
 

@@ -14,7 +14,8 @@ from shapely.geometry.base import BaseGeometry
 from cytomesh.core.errors import ContourError, CytomeshError, StudyError
 from cytomesh.study.contour_stack import coarse, source, valid
 from cytomesh.study.contours import HemisphereContours, SectionContours
-from cytomesh.study.sections import Section, positions
+from cytomesh.study.section_order import positions
+from cytomesh.study.sections import Section
 
 BOUNDARIES = ("pial", "white")
 # An area is off by a wrong pixel size if the root of what it is off by is so near to a whole number.

@@ -15,8 +15,10 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import ImageError
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader
 from cytomesh.study.stain import NormaliseKind
+from cytomesh.study.unmixing import StainVectors, unmixing
 
 RGB, LUMINANCE = "rgb", "luminance"
 STAINS = ("hematoxylin", "eosin", "dab")
@@ -38,21 +40,45 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
+class Plane(Config):
+    """Which plane of a stack is seen; numbers count from 0."""
+
+    z: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Plane in depth."""
+    t: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Plane in time."""
+
+
 class PixelSettings(Config):
     """How the pixels of one image become 8-bit grey or RGB; 8-bit grey and RGB images need no entry."""
 
     channels: Annotated[StrictInt, Field(ge=0)] | StrictStr | None = None
     """One channel, by its number (from 0) or its name in the file; `rgb`: the three there are; `luminance`: their grey
     (ITU-R BT.601); or a stain of theirs by colour deconvolution, as light that this stain alone lets through:
-    `hematoxylin`, `eosin` or `dab`. Absent: the one channel of grey images, RGB of 3 x 8 bits."""
+    `hematoxylin`, `eosin`, `dab`, or one of `stain_vectors`. Absent: the channel of grey images, RGB of 3 x 8 bits."""
+    stain_vectors: StainVectors | None = None
+    """Own stains for `channels`, in place of those three: name -> optical density of red, green and blue of this stain
+    alone, of two or three stains; such as `{cresyl: [0.66, 0.72, 0.20], luxol: [0.81, 0.55, 0.20]}`."""
     window: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     """[low, high]: stored values that become 0 and 255, what lies beyond is clipped; one for all sections of a brain,
     as features would change with it. 16-bit and floating point images need one."""
 
+    plane: Plane | None = None
+    """Of images with several planes, the one that is seen, such as `{z: 3}`; images without such an axis have one."""
+
+    @property
+    def stains(self) -> tuple[str, ...]:
+        """Names of the stains that can be told apart."""
+        return STAINS if self.stain_vectors is None else tuple(name for name, _ in self.stain_vectors)
+
     @property
     def facts(self) -> dict[str, Any]:
-        """What is set of channels and window, plain values, for JSON."""
+        """What is set of channels, window and plane, plain values, for JSON."""
         return self.model_dump(mode="json", include=set(PixelSettings.model_fields), exclude_none=True)
+
+    def part(self, scene: int | None = None) -> ImagePart:
+        """Return which image of a file is meant: the plane, and a scene."""
+        return ImagePart(scene) if self.plane is None else ImagePart(scene, self.plane.z, self.plane.t)
 
 
 class ImageSettings(PixelSettings):
@@ -94,6 +120,8 @@ class PixelView:
     def __init__(self, header: ImageHeader, settings: PixelSettings) -> None:
         self._taken = taken_channels(header, settings)
         self._window = settings.window
+        self._stain = settings.stains.index(str(self._taken)) if self._taken in settings.stains else None
+        self._vectors = settings.stain_vectors
         self.n_channels: int = 3 if self._taken == RGB else 1
         self.channels = slice(self._taken, self._taken + 1) if isinstance(self._taken, int) else slice(0, 3)
         if self._window is not None and header.dtype != "float32":
@@ -128,7 +156,8 @@ class PixelView:
             return (light @ np.array(BT601, np.float32))[..., None]
         from skimage.color import hed_from_rgb, separate_stains
 
-        amount = separate_stains(light / np.float32(255), hed_from_rgb)[..., STAINS.index(self._taken), None]
+        matrix = hed_from_rgb if self._vectors is None else unmixing(self._vectors)
+        amount = separate_stains(light / np.float32(255), matrix)[..., self._stain, None]
         return 255 * np.power(np.float32(LEAST_LIGHT), amount)
 
 
@@ -185,9 +214,9 @@ def taken_channels(header: ImageHeader, settings: PixelSettings) -> int | str:
         return header.channel_names.index(str(wanted))
     if isinstance(wanted, int) and wanted < n:
         return wanted
-    if isinstance(wanted, str) and n == 3 and wanted in (RGB, LUMINANCE, *STAINS):
+    if isinstance(wanted, str) and n == 3 and wanted in (RGB, LUMINANCE, *settings.stains):
         return wanted
-    known = ", ".join([*channel_list(header), *((RGB, LUMINANCE, *STAINS) if n == 3 else ())])
+    known = ", ".join([*channel_list(header), *((RGB, LUMINANCE, *settings.stains) if n == 3 else ())])
     found = f"{n} channels, and none named" if wanted is None else f"no channel {wanted!r} among {n}"
     raise ImageError(header.path, found=found, expected=f"image.channels in the manifest: one of {known}")
 

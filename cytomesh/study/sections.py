@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, StudyError, TransformError
 from cytomesh.core.files import write_text
+from cytomesh.core.remote import RemotePath
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.pixels import ImageSettings
-from cytomesh.study.planes import SectionPlane, plane_normal
+from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
+from cytomesh.study.section_order import check_order, positions
 from cytomesh.study.stain import Normalisation
 from cytomesh.study.tables import columns_twice, named_file, read_cells, table_text
 
@@ -25,14 +27,10 @@ SectionRole = Literal["train", "val", "test", "none"]
 SectionStatus = Literal["ok", "missing", "damaged"]
 
 REQUIRED = ("section", "image", "um_per_px", "to_world", "contours", "annotation", "role", "status")
-OPTIONAL = ("annotation_um_per_px", "displacement", "notes")
+OPTIONAL = ("annotation_um_per_px", "displacement", "notes", "scene")
 ABSENT = "n/a"
 # Registration may stretch a shrunken section; a factor of two (a pyramid level) or 1000 (mm for um) is a mistake.
 MAX_STRETCH = 1.3
-# No microtome cuts thinner.
-SAME_PLANE_MM = 1e-5
-# Registration tilts sections by degrees; one that is turned further is of another series, or its matrix is wrong.
-MAX_TILT_DEG = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ class Section:
         In-plane displacement field (see `cytomesh.study.warps`), applied before `plane`.
     notes : str
         Free text.
+    scene : int or None
+        Number of the section's scene (CZI) or slice (NIfTI), from 0, in a file of several.
     contour_settings : ContourSettings
         How the study's contour files are read.
     image_settings : ImageSettings
@@ -84,6 +84,7 @@ class Section:
     annotation_um_per_px: float | None = None
     displacement: Path | None = None
     notes: str = ""
+    scene: int | None = None
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
     image_settings: ImageSettings = field(default_factory=ImageSettings)
     normalisation: Normalisation | None = None
@@ -92,6 +93,11 @@ class Section:
     def name(self) -> str:
         """Name for messages, such as "B01 section 12"."""
         return f"{self.brain} section {self.index}"
+
+    @property
+    def image_part(self) -> ImagePart:
+        """Which of several images in its file."""
+        return self.image_settings.part(self.scene)
 
 
 def read_sections(
@@ -137,80 +143,13 @@ def parse_sections(
     return tuple(sections[i] for i in np.argsort(offsets, kind="stable")), problems
 
 
-def positions(sections: list[Section] | tuple[Section, ...]) -> NDArray[np.float64]:
-    """Return (n,) positions of planes along the stack's axis (the mean normal), mm."""
-    return plane_positions(np.array([section.plane.to_world for section in sections]).reshape(-1, 3, 3))
-
-
-def plane_positions(to_world: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n,) positions along the stack's axis of planes given as (n, 3, 3) matrices, mm."""
-    if not len(to_world):
-        return np.empty(0)
-    normals = np.array([plane_normal(matrix) for matrix in to_world])
-    axis = (normals * np.sign(normals @ normals[0])[:, None]).mean(axis=0)
-    axis /= np.linalg.norm(axis)
-    return to_world[:, :, 2] @ axis
-
-
-def check_order(path: Path, sections: list[Section]) -> list[CytomeshError]:
-    """Find sections whose plane is not where their number says: positions must rise or fall with the index.
-
-    Planes that lie across those of most sections are reported as such, and not compared.
-    """
-    if len(sections) < 2:
-        return []
-    tilts = _tilts(sections)
-    across = [_across(path, sections[i], tilts[i]) for i in np.flatnonzero(tilts > MAX_TILT_DEG)]
-    return [*across, *_check_positions(path, [sections[i] for i in np.flatnonzero(tilts <= MAX_TILT_DEG)])]
-
-
-def _tilts(sections: list[Section]) -> NDArray[np.float64]:
-    """Return (n,) angles in degrees of the planes to the one of them that is most parallel to all."""
-    normals = np.array([section.plane.normal for section in sections])
-    # the sum of squared cosines to all planes, without the matrix of all pairs
-    parallel = np.einsum("ij,jk,ik->i", normals, normals.T @ normals, normals)
-    return np.degrees(np.arccos(np.abs(normals @ normals[parallel.argmax()]).clip(0, 1)))
-
-
-def _across(path: Path, section: Section, tilt: float) -> StudyError:
-    return StudyError(
-        path,
-        f"section {section.index}, to_world",
-        found=f"a plane at {tilt:.0f} degrees to those of the other sections",
-        expected=f"at most {MAX_TILT_DEG:g} degrees: one series of sections",
-        hint="to_world is row by row: step per column, step per row and origin are its columns",
-    )
-
-
-def _check_positions(path: Path, sections: list[Section]) -> list[CytomeshError]:
-    if len(sections) < 2:
-        return []
-    ordered = sorted(sections, key=lambda section: section.index)
-    offsets = positions(ordered)
-    steps = np.diff(offsets)
-    direction = 1.0 if np.median(steps) >= 0 else -1.0
-    problems: list[CytomeshError] = []
-    for i in np.flatnonzero(steps * direction <= 0):
-        before, after = ordered[i], ordered[i + 1]
-        problems.append(
-            StudyError(
-                path,
-                f"sections {before.index} and {after.index}, to_world",
-                found=f"one plane twice ({offsets[i]:.4f} mm)"
-                if abs(steps[i]) < SAME_PLANE_MM
-                else f"plane positions out of order: {offsets[i]:.4f} mm, then {offsets[i + 1]:.4f} mm",
-                expected=f"positions that {'rise' if direction > 0 else 'fall'} with the section number",
-                hint="correct the origin (3rd, 6th and 9th number of to_world) or the section number",
-            )
-        )
-    return problems
-
-
 def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) -> None:
     """Write a section table; paths are written relative to it."""
 
     def relative(target: Path | None) -> str:
-        return ABSENT if target is None else Path(os.path.relpath(target, path.parent)).as_posix()
+        if target is None or isinstance(target, RemotePath):
+            return ABSENT if target is None else str(target)
+        return Path(os.path.relpath(target, path.parent)).as_posix()
 
     rows: list[tuple[str, ...]] = [(*REQUIRED, *OPTIONAL)]
     for section in sections:
@@ -226,6 +165,7 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
             ABSENT if section.annotation_um_per_px is None else repr(float(section.annotation_um_per_px)),
             relative(section.displacement),
             " ".join(section.notes.split()) or ABSENT,
+            ABSENT if section.scene is None else str(section.scene),
         )
         rows.append(cells)
     write_text(path, table_text(rows))
@@ -298,14 +238,24 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
 
     def file(column: str) -> Path | None:
         cell = row.get(column, ABSENT)
-        return None if cell in (ABSENT, "") else named_file(path.parent, cell)
+        if cell in (ABSENT, ""):
+            return None
+        file = named_file(path.parent, cell)
+        if isinstance(file, RemotePath) and column != "image":
+            wrong(column, cell, "a file; only images may lie at addresses", "copy it, and name the copy")
+        return file
 
-    try:
-        index = int(row["section"])
-    except ValueError:
-        index = -1
-    if index < 0:
-        wrong("section", f"'{row['section']}'", "a number, 0 or more")
+    def whole(column: str) -> int:
+        try:
+            value = int(row[column])
+        except ValueError:
+            value = -1
+        if value < 0:
+            wrong(column, f"'{row[column]}'", "a number, 0 or more")
+        return value
+
+    index = whole("section")
+    scene = None if row.get("scene", ABSENT) in (ABSENT, "") else whole("scene")
     role, status, um_per_px = choice("role", SectionRole), choice("status", SectionStatus), number("um_per_px")
     coarse = row.get("annotation_um_per_px", ABSENT)
     annotation_um = None if coarse in (ABSENT, "") else number("annotation_um_per_px")
@@ -316,6 +266,7 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
         )
     if status == "ok" and not (image or rings):
         wrong("image", "neither image nor contours", "at least one of them, or status missing")
+    annotation, displacement = file("annotation"), file("displacement")
     plane = _parse_plane(row["to_world"], um_per_px, wrong)
     if plane is None or len(problems) > count:
         return None
@@ -326,12 +277,13 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
         um_per_px=um_per_px,
         plane=plane,
         contours=rings,
-        annotation=file("annotation"),
+        annotation=annotation,
         role=cast(SectionRole, role),
         status=cast(SectionStatus, status),
         annotation_um_per_px=annotation_um,
-        displacement=file("displacement"),
+        displacement=displacement,
         notes="" if row.get("notes", ABSENT) == ABSENT else row["notes"],
+        scene=scene,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cytomesh.core.errors import AtlasError, StudyError
+from cytomesh.core.errors import AtlasError, CytomeshError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.atlas import Atlas, load_atlas, read_labels
 from cytomesh.study.manifest import (
@@ -21,7 +21,9 @@ from cytomesh.study.manifest import (
     TemplateSurfaces,
     read_manifest,
 )
-from cytomesh.study.sections import Section, read_sections
+from cytomesh.study.problems import raise_problems
+from cytomesh.study.roots import refuse_outside
+from cytomesh.study.sections import Section, parse_sections
 from cytomesh.study.transforms import ReferenceTransform, load_transform
 
 
@@ -127,7 +129,7 @@ def open_study(path: str | Path) -> Study:
         manifest=manifest,
         species=manifest.species,
         stain=manifest.stain,
-        brains=tuple(load_brain(brain, manifest, path.parent) for brain in manifest.brains),
+        brains=tuple(load_brain(brain, manifest, path) for brain in manifest.brains),
         labels=labels,
         atlas=None if manifest.atlas is None else load_atlas(manifest.atlas, labels, manifest.space.name, path),
         space=manifest.space.name,
@@ -150,15 +152,26 @@ def load_labels(manifest: Manifest, path: Path) -> LabelTable:
     return labels
 
 
-def load_brain(settings: BrainConfig, manifest: Manifest, folder: Path) -> Brain:
-    """Read a brain's section table and transform; paths are relative to `folder`."""
+def load_brain(settings: BrainConfig, manifest: Manifest, path: Path) -> Brain:
+    """Read a brain's section table and transform; `path` is where the manifest is."""
+    folder = path.parent
+    sections, problems = load_sections(settings, manifest, path)
+    raise_problems(problems)
     return Brain(
         id=settings.id,
         role=settings.role,
         hemispheres=settings.hemispheres,
-        sections=read_sections(
-            folder / settings.sections, settings.id, manifest.contours, manifest.image_settings(settings)
-        ),
+        sections=sections,
         to_reference=load_transform(settings.to_reference, folder),
         surfaces={side: files.within(folder) for side, files in settings.surfaces.items()},
     )
+
+
+def load_sections(
+    settings: BrainConfig, manifest: Manifest, path: Path
+) -> tuple[tuple[Section, ...], list[CytomeshError]]:
+    """Read a brain's section table; return the sections that can be used and every problem found."""
+    table = path.parent / settings.sections
+    sections, problems = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
+    within, outside = refuse_outside(table, sections, path, [path.parent / folder for folder in manifest.data_roots])
+    return tuple(within), [*problems, *outside]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cytomesh.core.reading import regular_size
+from cytomesh.core.remote import RemotePath, is_address
 
 # A row of the section table takes some hundred bytes.
 MAX_BYTES = 2**27
@@ -60,7 +61,9 @@ def table_text(rows: Iterable[Iterable[str]]) -> str:
 
 
 def named_file(folder: Path, cell: str) -> Path:
-    """Return the file that a cell means: names with accents may have been written, or copied, by macOS (NFD)."""
+    """Return the file, or address, that a cell means: names with accents may have been written by macOS (NFD)."""
+    if is_address(cell):
+        return RemotePath(cell)
     if cell.isascii():
         return folder / cell
     forms = [cell, *(unicodedata.normalize(form, cell) for form in ("NFC", "NFD"))]

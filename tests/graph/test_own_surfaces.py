@@ -354,6 +354,7 @@ def test_bigbrain_s_own_mesh_is_linked_to_its_section(real_data, tmp_path):
     own = {"L": {**files, "cortex": "cortex.npy"}}
     brain = {"id": "bigbrain", "role": "train", "hemispheres": ["L"], "sections": "sections.tsv", "surfaces": own}
     study = {"name": "A", "species": "human", "stain": "Merker", "space": {"name": "bigbrain"}, "brains": [brain]}
+    study["data_roots"] = [str(image.path.parent)]
     manifest = tmp_path / "study.yaml"
     manifest.write_text(yaml.safe_dump(study))
     assert problems_of(manifest) == []

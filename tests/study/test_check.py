@@ -201,7 +201,7 @@ def test_quick_reads_no_pixels_and_thorough_all(study_folder):
 
 
 def test_processes_find_what_one_finds(study_folder, monkeypatch):
-    monkeypatch.setattr("cytomesh.study.check.FEW_SECTIONS", 0)
+    monkeypatch.setattr("cytomesh.study.section_checks.FEW_SECTIONS", 0)
     study_folder.image(1).unlink()
     alone, several = (places(check_study(study_folder.manifest, workers=n)) for n in (1, 2))
     assert alone == several and len(alone) == 1

@@ -1,5 +1,7 @@
 """What becomes of stored pixels: compared, value by value, with the sentences of the manifest's documentation."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -92,6 +94,47 @@ def test_a_stain_is_the_light_that_it_alone_lets_through(stain):
         value = int(seen(pixel, channels=stain).item())
         assert value < 120 if paint == stain else value > 235
     assert (seen(np.full((2, 2, 3), 255, np.uint8), channels=stain) == 255).all()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_own_stains_are_told_apart(n):
+    """Light through known amounts of stains (Beer and Lambert): each is seen as if it were alone, others as nothing."""
+    vectors = {"cresyl": (0.66, 0.72, 0.20), "luxol": (1.62, 1.10, 0.40), "dab": (0.27, 0.57, 0.78)}
+    vectors = dict(list(vectors.items())[:n])
+    unit = np.array(list(vectors.values()))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    amounts = RANDOM.uniform(0, 0.6, (30, 40, n))  # of a stain that lets a tenth through at 1
+    stored = np.rint(65535 * 10.0 ** -(amounts @ unit)).astype(np.uint16)
+    for i, name in enumerate(vectors):
+        expected = 255 * 10.0 ** -amounts[..., i]
+        pixels = seen(stored, channels=name, stain_vectors=vectors, window=(0, 65535))
+        np.testing.assert_allclose(pixels[..., 0], expected, atol=1)
+
+
+def test_own_stains_replace_those_three_and_are_part_of_what_is_recorded():
+    vectors = {"hematoxylin": [0.65, 0.70, 0.29], "rest": [0.27, 0.57, 0.78]}
+    settings = ImageSettings(channels="rest", stain_vectors=vectors)
+    assert json.loads(json.dumps(settings.facts)) == {"channels": "rest", "stain_vectors": vectors}
+    assert hash(settings) == hash(ImageSettings(**settings.facts)) and settings == ImageSettings(**settings.facts)
+    with pytest.raises(ImageError, match=r"no channel 'eosin' among 3.* hematoxylin, rest$"):
+        seen(RGB, channels="eosin", stain_vectors=vectors)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ({"a": [1, 0, 0]}, "1 stains: give the vectors of two or three"),
+        ({"a": [1, 0, 0], "b": [0, 0, 0]}, "a vector of zeros"),
+        ({"a": [1, 0, 0], "b": [0, np.nan, 0]}, "finite number"),
+        ({"a": [1, 1, 0], "b": [0, 1, 1], "c": [1.001, 2, 1]}, "nearly the same colour"),
+        ({"a": [1, 1, 0], "b": [2, 2, 0]}, "nearly the same colour"),
+        ({"rgb": [1, 0, 0], "b": [0, 1, 0]}, "rgb is no name"),
+        ({"a": [1, 0], "b": [0, 1, 0]}, "Field required"),
+    ],
+)
+def test_stain_vectors_that_cannot_be_told_apart(vectors, message):
+    with pytest.raises(ValidationError, match=message):
+        ImageSettings(channels="a", stain_vectors=vectors)
 
 
 def test_large_windows_are_seen_in_bands():

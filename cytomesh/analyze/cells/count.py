@@ -105,7 +105,8 @@ def section_layering(
     if settings.source == "masks":
         if drawn is None or section.image is None:
             return no_layers
-        return by_labels(read_truth(drawn, section, read_header(section.image).shape, settings.truth))
+        shape = read_header(section.image, section.image_part).shape
+        return by_labels(read_truth(drawn, section, shape, settings.truth))
     if settings.source != "table":
         return None
     if cells.layer is None or not cells.layer.any():

@@ -128,7 +128,7 @@ def rows_of(table: CellTable, path: Path, section: Section, brain: Brain, *, is_
     if is_shared:
         if table.section is not None:
             mine = table.section == section.index
-        elif table.image is not None:
+        elif table.image is not None and section.scene is None:
             mine = _of_image(table.image, section)
         else:
             hint = "add a column section, or name a file for each: tables.files=cells/{brain}_{section}.csv"
@@ -174,7 +174,7 @@ def section_cells(table: CellTable, path: Path, section: Section, settings: Tabl
     um = _um_per_px(table, path, settings)
     corner_px = table.places / (um if table.unit == "um" else 1.0) + (0.0 if table.is_corner else 0.5)
     pixels = (corner_px + np.array(settings.offset_px)) * (um / section.um_per_px) - 0.5
-    shape = None if section.image is None else read_header(section.image).shape
+    shape = None if section.image is None else read_header(section.image, section.image_part).shape
     is_within = np.ones(len(pixels), bool)
     if shape is not None:
         is_within = ((pixels >= -0.5) & (pixels <= np.array([shape[1], shape[0]]) - 0.5)).all(axis=1)

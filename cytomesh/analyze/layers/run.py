@@ -221,7 +221,7 @@ def _drawn_patches(job: Job) -> list[DrawnPatches]:
 
 def _drawn_in(job: Job, linked: LinkedSection) -> list[DrawnPatches]:
     section, drawn = linked.section, []
-    shape = read_header(linked.image).shape
+    shape = read_header(linked.image, section.image_part).shape
     grid = Grid.of(shape, section.um_per_px, job.um_per_px)
     truth = read_truth(job.files[linked.key], section, shape, job.settings.truth)
     contours = read_contours(section)

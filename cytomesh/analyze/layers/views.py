@@ -76,7 +76,7 @@ class View:
 def views_of(job: Job, linked: LinkedSection) -> list[View]:
     """Return the views of a section, one a hemisphere with image links."""
     section = linked.section
-    shape = read_header(linked.image).shape
+    shape = read_header(linked.image, section.image_part).shape
     grid = Grid.of(shape, section.um_per_px, job.um_per_px)
     contours = read_contours(section)
     path = job.files.get(linked.key)

@@ -38,5 +38,5 @@ def read_features(section: Section, known: frozenset[str]) -> list[ContourFeatur
     if reader is None:
         expected = ", ".join(suffix for reader in CONTOUR_READERS.values() for suffix in reader.suffixes)
         raise ContourError(path, found=f"unknown contour format '{path.suffix}'", expected=expected)
-    header = None if image is None else attempt([], lambda: read_header(image))
+    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
     return reader().read(Drawing(path, section, known, header.shape if header else None))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_background
 
 
@@ -20,6 +21,7 @@ class ArrayReader(ImageReader):
     def __init__(self, header: ImageHeader) -> None:
         super().__init__(header)
         self.arrays: list[Any] = self.open_arrays()
+        self._planes = planes_of(header.path, header.axes, self.arrays[0].shape, header.part)
 
     @abstractmethod
     def open_arrays(self) -> list[Any]:
@@ -47,16 +49,24 @@ class ArrayReader(ImageReader):
         return np.asarray(self.arrays[level][window], np.dtype(self.header.dtype))
 
     def window(self, rows: slice, columns: slice, channels: slice = slice(None)) -> tuple[slice, ...]:
-        """Return rows, columns and channels in the order of the axes."""
-        return tuple({"y": rows, "x": columns, "c": channels}.get(axis, slice(None)) for axis in self.header.axes)
+        """Return rows, columns and channels, of the plane that is read, in the order of the axes."""
+        parts = {"y": rows, "x": columns, "c": channels, "s": slice(None)}
+        parts |= {axis: slice(index, index + 1) for axis, index in self._planes.items()}
+        return tuple(parts[axis] for axis in self.header.axes)
 
 
-def check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:
-    """Raise ImageError unless an array is one plane, of one or more channels."""
-    extra = [axis for axis, n in zip(axes, shape, strict=True) if axis not in "yxcs" and n != 1]
-    if extra or "y" not in axes or "x" not in axes:
+def planes_of(path: Path, axes: str, shape: tuple[int, ...], part: ImagePart) -> dict[str, int]:
+    """Return which plane of an array is read, the number along each axis that has planes.
+
+    Raises
+    ------
+    ImageError
+        If an array has no rows or columns, or several planes of which none is named.
+    """
+    if "y" not in axes or "x" not in axes:
         found = f"axes {axes} of {'x'.join(map(str, shape))}"
-        raise ImageError(path, found=found, expected="one plane", hint="export one 2D plane, with all its channels")
+        raise ImageError(path, found=found, expected="rows and columns, y and x", hint="export one 2D plane")
+    return part.planes(path, {axis: n for axis, n in zip(axes, shape, strict=True) if axis not in "yxcs"})
 
 
 def plane_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:

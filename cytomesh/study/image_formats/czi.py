@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import ImageError
 from cytomesh.core.extras import optional
 from cytomesh.study.image_formats.arrays import channel_names
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import (
     ImageHeader,
     ImageLevel,
@@ -44,19 +45,16 @@ class CziReader(ImageReader):
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
-        """Read metadata and the directory of tiles, of the only scene."""
-        return cls._read(path, None)
+        """Read metadata and the directory of tiles, of the only scene and plane."""
+        return cls.read_part(path, THE_ONLY)
 
     @classmethod
-    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
-        """Read the same of one of several scenes."""
-        return cls._read(path, scene)
-
-    @classmethod
-    def _read(cls, path: Path, scene: int | None) -> ImageHeader:
+    def read_part(cls, path: Path, part: ImagePart) -> ImageHeader:
+        """Read the same of one of several scenes and planes."""
+        scene = part.scene
         with optional("pylibCZIrw.czi", EXTRA).open_czi(str(path)) as image:
             _refuse_other_scenes(path, image, scene)
-            _refuse_several_planes(path, image)
+            _planes(path, image, part)
             dtype, n_channels = _pixels(path, image.pixel_types)
             box = _box(image, scene)
             factors, most_px = _layers(image, box, scene)
@@ -71,14 +69,15 @@ class CziReader(ImageReader):
         channels = _items(facts, "Information", "Image", "Dimensions", "Channels", "Channel")
         names = channel_names([channel.get("@Name") for channel in channels], n_channels)
         levels = [ImageLevel("1", (height, width)), *levels]
-        return ImageHeader(path, n_channels, tuple(levels), um_per_px, "yxc", dtype, names, scene=scene)
+        return ImageHeader(path, n_channels, tuple(levels), um_per_px, "yxc", dtype, names, part=part)
 
     def __init__(self, header: ImageHeader) -> None:
         super().__init__(header)
         self._file = ExitStack()
         self._image: Any = self._file.enter_context(optional("pylibCZIrw.czi", EXTRA).open_czi(str(header.path)))
         self._types = list(self._image.pixel_types.values())
-        self._left, self._top, *_ = _box(self._image, header.scene)
+        self._left, self._top, *_ = _box(self._image, header.part.scene)
+        self._planes = _planes(header.path, self._image, header.part)
         self._one_at_a_time = threading.Lock()
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
@@ -97,7 +96,7 @@ class CziReader(ImageReader):
         box = (*corner, factor * (right - left), factor * (bottom - top))
         with self._one_at_a_time:
             planes = [
-                self._image.read(box, {"C": c}, self.header.scene, 1 / factor, kind, WHITE)
+                self._image.read(box, {"C": c, **self._planes}, self.header.part.scene, 1 / factor, kind, WHITE)
                 for c, kind in list(enumerate(self._types))[slice(None) if is_rgb else channels]
             ]
         pixels = np.concatenate(planes, axis=2)
@@ -113,19 +112,17 @@ def _refuse_other_scenes(path: Path, image: Any, scene: int | None) -> None:
     scenes = image.scenes_bounding_rectangle_no_pyramid
     names = ", ".join(f"{i} ({box.w} x {box.h} px)" for i, box in scenes.items())
     if scene is None and len(scenes) > 1:
-        hint = f"copy each section: cytomesh images convert {path.name} --scene {min(scenes)} --out NAME.ome.zarr"
+        hint = "name it in the column scene of the section table, or by --scene"
         raise ImageError(path, found=f"scenes {names}", expected="one scene, one section", hint=hint)
     if scene is not None and scene not in scenes:
         raise ImageError(path, found=f"no scene {scene}", expected=f"one of {names or 'none'}")
 
 
-def _refuse_several_planes(path: Path, image: Any) -> None:
-    """Raise ImageError if a file holds planes other than channels."""
-    sizes = {axis: last - first for axis, (first, last) in image.total_bounding_box.items() if axis not in "CXYSM"}
-    several = ", ".join(f"{n} of {axis}" for axis, n in sizes.items() if n > 1)
-    if several:
-        hint = "export one plane, or a projection"
-        raise ImageError(path, found=f"planes: {several}", expected="one plane", hint=hint)
+def _planes(path: Path, image: Any, part: ImagePart) -> dict[str, int]:
+    """Return which plane is read, as libCZI counts them; raises as `ImagePart.planes` does."""
+    ranges = {axis.lower(): pair for axis, pair in image.total_bounding_box.items() if axis not in "CXYSM"}
+    chosen = part.planes(path, {axis: last - first for axis, (first, last) in ranges.items()})
+    return {axis.upper(): ranges[axis][0] + index for axis, index in chosen.items()}
 
 
 def _box(image: Any, scene: int | None) -> Box:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.reading import regular_size
-from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, check_axes, count_channels, plane_shape
+from cytomesh.core.remote import RemotePath
+from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, count_channels, plane_shape, planes_of
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import (
     HINT_AGAIN,
     HINT_FORMATS,
@@ -27,12 +29,14 @@ from cytomesh.study.image_formats.reader import (
     pyramid_level,
     refuse_size,
 )
+from cytomesh.study.image_formats.remote_store import open_remote_array
 from cytomesh.study.units import micrometres, square_um
 
 MAX_JSON_BYTES = 2**24
 N_NAMED = 3
 # Fewer are looked for one by one, without counting files first.
 FEW_CHUNKS = 10_000
+Stored = Mapping[str, Mapping[str, Any]]
 
 
 class OmeZarrReader(ArrayReader):
@@ -40,10 +44,17 @@ class OmeZarrReader(ArrayReader):
 
     suffixes = ("",)  # whatever a folder is called
     is_folder = True
+    reads_addresses = True
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
         """Read axes, levels and pixel size of the group's first image."""
+        return cls.read_part(path, THE_ONLY)
+
+    @classmethod
+    def read_part(cls, path: Path, part: ImagePart) -> ImageHeader:
+        """Read the same of one of several planes."""
+        part.refuse_scene(path)
         attributes = _attributes(path)
         multiscales = _multiscales(path, attributes)
         names = [axis["name"].lower() for axis in multiscales["axes"]]
@@ -55,7 +66,7 @@ class OmeZarrReader(ArrayReader):
         for dataset in multiscales["datasets"]:
             array_shape, stored, chunk = _array_facts(path / dataset["path"])
             dtype = _same_dtype(path, dataset["path"], known_dtype(path, stored), dtype if levels else None)
-            check_axes(path, axes, array_shape)
+            planes_of(path, axes, array_shape, part)
             refuse_size(path, array_shape, math.prod(chunk), "write it in smaller chunks")
             own = dataset.get("coordinateTransformations", [])
             scale, shift = _transform(path, own, len(axes))
@@ -76,27 +87,39 @@ class OmeZarrReader(ArrayReader):
                 level = ImageLevel(dataset["path"], shape, pair, (float(offset[rows]), float(offset[columns])))
             levels.append(level)
         labels = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
-        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, channel_names(labels, n_channels))
+        labelled = channel_names(labels, n_channels)
+        return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, labelled, part=part)
 
     def open_arrays(self) -> list[Any]:
         """Open the array of each level."""
-        return [zarr.open_array(str(self.header.path / level.name), mode="r") for level in self.header.levels]
+        path, names = self.header.path, [level.name for level in self.header.levels]
+        if isinstance(path, RemotePath):
+            return [open_remote_array(path, name) for name in names]
+        return [zarr.open_array(str(path / name), mode="r") for name in names]
 
     def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
         """Decode what an array holds in a window, all of whose chunks must be stored."""
-        self._refuse_missing(level, window)
+        if not isinstance(self.header.path, RemotePath):  # its store refuses what is not there when it is asked for it
+            self._refuse_missing(level, window)
         return super().load(level, window)
 
     def check(self) -> None:
-        """Look for every chunk, and decode the last pixel of each level."""
+        """Look for every chunk, except on web servers, which list none, and decode the last pixel of each level."""
+        path = self.header.path
+        stored = path.listing() if isinstance(path, RemotePath) else None
         for level in range(len(self.header.levels)):
-            self._refuse_missing(level, self.window(slice(None), slice(None)))
+            if stored is not None or not isinstance(path, RemotePath):
+                self._refuse_missing(level, self.window(slice(None), slice(None)), stored)
         super().check()
 
-    def _refuse_missing(self, level: int, window: tuple[slice, ...]) -> None:
+    def _refuse_missing(self, level: int, window: tuple[slice, ...], stored: Stored | None = None) -> None:
         """Raise ImageError if chunks of a window are not stored: Zarr reads them as its fill value, mostly black."""
-        folder, array = self.header.path / self.header.levels[level].name, self.arrays[level]
-        lacking, some, n = missing_chunks(folder, array, window)
+        name, array = self.header.levels[level].name, self.arrays[level]
+        if stored is not None:
+            stored = {
+                key.removeprefix(f"{name}/"): facts for key, facts in stored.items() if key.startswith(f"{name}/")
+            }
+        lacking, some, n = missing_chunks(self.header.path / name, array, window, stored)
         if lacking:
             names = ", ".join(some) + (", ..." if lacking > len(some) else "")
             found = f"{lacking:,} of {n:,} chunks not stored at level {level} ({names})"
@@ -107,12 +130,15 @@ class OmeZarrReader(ArrayReader):
             raise ImageError(self.header.path, found=found, expected="all chunks", hint=hint)
 
 
-def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple[int, list[str], int]:
+def missing_chunks(
+    folder: Path, array: Any, window: tuple[slice, ...], stored: Stored | None = None
+) -> tuple[int, list[str], int]:
     """Return how many chunks (shards) of a window of a Zarr array have no file, the first of them, and all there are.
 
     An empty file is none: Zarr reads an empty shard as its fill value.
     A damaged header may declare any number. Where there are fewer files than chunks, the number is a difference (at
-    least), and only as many chunks are looked for as it takes to name a few.
+    least), and only as many chunks are looked for as it takes to name a few. `stored` are the files of a folder, and
+    what is known of them, if it has been listed.
     """
     spans = []
     for part, n, size in zip(window, array.shape, array.shards or array.chunks, strict=True):
@@ -123,9 +149,10 @@ def missing_chunks(folder: Path, array: Any, window: tuple[slice, ...]) -> tuple
         key
         for place in _product(spans)
         for key in [array.metadata.encode_chunk_key(place)]
-        if not _is_stored(folder / key)
+        if not (_is_stored(folder / key) if stored is None else stored.get(key, {}).get("size"))
     )
-    least = n_chunks - _count_files(folder, n_chunks) if n_chunks > FEW_CHUNKS else 0
+    n_files = n_chunks if n_chunks <= FEW_CHUNKS else _count_files(folder, n_chunks) if stored is None else len(stored)
+    least = n_chunks - n_files
     named = list(itertools.islice(lacking, N_NAMED))
     return (least if least > 0 else len(named) + sum(1 for _ in lacking)), named, n_chunks
 

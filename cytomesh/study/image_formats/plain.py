@@ -44,6 +44,7 @@ class PlainReader(ImageReader):
 
     suffixes = (".png", ".jpg", ".jpeg")
     decodes_whole = True
+    reads_addresses = True
 
     @classmethod
     def read_header(cls, path: Path) -> ImageHeader:
@@ -109,15 +110,16 @@ def open_plain(path: Path) -> Iterator[Image.Image]:
     Histological sections are larger than Pillow's guard against decompression bombs allows for. It is a setting of the
     whole process, looked at while a file is opened: no longer than that is it lifted, by one thread at a time.
     """
-    with _opening:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(path, formats=("PNG", "JPEG"))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with image:
-        _refuse_unlikely(path, image)
-        yield image
+    with path.open("rb") as stream:
+        with _opening:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(stream, formats=("PNG", "JPEG"))
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            _refuse_unlikely(path, image)
+            yield image
 
 
 def _refuse_unlikely(path: Path, image: Image.Image) -> None:

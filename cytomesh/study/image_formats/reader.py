@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 
-HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, CZI or a slide that OpenSlide reads"
+HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, NIfTI, CZI or what OpenSlide reads"
 HINT_AGAIN = "copy or export the image again"
 # What is decoded at once - a whole PNG or JPEG, a tile of a TIFF, a chunk of a Zarr - may have so many pixels.
 MAX_DECODED_PX = 2**31
@@ -68,8 +69,8 @@ class ImageHeader:
         Names that the file gives its channels, one each; empty if it gives none.
     alpha : {"straight", "premultiplied"} or None
         A further stored channel that says how opaque pixels are; readers show white behind them.
-    scene : int or None
-        Number of the scene, from 0, in a file of several.
+    part : ImagePart
+        Which of several images in the file.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class ImageHeader:
     dtype: str = "uint8"
     channel_names: tuple[str, ...] = ()
     alpha: Alpha | None = None
-    scene: int | None = None
+    part: ImagePart = THE_ONLY
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,11 +108,14 @@ class ImageReader(ABC):
         Whether such an image is a folder.
     decodes_whole : bool
         Whether the file can only be decoded as a whole: then it is decoded once and kept.
+    reads_addresses : bool
+        Whether paths may be `cytomesh.core.remote.RemotePath`s, which have `open` and `stat` but are not on a disk.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     is_folder: ClassVar[bool] = False
     decodes_whole: ClassVar[bool] = False
+    reads_addresses: ClassVar[bool] = False
 
     def __init__(self, header: ImageHeader) -> None:
         self.header = header
@@ -129,10 +133,10 @@ class ImageReader(ABC):
         """
 
     @classmethod
-    def read_scene(cls, path: Path, scene: int) -> ImageHeader:
-        """Read what one of several scenes says of itself; raises as `read_header` does, and if it is not there."""
-        expected = "none: this format has one image a file"
-        raise ImageError(path, found=f"scene {scene} asked for", expected=expected)
+    def read_part(cls, path: Path, part: ImagePart) -> ImageHeader:
+        """Read what one of several images in a file says of itself; raises as `read_header` does, or if it lacks."""
+        part.refuse_scene(path)
+        return cls.read_header(path)
 
     @abstractmethod
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.registry import Registry, by_suffix
+from cytomesh.core.remote import RemotePath
+from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
+
+# Of addresses, so many are remembered.
+MOST_HEADERS = 2**14
 
 IMAGE_READERS: Registry[ImageReader] = Registry(
     "cytomesh.image_readers",
@@ -19,12 +26,13 @@ IMAGE_READERS: Registry[ImageReader] = Registry(
         "plain": "cytomesh.study.image_formats.plain:PlainReader",
         "slide": "cytomesh.study.image_formats.slide:SlideReader",
         "czi": "cytomesh.study.image_formats.czi:CziReader",
+        "nifti": "cytomesh.study.image_formats.nifti_slices:NiftiReader",
     },
 )
 
 
-def read_header(path: Path, scene: int | None = None) -> ImageHeader:
-    """Read an image's header; that of one scene, by its number from 0, of a file that holds several.
+def read_header(path: Path, part: ImagePart = THE_ONLY) -> ImageHeader:
+    """Read an image's header; of a file that holds several, that of the one that is meant.
 
     Raises
     ------
@@ -34,10 +42,22 @@ def read_header(path: Path, scene: int | None = None) -> ImageHeader:
     PackageError
         If its format needs a package that is not installed.
     """
+    if isinstance(path, RemotePath):
+        status = refuse_no_file(path)
+        return _remote_header(path, part, (status.st_ino, status.st_size, status.st_mtime_ns))
+    return _read_header(path, part)
+
+
+def _read_header(path: Path, part: ImagePart) -> ImageHeader:
     kind = reader_of(path)
     with named(path, "an image that cannot be read", "export or copy the image again; " + HINT_FORMATS):
-        header = kind.read_header(path) if scene is None else kind.read_scene(path, scene)
-        return check_header(path, header)
+        return check_header(path, kind.read_part(path, part))
+
+
+@lru_cache(MOST_HEADERS)
+def _remote_header(path: RemotePath, part: ImagePart, _state: tuple[int, int, int]) -> ImageHeader:
+    """Read a header once for as long as the server says that the image is the same: a dozen answers are one."""
+    return _read_header(path, part)
 
 
 def open_reader(header: ImageHeader) -> ImageReader:
@@ -60,13 +80,15 @@ def reader_of(path: Path) -> type[ImageReader]:
     ImageError
         If the image is missing, or of an unknown format.
     """
-    return _reader_kind(path, is_folder=refuse_no_file(path))
+    return _reader_kind(path, is_folder=stat.S_ISDIR(refuse_no_file(path).st_mode))
 
 
 def data_folder(path: Path) -> Path | None:
     """Return where the pixels of an image are that is named by another file, as MIRAX does; None for all others."""
+    if path.suffix.lower() != ".mrxs":
+        return None
     folder = path.with_suffix("")
-    return folder if path.suffix.lower() == ".mrxs" and folder.is_dir() else None
+    return folder if folder.is_dir() else None
 
 
 def check_pixels(header: ImageHeader) -> None:
@@ -104,17 +126,23 @@ def _reader_kind(path: Path, *, is_folder: bool) -> type[ImageReader]:
         added = [end for name in IMAGE_READERS if name not in IMAGE_READERS.own for end in IMAGE_READERS[name].suffixes]
         hint = HINT_FORMATS + (f", or what installed packages read ({', '.join(added)})" if added else "")
         raise ImageError(path, found=f"unknown image format '{path.suffix}'", hint=hint)
+    if isinstance(path, RemotePath) and not kind.reads_addresses:
+        expected = "OME-Zarr, TIFF, PNG or JPEG; others are read from disks"
+        hint = "copy it, convert the copy (cytomesh images convert), and put that there"
+        raise ImageError(path, found=f"a {path.suffix} image at an address", expected=expected, hint=hint)
     return kind
 
 
-def refuse_no_file(path: Path) -> bool:
-    """Return whether a path is a folder; raise ImageError unless it is one, or a file: a pipe would be waited for."""
+def refuse_no_file(path: Path) -> os.stat_result:
+    """Return the status of a file or folder; raise ImageError for anything else: a pipe would be waited for."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+    except CytomeshError:
+        raise
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the name
         reason = "" if isinstance(cause, FileNotFoundError) else f" ({getattr(cause, 'strerror', None) or cause})"
         hint = "correct the path in the section table, or declare the section missing"
         raise ImageError(path, found=f"no such image{reason}", hint=hint) from cause
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ImageError(path, found="a pipe, socket or device", expected="a file or folder", hint=HINT_FORMATS)
-    return stat.S_ISDIR(mode)
+    return status

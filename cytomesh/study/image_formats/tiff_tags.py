@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.study.image_formats.reader import Alpha
@@ -24,7 +26,7 @@ COARSEST_UM = 990.0
 UPRIGHT = 1
 MEANINGS = {
     0: "white as 0 and black as 255 (photometric WhiteIsZero)",
-    3: "numbers of colours in a palette",
+    3: "numbers of colours in a palette, not of 8 bits",
     5: "CMYK colours",
     6: "YCbCr colours that are not compressed as JPEG",
     8: "CIE L*a*b* colours",
@@ -33,7 +35,7 @@ HINT_COLOURS = "save it as plain grey (0 is black) or RGB, 8 or 16 bits a channe
 BITS = (8, 16, 32)
 # ExtraSamples: TIFF 6.0, section 18.
 ALPHA: dict[int, Alpha] = {1: "premultiplied", 2: "straight"}
-YCBCR, JPEG = 6, 7
+YCBCR, JPEG, PALETTE = 6, 7, 3
 
 
 def section_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -61,7 +63,8 @@ def refuse_meaning(path: Path, page: Any) -> None:
     JPEG turns YCbCr into RGB when it is decoded; any other meaning would be taken for intensities.
     """
     photometric = int(page.photometric)
-    is_plain = photometric in (1, 2) or (photometric == YCBCR and int(page.compression) == JPEG)
+    is_jpeg = photometric == YCBCR and int(page.compression) == JPEG
+    is_plain = photometric in (1, 2) or is_jpeg or tiff_palette(path, page) is not None
     if not is_plain:
         found = MEANINGS.get(photometric, f"colours of photometric kind {photometric}")
         raise ImageError(path, found=found, expected="grey levels or RGB", hint=HINT_COLOURS)
@@ -89,6 +92,17 @@ def tiff_alpha(path: Path, page: Any) -> Alpha | None:
         hint = "save it without an alpha channel, on the background's colour"
         raise ImageError(path, found=found, expected="one, the last, of whole numbers", hint=hint)
     return ALPHA[kinds[-1]]
+
+
+def tiff_palette(path: Path, page: Any) -> NDArray[np.uint8] | None:
+    """Return the (256, 3) colours that a page's values of 8 bits are numbers of, None if they are no such numbers."""
+    if int(page.photometric) != PALETTE or page.dtype != np.uint8 or page.samplesperpixel != 1:
+        return None
+    colours = page.colormap
+    if colours is None or colours.shape != (3, 256):
+        raise ImageError(path, found="a palette without its colours", expected="256 of them", hint=HINT_COLOURS)
+    # 16 bits each (TIFF 6.0, section 5); some programs write 8, as libtiff knows
+    return (colours if colours.max() < 256 else colours >> 8).astype(np.uint8).T
 
 
 def ome_channels(xml: str | None) -> list[object]:

@@ -106,6 +106,9 @@ def test_rows_of_other_sections_are_refused_or_passed_over(study, tmp_path):
     for own in ("section_3.png", "section_3", "section_3.png - Series 1"):
         table = replace(of_both, image=np.array([own, "section_4.png"]))
         assert len(rows_of(table, tmp_path, first, brain, is_shared=True)) == 1
+    # the name of a file of several scenes does not say which
+    with pytest.raises(CellError, match="cells of no section, expected a column section"):
+        rows_of(table, tmp_path, replace(first, scene=0), brain, is_shared=True)
     with pytest.raises(CellError, match="cells of no section, expected a column section"):
         rows_of(replace(named, image=None), tmp_path, first, brain, is_shared=True)
 

@@ -12,6 +12,7 @@ from pylibCZIrw import czi
 from cytomesh.core.errors import ImageError, PackageError
 from cytomesh.imaging.convert import convert_image
 from cytomesh.imaging.pyramid import halve, open_image, open_stored
+from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.registry import check_pixels, read_header
 from cytomesh.study.pixels import ImageSettings
 
@@ -98,7 +99,7 @@ def test_channels_and_their_names_are_converted(tmp_path):
             [(GREY, (0, 0), {}, 0), (GREY, (900, 0), {}, 1)],
             r"scenes 0 \(400 x 300 px\), 1 \(400 x 300 px\)",
         ),
-        ([(GREY, (0, 0), {"Z": 0}, 0), (GREY, (0, 0), {"Z": 1}, 0)], "planes: 2 of Z, expected one plane"),
+        ([(GREY, (0, 0), {"Z": 0}, 0), (GREY, (0, 0), {"Z": 1}, 0)], "planes: 2 of z, expected one plane"),
         ([(GREY, (0, 0), {"C": 0}, 0), (DEEP, (0, 0), {"C": 1}, 0)], "channels of Gray8, Gray16"),
     ],
 )
@@ -107,17 +108,17 @@ def test_several_scenes_planes_or_types_are_listed(tmp_path, tiles, found):
     with pytest.raises(ImageError, match=rf"a\.czi: found {found}.*Way out") as caught:
         read_header(tmp_path / "a.czi")
     if "scenes" in found:
-        assert "cytomesh images convert a.czi --scene 0 --out" in caught.value.hint
+        assert "the column scene of the section table, or by --scene" in caught.value.hint
 
 
 def test_one_of_several_scenes_is_copied_by_its_number(tmp_path, cytomesh):
     """The boxes overlap, as those of sections side by side on one glass may: no tile of another scene is seen."""
     other = 255 - GREY
     write_czi(tmp_path / "a.czi", [(GREY, (0, 0), {}, 0), (other, (350, 100), {}, 1), (other, (750, 500), {}, 1)])
-    header = read_header(tmp_path / "a.czi", scene=1)
-    assert (header.shape, header.scene) == ((700, 800), 1)
+    header = read_header(tmp_path / "a.czi", ImagePart(scene=1))
+    assert (header.shape, header.part.scene) == ((700, 800), 1)
     check_pixels(header)
-    with open_stored(tmp_path / "a.czi", cache_bytes=0, scene=1) as image:
+    with open_stored(tmp_path / "a.czi", cache_bytes=0, part=ImagePart(scene=1)) as image:
         pixels = image.read_stored(0, 0, 700, 0, 800)
     np.testing.assert_array_equal(pixels[:300, :400], other)
     assert (pixels[300:400] == 255).all()
@@ -126,16 +127,18 @@ def test_one_of_several_scenes_is_copied_by_its_number(tmp_path, cytomesh):
         code, _, said = cytomesh("images", "convert", tmp_path / "a.czi", "--scene", scene, "--out", target)
         assert code == 0, said
         np.testing.assert_array_equal(stored(target), expected)
-    assert not convert_image(tmp_path / "a.czi", tmp_path / "1.ome.zarr", scene=1)
-    assert convert_image(tmp_path / "a.czi", tmp_path / "1.ome.zarr", scene=0)  # another scene is another image
+    assert not convert_image(tmp_path / "a.czi", tmp_path / "1.ome.zarr", part=ImagePart(scene=1))
+    assert convert_image(
+        tmp_path / "a.czi", tmp_path / "1.ome.zarr", part=ImagePart(scene=0)
+    )  # another scene is another image
     code, out, _ = cytomesh("images", "info", tmp_path / "a.czi", "--scene", 1)
     assert code == 0 and "800" in out
     with pytest.raises(
         ImageError, match=r"a\.czi: found no scene 2, expected one of 0 \(400 x 300 px\), 1 \(800 x 700 px\)"
     ):
-        read_header(tmp_path / "a.czi", scene=2)
+        read_header(tmp_path / "a.czi", ImagePart(scene=2))
     with pytest.raises(ImageError, match="scene 0 asked for, expected none"):
-        read_header(tmp_path / "0.ome.zarr", scene=0)
+        read_header(tmp_path / "0.ome.zarr", ImagePart(scene=0))
 
 
 def test_pixel_sizes_that_are_absent_or_not_square(tmp_path):

@@ -75,13 +75,13 @@ def test_pixels_that_are_not_square_are_refused(tmp_path, name, keys):
         read_header(tmp_path / name)
 
 
-PALETTE = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
+DEEP_PALETTE = {"photometric": "palette", "colormap": np.zeros((3, 2**16), np.uint16)}
 
 
 @pytest.mark.parametrize(
     ("found", "array", "keys"),
     [
-        ("numbers of colours in a palette", GREY, PALETTE),
+        ("numbers of colours in a palette, not of 8 bits", GREY.astype(np.uint16), DEEP_PALETTE),
         ("white as 0 and black as 255", GREY, {"photometric": "miniswhite"}),
         ("YCbCr colours that are not compressed as JPEG", RGB, {"photometric": "ycbcr"}),
         ("YCbCr colours that are not", RGB, {"photometric": "ycbcr", "compression": "zlib"}),

@@ -2,9 +2,9 @@
 
 How well folding predicts an area depends on the area: least variable against the folds are primary and secondary areas,
 most variable those of higher order (B. Fischl et al., Cortical folding patterns and predicting cytoarchitecture,
-Cerebral Cortex 18, 2008). Variability of single areas: K. Amunts et al., Broca's region revisited, J. Comp. Neurol. 412,
-1999; K. Amunts et al., Brodmann's areas 17 and 18 brought into stereotaxic space, NeuroImage 11, 2000; S. Caspers et
-al., The human inferior parietal cortex, NeuroImage 33, 2006. So what lies around the primary visual, motor,
+Cerebral Cortex 18, 2008). Variability of single areas: K. Amunts et al., Broca's region revisited, J. Comp. Neurol.
+412, 1999; K. Amunts et al., Brodmann's areas 17 and 18 brought into stereotaxic space, NeuroImage 11, 2000; S. Caspers
+et al., The human inferior parietal cortex, NeuroImage 33, 2006. So what lies around the primary visual, motor,
 somatosensory and auditory cortex of fsaverage moves less here, and all else more. By how many millimetres is the
 phantom's own choice, and so is how fast that changes along the sheet.
 """

@@ -71,3 +71,15 @@ def test_stain_gain_darkens_one_brain(cortex, tmp_path):
         job = next(jobs(one, declare(one, settings, tmp_path), settings, profiles, tmp_path))
         gains.append(job.stain.gain)
     assert np.isclose(gains[1], 1.5 * gains[0])
+
+
+@pytest.mark.parametrize("size", ["tiny", "demo"])
+def test_middle_presets_differ_from_easy_ones_in_how_brains_differ_only(size):
+    easy, middle = (load_config(PhantomConfig, PRESETS / f"{name}.yaml") for name in (size, f"{size}_middle"))
+    same = {"name": easy.name, "brains": easy.brains}
+    varied = ("variation_mm", "displacement")
+    areas = middle.areas.model_copy(update={name: getattr(easy.areas, name) for name in varied})
+    assert middle.model_copy(update=same | {"areas": areas}) == easy
+    assert [(b.id, b.role) for b in middle.brains] == [(b.id, b.role) for b in easy.brains]
+    assert all(sum(getattr(brain, count) for brain in middle.brains) for count in ("missing_areas", "doubled_areas"))
+    assert any(brain.tilt_deg for brain in middle.brains) and any(brain.stain_gain != 1 for brain in middle.brains)

@@ -55,6 +55,9 @@ class DemoConfig(Config):
 
     size: Literal["tiny", "demo"] = "demo"
     """`demo` maps four brains in minutes; `tiny` takes seconds, shows that everything runs, and promises no score."""
+    difficulty: Literal["easy", "middle"] = "easy"
+    """How much brains differ: `middle` has borders that move against folding, areas that are missing or doubled in one
+    brain, other section planes, a darker brain."""
     seed: int = 0
     """Seed of every stage."""
 
@@ -92,7 +95,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
         return chosen, f"--config {_shown(file)}{sets} --seed {settings.seed}"
 
-    phantom, options = stage(PhantomConfig, f"phantom/{size}")
+    phantom, options = stage(PhantomConfig, f"phantom/{size}" + ("_middle" if settings.difficulty == "middle" else ""))
 
     def simulate() -> dict[str, Any]:
         write_phantom(study, phantom, workers=workers, resume=resume)

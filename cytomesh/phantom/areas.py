@@ -10,11 +10,11 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from cytomesh.core.random import generator
+from cytomesh.phantom.config import AreaConfig
+from cytomesh.phantom.displacement import RADIAN_MM, displaced
 from cytomesh.phantom.fields import smooth_field
 from cytomesh.phantom.geometry import PhantomCortex
 
-RADIAN_MM = 78.0
-"""Length on the cortical sheet of one radian on its sphere: sqrt(76,000 mm2 / (4 pi))."""
 REACH_MM = 4.0
 """Voxels within this distance of a brain's midsurface belong to the area next to them."""
 
@@ -32,7 +32,7 @@ def draw_atlas(cortex: PhantomCortex, n_areas: int, seed: int) -> tuple[NDArray[
         The vertex that each area grew from.
     """
     rng = generator(seed, "areas")
-    graph = _outside_medial_wall(cortex)
+    graph = outside_medial_wall(cortex)
     cortical = np.flatnonzero(~cortex.is_medial_wall)
     candidates = rng.choice(cortical, size=min(len(cortical), 40 * n_areas), replace=False)
     # Seeds keep half the distance of an even spread, so that sizes differ but no area is crowded out.
@@ -52,23 +52,24 @@ def draw_atlas(cortex: PhantomCortex, n_areas: int, seed: int) -> tuple[NDArray[
     )
     labels = 1 + np.argmin(distance - head_start[:, None], axis=0)
     labels[cortex.is_medial_wall] = 0
-    return _connected(labels.astype(np.int32), graph), ordered
+    return connected(labels.astype(np.int32), graph), ordered
 
 
 def vary(
-    atlas: NDArray[np.int32], cortex: PhantomCortex, variation_mm: float, seed: int, brain: str
+    atlas: NDArray[np.int32], cortex: PhantomCortex, settings: AreaConfig, seed: int, brain: str
 ) -> NDArray[np.int32]:
-    """Return the areas (n,) of one brain: the atlas seen through a smooth random warp of the sphere."""
-    warp = np.zeros_like(cortex.sphere)
+    """Return the areas (n,) of one brain: the atlas, displaced, seen through a smooth random warp of the sphere."""
+    places = displaced(cortex, settings.displacement, seed, brain)
+    warp = np.zeros_like(places)
     for name, share, wavelength in (("wide", 0.85, (0.6, 1.2)), ("narrow", 0.5, (0.12, 0.3))):
-        rms = share * variation_mm / RADIAN_MM
-        warp += smooth_field(seed, "areas", brain, name, rms=rms, wavelength=wavelength)(cortex.sphere)
-    moved = cortex.sphere + warp
+        rms = share * settings.variation_mm / RADIAN_MM
+        warp += smooth_field(seed, "areas", brain, name, rms=rms, wavelength=wavelength)(places)
+    moved = places + warp
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
     cortical = ~cortex.is_medial_wall
     _, nearest = cKDTree(cortex.sphere[cortical]).query(moved)
     labels = np.where(cortical, atlas[cortical][nearest], 0)
-    return _connected(labels.astype(np.int32), _outside_medial_wall(cortex))
+    return connected(labels.astype(np.int32), outside_medial_wall(cortex))
 
 
 def probability_maps(
@@ -117,7 +118,8 @@ def probability_maps(
     return np.moveaxis(maps, 0, 1).reshape(*shape, n_areas), affine
 
 
-def _outside_medial_wall(cortex: PhantomCortex) -> sp.csr_matrix:
+def outside_medial_wall(cortex: PhantomCortex) -> sp.csr_matrix:
+    """Return the lengths of the midsurface's edges between vertices of the cortex, symmetric (n, n) CSR, mm."""
     graph = cortex.lengths().tocoo()
     kept = ~cortex.is_medial_wall[graph.row] & ~cortex.is_medial_wall[graph.col]
     return sp.csr_matrix((graph.data[kept], (graph.row[kept], graph.col[kept])), shape=graph.shape)
@@ -129,8 +131,8 @@ def _nearest_other(distance: NDArray[np.float64], seeds: NDArray[np.int64]) -> N
     return np.asarray(between.min(axis=1))
 
 
-def _connected(labels: NDArray[np.int32], graph: sp.csr_matrix) -> NDArray[np.int32]:
-    """Keep the largest piece of each area; vertices of other pieces take the area next to them."""
+def connected(labels: NDArray[np.int32], graph: sp.csr_matrix) -> NDArray[np.int32]:
+    """Keep the largest piece of each area; other vertices, of area -1 too, take the area next to them."""
     i, j = graph.nonzero()
     same = labels[i] == labels[j]
     within = sp.csr_matrix((np.ones(int(same.sum())), (i[same], j[same])), shape=graph.shape)
@@ -140,7 +142,7 @@ def _connected(labels: NDArray[np.int32], graph: sp.csr_matrix) -> NDArray[np.in
     for area in np.unique(labels[labels > 0]):
         own = np.unique(piece[labels == area])
         kept[own[np.argmax(sizes[own])]] = True
-    stray = (labels > 0) & ~kept[piece]
+    stray = (labels != 0) & ~kept[piece]
     if not stray.any():
         return labels
     # Shortest paths that leave from settled vertices only: each stray vertex joins the area that reaches it first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from cytomesh.phantom.fields import smooth_field
 from cytomesh.phantom.geometry import PhantomCortex
 from cytomesh.phantom.individual import Individual, individual
 from cytomesh.phantom.profiles import N_LAYERS, Profiles
+from cytomesh.phantom.repertoire import Repertoire, change_repertoire
 from cytomesh.phantom.ribbon import Slab, crop
 from cytomesh.phantom.section import SectionJob, section_seed
 from cytomesh.phantom.stain import draw_stain
@@ -46,6 +47,8 @@ class PhantomBrain:
         Its true surfaces.
     labels : (n,) int32
         Area of each vertex.
+    repertoire : Repertoire
+        Areas that it lacks or has twice.
     sheet : (n, 6) float32
         Fluctuation of log cell density of each layer.
     """
@@ -54,6 +57,7 @@ class PhantomBrain:
     shape: Individual
     cortex: PhantomCortex
     labels: NDArray[np.int32]
+    repertoire: Repertoire
     sheet: NDArray[np.float32]
 
 
@@ -62,17 +66,21 @@ def draw_brain(
 ) -> PhantomBrain:
     """Draw one brain: shape, areas and fluctuation."""
     shape = individual(settings.geometry, settings.seed, config.id)
-    labels = vary(atlas, template, settings.areas.variation_mm, settings.seed, config.id)
+    labels = vary(atlas, template, settings.areas, settings.seed, config.id)
+    labels, repertoire = change_repertoire(
+        labels, template, config.missing_areas, config.doubled_areas, settings.seed, config.id
+    )
     sheet = smooth_field(
         settings.seed, "sheet", config.id, rms=settings.stain.sheet_sd, wavelength=SHEET_MM, components=N_LAYERS
     )
-    return PhantomBrain(config, shape, shape.cortex(template), labels, sheet(template.midsurface).astype(np.float32))
+    fluctuation = sheet(template.midsurface).astype(np.float32)
+    return PhantomBrain(config, shape, shape.cortex(template), labels, repertoire, fluctuation)
 
 
 def declare(
     brain: PhantomBrain, settings: PhantomConfig, folder: Path
 ) -> list[tuple[Section, SectionPlane, tuple[int, int], Artefact]]:
-    """Decide where a brain is cut: (section as declared, true plane, image shape, artefact) from back to front.
+    """Decide where a brain is cut: (section as declared, true plane, image shape, artefact) along the normal.
 
     Raises
     ------
@@ -81,7 +89,9 @@ def declare(
     """
     rng = generator(settings.seed, "planes", brain.config.id)
     pial, config = brain.cortex.pial, settings.sections
-    back, front = float(pial[:, 1].min()), float(pial[:, 1].max())
+    axes = _axes(brain.config)
+    height = pial @ axes[2]
+    back, front = float(height.min()), float(height.max())
     first = max(back + FIRST_MM, back + (config.first_mm or 0.0))
     last = min(front - FIRST_MM, back + config.last_mm if config.last_mm is not None else np.inf)
     positions = np.arange(first + rng.uniform(0, config.spacing_mm), last, config.spacing_mm)
@@ -95,8 +105,8 @@ def declare(
     artefacts = plan(settings.artefacts, len(positions), settings.seed, brain.config.id)
     start = int(rng.integers(1, 30))
     declared = []
-    for i, (y, angle, artefact) in enumerate(zip(positions, angles, artefacts, strict=True)):
-        true, shape = _frame(pial, brain.cortex.faces, float(y), float(angle), config)
+    for i, (place, angle, artefact) in enumerate(zip(positions, angles, artefacts, strict=True)):
+        true, shape = _frame(pial, brain.cortex.faces, axes, float(place), float(angle), config)
         index = start + i
         known = _misaligned(true, shape, config.misalignment_mm, section_seed(settings.seed, brain.config.id, index))
         sample, has_data = sample_label(index), artefact != "missing"
@@ -131,6 +141,7 @@ def jobs(
         cortex.pial.astype(np.float32), cortex.white.astype(np.float32), cortex.faces, brain.labels, brain.sheet
     )
     stain = draw_stain(settings.stain, settings.seed, brain.config.id)
+    stain = replace(stain, gain=brain.config.stain_gain * stain.gain)
     for section, true, shape, artefact in sections:
         if artefact == "missing":
             continue
@@ -158,20 +169,35 @@ def sample_label(index: int) -> str:
     return f"{index:04d}"
 
 
+def _axes(config: PhantomBrainConfig) -> NDArray[np.float64]:
+    """Return how a brain is cut: rows right and down of its images, and the planes' normal, (3, 3) unit vectors."""
+    x, y, z = np.eye(3)
+    right, down, normal = {"coronal": (x, -z, y), "sagittal": (y, -z, x), "axial": (x, -y, z)}[config.plane]
+    cos, sin = np.cos(np.radians(config.tilt_deg)), np.sin(np.radians(config.tilt_deg))
+    return np.stack([right, cos * down + sin * normal, cos * normal - sin * down])
+
+
 def _frame(
-    pial: NDArray[np.float64], faces: NDArray[np.int64], y: float, angle: float, config: SectionConfig
+    pial: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    axes: NDArray[np.float64],
+    place: float,
+    angle: float,
+    config: SectionConfig,
 ) -> tuple[SectionPlane, tuple[int, int]]:
-    """Return the plane of a coronal image that just holds the tissue (columns right, rows down), and its shape."""
-    near = faces[(pial[faces, 1] < y).any(axis=1) & (pial[faces, 1] >= y).any(axis=1)]
+    """Return the plane at `place` along the normal, in an image that just holds the tissue, and the image's shape."""
+    across, along, normal = axes
+    is_above = pial @ normal >= place
+    near = faces[~is_above[faces].all(axis=1) & is_above[faces].any(axis=1)]
     tissue = pial[np.unique(near)]
-    right = np.array([np.cos(angle), 0.0, np.sin(angle)])
-    down = np.array([np.sin(angle), 0.0, -np.cos(angle)])
+    right = np.cos(angle) * across - np.sin(angle) * along
+    down = np.sin(angle) * across + np.cos(angle) * along
     step = 1e-3 * config.um_per_px
     low = np.array([(tissue @ right).min(), (tissue @ down).min()]) - config.margin_mm
     high = np.array([(tissue @ right).max(), (tissue @ down).max()]) + config.margin_mm
     multiple = max(1, round(config.annotation_um_per_px / config.um_per_px))
     width, height = (multiple * np.ceil((high - low) / (step * multiple))).astype(int)
-    origin = low[0] * right + low[1] * down + np.array([0.0, y, 0.0])
+    origin = low[0] * right + low[1] * down + place * normal
     return SectionPlane(np.stack([step * right, step * down, origin], axis=1)), (int(height), int(width))
 
 

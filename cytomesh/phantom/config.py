@@ -16,6 +16,16 @@ class PhantomBrainConfig(Config):
     """BIDS subject label, letters and digits."""
     role: Literal["train", "transfer", "unseen"]
     """What the brain is for: sections of a training brain take part in train, val and test."""
+    missing_areas: int = Field(0, ge=0)
+    """Number of areas that it lacks: their neighbours have grown over them."""
+    doubled_areas: int = Field(0, ge=0)
+    """Number of areas that it has a second, smaller patch of, elsewhere."""
+    plane: Literal["coronal", "sagittal", "axial"] = "coronal"
+    """How it is cut."""
+    tilt_deg: float = Field(0.0, ge=-45, le=45)
+    """Turn of the section planes about the image's horizontal axis."""
+    stain_gain: float = Field(1.0, ge=0.3, le=3)
+    """Factor of its stain strength, beside what `stain.gain_sd` draws."""
 
 
 class GeometryConfig(Config):
@@ -31,6 +41,15 @@ class GeometryConfig(Config):
     """Voxel size of the displacement field of that transform."""
 
 
+class DisplacementConfig(Config):
+    """How far borders move against folding: standard deviation along each direction of the sheet."""
+
+    primary_mm: float = Field(0.0, ge=0, le=12)
+    """At primary cortex: around the calcarine and central sulci and on Heschl's gyrus."""
+    association_mm: float = Field(0.0, ge=0, le=12)
+    """Far from it; in between it changes smoothly, see `phantom.displacement`."""
+
+
 class AreaConfig(Config):
     """The areas that tile the cortex, and how they differ."""
 
@@ -38,6 +57,8 @@ class AreaConfig(Config):
     """Number of areas."""
     variation_mm: float = Field(3.5, ge=0)
     """Root mean square shift of the areas of a brain along the sheet."""
+    displacement: DisplacementConfig = DisplacementConfig()
+    """How far they move besides, by a smooth flow: more where folding says less of areas."""
     contrast: float = Field(1.0, ge=0)
     """Scale of the differences between area profiles; 1 is the default difficulty."""
     pmap_mm: float = Field(2.0, gt=0)
@@ -62,9 +83,9 @@ class SectionConfig(Config):
     spacing_jitter: float = Field(0.08, ge=0, lt=0.4)
     """Standard deviation of a plane's position, as a fraction of the spacing."""
     first_mm: float | None = None
-    """Leave out planes behind this position (mm from the occipital pole); none if absent."""
+    """Leave out planes before this position (mm from the first tissue, the occipital pole); none if absent."""
     last_mm: float | None = None
-    """Leave out planes in front of this position (mm from the occipital pole); none if absent."""
+    """Leave out planes behind this position (mm from the first tissue, the occipital pole); none if absent."""
     margin_mm: float = Field(2.5, gt=0)
     """Background around the tissue."""
     misalignment_mm: float = Field(0.1, ge=0)

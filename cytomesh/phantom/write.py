@@ -167,6 +167,7 @@ def _write_true_surfaces(
     folder = out / "truth" / f"sub-{brain.config.id}"
     _write_surfaces(folder, hemisphere, brain.cortex)
     write_label_gifti(folder / f"hemi-{hemisphere}_areas.label.gii", brain.labels, labels, hemisphere)
+    write_json(folder / "repertoire.json", brain.repertoire.named(labels.names))
     middle, reference = brain.cortex.midsurface, common.midsurface
     columns: dict[str, NDArray[Any]] = {f"{axis}_mm": middle[:, i] for i, axis in enumerate("xyz")}
     columns |= {f"ref_{axis}_mm": reference[:, i] for i, axis in enumerate("xyz")}

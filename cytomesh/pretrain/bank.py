@@ -92,7 +92,7 @@ def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list
 
 
 def how_cut(folder: Path) -> dict[str, float]:
-    """Return `size_px`, `border_px` and `um_per_px` of a bank.
+    """Return `size_px`, `border_px` and `um_per_px` of a bank; nothing if it was made before banks said so.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def how_cut(folder: Path) -> dict[str, float]:
         If the bank is not one.
     """
     with _index(folder / INDEX) as index:
-        return {name: float(value) for name, value in index["cut"].items()}
+        return {name: float(value) for name, value in index.get("cut", {}).items()}
 
 
 @contextmanager

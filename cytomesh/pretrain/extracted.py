@@ -60,7 +60,7 @@ def find_extracted(run: Path, config: PatchConfig, freshness: Freshness) -> dict
         if record is None or not is_whole(folder):
             continue
         cut = how_cut(folder)
-        is_wanted = (cut["size_px"], cut["um_per_px"]) == (config.size_px, config.um_per_px)
+        is_wanted = (cut.get("size_px"), cut.get("um_per_px")) == (config.size_px, config.um_per_px)
         if is_wanted and not freshness.reasons(product):
             links = record.inputs.of_kinds(LINKS).products.values()
             found[product] = [graph.removeprefix("graphs/") for graph, _, _ in links]

@@ -15,7 +15,7 @@ from cytomesh.graph.features import growing_features
 from cytomesh.graph.freshness import Freshness
 
 State = Literal["done", "stale", "stopped", "failed"]
-STAGES = ("graphs", "encoders", "features", "classify", "parcellate", "analyze")
+STAGES = ("graphs", "register", "encoders", "features", "classify", "parcellate", "analyze")
 NOTHING_KNOWN = "made from what nobody recorded: imported, or by an earlier version"
 
 
@@ -63,7 +63,7 @@ def run_status(run: Path) -> list[Status]:
 
 
 def _products(run: Path) -> Iterator[str]:
-    for stage in ("graphs", "encoders"):
+    for stage in ("graphs", "register", "encoders"):
         yield from (f"{stage}/{folder.name}" for folder in product_folders(run, stage))
     for folder in product_folders(run, "features"):
         names = {path.stem for path in folder.glob("[!.]*.npy")} | growing_features(folder).keys()

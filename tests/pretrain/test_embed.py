@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from cytomesh.core.config import load_config
 from cytomesh.core.distributed import world
 from cytomesh.core.errors import DamagedError, FeatureError, ImageError, MissingStageError
-from cytomesh.core.files import read_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.provenance import read_record
 from cytomesh.core.run import read_study_path
 from cytomesh.graph.features import load_features
@@ -91,6 +91,11 @@ def test_what_was_extracted_is_not_read_from_images_and_gives_the_same_bytes(run
     (bank / "000002.npy").write_bytes(b"")
     with pytest.raises(DamagedError, match=r"000002\.npy"):
         embed.embed_run(run, "extracted", SETTINGS, resume=False)
+    index = read_json(bank / "bank.json")
+    write_json(bank / "bank.json", {name: value for name, value in index.items() if name != "cut"})
+    embed.embed_run(run, "extracted", SETTINGS, resume=False)
+    assert set(read) == {"T01", "T02", "T03"}  # a bank that does not say how it was cut is passed over
+    read.clear()
     shutil.rmtree(bank)
     embed.embed_run(run, "extracted", SETTINGS, resume=False)
     assert set(read) == {"T01", "T02", "T03"}

@@ -23,7 +23,7 @@ def fsaverage5(hemisphere: str) -> dict[str, Mesh]:
     # find_spec instead of an import: nilearn's own loader pulls in pandas and scikit-learn, seconds in each process
     spec = importlib.util.find_spec("nilearn")
     if spec is None:
-        hint = "pip install nilearn"
+        hint = "pip install 'cytomesh[phantom]'"
         raise PackageError("nilearn", found="a package that is not installed", hint=hint)
     side = {"L": "left", "R": "right"}[hemisphere]
     folder = Path(spec.origin or ".").parent / "datasets" / "data" / "fsaverage5"

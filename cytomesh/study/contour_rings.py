@@ -12,8 +12,7 @@ from shapely.geometry import Polygon
 
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contour_cuts import CUT
-from cytomesh.study.image_formats.registry import read_header
-from cytomesh.study.problems import attempt
+from cytomesh.study.image_formats.registry import header_if_readable
 from cytomesh.study.sections import Section
 
 # Rings may touch the border of the image, and a stroke may go over it by a pixel.
@@ -40,8 +39,7 @@ def ring_fault(ring: NDArray[np.float64], may_close: bool) -> str:
 
 def clipped(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> dict[str, list[Polygon]]:
     """Clip polygons (counted from the corner) that go a little beyond the image to it; leave others as they are."""
-    image = section.image
-    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
+    header = header_if_readable(section.image, section.image_part)
     if header is None:
         return {name: list(parts) for name, parts in polygons.items()}
     height, width = header.shape
@@ -67,7 +65,7 @@ def check_sizes(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> 
     if path is None or not parts:
         return []
     image = section.image
-    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
+    header = header_if_readable(image, section.image_part)
     if header is None or image is None:
         return _too_large(path, section, polygons)
     height, width = header.shape

@@ -6,8 +6,7 @@ from cytomesh.core.errors import ContourError
 from cytomesh.core.registry import Registry, by_suffix
 from cytomesh.study.contour_formats.features import ContourFeature
 from cytomesh.study.contour_formats.reader import ContourReader, Drawing
-from cytomesh.study.image_formats.registry import read_header
-from cytomesh.study.problems import attempt
+from cytomesh.study.image_formats.registry import header_if_readable
 from cytomesh.study.sections import Section
 
 CONTOUR_READERS: Registry[ContourReader] = Registry(
@@ -31,12 +30,12 @@ def read_features(section: Section, known: frozenset[str]) -> list[ContourFeatur
     ContourError
         If the suffix is unknown, or the file cannot be read.
     """
-    path, image = section.contours, section.image
+    path = section.contours
     if path is None:
         raise ContourError(section.name, found="no contours", hint="declare them in the section table")
     reader = by_suffix(CONTOUR_READERS, path)
     if reader is None:
         expected = ", ".join(suffix for reader in CONTOUR_READERS.values() for suffix in reader.suffixes)
         raise ContourError(path, found=f"unknown contour format '{path.suffix}'", expected=expected)
-    header = None if image is None else attempt([], lambda: read_header(image, section.image_part))
+    header = header_if_readable(section.image, section.image_part)
     return reader().read(Drawing(path, section, known, header.shape if header else None))

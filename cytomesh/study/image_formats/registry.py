@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import closing
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from cytomesh.core.errors import CytomeshError, ImageError
@@ -13,6 +13,7 @@ from cytomesh.core.registry import Registry, by_suffix
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import HINT_FORMATS, ImageHeader, ImageReader, check_header, named
+from cytomesh.study.problems import attempt
 
 # Of addresses, so many are remembered.
 MOST_HEADERS = 2**14
@@ -46,6 +47,11 @@ def read_header(path: Path, part: ImagePart = THE_ONLY) -> ImageHeader:
         status = refuse_no_file(path)
         return _remote_header(path, part, (status.st_ino, status.st_size, status.st_mtime_ns))
     return _read_header(path, part)
+
+
+def header_if_readable(path: Path | None, part: ImagePart) -> ImageHeader | None:
+    """Return an image's header; None without an image, or if it cannot be read, which those say who check images."""
+    return None if path is None else attempt([], partial(read_header, path, part))
 
 
 def _read_header(path: Path, part: ImagePart) -> ImageHeader:

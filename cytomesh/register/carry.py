@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
@@ -15,6 +16,7 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import product_folders
 from cytomesh.graph.nulls import on_unit_sphere
 from cytomesh.graph.storage import CortexGraph, load_graph
+from cytomesh.register.hemispheres import mirrored
 from cytomesh.register.resample import label_shares, resample_numbers, resampling
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.cifti import write_cifti_labels
@@ -110,7 +112,7 @@ def resample_file(run: Path, file: Path, source: str, target: str, out: Path, re
     return facts | {"with_a_value": int(has_value.sum())}
 
 
-def weights_between(source: Place, target: Place) -> Any:
+def weights_between(source: Place, target: Place) -> sp.csr_matrix:
     """Return the weights of a source's vertices at a target's, CSR (see `resampling`)."""
     one, other = source.sphere, target.sphere
     if source.side != target.side:
@@ -124,7 +126,11 @@ def weights_between(source: Place, target: Place) -> Any:
 
 def open_places(run: Path, registration: str, source: str, target: str) -> tuple[Place, Place]:
     """Open two surfaces; "fsaverage5" and files without a side are of the other one's."""
-    graphs = {name: _graph_place(run, registration, name) for name in (source, target) if _is_graph(run, name)}
+    graphs = {
+        name: graph_place(run, registration, load_graph(run / "graphs" / name))
+        for name in (source, target)
+        if _is_graph(run, name)
+    }
     if not graphs:
         known = ", ".join(folder.name for folder in product_folders(run, "graphs"))
         raise ConfigError("--from, --to", f"{source}, {target}", found="no graph of this run", expected=known)
@@ -151,9 +157,8 @@ def graph_place(run: Path, registration: str, graph: CortexGraph) -> Place:
             hint = f"run 'cytomesh register --out {run} --name {registration}'"
             raise MissingStageError(path, found="no such registration of this hemisphere", hint=hint)
         sphere = read_sphere(path, side)
-        if not np.array_equal(
-            sphere.faces if kind == "sphere.reg" or graph.hemisphere == "L" else sphere.faces[:, ::-1], graph.mesh.faces
-        ):
+        mesh = graph.mesh if side == graph.hemisphere else mirrored(graph.mesh)
+        if not np.array_equal(sphere.faces, mesh.faces):
             hint = f"run 'cytomesh register --out {run} --name {registration}' again"
             raise SurfaceError(path, found="the sphere of another mesh", expected=f"that of {graph.name}", hint=hint)
         spheres.append(sphere)
@@ -165,15 +170,10 @@ def _is_graph(run: Path, name: str) -> bool:
     return name != FSAVERAGE and (run / "graphs" / name / "qc.json").is_file()
 
 
-def _graph_place(run: Path, registration: str, name: str) -> Place:
-    return graph_place(run, registration, load_graph(run / "graphs" / name))
-
-
 def _other_place(name: str, side: str) -> Place:
     if name == FSAVERAGE:
         surfaces = fsaverage5(side)
-        middle = Mesh((surfaces["pial"].vertices + surfaces["white"].vertices) / 2.0, surfaces["pial"].faces)
-        sphere, areas = surfaces["sphere"], middle.vertex_areas
+        sphere, areas = surfaces["sphere"], surfaces["midthickness"].vertex_areas
     else:
         path = Path(name)
         if not path.is_file():

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from cytomesh.register.distortion import Points
-from cytomesh.register.operators import Heat
+from cytomesh.register.operators import Floats, Heat
 from cytomesh.register.spherical import SphereLocator, exponential, icosphere, logarithm, tangent
 from cytomesh.surface.mesh import Mesh, unit
 
-Floats = NDArray[np.float64]
 DAMPING_FLOOR = 1e-2
 SETTLED, N_SETTLED = 1e-3, 5
 """Ends where the difference has not fallen by this share for so many steps."""
@@ -32,6 +30,7 @@ class Grid:
     """
 
     mesh: Mesh
+    _heats: dict[float, Heat] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, subdivisions: int) -> Grid:
@@ -79,6 +78,12 @@ class Grid:
         found = (self._gradient @ values).reshape(3, *values.shape).transpose(1, 2, 0)
         away = np.einsum("nkx,nx->nk", found, self.mesh.vertices)
         return np.asarray(found - away[..., None] * self.mesh.vertices[:, None])
+
+    def smoothed(self, values: Floats, sd: float) -> Floats:
+        """Smooth (n, k) values by a Gaussian of an SD in spacings; what is factorised for that serves again."""
+        if sd not in self._heats:
+            self._heats[sd] = Heat(self.mesh, sd * self.spacing)
+        return self._heats[sd](values)
 
     def standardised(self, values: Floats) -> Floats:
         """Return (n, k) values with mean 0 and SD 1 over the sphere, within 3 SD."""
@@ -159,7 +164,6 @@ def demons(
     """
     here, places = grid.mesh.vertices, start
     turned = here @ rotation.T
-    flow, whole = Heat(grid.mesh, stiffness.flow * grid.spacing), Heat(grid.mesh, stiffness.whole * grid.spacing)
     own_gradient = grid.gradient(own)
     differences: list[float] = []
     best, n_stale = np.inf, 0
@@ -179,9 +183,9 @@ def demons(
         damping = stiffness.damping * np.maximum(squares, DAMPING_FLOOR) / grid.spacing**2
         hessian += damping[:, None, None] * np.eye(3)
         step = -np.linalg.solve(hessian, np.einsum("nkx,nk->nx", slope, residual)[..., None])[..., 0]
-        step = tangent(here, flow(tangent(here, step)))
+        step = tangent(here, grid.smoothed(tangent(here, step), stiffness.flow))
         moved = logarithm(turned, followed(grid, places, step))
-        places = exponential(turned, tangent(turned, whole(moved)))
+        places = exponential(turned, tangent(turned, grid.smoothed(moved, stiffness.whole)))
     return places, differences
 
 

@@ -41,8 +41,7 @@ class SphereDistortion:
         jacobian, signed = self._jacobian(torch.nn.functional.normalize(positions, dim=1))
         if smoothing == 0.0 and bool((signed <= 0).any()):
             return None
-        area = 0.5 * (signed + (smoothing**2 + signed**2).sqrt())
-        return (self._shares * ((jacobian**2).sum((1, 2)) * (1.0 + area**-2) - 4.0)).sum()
+        return symmetric_dirichlet(jacobian, 0.5 * (signed + (smoothing**2 + signed**2).sqrt()), self._shares)
 
     def smallest(self, positions: Tensor) -> float:
         """Return the least signed area ratio of a triangle: not positive if one is flipped."""
@@ -50,9 +49,22 @@ class SphereDistortion:
 
     def _jacobian(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         a, b, c = (positions[self._faces[:, corner]] for corner in range(3))
-        jacobian = torch.stack([b - a, c - a], dim=2) @ self._inverse  # (m, 3, 2)
+        jacobian = jacobians(a, b, c, self._inverse)
         middle = torch.nn.functional.normalize(a + b + c, dim=1)
         return jacobian, (torch.linalg.cross(jacobian[..., 0], jacobian[..., 1]) * middle).sum(1)
+
+
+def jacobians(a: Tensor, b: Tensor, c: Tensor, inverse: Tensor) -> Tensor:
+    """Return the derivative of a map on each triangle, (m, 3, 2), from where its corners, (m, 3), come to lie.
+
+    `inverse`, (m, 2, 2), is that of its `flat_edges`.
+    """
+    return torch.stack([b - a, c - a], dim=2) @ inverse
+
+
+def symmetric_dirichlet(jacobian: Tensor, area: Tensor, shares: Tensor) -> Tensor:
+    """Return the energy of `SphereDistortion` from derivatives, (m, 3, 2), area ratios and shares of area, (m,)."""
+    return (shares * ((jacobian**2).sum((1, 2)) * (1.0 + area**-2) - 4.0)).sum()
 
 
 def is_flipped(sphere: Points, faces: NDArray[np.int64]) -> NDArray[np.bool_]:

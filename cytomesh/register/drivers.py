@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytomesh.core.errors import ConfigError, FeatureError
 from cytomesh.graph.features import load_features
 from cytomesh.graph.neighbourhoods import impute
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.register.config import Driver
+from cytomesh.register.operators import Floats
 
-Floats = NDArray[np.float64]
 FEATURES = "features:"
 
 

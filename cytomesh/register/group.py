@@ -13,6 +13,8 @@ from cytomesh.register.spherical import exponential, logarithm, tangent
 from cytomesh.register.warp import STAGES, Pattern, Stage, Warp, grid_of, warp_onto
 from cytomesh.surface.mesh import unit
 
+Apply = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""As `map`."""
 N_ROUNDS = 3
 """With all stages: the mean of two BigBrain hemispheres becomes sharper for as long."""
 
@@ -21,7 +23,7 @@ def group_template(
     patterns: Sequence[Pattern],
     stiffness: Stiffness,
     stages: Sequence[Stage] = STAGES,
-    apply: Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]] = map,
+    apply: Apply = map,
 ) -> tuple[Pattern, list[Warp]]:
     """Bring brains onto their mean, again and again, with one more stage each time.
 

@@ -11,7 +11,7 @@ import torch
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from cytomesh.register.distortion import Points, flat_edges
+from cytomesh.register.distortion import Points, flat_edges, jacobians, symmetric_dirichlet
 from cytomesh.register.minimise import minimise
 from cytomesh.register.operators import stiffness
 from cytomesh.register.sphere import turned_to
@@ -73,9 +73,9 @@ def _stretch(surface: Mesh) -> Callable[[Tensor], Tensor]:
 
     def energy(positions: Tensor) -> Tensor:
         a, b, c = (positions[faces[:, corner]] for corner in range(3))
-        jacobian = torch.stack([b - a, c - a], dim=2) @ inverse
+        jacobian = jacobians(a, b, c, inverse)
         area = torch.linalg.cross(jacobian[..., 0], jacobian[..., 1]).norm(dim=1)
-        return (shares * ((jacobian**2).sum((1, 2)) * (1.0 + area**-2) - 4.0)).sum()
+        return symmetric_dirichlet(jacobian, area, shares)
 
     return energy
 

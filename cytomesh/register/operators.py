@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, cotangents
 
 Floats = NDArray[np.float64]
 LEAST_WEIGHT, LARGEST_WEIGHT = 1e-2, 1e2
@@ -20,11 +20,7 @@ def stiffness(mesh: Mesh) -> sp.csc_matrix:
     """Return the cotangent Laplacian, (n, n), positive semidefinite, without unit (Meyer et al. 2003, eq. 8)."""
     n = mesh.n_vertices
     rows, columns, weights = [], [], []
-    for corner in range(3):
-        apex, i, j = (mesh.faces[:, (corner + k) % 3] for k in range(3))
-        to_i, to_j = mesh.vertices[i] - mesh.vertices[apex], mesh.vertices[j] - mesh.vertices[apex]
-        double_area = np.linalg.norm(np.cross(to_i, to_j), axis=1)
-        cotangent = np.einsum("mx,mx->m", to_i, to_j) / np.maximum(double_area, 1e-12)
+    for i, j, cotangent in cotangents(mesh):
         rows += [i, j]
         columns += [j, i]
         weights += [cotangent / 2.0] * 2

@@ -7,10 +7,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
+from cytomesh.register.operators import Floats
 from cytomesh.register.spherical import SphereLocator
 from cytomesh.surface.mesh import Mesh, unit
-
-Floats = NDArray[np.float64]
 
 
 def resampling(

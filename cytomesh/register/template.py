@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,14 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.demons import Stiffness
 from cytomesh.register.distortion import Points, is_flipped
-from cytomesh.register.group import group_template
+from cytomesh.register.group import Apply, group_template
 from cytomesh.register.hemispheres import Hemisphere, mirrored
+from cytomesh.register.operators import Floats
 from cytomesh.register.sphere import RADIUS_MM
-from cytomesh.register.warp import STAGES, Floats, Pattern, Stage, Warp, grid_of, pattern_of, warp_onto
+from cytomesh.register.warp import STAGES, Pattern, Stage, Warp, grid_of, pattern_of, warp_onto
 from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.mesh import Mesh, unit
 
-Apply = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 OTHER_SIDE = 0.8
 """A hemisphere that differs from the template by less than this share of it when mirrored is one of the other side."""
 FOLDS = 2
@@ -115,8 +114,7 @@ def registered(
 def fsaverage_pattern(side: str, stages: Sequence[Stage] = STAGES) -> Pattern:
     """Return the folding of fsaverage5's midsurface."""
     packaged = fsaverage5(side)
-    pial, white = packaged["pial"], packaged["white"]
-    return pattern_of(Mesh((pial.vertices + white.vertices) / 2.0, pial.faces), packaged["sphere"], stages)
+    return pattern_of(packaged["midthickness"], packaged["sphere"], stages)
 
 
 def _check_sides(

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytomesh.register.demons import Grid, Stiffness, demons, rotate
 from cytomesh.register.distortion import Points
 from cytomesh.register.folding import depth_potential
-from cytomesh.register.operators import Heat
+from cytomesh.register.operators import Floats
 from cytomesh.register.spherical import SphereLocator
 from cytomesh.surface.mesh import Mesh, unit
 
-Floats = NDArray[np.float64]
 Pattern = tuple[Floats, ...]
 """What is compared in each stage, (n, k) on the stage's grid."""
 grid_of = lru_cache(maxsize=None)(Grid.of)
@@ -102,7 +100,7 @@ def pattern_of(surface: Mesh, sphere: Mesh, stages: Sequence[Stage] = STAGES, fu
 
 def _on_grid(grid: Grid, locator: SphereLocator, values: Floats) -> Floats:
     """Bring (m, k) values of a spherical mesh's vertices to a grid, smoothed by its spacing and standardised."""
-    return grid.standardised(Heat(grid.mesh, grid.spacing)(locator.interpolate(grid.mesh.vertices, values)))
+    return grid.standardised(grid.smoothed(locator.interpolate(grid.mesh.vertices, values), 1.0))
 
 
 def warp_onto(

@@ -13,7 +13,7 @@ from cytomesh.surface.mesh import Mesh
 
 
 def fsaverage5(hemisphere: str) -> dict[str, Mesh]:
-    """Return `pial`, `white` and `sphere` (radius 100) of a hemisphere, 10,242 vertices; mm.
+    """Return `pial`, `white`, their `midthickness` and `sphere` (radius 100) of a hemisphere, 10,242 vertices; mm.
 
     Raises
     ------
@@ -36,4 +36,6 @@ def fsaverage5(hemisphere: str) -> dict[str, Mesh]:
             )
         points, faces = (np.asarray(array.data) for array in nib.load(path).darrays)
         surfaces[kind] = Mesh(points, faces)
+    pial, white = surfaces["pial"], surfaces["white"]
+    surfaces["midthickness"] = Mesh((pial.vertices + white.vertices) / 2.0, pial.faces)
     return surfaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -181,6 +182,18 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
 
 
+def cotangents(mesh: Mesh) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield, corner by corner of the faces, the ends of the opposite side and the cotangent of the corner's angle.
+
+    Each (m,), one a face.
+    """
+    for corner in range(3):
+        apex, i, j = (mesh.faces[:, (corner + k) % 3] for k in range(3))
+        to_i, to_j = mesh.vertices[i] - mesh.vertices[apex], mesh.vertices[j] - mesh.vertices[apex]
+        double_area = np.linalg.norm(np.cross(to_i, to_j), axis=1)
+        yield i, j, np.einsum("mx,mx->m", to_i, to_j) / np.maximum(double_area, 1e-12)
+
+
 def mean_curvature(mesh: Mesh) -> NDArray[np.float64]:
     """Return the mean curvature of each vertex, (n,) 1/mm; positive where the surface bulges outward.
 
@@ -190,11 +203,7 @@ def mean_curvature(mesh: Mesh) -> NDArray[np.float64]:
     """
     n = mesh.n_vertices
     total = np.zeros((n, 3))
-    for corner in range(3):
-        apex, i, j = (mesh.faces[:, (corner + k) % 3] for k in range(3))
-        to_i, to_j = mesh.vertices[i] - mesh.vertices[apex], mesh.vertices[j] - mesh.vertices[apex]
-        double_area = np.linalg.norm(np.cross(to_i, to_j), axis=1)
-        cotangent = np.einsum("mx,mx->m", to_i, to_j) / np.maximum(double_area, 1e-12)
+    for i, j, cotangent in cotangents(mesh):
         pull = cotangent[:, None] * (mesh.vertices[i] - mesh.vertices[j])
         for axis in range(3):
             total[:, axis] += np.bincount(i, pull[:, axis], n) - np.bincount(j, pull[:, axis], n)

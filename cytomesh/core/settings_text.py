@@ -38,6 +38,9 @@ def _setting(name: str, field: FieldInfo, value: Any) -> Iterator[str]:
     if isinstance(value, BaseModel):
         chosen = type(value)
         yield from _group(name, chosen, value)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], BaseModel):
+        yield f"{_key(name)}:"
+        yield from (f"- {_flow(item)}" for item in value)
     elif not (value is None and models_of(field)):
         yield f"# {name}: (to be given)" if value is PydanticUndefined else f"{_key(name)}: {_flow(value)}"
     for other in models_of(field):

@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from cytomesh.classify.predict import read_model
+from cytomesh.classify.trained import read_model
 from cytomesh.core.errors import FormatError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.formats import FORMATS

@@ -21,6 +21,7 @@ from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.register.carry import common_places
 
 
 def assemble(
@@ -49,7 +50,8 @@ def assemble(
     inputs = prepare_inputs(run, graphs, split.masks(TRAIN), settings.inputs, scratch=scratch)
     if not isinstance(inputs.values[0], np.ndarray):
         _works_in_parts(settings)
-    data = with_split(inputs, graphs, labels, split, settings.model.edge_attributes)
+    places = common_places(run, settings.prior.registration, graphs) if settings.prior.registration else None
+    data = with_split(inputs, graphs, labels, split, settings.model.edge_attributes, places)
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
 
 
@@ -70,8 +72,17 @@ def with_split(
     labels: Sequence[NDArray[np.int32]],
     split: NodeSplit,
     edges: Sequence[str] = (),
+    places: Floats | None = None,
 ) -> NodeData:
-    """Join inputs, labels and sides; the classes are the areas of the training side; edges have these attributes."""
+    """Join inputs, labels and sides; the classes are the areas of the training side.
+
+    Parameters
+    ----------
+    edges : sequence of str
+        Attributes of edges.
+    places : (n, 3) float32, optional
+        Of all nodes on the registered sphere.
+    """
     flat = np.concatenate(labels)
     sides = np.concatenate(split.sides)
     classes, targets = class_targets(flat, sides == TRAIN)
@@ -82,7 +93,8 @@ def with_split(
     is_open = np.concatenate([_open_nodes(graph, side) for graph, side in zip(graphs, split.sides, strict=True)])
     maps = class_maps(graphs, classes)
     linked = np.concatenate([graph.is_linked for graph in graphs])
-    return NodeData(joined, targets, sides, adjacency, sizes, classes, positions, maps, is_open, attributes, linked)
+    facts = (classes, positions, maps, is_open, attributes, linked, brain_numbers(graphs), places)
+    return NodeData(joined, targets, sides, adjacency, sizes, *facts)
 
 
 def class_targets(labels: NDArray[np.int32], is_train: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -124,6 +136,12 @@ def joined_adjacency(graphs: Sequence[CortexGraph]) -> sp.csr_matrix:
 def joined_positions(graphs: Sequence[CortexGraph]) -> Floats:
     """Return the positions of all graphs' nodes, (n, 3) float32."""
     return np.concatenate([graph.positions for graph in graphs]).astype(np.float32)
+
+
+def brain_numbers(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:
+    """Return the number of each node's brain, (n,)."""
+    names = sorted({graph.brain for graph in graphs})
+    return np.concatenate([np.full(graph.n_nodes, names.index(graph.brain)) for graph in graphs])
 
 
 def same_labels(graphs: Sequence[CortexGraph]) -> None:

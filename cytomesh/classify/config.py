@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cytomesh.classify.inputs import InputsConfig
+from cytomesh.classify.inputs import PRIOR, InputsConfig
 from cytomesh.classify.kinds import Model
 from cytomesh.classify.layers import AttentionModel
 from cytomesh.classify.mean_field import CrfConfig
+from cytomesh.classify.prior import PriorConfig
 from cytomesh.classify.pseudo_labels import PseudoLabelsConfig
 from cytomesh.classify.splits import SectionSplit, Split
 from cytomesh.classify.training import TrainingConfig
@@ -47,6 +48,8 @@ class ClassifyConfig(Config):
     """Networks only."""
     areas: AreasConfig = AreasConfig()
     """Which areas take part."""
+    prior: PriorConfig = PriorConfig()
+    """Areas of the training brains, carried to every node by `cytomesh register`."""
     crf: CrfConfig = CrfConfig()
     """Areas are made to lie around each other as on the training side, for any model."""
     label_shift: Literal["free", "training"] = "free"
@@ -65,6 +68,12 @@ class ClassifyConfig(Config):
     seed: Seed = 0
     """Of all randomness."""
 
+    @model_validator(mode="after")
+    def _prior_is_made(self) -> Self:
+        if PRIOR in self.inputs.names and self.prior.registration is None:
+            raise ValueError("inputs.names: 'prior' needs prior.registration, the name of what 'register' made")
+        return self
+
 
 class PredictConfig(Config):
     """Everything `cytomesh classify-predict` can be told."""
@@ -73,6 +82,9 @@ class PredictConfig(Config):
     """Nodes whose best area is less probable get no area ("don't know")."""
     max_distance_quantile: float | None = Field(default=None, gt=0, le=1)
     """Nodes whose inputs lie farther from the training mean than this quantile of the training nodes get no area."""
+    registration: str | None = None
+    """What `cytomesh register` made in this run, for classifiers with a registered prior; None: of the name that it had
+    in training."""
     outline_step_mm: float = Field(default=0.25, gt=0)
     """Grid on which sections are sampled for the areas' outlines."""
     outlines: bool = True

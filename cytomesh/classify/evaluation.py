@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.classify.area_fields import at_places
 from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
 from cytomesh.classify.inputs import MORPHOLOGY
 from cytomesh.classify.metrics import average, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.prior import RegisteredPrior
 from cytomesh.core.errors import SplitError
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import CortexGraph
 
+MAPS, REGISTERED = "probability maps", "registered areas"
+"""Names among what needs no image."""
 EVALUATIONS = ("seen", "transfer", "unseen", "test")
 BOOTSTRAPS = 500
 N_BINS = 5
@@ -28,7 +32,12 @@ NODES_AT_ONCE = 65536
 
 
 def evaluate(
-    data: NodeData, graphs: Sequence[CortexGraph], probabilities: Sequence[Floats], names: Sequence[str], seed: int
+    data: NodeData,
+    graphs: Sequence[CortexGraph],
+    probabilities: Sequence[Floats],
+    names: Sequence[str],
+    seed: int,
+    baselines: Mapping[str, NDArray[np.int64]],
 ) -> dict[str, Any]:
     """Score every evaluation side.
 
@@ -40,12 +49,15 @@ def evaluate(
         Area of each class.
     seed : int
         Of the bootstrap.
+    baselines : mapping of str to (n,) int64
+        See `baseline_predictions`.
 
     Returns
     -------
     dict
         `splits`: by side, scores of each training, their mean and SD, and under `ensemble` those of the averaged
-        probabilities with all tables; `classes` and `area_adjacency`.
+        probabilities with all tables, under `baselines` macro-F1 of what needs no image, and with a registered prior
+        what images add to it (see `beyond_prior`); `classes` and `area_adjacency`.
 
     Raises
     ------
@@ -55,7 +67,7 @@ def evaluate(
     adjacency = area_adjacency(data)
     hops = hop_distances(adjacency)
     averaged = average(probabilities)
-    baselines = baseline_predictions(data, graphs)
+    sections = section_numbers(graphs)
     splits: dict[str, Any] = {}
     for side in EVALUATIONS:
         rows = np.flatnonzero(data.evaluated(side))
@@ -80,10 +92,13 @@ def evaluate(
                 "reliability": reliability(averaged[rows], targets),
                 "error_mm": _error_mm(data, graphs, averaged, side),
                 "bins": _bins(graphs, rows, targets, predicted),
-                "interval": section_interval(section_numbers(graphs)[rows], targets, predicted, len(names), seed),
+                "interval": section_interval(sections[rows], targets, predicted, len(names), seed),
             },
             "baselines": {name: macro_f1(targets, p[rows]) for name, p in baselines.items()},
         }
+        if REGISTERED in baselines:
+            drawn = section_draws(sections[rows], seed)
+            splits[side]["beyond_prior"] = beyond_prior(drawn, targets, predicted, baselines[REGISTERED][rows])
     pairs = [[names[i], names[j]] for i, j in adjacency.edges]
     return {"splits": splits, "classes": class_records(data, names), "area_adjacency": pairs}
 
@@ -97,10 +112,13 @@ def class_records(data: NodeData, names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[str, NDArray[np.int64]]:
-    """Return what coordinates alone (nearest training nodes) and probability maps alone (most probable area) say.
+def baseline_predictions(
+    data: NodeData, graphs: Sequence[CortexGraph], sd_deg: float | None = None
+) -> dict[str, NDArray[np.int64]]:
+    """Return the class of each node, (n,), by what knows nothing of the tissue: what a model adds is above that.
 
-    Both know nothing of the tissue: what a model adds is above them.
+    `coordinates`: most of the nearest training nodes; `probability maps`: the most probable area; with places on the
+    registered sphere, `registered areas`: the prior, smoothed by `sd_deg` (see `PriorConfig`).
     """
     positions = np.concatenate([graph.mirrored_reference for graph in graphs]).astype(np.float32)
     nearest = KnnClassifier(KnnModel(kind="knn", neighbours=NEAREST_POSITIONS), data.classes.size)
@@ -109,8 +127,39 @@ def baseline_predictions(data: NodeData, graphs: Sequence[CortexGraph]) -> dict[
     result = {"coordinates": nearest.probabilities(placed).argmax(axis=1)}
     if data.maps is not None:
         blocks = [data.maps[start : start + NODES_AT_ONCE] for start in range(0, len(data.targets), NODES_AT_ONCE)]
-        result["probability maps"] = np.concatenate([block.toarray().argmax(axis=1) for block in blocks])
+        result[MAPS] = np.concatenate([block.toarray().argmax(axis=1) for block in blocks])
+    if data.places is not None:
+        field = RegisteredPrior(data, sd_deg).field
+        result[REGISTERED] = at_places(field, data.places).argmax(axis=1)
     return result
+
+
+def beyond_prior(
+    drawn: SectionDraws | None, targets: NDArray[np.int64], predicted: NDArray[np.int64], prior: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return what images change in the answers of the registered prior.
+
+    Parameters
+    ----------
+    drawn : SectionDraws, optional
+    targets, predicted, prior : (n,) int64
+        Classes of the nodes of a side: annotated, by the model, by the prior.
+
+    Returns
+    -------
+    dict
+        `difference` of macro-F1, with its 95 % interval `low` to `high` where there are sections to draw; numbers of
+        nodes whose answer became `right`, `wrong`, and was and stayed wrong but `changed`.
+    """
+    found: dict[str, float] = {"difference": macro_f1(targets, predicted) - macro_f1(targets, prior)}
+    if drawn is not None:
+        k = 1 + int(max(targets.max(), predicted.max(), prior.max()))
+        draws = [macro_f1_draws(drawn, targets, named, k) for named in (predicted, prior)]
+        low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
+        found |= {"low": float(low), "high": float(high)}
+    differs, was_right, is_right = predicted != prior, prior == targets, predicted == targets
+    found["right"], found["wrong"] = int((differs & is_right).sum()), int((differs & was_right).sum())
+    return found | {"changed": int((differs & ~was_right & ~is_right).sum())}
 
 
 def section_interval(

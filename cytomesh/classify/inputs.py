@@ -37,6 +37,8 @@ from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.neighbourhoods import Floats, Mask, impute, neighbour_means
 from cytomesh.graph.storage import CortexGraph
 
+PRIOR = "prior"
+"""Made of the training labels, by the classifier itself: see `cytomesh.classify.prior`."""
 SMOOTH_INPUTS = ("pmap", "coordinates")
 """Inputs without neighbourhood means."""
 MORPHOLOGY = {
@@ -47,7 +49,7 @@ MORPHOLOGY = {
 }
 """Input name -> column of the node table."""
 
-KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY)
+KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY, PRIOR)
 
 
 class InputsConfig(Config):
@@ -55,7 +57,7 @@ class InputsConfig(Config):
 
     names: list[str] = Field(default=["features"], min_length=1)
     """Any mix of `features` (the run's only encoder), `features:<encoder>`, `pmap`, `coordinates`, `thickness`,
-    `curvature`, `obliqueness`, `distance`."""
+    `curvature`, `obliqueness`, `distance`; beside others `prior`, with `prior.registration`."""
     hops: list[int] = Field(default=[0], min_length=1)
     """Neighbourhood sizes whose means stand side by side; 0 is the node itself. Not applied to `pmap` and
     `coordinates`, which are smooth as they are."""
@@ -83,6 +85,8 @@ class InputsConfig(Config):
             raise ValueError(f"unknown input '{name}', {way_out}")
         if len(set(names)) != len(names):
             raise ValueError("an input is listed twice")
+        if names == [PRIOR]:
+            raise ValueError("nothing but 'prior': a model sees something beside it")
         return names
 
     @field_validator("hops")
@@ -194,7 +198,7 @@ def prepare_inputs(
         Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
         they are stored, with the same values. Without it, everything is in memory.
     """
-    names = resolve_names(run, settings.names)
+    names = tuple(name for name in resolve_names(run, settings.names) if name != PRIOR)
     sources = [[read_input(run, graph, name) for graph in graphs] for name in names]
     hops = [[0] if name in SMOOTH_INPUTS else settings.hops for name in names]
     widths = [of_graphs[0].shape[1] * len(h) for of_graphs, h in zip(sources, hops, strict=True)]

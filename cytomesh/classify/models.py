@@ -13,9 +13,11 @@ from safetensors.numpy import load_file, save_file
 from cytomesh.classify.calibration import Calibrated
 from cytomesh.classify.classifier import Classifier, Guarded, Task
 from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.inputs import PRIOR
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, classifier_kind
 from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.nodes import NodeData
+from cytomesh.classify.prior import WithPrior
 from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path
@@ -27,14 +29,22 @@ if TYPE_CHECKING:
 
 def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
     """Build the classifier that the settings describe, not yet fitted."""
-    task = Task(n_inputs, n_classes, settings.training, device)
     kind, name = classifier_kind(settings.model), settings.model.kind
     is_own = name in (*CLASSIFIERS.own, *LAYERS)
-    classifier: Classifier = (
-        kind.from_settings(settings.model, task) if is_own else Guarded.made(kind, name, settings.model, task)
-    )
-    if settings.pseudo_labels.rounds:
-        classifier = SelfTrained(classifier, settings.pseudo_labels)
+
+    def make(n_inputs: int, n_classes: int) -> Classifier:
+        task = Task(n_inputs, n_classes, settings.training, device)
+        if is_own:
+            model: Classifier = kind.from_settings(settings.model, task)
+        else:
+            model = Guarded.made(kind, name, settings.model, task)
+        return SelfTrained(model, settings.pseudo_labels) if settings.pseudo_labels.rounds else model
+
+    is_input = PRIOR in settings.inputs.names
+    if settings.prior.registration and (settings.prior.vote or is_input):
+        classifier: Classifier = WithPrior(make, settings.prior, n_inputs, n_classes, is_input=is_input)
+    else:
+        classifier = make(n_inputs, n_classes)
     keep_shares = settings.label_shift == "training"
     if settings.crf.hops or keep_shares:
         classifier = MeanFieldCrf(classifier, settings.crf, keep_shares=keep_shares)

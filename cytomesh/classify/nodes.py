@@ -46,6 +46,10 @@ class NodeData:
         See `edge_attributes`, in the order of the adjacency's entries.
     is_linked : (n,) bool, optional
         Nodes with an image link; None: all.
+    brains : (n,) int64, optional
+        Number of each node's brain.
+    places : (n, 3) float32, optional
+        Unit vectors: where on the registered sphere nodes lie, right hemispheres mirrored on the left.
     """
 
     inputs: Inputs
@@ -59,6 +63,8 @@ class NodeData:
     is_open: Mask | None = None
     edge_attributes: Floats | None = None
     is_linked: Mask | None = None
+    brains: NDArray[np.int64] | None = None
+    places: Floats | None = None
 
     @property
     def is_train(self) -> Mask:
@@ -91,8 +97,22 @@ class NodeData:
         sizes = np.array([mask.sum() for mask in self.graphs(keep) if mask.any()], np.int64)
         adjacency = self.adjacency[keep][:, keep]
         columns = (take(self.inputs, keep), self.targets[keep], self.sides[keep])
+
+        def kept(column: NDArray[ScalarT] | None) -> NDArray[ScalarT] | None:
+            return None if column is None else column[keep]
+
         maps = None if self.maps is None else self.maps[keep]
-        is_open = None if self.is_open is None else self.is_open[keep]
         edges = None if self.edge_attributes is None else self.edge_attributes[kept_entries(self.adjacency, keep)]
-        linked = None if self.is_linked is None else self.is_linked[keep]
-        return NodeData(*columns, adjacency, sizes, self.classes, self.positions[keep], maps, is_open, edges, linked)
+        return NodeData(
+            *columns,
+            adjacency,
+            sizes,
+            self.classes,
+            self.positions[keep],
+            maps,
+            kept(self.is_open),
+            edges,
+            kept(self.is_linked),
+            kept(self.brains),
+            kept(self.places),
+        )

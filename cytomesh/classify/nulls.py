@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.assemble import drop_small_areas, with_split
 from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.evaluation import MAPS, baseline_predictions
 from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.models import make_classifier
 from cytomesh.classify.splits import make_split
@@ -19,6 +20,11 @@ from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
 from cytomesh.graph.nulls import load_spheres, null_record, rotated_labels, rotations
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.register.carry import common_places
+
+K = TypeVar("K", bound=Hashable)
+MODEL = ""
+"""In the place of a baseline's name."""
 
 
 def spin_null(
@@ -26,27 +32,27 @@ def spin_null(
     graphs: Sequence[CortexGraph],
     n: int,
     seed: int,
-    observed: dict[str, float],
-    score: Callable[[list[NDArray[np.int32]]], dict[str, float]],
-) -> dict[str, Any]:
+    observed: Mapping[K, float],
+    score: Callable[[list[NDArray[np.int32]]], dict[K, float]],
+) -> dict[K, dict[str, Any]]:
     """Score n rotations of the labels.
 
     Parameters
     ----------
-    observed : dict of str to float
-        macro-F1 by evaluation side, with the labels where they are.
+    observed : mapping to float
+        macro-F1, by evaluation side or what else is told apart, with the labels where they are.
     score : callable
-        From labels of all graphs to macro-F1 by evaluation side.
+        From labels of all graphs to macro-F1, by the same.
 
     Returns
     -------
     dict
-        By side, see `null_record`.
+        By the same, see `null_record`.
     """
     spun = rotated_labels(spheres, graphs, rotations(n, seed))
     records = [score(labels) for labels in track(spun, "spin null", n)]
-    by_side = {side: [record[side] for record in records if side in record] for side in observed}
-    return {side: null_record(observed[side], values) for side, values in by_side.items() if values}
+    values = {key: [record[key] for record in records if key in record] for key in observed}
+    return {key: null_record(observed[key], of_key) for key, of_key in values.items() if of_key}
 
 
 def label_null(
@@ -56,7 +62,9 @@ def label_null(
     settings: ClassifyConfig,
     splits: dict[str, Any],
 ) -> dict[str, Any]:
-    """Train and score again with rotated labels, `settings.null.spins` times; returns what `spin_null` does.
+    """Train and score again with rotated labels, `settings.null.spins` times.
+
+    Returns what `spin_null` does, by side, and in each under `baselines` mean and SD of those that learn from labels.
 
     Parameters
     ----------
@@ -64,20 +72,32 @@ def label_null(
         Scores with the labels where they are, by evaluation side.
     """
     spheres = load_spheres(run, graphs)
-    observed = {side: split["mean"]["macro_f1"] for side, split in splits.items()}
+    observed = {(side, MODEL): split["mean"]["macro_f1"] for side, split in splits.items()}
+    for side, split in splits.items():
+        observed |= {(side, name): f1 for name, f1 in split["baselines"].items() if name != MAPS}
+    registration = settings.prior.registration
+    places = common_places(run, registration, graphs) if registration else None
 
-    def score(labels: list[NDArray[np.int32]]) -> dict[str, float]:
+    def score(labels: list[NDArray[np.int32]]) -> dict[tuple[str, str], float]:
         kept, _ = drop_small_areas(graphs, labels, settings)
         split = make_split(graphs, kept, settings.split, settings.seed)
-        spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes)
+        spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes, places)
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
-        predicted = model.probabilities(spun).argmax(axis=1)
+        named = baseline_predictions(spun, graphs, settings.prior.sd_deg)
+        named[MODEL] = model.probabilities(spun).argmax(axis=1)
         result = {}
-        for side in observed:
+        for side, name in observed:
             rows = spun.evaluated(side)
             if rows.any():
-                result[side] = macro_f1(spun.targets[rows], predicted[rows])
+                result[side, name] = macro_f1(spun.targets[rows], named[name][rows])
         return result
 
-    return spin_null(spheres, graphs, settings.null.spins, settings.seed, observed, score)
+    found = spin_null(spheres, graphs, settings.null.spins, settings.seed, observed, score)
+    records: dict[str, Any] = {}
+    for (side, name), record in found.items():
+        if name == MODEL:
+            records[side] = record | {"baselines": {}}
+        else:
+            records[side]["baselines"][name] = {key: record[key] for key in ("mean", "sd")}
+    return records

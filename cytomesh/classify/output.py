@@ -19,7 +19,11 @@ ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 def prediction_table(
-    graph: CortexGraph, probabilities: NDArray[np.float32], classes: NDArray[np.int32], sides: NDArray[np.str_]
+    graph: CortexGraph,
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int32],
+    sides: NDArray[np.str_],
+    registered: NDArray[np.int32] | None = None,
 ) -> Table:
     """Best and second choice of each node; none, with confidence 0, where a node is no cortex.
 
@@ -31,6 +35,8 @@ def prediction_table(
         Label of each column.
     sides : (n,) str
         Part of each node in training and evaluation, see `NodeSplit`; "" where its area is none of the classes.
+    registered : (n,) int32, optional
+        Area of each node by the registered prior alone.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     rows = np.arange(len(order))
@@ -47,6 +53,8 @@ def prediction_table(
         "side": sides,
         "is_linked": graph.is_linked,
     }
+    if registered is not None:
+        columns["registered_area"] = in_cortex(registered)
     return Table(columns, {}, {"graph": graph.name, "graph_digest": graph.digest})
 
 

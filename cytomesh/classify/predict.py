@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
@@ -23,15 +22,13 @@ from cytomesh.classify.out_of_core import join
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
-from cytomesh.core.config import validate, validate_stored
+from cytomesh.classify.trained import model_labels, read_model, registration_for, trained_settings
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError, MissingStageError
+from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError
 from cytomesh.core.files import read_json, remove, write_json
-from cytomesh.core.formats import check_format
-from cytomesh.core.labels import MAX_LABEL, LabelTable, distinct_colours
 from cytomesh.core.progress import track
-from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings, place, read_record
-from cytomesh.core.reading import reading, way_back
+from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.reading import reading
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.borders import Border, borders
@@ -40,10 +37,8 @@ from cytomesh.graph.lookup import open_lookup
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
-
-FileName = Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$", max_length=100)]
-USED = ("inputs", "model", "crf", "label_shift", "calibration", "seed")
-"""Sections of the settings that a trained classifier is used with; others say how it was trained and scored."""
+from cytomesh.register.carry import common_places
+from cytomesh.register.run import registration_read
 
 
 def predict_run(
@@ -72,6 +67,7 @@ def predict_run(
     record = read_model(model)
     trained = trained_settings(model, record)
     graphs = load_graphs(run)
+    registration = registration_for(run, model, record, trained, settings)
     check_inputs(run, graphs, model, record["inputs"], len(trained.inputs.hops))
     named = [graph if len(graph.labels) else replace(graph, labels=model_labels(record)) for graph in graphs]
     check_areas(named, model, record["classes"])
@@ -81,11 +77,13 @@ def predict_run(
         raise ConfigError("--name", name, found="a classifier that was trained in this run", hint=hint)
     with file_digests(run) as digests, result.open():
         inputs = predict_inputs(run, graphs, model, record, settings, digests)
+        if registration:
+            inputs = inputs.merge(registration_read(run, registration, graphs))
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "predicted again")
             with result.writing(inputs, settings, trained.seed, resume=resume) as work:
-                summary = _predict(run, model, record, trained, settings, named, work.folder)
+                summary = _predict(run, model, record, trained, settings, named, work.folder, registration)
                 write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
                 work.finish()
     path = result.folder / "prediction.json"
@@ -102,10 +100,13 @@ def _predict(
     settings: PredictConfig,
     graphs: Sequence[CortexGraph],
     folder: Path,
+    registration: str | None,
 ) -> dict[str, Any]:
     inputs = _inputs(run, graphs, model, record, trained, folder / "inputs")
     classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
     data = unlabelled(inputs, graphs, classes, trained.model.edge_attributes)
+    if registration:
+        data = replace(data, places=common_places(run, registration, graphs))
     probabilities = _ensemble(model, record, trained, data)
     quantiles = np.asarray(record["distance_quantiles"])
     summary: dict[str, Any] = {}
@@ -141,67 +142,6 @@ def predict_inputs(
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
 
 
-def read_model(folder: Path) -> dict[str, Any]:
-    """Read `model.json` of a trained classifier, of any format that is known."""
-    path = folder / "model.json"
-    if not path.is_file():
-        hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
-        raise MissingStageError(path, found="no trained classifier", hint=hint)
-    record = read_json(path, CheckpointError)
-    with reading(path, CheckpointError, found="no record of a classifier"):
-        check_format(path, "classifier", record.get("format"))
-        record = validate(_Record, record, str(path), CheckpointError).model_dump()
-    _refuse_damage(folder, record)
-    return dict(record)
-
-
-class _Class(BaseModel):
-    model_config = ConfigDict(extra="allow")
-    label: Annotated[int, Field(gt=0, le=MAX_LABEL)]
-    area: str
-
-
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="allow")
-    name: str
-    width: Annotated[int, Field(gt=0, lt=2**31)]
-
-
-class _Record(BaseModel):
-    """What `model.json` has to hold (see `run.model_record`)."""
-
-    model_config = ConfigDict(extra="allow")
-    settings: dict[str, Any]
-    inputs: list[_Input]
-    classes: Annotated[list[_Class], Field(min_length=1)]
-    distance_quantiles: list[FiniteFloat]
-    weights: Annotated[list[FileName], Field(min_length=1)]
-    scaling: FileName | None
-
-
-def _refuse_damage(folder: Path, record: Mapping[str, Any]) -> None:
-    """Raise CheckpointError if a file of a classifier is not as it was written, where that is recorded beside it."""
-    written = read_record(folder / RECORD)
-    files = {"model.json", *record["weights"], record["scaling"]}
-    changed = [line for line in damage(folder, written) if line.split()[0] in files] if written else []
-    if changed:
-        found = f"files that are not as they were written: {', '.join(changed)}"
-        raise CheckpointError(folder / changed[0].split()[0], found=found, hint=way_back(folder / "model.json"))
-
-
-def trained_settings(folder: Path, record: Mapping[str, Any]) -> ClassifyConfig:
-    """Return the settings that rebuild a classifier and its inputs; those of training and scores are not looked at."""
-    stored = {ClassifyConfig.renamed.get(name, name): value for name, value in record["settings"].items()}
-    used = {name: stored[name] for name in USED if name in stored}
-    # in how many parts nodes go through a network, which may not fit into memory together
-    used["training"] = {"part_nodes": stored.get("training", {}).get("part_nodes")}
-    missing = [name for name in ("inputs", "model") if name not in used]
-    source = str(folder / "model.json")
-    if missing:
-        raise CheckpointError(source, "settings", found=f"no {' and '.join(missing)}", hint="train again")
-    return validate_stored(ClassifyConfig, used, source, CheckpointError)
-
-
 def check_inputs(
     run: Path, graphs: Sequence[CortexGraph], model: Path, expected: Sequence[Mapping[str, Any]], n_neighbourhoods: int
 ) -> None:
@@ -224,13 +164,6 @@ def check_inputs(
         raise CheckpointError(
             model, "inputs", found="; ".join(wrong), expected=f"those of training: {names}", hint=hint
         )
-
-
-def model_labels(record: Mapping[str, Any]) -> LabelTable:
-    """Return the label table of the areas that a model knows, for studies without one."""
-    classes = record["classes"]
-    labels, names = ([entry[key] for entry in classes] for key in ("label", "area"))
-    return LabelTable(tuple(labels), tuple(names), distinct_colours(len(classes)))
 
 
 def check_areas(graphs: Sequence[CortexGraph], model: Path, classes: Sequence[Mapping[str, Any]]) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.evaluation import class_records, evaluate
-from cytomesh.classify.inputs import NodeInputs, resolve_names
+from cytomesh.classify.evaluation import REGISTERED, baseline_predictions, class_records, evaluate
+from cytomesh.classify.inputs import PRIOR, NodeInputs, resolve_names
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, LOSSES, classifier_kind
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import fit_classifier, load_state, make_classifier, save_state
@@ -37,6 +37,7 @@ from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.register.run import registration_read, template_of
 
 QUANTILES = np.linspace(0, 1, 1001)
 """Of the training nodes' input distances, kept with the model to tell what is unlike them."""
@@ -114,6 +115,8 @@ def classify_inputs(
     added = CLASSIFIERS.packages(kind) | LAYERS.packages(kind) | LOSSES.packages(loss)
     own = Provenance(settings=flat_settings(settings, NOT_IN_KEY), values=added)
     features = features_read(run, graphs, encoders, digests)
+    if settings.prior.registration:
+        own = own.merge(registration_read(run, settings.prior.registration, graphs))
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features)
 
 
@@ -125,7 +128,7 @@ def _train_and_evaluate(
     labels = [graph.annotation for graph in graphs]
     data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
     if ranks.is_main:
-        write_json(folder / "model.json", model_record(settings, data, inputs, graphs[0]))
+        write_json(folder / "model.json", model_record(run, settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
     fits = []
     for seed in _seeds(settings):
@@ -134,22 +137,28 @@ def _train_and_evaluate(
         log(f"{result.folder.name}: " + (f"seed {seed} done, {len(curve)} epochs" if curve else "fitted"))
     if not ranks.is_main:
         return {}
-    metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed)
+    baselines = baseline_predictions(data, graphs, settings.prior.sd_deg)
+    metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed, baselines)
     if settings.calibration == "temperature":
         temperatures = _learnt(folder, settings, "temperature")
         metrics["calibration"] = calibration_record(data, [p for p, _ in fits], temperatures, metrics["splits"])
     if settings.crf.hops:
         metrics["crf"] = {"weights": _learnt(folder, settings, "surroundings_weight")}
+    if settings.prior.registration and settings.prior.vote:
+        sds, weights = (_learnt(folder, settings, name) for name in ("prior_sd", "image_weight"))
+        metrics["prior"] = {"sd_deg": sds, "image_weights": weights}
     averaged = average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
-    for graph, part, side in zip(graphs, data.graphs(averaged), data.graphs(sides), strict=True):
-        table = prediction_table(graph, part, data.classes, side)
+    registered = baselines.get(REGISTERED)
+    by_prior = [None] * len(graphs) if registered is None else data.graphs(data.classes[registered])
+    for graph, part, side, prior in zip(graphs, data.graphs(averaged), data.graphs(sides), by_prior, strict=True):
+        table = prediction_table(graph, part, data.classes, side, prior)
         write_predictions(folder, graph, table, table["area"])
     if settings.null.spins:
         metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"])
     return metrics | {
         "model": settings.model.kind,
-        "inputs": list(inputs.names),
+        "inputs": [*inputs.names, *(name for name in settings.inputs.names if name == PRIOR)],
         "n_inputs": int(data.inputs.shape[1]),
         "n_train": int(data.is_train.sum()),
         "n_validation": int(data.is_validation.sum()),
@@ -192,9 +201,12 @@ def classifier_digest(folder: Path) -> str:
     return digest({name: content_digest(folder / name) for name in ("model.json", *names)})
 
 
-def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph) -> dict[str, Any]:
+def model_record(
+    run: Path, settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, graph: CortexGraph
+) -> dict[str, Any]:
     """Return what is needed, beside the weights, to use the model on other graphs."""
     distances = input_distances(take(data.inputs, data.is_train))
+    registration = settings.prior.registration
     return {
         "format": FORMATS["classifier"],
         "settings": settings.model_dump(mode="json"),
@@ -204,6 +216,7 @@ def model_record(settings: ClassifyConfig, data: NodeData, inputs: NodeInputs, g
         "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
         "scaling": "scaling.safetensors" if inputs.scaling else None,
         "config": write_config(settings),
+        **({"template": template_of(run, registration)} if registration else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cytomesh.surface.annot import write_annot
 from cytomesh.surface.cifti import write_cifti_labels
 from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.gifti import read_sphere, read_structure, write_labels, write_scalars
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, unit
 from cytomesh.surface.vertex_data import KNOWN_LABELS, read_vertex_data, read_vertex_labels
 
 FSAVERAGE = "fsaverage5"
@@ -164,6 +164,18 @@ def graph_place(run: Path, registration: str, graph: CortexGraph) -> Place:
         spheres.append(sphere)
     areas = graph.mesh.vertex_areas
     return Place(graph.name, graph.hemisphere, spheres[0], spheres[1], areas, graph.is_cortex)
+
+
+def common_places(run: Path, registration: str, graphs: Sequence[CortexGraph]) -> NDArray[np.float32]:
+    """Return where the nodes of all graphs lie on the common sphere, one graph after the other, (n, 3) unit vectors.
+
+    Raises
+    ------
+    MissingStageError, SurfaceError
+        See `graph_place`.
+    """
+    places = [graph_place(run, registration, graph).common for graph in graphs]
+    return np.concatenate([unit(place.vertices) for place in places if place is not None]).astype(np.float32)
 
 
 def _is_graph(run: Path, name: str) -> bool:

@@ -9,14 +9,14 @@ from typing import Any
 
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
-from cytomesh.core.errors import ConfigError, SurfaceError
+from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, mapping
 from cytomesh.core.progress import track
-from cytomesh.core.provenance import Inputs, flat_settings
+from cytomesh.core.provenance import Inputs, flat_settings, read_record
 from cytomesh.core.reading import reading
 from cytomesh.core.run import product
-from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import FURTHER, MEASURES, SPHERE, SURFACE, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.register.config import LimitsConfig, RegisterConfig
@@ -28,6 +28,7 @@ from cytomesh.register.template import Registered, registered
 from cytomesh.register.warp import STAGES, Stage
 from cytomesh.surface.gifti import read_sphere, write_surface
 
+COMMON = "sphere.common.surf.gii"
 NOT_IN_KEY = {"device"}
 DRIVEN = 3.2
 """Scale of folding beside which other drivers count."""
@@ -79,7 +80,8 @@ def register_run(
             with result.writing(inputs, settings, 0, resume=resume) as work:
                 metrics = _register(run, work.folder, graphs, settings, workers or available_cpus())
                 write_json(work.folder / "metrics.json", metrics)
-                work.finish()
+                spheres = {graph.name: work.folder / graph.name / COMMON for graph in graphs}
+                work.finish({name: digests.digest(path) for name, path in spheres.items()})
     path = result.folder / "metrics.json"
     metrics = read_json(path)
     with reading(path):
@@ -106,6 +108,34 @@ def register_inputs(run: Path, graphs: Sequence[CortexGraph], settings: Register
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, encoders, digests))
 
 
+def registration_read(run: Path, name: str, graphs: Sequence[CortexGraph]) -> Inputs:
+    """Return the inputs of a stage that reads where nodes lie on the common sphere.
+
+    Raises
+    ------
+    MissingStageError
+        If there is no such registration, or a graph is not in it.
+    """
+    product = f"register/{name}"
+    path = record_path(run, product)
+    record = read_record(path)
+    lacking = [graph.name for graph in graphs if record is None or graph.name not in record.outputs]
+    if record is None or lacking:
+        hint = f"run 'cytomesh register --out {run} --name {name}'"
+        found = "no such registration" if record is None else f"a registration without {', '.join(lacking)}"
+        raise MissingStageError(path.parent, found=found, hint=hint)
+    products = {f"registration: {graph.name}": (product, graph.name, record.outputs[graph.name]) for graph in graphs}
+    return Inputs(products=products)
+
+
+def template_of(run: Path, name: str) -> str:
+    """Return on which template a registration has brought hemispheres: "fsaverage" or "study"."""
+    path = run / "register" / name / "metrics.json"
+    metrics = read_json(path)
+    with reading(path):
+        return str(metrics["template"])
+
+
 def _register(
     run: Path, folder: Path, graphs: Sequence[CortexGraph], settings: RegisterConfig, workers: int
 ) -> dict[str, Any]:
@@ -124,7 +154,7 @@ def _register(
     for graph, hemisphere, done in zip(graphs, hemispheres, found, strict=True):
         own = folder / graph.name
         write_surface(own / "sphere.reg.surf.gii", done.on_side, graph.hemisphere, "sphere")
-        write_surface(own / "sphere.common.surf.gii", done.in_common, "L", "sphere")
+        write_surface(own / COMMON, done.in_common, "L", "sphere")
         metrics[graph.name] = _facts(hemisphere, done)
         check_limits(graph.name, metrics[graph.name], settings.limits)
     return {"kind": "registration", "template": settings.template, "hemispheres": metrics}

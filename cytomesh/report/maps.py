@@ -27,6 +27,18 @@ ANNOTATION, THICKNESS = "annotation", "cortical thickness"
 NO_CORTEX = "no cortex"
 NO_CORTEX_COLOUR = "#6f6a63"
 BLUE, YELLOW, VERMILION = (OKABE_ITO[name] for name in ("blue", "yellow", "vermilion"))
+GREEN, ORANGE, PURPLE = (OKABE_ITO[name] for name in ("green", "orange", "purple"))
+CHANGE_TABLE = LabelTable(
+    (1, 2, 3, 4, 5),
+    (
+        "as registered",
+        "changed: right now",
+        "changed: wrong now",
+        "changed: wrong before and now",
+        "changed: not annotated",
+    ),
+    table_colours("#d9d5cf", GREEN, VERMILION, ORANGE, PURPLE),
+)
 CHECK_TABLE = LabelTable((1, 2), ("as annotated", "differs"), table_colours(BLUE, VERMILION))
 ROLE_TABLE = LabelTable(
     (1, 2, 3, 4),
@@ -155,7 +167,26 @@ def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
         if is_compared.any():
             check = np.where(is_compared, np.where(predicted == graph.annotation, 1, 2), 0).astype(np.int32)
             maps.append(LabelMap(f"agreement, {name}", "agreement", check, CHECK_TABLE, "not compared"))
+        maps += _changes(folder, graph, predicted)
     return maps
+
+
+def _changes(folder: Path, graph: CortexGraph, predicted: NDArray[np.int32]) -> list[NodeMap]:
+    """Return where images changed the answer of the registered areas, if these were asked."""
+    path = folder / "predictions" / f"{graph.name}.parquet"
+    columns = read_table(path).columns if path.is_file() else {}
+    if len(columns.get("registered_area", ())) != len(predicted):
+        return []
+    before, truth = np.asarray(columns["registered_area"]), graph.annotation
+    kinds = [
+        predicted == 0,
+        predicted == before,
+        truth == 0,
+        predicted == truth,
+        before == truth,
+    ]
+    values = np.select(kinds, [0, 1, 5, 2, 3], 4).astype(np.int32)
+    return [LabelMap(f"changed by images, {folder.name}", "changes", values, CHANGE_TABLE, "not predicted")]
 
 
 def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:

@@ -54,7 +54,12 @@ class SideScores:
     interval : (float, float) or None
         95 % confidence interval of macro-F1, from sections drawn with replacement.
     baselines : dict of str to float
-        Macro-F1 of what needs no image: coordinates alone, probability maps alone.
+        Macro-F1 of what needs no image: coordinates alone, probability maps alone, registered areas alone.
+    baseline_nulls : dict of str to Spread
+        Of these that learn from labels, with labels rotated.
+    beyond_prior : dict of str to float
+        What images change in the answers of the registered areas: difference of macro-F1, low and high, and numbers of
+        nodes right, wrong and changed; empty without a registration.
     error_mm : dict of str to float
         Distance along the surface from wrongly named nodes to the area they were taken for: median, q25, q75.
     reliability : list of dict
@@ -72,6 +77,8 @@ class SideScores:
     null_p: float | None
     interval: tuple[float, float] | None
     baselines: dict[str, float]
+    baseline_nulls: dict[str, Spread]
+    beyond_prior: dict[str, float]
     error_mm: dict[str, float]
     reliability: list[dict[str, float]]
     bins: dict[str, list[dict[str, float]]]
@@ -217,6 +224,8 @@ def _side(split: Mapping[str, Any], null: Mapping[str, Any]) -> SideScores:
         null_p=null.get("p"),
         interval=(interval["low"], interval["high"]) if interval else None,
         baselines=split.get("baselines", {}),
+        baseline_nulls={name: Spread(of["mean"], of["sd"]) for name, of in null.get("baselines", {}).items()},
+        beyond_prior=dict(split.get("beyond_prior", {})),
         error_mm=ensemble.get("error_mm") or {},
         reliability=ensemble.get("reliability", []),
         bins=ensemble.get("bins", {}),

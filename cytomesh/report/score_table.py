@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cytomesh.page.html import Cell, Column, Content, Html, Number, Row, table
+from cytomesh.page.html import Cell, Column, Html, Number, Row, table
 from cytomesh.report.results import SIDES, Model, Spread
 
 SIDE_MEANING = {
@@ -16,40 +17,45 @@ SIDE_MEANING = {
 BASELINES = {
     "coordinates": "reference position",
     "probability maps": "atlas",
+    "registered areas": "folding",
 }
+SAID = {
+    "coordinates": "the area of the nearest training nodes",
+    "probability maps": "the maps' most probable area",
+    "registered areas": "that of the training brains, carried by registration",
+}
+KINDS = {"above": "above null", "score": "macro-F1", "beyond": "beyond registered areas"}
+"""Columns of each side, in their order."""
+MEANING = {
+    "above": "macro-F1 above its mean with areas rotated on the sphere (in SDs of these rotations)",
+    "score": "macro-F1 (mean F1 of the areas; 1 is perfect; mean ± SD over seeds)",
+    "beyond": "what images add to the registered areas (95 % interval over sections drawn with replacement)",
+}
+Entries = dict[str, dict[str, Cell]]
+"""By side and kind; a cell's value is its number."""
 
 
 def score_table(models: Sequence[Model]) -> Html:
-    """Return models by sides, macro-F1, and what needs no image; the best of a column is bold."""
+    """Return models by sides, and what needs no image; the best of a column is bold.
+
+    Where there is a null, what lies above it comes first: all that location alone gives away is in the null, too.
+    """
     sides = sides_of(models)
-    baselines = _baselines(models, sides)
-    found = [{side: scores.measures["macro_f1"].mean for side, scores in model.sides.items()} for model in models]
-    found += [scores for _, _, scores in baselines]
-    best = {side: max(scores[side] for scores in found if side in scores) for side in sides}
-    with_null = [side for side in sides if any(side in model.sides and model.sides[side].null for model in models)]
-    columns: list[Column] = ["model", "inputs"]
-    columns += [
-        Number(title, "macro-F1") for side in sides for title in (side, f"{side}, spin null")[: 1 + (side in with_null)]
-    ]
+    rows_of = [(model.name, ", ".join(model.inputs), _of_model(model)) for model in models] + _baselines(models, sides)
+    numbers = {(side, kind): _numbers(rows_of, side, kind) for side in sides for kind in KINDS}
+    best = {at: max(values) for at, values in numbers.items() if values}
     rows: list[Row] = []
-    for model in models:
-        row: list[Cell | Content] = [model.name, ", ".join(model.inputs)]
-        for side in sides:
-            scores = model.sides.get(side)
-            row.append(score_cell(scores.measures["macro_f1"] if scores else None, best[side]))
-            if side in with_null:
-                row.append(score_cell(scores.null if scores else None))
-        rows.append(row)
-    for title, inputs, values in baselines:
-        row = [title, inputs]
-        for side in sides:
-            row.append(score_cell(Spread(values[side]) if side in values else None, best[side]))
-            row += [Cell("")] * (side in with_null)
-        rows.append(row)
-    meaning = "; ".join(f"{side}: {SIDE_MEANING[side]}" for side in sides)
+    for title, inputs, of in rows_of:
+        cells = [of.get(side, {}).get(kind, Cell("")) for side, kind in best]
+        marked = zip(cells, best, strict=True)
+        rows.append([title, inputs, *(replace(c, class_="best") if c.value == best[at] else c for c, at in marked)])
+    columns: list[Column] = ["model", "inputs", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best)]
+    kinds = [KINDS[kind] + ": " + MEANING[kind] for kind in KINDS if any(kind == other for _, other in best)]
+    meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
+    said = [SAID[name] for name in BASELINES if any(title.startswith(f"no image: {name}") for title, *_ in rows_of)]
     caption = (
-        "Classification: macro-F1 (mean F1 of the areas; 1 is perfect), mean ± SD over seeds, best of a column bold. "
-        f"{meaning}. The last rows need no image: the area of the nearest training node, the maps' most probable area."
+        f"Classification, best of a column bold. {'; '.join([*kinds, *meaning])}. "
+        f"The last rows need no image: {', '.join(said)}."
     )
     return table(columns, rows, caption=caption, sortable=True)
 
@@ -66,17 +72,43 @@ def sides_of(models: Sequence[Model]) -> list[str]:
     return [side for side in SIDES if any(side in model.sides for model in models)]
 
 
-def _baselines(models: Sequence[Model], sides: Sequence[str]) -> list[tuple[str, str, dict[str, float]]]:
-    """Return (title, inputs, macro-F1 by side) of each baseline, once for all models with the same nodes and areas."""
-    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[str]] = {}
+def _of_model(model: Model) -> Entries:
+    found = {}
+    for side, scores in model.sides.items():
+        found[side] = _entries(scores.measures["macro_f1"], scores.null)
+        if beyond := scores.beyond_prior:
+            interval = f" ({beyond['low']:+.3f} to {beyond['high']:+.3f})" if "low" in beyond else ""
+            found[side]["beyond"] = Cell(f"{beyond['difference']:+.3f}{interval}", beyond["difference"])
+    return found
+
+
+def _entries(score: Spread, null: Spread | None) -> dict[str, Cell]:
+    entries = {"score": score_cell(score)}
+    if null is not None:
+        above = score.mean - null.mean
+        sds = f" ({above / null.sd:.1f} SD)" if null.sd else ""
+        entries["above"] = Cell(f"{above:+.3f}{sds}", above)
+    return entries
+
+
+def _numbers(rows: Sequence[tuple[str, str, Entries]], side: str, kind: str) -> list[float]:
+    return [float(of[side][kind].value or 0.0) for *_, of in rows if kind in of.get(side, {})]
+
+
+def _baselines(models: Sequence[Model], sides: Sequence[str]) -> list[tuple[str, str, Entries]]:
+    """Return (title, inputs, entries by side) of each baseline, once for all models with the same nodes and areas."""
+    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[Model]] = {}
     for name in BASELINES:
         for model in models:
             known = {side: model.sides[side].baselines for side in sides if side in model.sides}
             scores = tuple((side, values[name]) for side, values in known.items() if name in values)
             if scores:
-                groups.setdefault((name, scores), []).append(model.name)
+                groups.setdefault((name, scores), []).append(model)
     rows = []
     for (name, scores), whose in groups.items():
-        title = f"no image: {name}" if len(whose) == len(models) else f"no image: {name}, as for {', '.join(whose)}"
-        rows.append((title, BASELINES[name], dict(scores)))
+        names = ", ".join(model.name for model in whose)
+        is_one = [other for other, _ in groups].count(name) == 1
+        title = f"no image: {name}" if is_one else f"no image: {name}, as for {names}"
+        nulls = {side: model.sides[side].baseline_nulls.get(name) for side, _ in scores for model in reversed(whose)}
+        rows.append((title, BASELINES[name], {side: _entries(Spread(f1), nulls[side]) for side, f1 in scores}))
     return rows

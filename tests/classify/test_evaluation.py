@@ -27,7 +27,7 @@ def guesses(data, seed, wrong=0.3):
 def test_all_tables(problem):
     data, graphs = problem
     names = [f"area {i}" for i in range(1, 7)]
-    result = evaluate(data, graphs, [guesses(data, 0), guesses(data, 1)], names, 0)
+    result = evaluate(data, graphs, [guesses(data, 0), guesses(data, 1)], names, 0, baseline_predictions(data, graphs))
     seen = result["splits"]["seen"]
     assert list(result["splits"]) == ["seen", "transfer", "unseen"]
     assert [record["seed"] for record in seen["seeds"]] == [0, 1]

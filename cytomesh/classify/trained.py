@@ -1,0 +1,119 @@
+"""Trained classifiers as they are stored: their record, settings, labels and registration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from cytomesh.classify.config import ClassifyConfig, PredictConfig
+from cytomesh.classify.inputs import PRIOR
+from cytomesh.core.config import validate, validate_stored
+from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.files import read_json
+from cytomesh.core.formats import check_format
+from cytomesh.core.labels import MAX_LABEL, LabelTable, distinct_colours
+from cytomesh.core.provenance import RECORD, damage, read_record
+from cytomesh.core.reading import reading, way_back
+from cytomesh.register.run import registration_read, template_of
+
+FileName = Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$", max_length=100)]
+USED = ("inputs", "model", "prior", "crf", "label_shift", "calibration", "seed")
+"""Sections of the settings that a trained classifier is used with; others say how it was trained and scored."""
+
+
+def read_model(folder: Path) -> dict[str, Any]:
+    """Read `model.json` of a trained classifier, of any format that is known."""
+    path = folder / "model.json"
+    if not path.is_file():
+        hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
+        raise MissingStageError(path, found="no trained classifier", hint=hint)
+    record = read_json(path, CheckpointError)
+    with reading(path, CheckpointError, found="no record of a classifier"):
+        check_format(path, "classifier", record.get("format"))
+        record = validate(_Record, record, str(path), CheckpointError).model_dump()
+    _refuse_damage(folder, record)
+    return dict(record)
+
+
+class _Class(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    label: Annotated[int, Field(gt=0, le=MAX_LABEL)]
+    area: str
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    width: Annotated[int, Field(gt=0, lt=2**31)]
+
+
+class _Record(BaseModel):
+    """What `model.json` has to hold (see `run.model_record`)."""
+
+    model_config = ConfigDict(extra="allow")
+    settings: dict[str, Any]
+    inputs: list[_Input]
+    classes: Annotated[list[_Class], Field(min_length=1)]
+    distance_quantiles: list[FiniteFloat]
+    weights: Annotated[list[FileName], Field(min_length=1)]
+    scaling: FileName | None
+
+
+def _refuse_damage(folder: Path, record: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if a file of a classifier is not as it was written, where that is recorded beside it."""
+    written = read_record(folder / RECORD)
+    files = {"model.json", *record["weights"], record["scaling"]}
+    changed = [line for line in damage(folder, written) if line.split()[0] in files] if written else []
+    if changed:
+        found = f"files that are not as they were written: {', '.join(changed)}"
+        raise CheckpointError(folder / changed[0].split()[0], found=found, hint=way_back(folder / "model.json"))
+
+
+def trained_settings(folder: Path, record: Mapping[str, Any]) -> ClassifyConfig:
+    """Return the settings that rebuild a classifier and its inputs; those of training and scores are not looked at."""
+    stored = {ClassifyConfig.renamed.get(name, name): value for name, value in record["settings"].items()}
+    used = {name: stored[name] for name in USED if name in stored}
+    # in how many parts nodes go through a network, which may not fit into memory together
+    used["training"] = {"part_nodes": stored.get("training", {}).get("part_nodes")}
+    missing = [name for name in ("inputs", "model") if name not in used]
+    source = str(folder / "model.json")
+    if missing:
+        raise CheckpointError(source, "settings", found=f"no {' and '.join(missing)}", hint="train again")
+    return validate_stored(ClassifyConfig, used, source, CheckpointError)
+
+
+def registration_for(
+    run: Path, model: Path, record: Mapping[str, Any], trained: ClassifyConfig, settings: PredictConfig
+) -> str | None:
+    """Return the registration of a run by which a classifier's prior is carried to it; None without a prior.
+
+    Raises
+    ------
+    MissingStageError
+        If the run has no such registration.
+    CheckpointError
+        If that is on another template.
+    """
+    prior = trained.prior
+    if not prior.registration or not (prior.vote or PRIOR in trained.inputs.names):
+        return None
+    name = settings.registration or prior.registration
+    registration_read(run, name, [])
+    found, wanted = template_of(run, name), record.get("template")
+    is_here = model.resolve().is_relative_to((run / "classify").resolve())
+    if found != wanted or (found == "study" and not is_here):
+        found = f"register/{name}, on the template {'of this study' if found == 'study' else found}"
+        expected = "fsaverage" if wanted == "fsaverage" else "the template that its own run was registered to"
+        hint = "register training brains and these to fsaverage, and train again"
+        raise CheckpointError(model, "prior", found=found, expected=expected, hint=hint)
+    return name
+
+
+def model_labels(record: Mapping[str, Any]) -> LabelTable:
+    """Return the label table of the areas that a model knows, for studies without one."""
+    classes = record["classes"]
+    labels, names = ([entry[key] for entry in classes] for key in ("label", "area"))
+    return LabelTable(tuple(labels), tuple(names), distinct_colours(len(classes)))

@@ -25,12 +25,14 @@ def area_of(places):
 
 
 def brains(n=3, nodes=1500, off_deg=6.0, noise=1.0, seed=0, test=True):
-    """Brains whose areas lie where registration says, but `off_deg` along one direction each; the last one is tested."""
+    """Brains whose areas lie where registration says, but for `off_deg` along one axis each; the last one is tested."""
     random = np.random.default_rng(seed)
     places = random.normal(size=(n, nodes, 3))
     places /= np.linalg.norm(places, axis=2, keepdims=True)
     turns = np.radians(off_deg) * np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0]])
-    targets = np.stack([area_of(exponential(p, tangent(p, np.tile(t, (nodes, 1))))) for p, t in zip(places, turns)])
+    targets = np.stack(
+        [area_of(exponential(p, tangent(p, np.tile(t, (nodes, 1))))) for p, t in zip(places, turns[:n], strict=True)]
+    )
     codes = np.random.default_rng(2).normal(size=(K, 5))
     inputs = codes[targets] + noise * random.normal(size=(n, nodes, 5))
     sides = np.full((n, nodes), "train", "<U10")

@@ -151,7 +151,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
         variation_run(run, "x", settings(features=["vit"]))
     with pytest.raises(FeatureError, match="curvature_per_mm: one value"):
         variation_run(run, "x", settings(targets=["curvature_per_mm"]))
-    with pytest.raises(SplitError, match="one group of nodes"):
+    with pytest.raises(SplitError, match=r"folds\.kind: brain: found one brain only, B01, expected two or more"):
         variation_run(run, "x", settings(folds={"kind": "brain"}))
     with pytest.raises(MissingStageError):
         variation_run(tmp_path / "empty", "x", settings())

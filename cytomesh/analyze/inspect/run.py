@@ -19,11 +19,12 @@ from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
 from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
+from cytomesh.analyze.places import few_places
 from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
-from cytomesh.core.progress import log
+from cytomesh.core.progress import log, warn
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import generator
 from cytomesh.core.reading import command, reading
@@ -223,5 +224,8 @@ def _write_saliency(
     except ConfigError as error:
         notes.append(f"no maps of what the encoder looks at: {error}")
         return {**facts, "method": "", "panels": [], "query": ""}
+    if few := few_places(view.encoder, *found.maps.shape[-2:]):
+        warn(f"inspect: {few}")
+        notes.append(few)
     write_saliency(folder / "saliency.parquet", found)
     return {**facts, "method": found.method, "panels": list(found.panels), "query": found.query}

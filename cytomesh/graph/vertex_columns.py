@@ -66,7 +66,7 @@ def refuse_stray_text(path: Path, name: str, values: NDArray[Any]) -> None:
         return
     found, hint = "numbers kept as text", "store them as numbers"
     if text:
-        found = f"{_cell(values, text[0])}, as one of {len(text)} cells of text among {n_numbers} numbers"
+        found = f"{_cell(values, text[0])}, where {n_numbers} cells are numbers and {len(text)} not"
         hint = "write n/a where there is no value"
     raise GraphError(path, f"column '{name}'", found=found, expected="numbers", hint=hint)
 

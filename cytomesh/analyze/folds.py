@@ -40,8 +40,8 @@ def make_folds(graphs: Sequence[CortexGraph], settings: FoldsConfig, seed: int) 
     _, group = np.unique(groups, return_inverse=True)
     n_groups = int(group.max()) + 1
     if n_groups < 2:
-        hint = f"deal by another kind than '{settings.kind}'"
-        raise SplitError("folds.kind", settings.kind, found="one group of nodes", expected="two or more", hint=hint)
+        found, hint = f"one {settings.kind} only, {groups[0]}", f"set folds.kind to another kind than '{settings.kind}'"
+        raise SplitError("folds.kind", settings.kind, found=found, expected="two or more", hint=hint)
     dealt = np.empty(n_groups, np.int64)
     dealt[generator(seed, "folds").permutation(n_groups)] = np.arange(n_groups) % settings.n
     return np.asarray(dealt[group])

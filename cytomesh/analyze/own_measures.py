@@ -22,7 +22,7 @@ from cytomesh.core.reading import reading
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
-from cytomesh.graph.vertex_columns import numbers_of
+from cytomesh.graph.vertex_columns import numbers_of, refuse_stray_text
 from cytomesh.surface.map_readers import stem
 from cytomesh.surface.vertex_data import read_vertex_data
 
@@ -112,7 +112,7 @@ def read_measures(path: Path, graph: CortexGraph, common: str) -> dict[str, NDAr
     Raises
     ------
     GraphError, SurfaceError
-        If the file cannot be read, has no numbers, or not one row a node.
+        If the file cannot be read, has no numbers, numbers with text among them, or not one row a node.
     """
     found = {}
     own = re.compile(re.escape(stem(path)) + r"(?= \d+$|$)")
@@ -121,6 +121,7 @@ def read_measures(path: Path, graph: CortexGraph, common: str) -> dict[str, NDAr
         if values.dtype.kind in "iufb":
             found[name] = numbers_of(path, name, values, np.float64)
         else:
+            refuse_stray_text(path, name, values)
             log(f"{path}: column '{name}' is text and left out")
     if not found:
         raise GraphError(path, found="no column of numbers", expected="one or more", hint="areas are read as labels")

@@ -141,7 +141,7 @@ def _explain_all(
     y, fold = np.concatenate(values)[linked], make_folds(graphs, settings.folds, settings.seed)[linked]
     places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
     spun = [turned[linked] for turned in _spun(run, graphs, values, settings)]
-    groups, notes = together(y, targets, section_numbers(graphs)[linked])
+    groups, notes = together(y, targets, section_numbers(graphs)[linked], fold)
     for note in notes:
         log(f"variation: {note}")
     known = [(columns, nodes, location_terms(places[nodes])) for columns, nodes in groups]
@@ -198,7 +198,7 @@ def _load(run: Path, name: str, graphs: Sequence[CortexGraph]) -> NDArray[Any]:
 
 
 def together(
-    y: Values, names: Sequence[str], sections: NDArray[np.int64]
+    y: Values, names: Sequence[str], sections: NDArray[np.int64], fold: NDArray[np.int64]
 ) -> tuple[list[tuple[list[int], NDArray[np.int64]]], list[str]]:
     """Group the targets that the same nodes have, as one regression serves them all.
 
@@ -209,6 +209,7 @@ def together(
     names : sequence of str
     sections : (n,) int64
         See `section_numbers`.
+    fold : (n,) int64
 
     Returns
     -------
@@ -227,7 +228,7 @@ def together(
     finite = np.isfinite(y)
     for column, name in enumerate(names):
         has = finite[:, column]
-        if fault := _fault(y[has, column]):
+        if fault := _fault(y[has, column], fold[has]):
             notes.append(f"{name}: {fault}, left out")
             continue
         if not has.all():
@@ -244,14 +245,17 @@ def together(
     return [(columns, np.flatnonzero(finite[:, columns[0]])) for columns in groups.values()], notes
 
 
-def _fault(values: Values) -> str:
-    """Return why values, (n,), cannot be explained, if so."""
+def _fault(values: Values, fold: NDArray[np.int64]) -> str:
+    """Return why values, (n,), of nodes in some folds cannot be explained, if so."""
     if not len(values):
         return "no node has it"
     most = np.abs(values).max()
     if most > HUGE:
         return f"values up to {most:.3g}"
-    return "one value at all nodes" if np.ptp(values) <= ROUNDING * most else ""
+    if np.ptp(values) <= ROUNDING * most:
+        return "one value at all nodes"
+    is_flat = all(np.ptp(values[fold == f]) <= ROUNDING * most for f in np.unique(fold))
+    return "one value within each fold, which leaves nothing to score (see folds.kind)" if is_flat else ""
 
 
 def _null_r2(

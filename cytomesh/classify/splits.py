@@ -20,6 +20,8 @@ NONE, TRAIN, VALIDATION = "", "train", "validation"
 BLOCKS_PER_GRAPH = 40
 MAX_BESIDE = 0.5
 """Test nodes that may have a training node as neighbour, a share."""
+LISTED = 12
+"""Values that an error names at most: a column may have thousands."""
 KEPT_SHARE = 1 / 3
 """Every area keeps at least this share of its nodes on the training side when blocks go to validation."""
 
@@ -188,13 +190,17 @@ def _by_group(
     seed: int,
 ) -> NodeSplit:
     validation = settings.validation
-    side_of: dict[str, str] = {**dict.fromkeys(settings.train, TRAIN), **dict.fromkeys(settings.test, "test")}
+    named: dict[str, Sequence[str]] = {TRAIN: settings.train, "test": settings.test}
     if isinstance(validation, list):
-        side_of |= dict.fromkeys(validation, VALIDATION)
+        named[VALIDATION] = validation
     known = sorted({str(name) for of_graph in groups for name in np.unique(of_graph)})
-    unknown = sorted(set(side_of) - set(known))
-    if unknown:
-        raise SplitError("split", found=f"unknown: {', '.join(unknown)}", expected=f"among {', '.join(known)}")
+    what = f"value of '{settings.column}'" if isinstance(settings, ColumnSplit) else settings.kind
+    for part, wanted in named.items():
+        if unknown := [value for value in wanted if value not in known]:
+            found = f"no {what} {', '.join(unknown)} in this run"
+            hint = _other_splits(graphs) if isinstance(settings, HemisphereSplit) else ""
+            raise SplitError(f"split.{part}", found=found, expected=f"among {_listed(known)}", hint=hint)
+    side_of = {value: part for part, wanted in named.items() for value in wanted}
     sides = []
     for values, of_graph in zip(labels, groups, strict=True):
         names, position = np.unique(of_graph, return_inverse=True)
@@ -207,6 +213,10 @@ def _by_group(
             side[_blocks(graph, train, validation, seed)] = VALIDATION
         notes = ("validation nodes are contiguous blocks beside training nodes: their score is optimistic",)
     return NodeSplit(sides, notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _not_scattered(graphs: Sequence[CortexGraph], split: NodeSplit, column: str) -> None:
@@ -252,7 +262,8 @@ def _disjoint(what: str, *sides: Sequence[str]) -> None:
     names = [name for side in sides for name in side]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
-        raise SplitError("split", found=f"{what} {', '.join(doubles)} on two sides", expected="each on one side")
+        found = f"{what} {', '.join(doubles)} on two sides"
+        raise SplitError("split", found=found, expected="each in one of split.train, split.test and split.validation")
 
 
 def _not_empty(split: NodeSplit) -> None:

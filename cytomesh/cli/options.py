@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 StudyPath = Annotated[Path, typer.Argument(help="Study manifest (YAML).", metavar="STUDY.yaml")]
 OutDir = Annotated[Path, typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False)]
 Name = Annotated[str, typer.Option("--name", "-n", help="Name of this result within the run.")]
-ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="Settings (YAML).", show_default=False)]
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Settings (YAML); 'cytomesh settings STAGE' lists all there are.", show_default=False
+    ),
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Override one setting: KEY.SUBKEY=VALUE.", show_default=False)
 ]

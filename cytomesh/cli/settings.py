@@ -14,6 +14,7 @@ class Stage(StrEnum):
     """What takes settings."""
 
     build_graph = "build-graph"
+    register = "register"
     pretrain = "pretrain"
     embed = "embed"
     profiles = "profiles"
@@ -34,6 +35,7 @@ class Stage(StrEnum):
 
 PLACES = {
     Stage.build_graph: "cytomesh.graph.config:BuildGraphConfig",
+    Stage.register: "cytomesh.register.config:RegisterConfig",
     Stage.pretrain: "cytomesh.pretrain.config:PretrainConfig",
     Stage.embed: "cytomesh.pretrain.config:EmbedConfig",
     Stage.profiles: "cytomesh.analyze.profiles:ProfilesConfig",

@@ -52,7 +52,8 @@ class CytomeshError(Exception):
         facts = [f"found {self.found}" if self.found else "", f"expected {self.expected}" if self.expected else ""]
         if any(facts):
             message += ": " + ", ".join(fact for fact in facts if fact)
-        return f"{message}. Way out: {self.hint}" if self.hint else message
+        end = "" if message.endswith("?") else "."
+        return f"{message}{end} Way out: {self.hint}" if self.hint else message
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries (section workers); keyword-only arguments need help to be pickled.

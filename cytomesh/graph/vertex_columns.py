@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
 from cytomesh.study.sections import SectionRole
+from cytomesh.surface.map_readers import NO_VALUE, is_number
 from cytomesh.surface.vertex_data import read_vertex_data
 
 MAX_SECTION = 2**31 - 1
@@ -25,8 +26,8 @@ def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.float
         If they are none, or beyond its range.
     """
     if values.dtype.kind not in "iufb":
-        text = next((repr(value)[:40] for value in values.tolist() if not isinstance(value, (int, float))), "")
-        found = f"values of type {values.dtype}{', such as ' if text else ''}{text}"
+        text = text_cells(values)[0]
+        found = f"values of type {values.dtype}" + "".join(f", such as {_cell(values, row)}" for row in text[:1])
         hint = "give tables of numbers here (n/a for missing ones), and text as 'columns'"
         raise GraphError(path, name, found=found, expected="numbers", hint=hint)
     with np.errstate(over="ignore"):
@@ -37,6 +38,41 @@ def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.float
             path, name, found=found, expected=expected, hint="divide the map by a constant, or take its log"
         )
     return numbers
+
+
+def text_cells(values: NDArray[Any]) -> tuple[list[int], int]:
+    """Return the rows of a column of text whose cells are neither numbers nor empty, and how many are numbers.
+
+    Examples
+    --------
+    >>> text_cells(np.array(["0.5", "low", "n/a", "1e3"], object))
+    ([1], 2)
+    """
+    cells = [(row, cell) for row, cell in enumerate(values.tolist()) if isinstance(cell, str) and cell not in NO_VALUE]
+    text = [row for row, cell in cells if not is_number(cell)]
+    return text, len(cells) - len(text)
+
+
+def refuse_stray_text(path: Path, name: str, values: NDArray[Any]) -> None:
+    """Refuse a column of text that would be one of numbers but for some cells.
+
+    Raises
+    ------
+    GraphError
+        If more of its cells are numbers than are not.
+    """
+    text, n_numbers = text_cells(values)
+    if len(text) >= n_numbers:
+        return
+    found, hint = "numbers kept as text", "store them as numbers"
+    if text:
+        found = f"{_cell(values, text[0])}, where {n_numbers} cells are numbers and {len(text)} not"
+        hint = "write n/a where there is no value"
+    raise GraphError(path, f"column '{name}'", found=found, expected="numbers", hint=hint)
+
+
+def _cell(values: NDArray[Any], row: int) -> str:
+    return f"{values[row]!r:.40} at node {row} (from 0)"
 
 
 def feature_of(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float32]:

@@ -46,6 +46,7 @@ def inspect_part(run: Path) -> Part:
         body += [map_charts(folder, metrics["map"], metrics["n_nodes"], IN_REPORT)]
         body += [similarity_charts(folder, metrics["similarity"], ("mean",)) if metrics["similarity"] else ""]
         body += [tag("p", more, class_="soft")]
+        body += [bullets(metrics["notes"])] if metrics["notes"] else []
     return Part("inspect", TITLE, join(body), is_absent=not found)
 
 

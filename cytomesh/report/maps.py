@@ -122,8 +122,11 @@ def thickness_map(graph: CortexGraph) -> ScalarMap:
 
 
 def with_values(maps: Mapping[str, Sequence[NodeMap]]) -> dict[str, list[NodeMap]]:
-    """Leave out maps without a value in any graph: they would be grey all over."""
+    """Leave out maps without a value in any graph, which is logged: they would be grey all over."""
+    every = dict.fromkeys(item.title for items in maps.values() for item in items)
     titles = {item.title for items in maps.values() for item in items if _has_values(item)}
+    if empty := [title for title in every if title not in titles]:
+        log(f"left out of the report: no node has a value of {', '.join(empty)}")
     return {graph: [item for item in items if item.title in titles] for graph, items in maps.items()}
 
 

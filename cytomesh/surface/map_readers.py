@@ -146,7 +146,7 @@ class TextReader(MapReader):
         options = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         empty = pa_csv.ConvertOptions(null_values=NO_VALUE)
         table = pa_csv.read_csv(path, parse_options=options, convert_options=empty)
-        if all(map(_is_number, table.column_names)):
+        if all(map(is_number, table.column_names)):
             hint = "write the names of the columns above the first row"
             raise SurfaceError(path, "line 1", found="numbers", expected="names of columns", hint=hint)
         return _arrow(path, table)
@@ -227,7 +227,8 @@ def _range(facts: Mapping[str, Any]) -> NDArray[np.int64]:
     return np.arange(facts["start"], facts["stop"], facts["step"])
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a cell of a table is a number."""
     try:
         float(text)
     except ValueError:

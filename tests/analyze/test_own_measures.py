@@ -92,4 +92,10 @@ def test_what_does_not_fit_is_named(run, tmp_path):
         path.write_text(text)
         with pytest.raises(error, match=words):
             measures_run(folder, "own", MeasuresConfig(files=str(tmp_path / "{graph}.csv")))
+    numbers = [str(i / 2) for i in range(left.n_nodes)]
+    numbers[3], numbers[17], numbers[20] = "n/a", "low", "high"
+    path.write_text("\n".join(["word,myelin", *(f"x,{number}" for number in numbers)]) + "\n")
+    words = rf"column 'myelin': found 'low' at node 17 .*where {left.n_nodes - 3} cells are numbers and 2 not"
+    with pytest.raises(GraphError, match=words):
+        measures_run(folder, "own", MeasuresConfig(files=str(tmp_path / "{graph}.csv")))
     assert not (folder / "analyze" / "own" / "metrics.json").exists()

@@ -151,7 +151,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
         variation_run(run, "x", settings(features=["vit"]))
     with pytest.raises(FeatureError, match="curvature_per_mm: one value"):
         variation_run(run, "x", settings(targets=["curvature_per_mm"]))
-    with pytest.raises(SplitError, match="one group of nodes"):
+    with pytest.raises(SplitError, match=r"folds\.kind: brain: found one brain only, B01, expected two or more"):
         variation_run(run, "x", settings(folds={"kind": "brain"}))
     with pytest.raises(MissingStageError):
         variation_run(tmp_path / "empty", "x", settings())
@@ -167,7 +167,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
 )
 def test_targets_that_cannot_be_regressed_are_left_out_and_said(values, said):
     y = np.column_stack([values, [1.0, 2.0, np.inf], 1e9 + np.arange(3)])
-    groups, notes = together(y, ["a", "b", "c"], np.full(3, -1))
+    groups, notes = together(y, ["a", "b", "c"], np.full(3, -1), np.zeros(3, int))
     assert [(columns, nodes.tolist()) for columns, nodes in groups] == [([1], [0, 1]), ([2], [0, 1, 2])]
     assert notes[1] == "b: 1 of 3 linked nodes lack it, left out" and re.fullmatch(f"a: {said}, left out", notes[0])
 
@@ -175,10 +175,22 @@ def test_targets_that_cannot_be_regressed_are_left_out_and_said(values, said):
 def test_targets_of_few_sections_are_said_to_be():
     y = np.random.default_rng(0).normal(size=(60, 2))
     y[30:, 1] = np.nan
-    _, notes = together(y, ["everywhere", "rare"], np.arange(60) // 3)
+    _, notes = together(y, ["everywhere", "rare"], np.arange(60) // 3, np.arange(60) % 5)
     assert notes[0] == "rare: 30 of 60 linked nodes lack it, left out"
     assert re.fullmatch(r"rare: known in 10 sections, fewer than the 19 terms of location, .*below 0.*", notes[1])
     assert len(notes) == 2 and location_terms(y[:30, [0, 0, 1]]).shape[1] == 19
+
+
+def test_targets_of_one_value_within_each_fold_are_left_out_and_said(run):
+    graphs = load_graphs(run)
+    for graph in graphs:
+        own = {"is_right": np.full(graph.n_nodes, float(graph.hemisphere == "R"))}
+        save_measures(run / "analyze" / "side", graph, own, {})
+    (run / "analyze" / "side" / "metrics.json").write_text("{}")
+    given = {"targets": ["side:is_right", "thickness_mm"], "folds": {"kind": "hemisphere"}}
+    assert list(variation_run(run, "one", settings(**given))) == ["cnn: thickness_mm"]
+    note = read_json(run / "analyze" / "one" / "metrics.json")["notes"][0]
+    assert note.startswith("side:is_right: one value within each fold") and note.endswith("left out")
 
 
 @pytest.mark.parametrize("kind", ["section", "block", "hemisphere"])

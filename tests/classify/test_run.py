@@ -174,7 +174,7 @@ def test_features_all_nan_at_a_section(run):
 
 def test_empty_split_leaves_what_was_written(run):
     classify_run(run, "linear", settings("linear"))
-    with pytest.raises(SplitError, match="unknown: R"):
+    with pytest.raises(SplitError, match=r"split\.test: found no hemisphere R in this run, expected among L\. Way out"):
         classify_run(run, "linear", settings("linear", "split={kind: hemisphere}"))
     assert json.loads((run / "classify" / "linear" / "metrics.json").read_text())["model"] == "logistic"
 

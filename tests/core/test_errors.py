@@ -17,6 +17,11 @@ def test_message_names_file_place_expectation_and_way_out():
     )
 
 
+def test_a_question_ends_as_one():
+    error = CytomeshError("--set", found="unknown key 'depth', did you mean 'depths'?", hint="correct it")
+    assert str(error) == "--set: found unknown key 'depth', did you mean 'depths'? Way out: correct it"
+
+
 def test_errors_are_also_builtins():
     assert issubclass(ContourError, ValueError)
     assert isinstance(ImageError("a.png", found="nothing"), OSError)

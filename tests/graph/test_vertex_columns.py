@@ -26,8 +26,8 @@ def test_sections_are_whole_numbers():
     for wrong in (5_000_000_000, 3.7, -2, np.inf):
         with pytest.raises(GraphError, match=r"c\.csv: section: found"):
             sections_of(PATH, np.array([1, wrong]))
-    with pytest.raises(GraphError, match=r"section: found values of type object, such as 'A0'"):
-        sections_of(PATH, np.array(["A0"], object))
+    with pytest.raises(GraphError, match=r"section: found values of type object, such as 'A0' at node 2 "):
+        sections_of(PATH, np.array(["7", "n/a", "A0"], object))
 
 
 def test_numbers_fit_their_type():

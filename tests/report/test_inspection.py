@@ -64,6 +64,14 @@ def test_patches_are_those_of_the_nodes_and_attention_is_theirs(looked):
     assert record["method"] == "attention" and len(record["panels"]) == found.maps.shape[1] * found.maps.shape[2]
 
 
+def test_maps_of_few_places_are_said_to_be(looked):
+    notes = read_json(looked / "analyze" / "heads" / "metrics.json")["notes"]
+    assert sum("4 x 4 places (tokens) in a patch of 16 px" in note for note in notes) == 1
+    assert "4 x 4 places" in inspect_page(looked, "heads").read_text()
+    others = read_json(looked / "analyze" / "places" / "metrics.json")["notes"]
+    assert not any("places (tokens)" in note for note in others)  # 8 x 8
+
+
 def test_the_page_shows_all_of_it(looked):
     text = inspect_page(looked, "heads").read_text()
     for words in (

@@ -18,11 +18,13 @@ def test_cut_faces_are_told_from_what_is_not_annotated(run):
     assert (shown.values[is_cortex] == graph.annotation[is_cortex]).all()
 
 
-def test_maps_without_values_are_neither_shown_nor_offered(run):
+def test_maps_without_values_are_neither_shown_nor_offered(run, caplog):
     graph = load_graphs(run)[0]
     bare = replace(graph, nodes=Table({**graph.nodes.columns, "annotation": np.zeros(graph.n_nodes, np.int32)}))
     maps = {"a": [annotation_map(bare), ScalarMap("s", "g", np.full(3, np.nan), ""), thickness_map(graph)]}
-    assert [item.title for item in with_values(maps)["a"]] == ["cortical thickness"]
+    with caplog.at_level("INFO", "cytomesh"):
+        assert [item.title for item in with_values(maps)["a"]] == ["cortical thickness"]
+    assert caplog.messages == ["left out of the report: no node has a value of annotation, s"]
     assert first_title(maps, ("annotation", "cortical thickness")) == "cortical thickness"
     both = with_values({**maps, "b": [annotation_map(graph)]})
     assert [item.title for item in both["a"]] == ["annotation", "cortical thickness"]

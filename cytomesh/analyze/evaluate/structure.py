@@ -63,7 +63,7 @@ class Structure(Task):
         fold = make_folds(graphs, self.settings.folds, bench.settings.seed)[linked]
         places = np.concatenate([graph.mirrored_reference for graph in graphs])[linked]
         features = encoded.features[linked]
-        groups, notes = together(y, names, bench.sections[linked])
+        groups, notes = together(y, names, bench.sections[linked], fold)
         found: list[Score] = []
         for columns, nodes in groups:
             location = location_terms(places[nodes])

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from cytomesh.analyze.places import LEAST_SIDE
 from cytomesh.core.errors import ConfigError
 from cytomesh.pretrain.encode import batch_slices
 from cytomesh.pretrain.encoder import PatchEncoder, StridedModel
-
-LEAST_SIDE = 7
-"""Places along a side that a feature map needs to show anything: those of a ResNet's last one on 224 px."""
 
 
 def grad_cam(encoder: PatchEncoder, patches: Tensor | NDArray[np.uint8]) -> NDArray[np.float32]:

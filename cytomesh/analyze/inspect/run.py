@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cytomesh.analyze.inspect.config import InspectConfig
 from cytomesh.analyze.inspect.examples import Examples, choose_examples, read_patches_of, write_examples
-from cytomesh.analyze.inspect.figures import write_figures
+from cytomesh.analyze.inspect.figures import NONE, write_figures
 from cytomesh.analyze.inspect.groups import check_lobes, write_separation, write_similarity
 from cytomesh.analyze.inspect.latent_map import latent_map
 from cytomesh.analyze.inspect.neighbours import correspondence
 from cytomesh.analyze.inspect.nodes import LinkedNodes, check_colours, colour_columns, linked_nodes
 from cytomesh.analyze.inspect.saliency import saliency, write_saliency
 from cytomesh.analyze.measures import measures_read
+from cytomesh.analyze.places import few_places
 from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
-from cytomesh.core.progress import log
+from cytomesh.core.progress import log, warn
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import generator
 from cytomesh.core.reading import command, reading
@@ -153,7 +155,7 @@ def _write_all(
     """Write every table and array; returns what `metrics.json` says of them."""
     write_examples(folder, nodes, examples)
     return {
-        "map": _write_map(run, folder, nodes, settings),
+        "map": _write_map(run, folder, nodes, settings, notes),
         "separation": write_separation(run, folder, nodes, settings, notes),
         "similarity": write_similarity(folder, nodes, settings.lobes),
         "correspondence": _correspondence(nodes, settings, notes),
@@ -162,19 +164,30 @@ def _write_all(
     }
 
 
-def _write_map(run: Path, folder: Path, nodes: LinkedNodes, settings: InspectConfig) -> dict[str, Any]:
+def _write_map(
+    run: Path, folder: Path, nodes: LinkedNodes, settings: InspectConfig, notes: list[str]
+) -> dict[str, Any]:
     rows = np.sort(generator(settings.seed, "nodes of the map").permutation(len(nodes))[: settings.map.n_nodes])
+    every = colour_columns(run, nodes, settings.map.colour_by, rows)
+    shown = {name: values for name, values in every.items() if _has_values(values)}
+    if lacking := ", ".join(name for name in every if name not in shown):
+        notes.append(f"the map is not coloured by {lacking}: no value at any of its nodes")
+    if not shown:
+        found, hint = "no value at any linked node", "name a column that has some, or 'brain'"
+        raise ConfigError("map.colour_by", lacking, found=found, hint=hint)
     log(f"inspect: {settings.map.method} of {len(rows):,} of {len(nodes):,} linked nodes")
     places = latent_map(nodes.features[rows], settings.map, settings.seed)
     columns = {"graph": nodes.graph_names[rows], "node": nodes.node[rows], "x": places[:, 0], "y": places[:, 1]}
-    columns |= colour_columns(run, nodes, settings.map.colour_by, rows)
     units: dict[str, str] = {}
     for graph in nodes.graphs:
-        units |= {name: graph.nodes.units[name] for name in settings.map.colour_by if name in graph.nodes.units}
-    write_table(folder / "map.parquet", Table(columns, units))
+        units |= {name: graph.nodes.units[name] for name in shown if name in graph.nodes.units}
+    write_table(folder / "map.parquet", Table(columns | shown, units))
     colours = {name: css_colour(rgba) for _, name, rgba in nodes.graphs[0].labels.rows()}
-    facts = {"method": settings.map.method, "n_nodes": len(rows), "colour_by": settings.map.colour_by}
-    return {**facts, "colours": colours}
+    return {"method": settings.map.method, "n_nodes": len(rows), "colour_by": list(shown), "colours": colours}
+
+
+def _has_values(values: NDArray[Any]) -> bool:
+    return bool((values != NONE).any() if values.dtype.kind in "OU" else np.isfinite(values).any())
 
 
 def _correspondence(nodes: LinkedNodes, settings: InspectConfig, notes: list[str]) -> dict[str, Any] | None:
@@ -211,5 +224,8 @@ def _write_saliency(
     except ConfigError as error:
         notes.append(f"no maps of what the encoder looks at: {error}")
         return {**facts, "method": "", "panels": [], "query": ""}
+    if few := few_places(view.encoder, *found.maps.shape[-2:]):
+        warn(f"inspect: {few}")
+        notes.append(few)
     write_saliency(folder / "saliency.parquet", found)
     return {**facts, "method": found.method, "panels": list(found.panels), "query": found.query}

@@ -24,6 +24,13 @@ class DenseEncoder(nn.Module):
         Maps that are read: of a CNN, whose stages halve the map, the finest; of a network whose maps all have one size,
         evenly spread, with the last.
 
+    Attributes
+    ----------
+    channels : tuple of int
+        Of each map.
+    places : (int, int)
+        Rows and columns of the finest.
+
     Raises
     ------
     FeatureError
@@ -42,6 +49,7 @@ class DenseEncoder(nn.Module):
             maps = self._probe(name, torch.zeros(1, encoder.config.in_chans or 1, size, size))
         self.indices = chosen([tuple(one.shape[2:]) for one in maps], n_maps)
         self.channels = tuple(int(maps[i].shape[1]) for i in self.indices)
+        self.places = max(tuple(maps[i].shape[2:]) for i in self.indices)
 
     def _probe(self, name: str, patch: Tensor) -> list[Tensor]:
         was_training = self.training

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
+from skimage.measure import find_contours
 
 from cytomesh.analyze.layers.classes import LAYERS, TABLE
 from cytomesh.analyze.layers.ribbon import Grid
@@ -17,7 +18,6 @@ from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.label_pyramid import write_ome_labels
 from cytomesh.study.contour_formats.geojson import write_geojson
-from cytomesh.study.contour_formats.masks import level_rings
 from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.sections import Section
 from cytomesh.surface.gifti import write_scalars
@@ -68,8 +68,13 @@ def _named() -> list[tuple[int, str]]:
 
 
 def _polygons(path: Path, mask: NDArray[np.bool_], grid: Grid) -> MultiPolygon:
-    """Return the outlines of a mask in pixels of the image, centres at integers."""
-    parts = [Polygon(rings[0], rings[1:]) for rings in even_odd(level_rings(mask), path)]
+    """Return the outlines of a mask in pixels of the image, centres at integers.
+
+    Without any smoothing, through which layers of one pixel would fall apart; pixels that touch at a corner hang
+    together, so that a line of them keeps its area in all directions.
+    """
+    padded = find_contours(np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="high")
+    parts = [Polygon(rings[0], rings[1:]) for rings in even_odd([ring[:, ::-1] - 1 for ring in padded], path)]
     outline = shapely.transform(shapely.simplify(MultiPolygon(parts), SIMPLIFY_PX), grid.image_pixels)
     return MultiPolygon([part for part in shapely.get_parts(outline) if not part.is_empty])
 

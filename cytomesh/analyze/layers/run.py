@@ -27,6 +27,7 @@ from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, train_segm
 from cytomesh.analyze.layers.truth import read_truth, truth_files, truth_read
 from cytomesh.analyze.layers.views import Job
 from cytomesh.analyze.layers.weights import save_segmenter
+from cytomesh.analyze.places import few_places
 from cytomesh.analyze.products import analysis_product
 from cytomesh.classify.splits import TRAIN, VALIDATION, make_split
 from cytomesh.core.digests import FileDigests, file_digests
@@ -34,7 +35,7 @@ from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import ConfigError, MissingStageError, SplitError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, map_ahead
-from cytomesh.core.progress import track
+from cytomesh.core.progress import track, warn
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.random import isolated_seed
 from cytomesh.core.reading import command, reading
@@ -179,6 +180,9 @@ def _segment_all(
     for name, encoder in encoders.items():
         with isolated_seed(settings.seed, "decoder", name):
             models[name] = Segmenter(name, encoder, settings.decoder, job.um_per_px).to(device)
+        if few := few_places(encoder, *models[name].dense.places):
+            warn(f"segment-layers: {name}: {few}")
+            notes = [*notes, f"{name}: {few}"]
         curves[name] = train_segmenter(models[name], drawn, settings.training, settings.seed)
         save_segmenter(job.folder, models[name], settings.training.fine_tune)
     methods = fit_methods(job, models)

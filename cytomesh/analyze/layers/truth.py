@@ -34,6 +34,8 @@ LEAST_COVERED = 0.8
 MOST_GOING_BACK = 0.5
 """Share of columns: drawn layers may fold back in a crease, but not everywhere."""
 COLUMNS = ("brain", "section", "file")
+NAMED = 5
+"""Sections that an error names."""
 KIND = "layers"
 """What truth files are called among the inputs."""
 
@@ -55,6 +57,11 @@ def truth_files(study: Study, sections: Iterable[Section], settings: TruthConfig
         found = _from_table(folder / settings.files)
         known = {(section.brain, section.index): found.get((section.brain, section.index)) for section in sections}
         files = {key: path for key, path in known.items() if path is not None}
+        if found and not files:
+            named = ", ".join(f"{brain} {index}" for brain, index in list(found)[:NAMED])
+            more = ", ..." if len(found) > NAMED else ""
+            expected, hint = "sections of the run", "correct its columns brain and section"
+            raise ConfigError(folder / settings.files, found=f"only {named}{more}", expected=expected, hint=hint)
         missing = [path for path in files.values() if not path.is_file()]
         if missing:
             raise MissingStageError(missing[0], found="no such file", hint=f"correct {folder / settings.files}")
@@ -72,6 +79,8 @@ def truth_files(study: Study, sections: Iterable[Section], settings: TruthConfig
 
 def _from_table(path: Path) -> TruthFiles:
     expected = f"a table with columns {', '.join(COLUMNS[:-1])} and {COLUMNS[-1]}"
+    if not path.is_file():
+        raise MissingStageError(path, found="no such table", expected=expected, hint="correct truth.files")
     with reading(path, ConfigError, expected=expected, also=(csv.Error,)):
         rows = read_dicts(path)
     found: TruthFiles = {}

@@ -107,15 +107,7 @@ def mask_rings(mask: NDArray[np.bool_]) -> Sequence[Ring]:
     The 0.5 level of the mask after a Gaussian of `SIGMA_PX`: steps of the pixel grid become slopes, straight edges do
     not move, and of two nested masks the rings are nested, too.
     """
-    from skimage.measure import approximate_polygon
-
-    rings = [approximate_polygon(ring, SIMPLIFY_PX) for ring in level_rings(mask)]
-    return [ring for ring in rings if len(ring) >= 4]
-
-
-def level_rings(mask: NDArray[np.bool_]) -> list[Ring]:
-    """Return the rings of `mask_rings` with all their points, at each crossing of a grid line."""
-    from skimage.measure import find_contours
+    from skimage.measure import approximate_polygon, find_contours
 
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -125,4 +117,5 @@ def level_rings(mask: NDArray[np.bool_]) -> list[Ring]:
     # exactly 0.5 at a vertex makes rings touch themselves
     smooth[smooth == LEVEL] = np.nextafter(np.float32(LEVEL), np.float32(1))
     offset = np.array([columns[0], rows[0]]) - MARGIN_PX
-    return [ring[:, ::-1] + offset for ring in find_contours(smooth, LEVEL)]
+    rings = [approximate_polygon(ring[:, ::-1] + offset, SIMPLIFY_PX) for ring in find_contours(smooth, LEVEL)]
+    return [ring for ring in rings if len(ring) >= 4]

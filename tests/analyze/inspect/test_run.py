@@ -21,6 +21,7 @@ from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
 from cytomesh.graph.storage import load_graphs, save_graph
+from cytomesh.report.inspection import inspect_part
 from cytomesh.report.status import run_status
 from tests.conftest import sphere_graph
 
@@ -275,6 +276,15 @@ def test_what_is_not_there_is_named(run, tmp_path):
     bare = replace(graph, nodes=Table({**graph.nodes.columns, "annotation": np.zeros(graph.n_nodes, np.int32)}))
     save_graph(tmp_path / "bare", bare, {}, {})
     save_features(tmp_path / "bare", "cnn", bare, bare.positions, {})
-    inspect_run(tmp_path / "bare", "x", settings())
-    notes = read_json(tmp_path / "bare" / "analyze" / "x" / "metrics.json")["notes"]
-    assert "no area among the linked nodes: nothing to tell apart" in notes
+    with pytest.raises(ConfigError, match=r"map\.colour_by: area: found no value at any linked node.*'brain'"):
+        inspect_run(tmp_path / "bare", "x", settings())
+    nowhere = {"of": np.full(bare.n_nodes, np.nan)}
+    save_measures(tmp_path / "bare" / "analyze" / "own", bare, nowhere, {})
+    (tmp_path / "bare" / "analyze" / "own" / "metrics.json").write_text("{}")
+    colours = {"method": "pca", "n_nodes": 300, "colour_by": ["area", "brain", "own:of"]}
+    inspect_run(tmp_path / "bare", "x", settings(map=colours))
+    metrics = read_json(tmp_path / "bare" / "analyze" / "x" / "metrics.json")
+    assert "no area among the linked nodes: nothing to tell apart" in metrics["notes"]
+    assert "the map is not coloured by area, own:of: no value at any of its nodes" in metrics["notes"]
+    assert metrics["map"]["colour_by"] == ["brain"]
+    assert "not coloured by area" in inspect_part(tmp_path / "bare").body

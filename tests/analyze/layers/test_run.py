@@ -26,6 +26,7 @@ from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.export import build_encoder, save_encoder
 from cytomesh.pretrain.run import pretrain_run
 from cytomesh.report.layers import layers_part
 from cytomesh.report.maps import node_maps
@@ -179,8 +180,12 @@ def test_shares_of_all_methods_stand_side_by_side(run):
     assert {f"thickness of layer {layer}, layers" for layer in LAYERS} <= {item.title for item in node_maps(run, graph)}
 
 
-def test_every_third_section_of_each_side(run):
-    layers_run(run, "some", settings("every=3", "training.steps=2"), workers=1)
+def test_every_third_section_of_each_side_by_a_cnn_and_a_vit_of_few_tokens(run, tmp_path):
+    given = load_config(PretrainConfig, preset("pretrain", "tiny"), ["encoder={name: test_vit, patch_size: 16}"])
+    save_encoder(tmp_path / "vit", "vit", build_encoder(given), given, {})
+    layers_run(run, "some", settings("every=3", "training.steps=2", f"encoders=[cnn, {tmp_path / 'vit'}]"), workers=1)
+    (note,) = [note for note in read_json(run / "analyze" / "some" / "metrics.json")["notes"] if "places" in note]
+    assert note.startswith("vit: test_vit has 2 x 2 places (tokens) in a patch of 32 px, one every 16 px: ")
     drawn = {path.name for path in (run / "analyze" / "some" / "masks").iterdir()}
     every = {path.name for path in (run / "analyze" / "layers" / "masks").iterdir()}
     assert drawn < every and len(drawn) < 0.6 * len(every)

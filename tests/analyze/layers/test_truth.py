@@ -171,11 +171,17 @@ def test_files_by_pattern_and_by_table(small_study, tmp_path):
         ("brain\tfile\na\tb\n", "no column section, expected a table with columns brain, section and file"),
         ("brain\tsection\tfile\nB01\tthree\ta.png\n", "B01: found section 'three', expected a whole number"),
         (f"brain\tsection\tfile\n{twice}\n{twice}", f"{brain}: found section {index} once more"),
+        ("brain\tsection\tfile\nelsewhere\t1\ta.png\n", "found only elsewhere 1, expected sections of the run"),
     ):
         table.write_text(text)
         with pytest.raises(ConfigError, match=words):
             truth_files(study, sections, TruthConfig(files=str(table)))
+    table.write_text("brain\tsection\tfile\n")
+    with pytest.raises(MissingStageError, match="no file of layers for any section"):
+        truth_files(study, sections, TruthConfig(files=str(table)))
     with pytest.raises(MissingStageError, match="no file of layers for any section"):
         truth_files(study, sections, TruthConfig())
+    with pytest.raises(MissingStageError, match=r"absent\.tsv: found no such table, expected .*truth\.files"):
+        truth_files(study, sections, TruthConfig(files="absent.tsv"))
     with pytest.raises(ConfigError, match="a pattern with"):
         truth_files(study, sections, TruthConfig(files="{index}.png"))

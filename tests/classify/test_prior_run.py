@@ -86,7 +86,7 @@ def test_beside_the_scores(made):
         assert beyond["right"] == ((after != before) & (after == truth)).sum()
         assert beyond["wrong"] == ((after != before) & (before == truth)).sum()
         null = metrics["null"][side]
-        assert null["baselines"]["registered areas"]["mean"] < scores["baselines"]["registered areas"] - 0.2
+        assert null["baselines"]["registered areas"]["mean"] > 0.8  # as alike after a rotation
         assert "probability maps" not in null["baselines"]  # these do not turn with the labels
 
 

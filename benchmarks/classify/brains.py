@@ -3,7 +3,7 @@
 RUN: a run with features `spatialnce` and probability maps of several annotated brains, such as a copy of the demo's; it
 is registered to the mean of its brains if it has no registration "study". Rows: the prior alone, features by a linear
 model, LDA of growing surroundings and graph attention, each without and with the prior's vote, and GNN+ (features,
-probability maps, coordinates). Inputs are standardised brain by brain. Without `--run` the phantom of the demo is made
+probability maps, coordinates). Inputs are standardised brain by brain; networks are trained once. Without `--run` the phantom of the demo is made
 (of the tiny one with --quick), which takes long.
 """
 
@@ -66,6 +66,7 @@ def measure(options: Options) -> Result:
 def _row(run: Path, row: str, name: str, changes: list[str]) -> list[Any]:
     place = f"brains-{row}".translate(str.maketrans({" ": "-", ",": None, "+": "and"}))
     settings = load_config(ClassifyConfig, preset("classify", name), [f"prior.registration={REGISTRATION}", *changes])
+    settings = settings.model_copy(update={"n_seeds": 1})
     found = folds_run(run, place, settings, allow_stale=True)
     numbers = range(1, found["n_folds"] + 1)
     tests = [read_json(run / "classify" / place / f"fold-{i}" / "metrics.json")["splits"]["test"] for i in numbers]
@@ -76,4 +77,4 @@ def _row(run: Path, row: str, name: str, changes: list[str]) -> list[Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(measure, __doc__)
+    main(measure, __doc__, takes_run=True)

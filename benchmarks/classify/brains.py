@@ -3,8 +3,8 @@
 RUN: a run with features `spatialnce` and probability maps of several annotated brains, such as a copy of the demo's; it
 is registered to the mean of its brains if it has no registration "study". Rows: the prior alone, features by a linear
 model, LDA of growing surroundings and graph attention, each without and with the prior's vote, and GNN+ (features,
-probability maps, coordinates). Inputs are standardised brain by brain; networks are trained once. Without `--run` the phantom of the demo is made
-(of the tiny one with --quick), which takes long.
+probability maps, coordinates). Inputs are standardised brain by brain; networks are trained once. Without `--run` the
+phantom of the demo is made (of the tiny one with --quick), which takes long.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from cytomesh.classify.kinds import classifier_kind
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import join
 from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
+from cytomesh.classify.unknown import left_out_labels
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.neighbourhoods import Floats, Mask
@@ -45,14 +46,26 @@ def assemble(
         What a reader of the scores should know.
     """
     same_labels(graphs)
-    labels, dropped = drop_small_areas(graphs, labels, settings)
-    split = make_split(graphs, labels, settings.split, settings.seed)
+    labels, split, dropped = split_nodes(graphs, labels, settings)
     inputs = prepare_inputs(run, graphs, split.masks(TRAIN), settings.inputs, scratch=scratch)
     if not isinstance(inputs.values[0], np.ndarray):
         _works_in_parts(settings)
     places = common_places(run, settings.prior.registration, graphs) if settings.prior.registration else None
     data = with_split(inputs, graphs, labels, split, settings.model.edge_attributes, places)
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
+
+
+def split_nodes(
+    graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]], settings: ClassifyConfig
+) -> tuple[list[NDArray[np.int32]], NodeSplit, tuple[str, ...]]:
+    """Return labels and sides without areas that are too small, or not to be learnt, and notes on the former."""
+    labels, dropped = drop_small_areas(graphs, labels, settings)
+    split = make_split(graphs, labels, settings.split, settings.seed)
+    if settings.areas.leave_out:
+        left_out = left_out_labels(settings.areas.leave_out, graphs[0].labels)
+        for of_graph, sides in zip(labels, split.sides, strict=True):
+            sides[np.isin(of_graph, left_out) & np.isin(sides, [TRAIN, VALIDATION])] = NONE
+    return labels, split, dropped
 
 
 def _works_in_parts(settings: ClassifyConfig) -> None:

@@ -25,6 +25,8 @@ class AreasConfig(Config):
 
     min_nodes: int = Field(default=1, ge=1)
     """Areas with fewer labelled nodes on the training side, or on any side they are tested on, count as unlabelled."""
+    leave_out: list[str] = Field(default_factory=list)
+    """Names of areas that are not learnt, to see whether doubt betrays them on the sides that are tested."""
 
 
 class NullConfig(Config):

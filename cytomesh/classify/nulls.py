@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cytomesh.classify.assemble import drop_small_areas, with_split
+from cytomesh.classify.assemble import split_nodes, with_split
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import MAPS, baseline_predictions
 from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.models import make_classifier
-from cytomesh.classify.splits import make_split
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
 from cytomesh.graph.nulls import load_spheres, null_record, rotated_labels, rotations
@@ -79,8 +78,7 @@ def label_null(
     places = common_places(run, registration, graphs) if registration else None
 
     def score(labels: list[NDArray[np.int32]]) -> dict[tuple[str, str], float]:
-        kept, _ = drop_small_areas(graphs, labels, settings)
-        split = make_split(graphs, kept, settings.split, settings.seed)
+        kept, split, _ = split_nodes(graphs, labels, settings)
         spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes, places)
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)

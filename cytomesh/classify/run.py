@@ -23,6 +23,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import label_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.unknown import left_out_labels, unknown_record
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
 from cytomesh.core.distributed import World, world
@@ -137,8 +138,13 @@ def _train_and_evaluate(
         log(f"{result.folder.name}: " + (f"seed {seed} done, {len(curve)} epochs" if curve else "fitted"))
     if not ranks.is_main:
         return {}
+    averaged = average([probabilities for probabilities, _ in fits])
     baselines = baseline_predictions(data, graphs, settings.prior.sd_deg)
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed, baselines)
+    if settings.areas.leave_out:
+        is_left_out = np.isin(np.concatenate(labels), left_out_labels(settings.areas.leave_out, graphs[0].labels))
+        distances = input_distances(data.inputs)
+        metrics["unknown"] = unknown_record(data, is_left_out, averaged, distances, list(metrics["splits"]))
     if settings.calibration == "temperature":
         temperatures = _learnt(folder, settings, "temperature")
         metrics["calibration"] = calibration_record(data, [p for p, _ in fits], temperatures, metrics["splits"])
@@ -147,7 +153,6 @@ def _train_and_evaluate(
     if settings.prior.registration and settings.prior.vote:
         sds, weights = (_learnt(folder, settings, name) for name in ("prior_sd", "image_weight"))
         metrics["prior"] = {"sd_deg": sds, "image_weights": weights}
-    averaged = average([probabilities for probabilities, _ in fits])
     sides = np.where(data.targets >= 0, data.sides, "")
     registered = baselines.get(REGISTERED)
     by_prior = [None] * len(graphs) if registered is None else data.graphs(data.classes[registered])

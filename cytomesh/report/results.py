@@ -94,6 +94,8 @@ class Model:
         By evaluation side, in the order of `SIDES`.
     curves : list of list of dict
         One a seed: epoch, loss and, at validations, validation_macro_f1.
+    unknown : dict
+        By side, how far doubt betrays areas that were left out of the training (see `unknown_record`).
     """
 
     name: str
@@ -103,6 +105,7 @@ class Model:
     sides: dict[str, SideScores]
     curves: list[list[dict[str, float]]]
     notes: tuple[str, ...]
+    unknown: Mapping[str, Any]
 
     @property
     def mean_macro_f1(self) -> float:
@@ -202,6 +205,7 @@ def _model(name: str, record: Mapping[str, Any]) -> Model:
         sides={side: _side(splits[side], nulls.get(side, {})) for side in SIDES if side in splits},
         curves=[curve["epochs"] for curve in record.get("curves", [])],
         notes=tuple(record.get("notes", ())),
+        unknown=record.get("unknown", {}),
     )
 
 

@@ -32,6 +32,7 @@ from cytomesh.report.confusion import confusion_chart
 from cytomesh.report.reliability import reliability_charts
 from cytomesh.report.results import Model, damage_notes, read_models
 from cytomesh.report.score_table import SIDE_MEANING, score_cell, sides_of
+from cytomesh.report.unknown import unknown_part
 
 TITLE = "Classification"
 MEASURES = {
@@ -74,6 +75,7 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         choice("Side of the split", [(side, _error_chart(models, side)) for side in sides]),
         tag("h3", "When to trust them"),
         choice("Side of the split", [(side, reliability_charts(models, side)) for side in sides]),
+        *unknown_part(models),
         *_curves(models),
     ]
     return Part("classification", TITLE, join(body))

@@ -1,4 +1,4 @@
-"""Do parcels come back in another brain? Agreement through the reference space, for every two brains of a run."""
+"""Do parcels come back in another brain? Agreement where brains correspond, for every two brains of a run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from cytomesh.parcellate.stability import beside_nulls
 
 
 def brain_scores(
-    graphs: Sequence[CortexGraph], parcels: Mapping[str, NDArray[Any]], nulls: Mapping[str, Table], radius_mm: float
+    graphs: Sequence[CortexGraph],
+    places: Sequence[NDArray[np.float64]],
+    parcels: Mapping[str, NDArray[Any]],
+    nulls: Mapping[str, Table],
+    radius_mm: float,
 ) -> list[dict[str, Any]]:
     """Carry the parcels of each brain to each later one, hemisphere by hemisphere, and compare.
 
-    A node takes the parcel of the nearest parcellated node of the other brain in reference space, if there is one
-    within `radius_mm`.
+    A node takes the parcel of the nearest parcellated node of the other brain, if there is one within `radius_mm`.
 
     Parameters
     ----------
+    places : sequence of (n, 3) float64
+        Where the nodes of each graph lie in a space that brains share, mm.
     parcels : mapping from graph name to (n,) int
         Parcel of every node, 0 where there is none.
     nulls : mapping from graph name to Table
@@ -38,12 +43,12 @@ def brain_scores(
         graphs (two names), n_nodes, and ami, ari, co_assignment as in `stability.beside_nulls`.
     """
     result = []
-    for one, two in combinations(graphs, 2):
+    for (one, here_mm), (two, there_mm) in combinations(zip(graphs, places, strict=True), 2):
         if one.brain == two.brain or one.hemisphere != two.hemisphere:
             continue
         to = np.flatnonzero(parcels[one.name] > 0)
         there = np.flatnonzero(parcels[two.name] > 0)
-        distance, nearest = cKDTree(two.reference[there]).query(one.reference[to], distance_upper_bound=radius_mm)
+        distance, nearest = cKDTree(there_mm[there]).query(here_mm[to], distance_upper_bound=radius_mm)
         is_near = np.isfinite(distance)
         here, partner = to[is_near], there[nearest[is_near]]
         if not here.size:

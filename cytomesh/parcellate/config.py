@@ -95,9 +95,12 @@ class JointConfig(Config):
     """separate: each on its own; joint: coordinates and borders of one clustering, parcels of each hemisphere its own;
     mirrored: also joined across the midline (x of the reference space turned round), so that parcels correspond."""
     brains: Literal["separate", "joint"] = "separate"
-    """joint: brains are joined where they are near in reference space, so that parcels correspond."""
+    """joint: brains are joined where they are near, so that parcels correspond."""
+    registration: str | None = None
+    """Nodes are near each other, and parcels of brains compared, on the sphere of this registration (`cytomesh
+    register`); None: in reference space."""
     radius_mm: float = Field(10.0, gt=0)
-    """Only nodes of two graphs that are nearer in reference space are joined."""
+    """Only nodes of two graphs that are nearer than this are joined (on a sphere of the hemispheres' mean area)."""
     candidates: int = Field(16, ge=1)
     """Nearest nodes of another graph among which feature neighbours are sought."""
     neighbours: int = Field(3, ge=1)

@@ -45,6 +45,8 @@ class NodeFeatures:
         Nodes whose features are the mean of their neighbours'.
     weights : (m,) float64, optional
         What a node counts in means over neighbours; None: all alike.
+    places : (m, 3) float64, optional
+        Where nodes are joined with those of other graphs, mm, right hemispheres mirrored; None: reference positions.
     """
 
     nodes: NDArray[np.int64]
@@ -54,6 +56,7 @@ class NodeFeatures:
     values: NDArray[np.float64]
     is_imputed: NDArray[np.bool_]
     weights: NDArray[np.float64] | None = None
+    places: NDArray[np.float64] | None = None
 
     @cached_property
     def lengths(self) -> sp.csr_matrix:

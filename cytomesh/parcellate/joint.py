@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +17,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import JointConfig
 from cytomesh.parcellate.connect import join_fragments, pieces
 from cytomesh.parcellate.features import NodeFeatures, stack
+from cytomesh.register.carry import common_places
 
 # Components with at least this share of a graph's nodes are hemispheres rather than islands.
 HEMISPHERE_SHARE = 0.25
@@ -69,12 +71,22 @@ def refuse_two_hemispheres(graph: CortexGraph) -> None:
         raise GraphError(graph.name, "mesh", found=found, expected="one hemisphere", hint=hint)
 
 
+def registered_places(run: Path, registration: str, graphs: Sequence[CortexGraph]) -> list[NDArray[np.float64]]:
+    """Return where the nodes of each graph lie on the common sphere of a registration, (n, 3) each, mm.
+
+    The sphere has the mean area of the hemispheres, so that distances on it are about those along the cortex.
+    """
+    area = float(np.mean([graph.mesh.vertex_areas.sum() for graph in graphs]))
+    found = np.sqrt(area / (4.0 * np.pi)) * common_places(run, registration, graphs).astype(np.float64)
+    return np.split(found, np.cumsum([graph.n_nodes for graph in graphs])[:-1])
+
+
 def join_graphs(graphs: Sequence[CortexGraph], parts: Sequence[NodeFeatures], settings: JointConfig) -> JointFeatures:
     """Add edges between graphs to the block of their meshes.
 
-    Every node is joined with those most similar to it in feature space among the nearest nodes of each other graph in
-    reference space, the right hemisphere mirrored onto the left. Hemispheres of different sides get such edges only
-    with `hemispheres: mirrored`.
+    Every node is joined with those most similar to it in feature space among the nearest nodes of each other graph, in
+    reference space or on the registered sphere, the right hemisphere mirrored onto the left. Hemispheres of different
+    sides get such edges only with `hemispheres: mirrored`.
 
     Parameters
     ----------
@@ -86,6 +98,8 @@ def join_graphs(graphs: Sequence[CortexGraph], parts: Sequence[NodeFeatures], se
     starts = np.cumsum([0, *(len(part.nodes) for part in parts)])
     places = [
         graph.reference[part.nodes] * (mirror if graph.hemisphere == "R" else 1.0)
+        if part.places is None
+        else part.places
         for graph, part in zip(graphs, parts, strict=True)
     ]
     ends: list[NDArray[np.int64]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ from cytomesh.parcellate.count import choose_count
 from cytomesh.parcellate.features import NodeFeatures, select_nodes
 from cytomesh.parcellate.gradients import aligned_gradients
 from cytomesh.parcellate.group import from_the_front, join_parts, parcellate_joint
-from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres
+from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres, registered_places
 from cytomesh.parcellate.method import METHODS
 from cytomesh.parcellate.outputs import write_nulls, write_parcels
 from cytomesh.parcellate.scoring import evaluate, nulls_of, summary
 from cytomesh.parcellate.stability import confidence, make_replicates, stability_scores
 from cytomesh.parcellate.subdivisions import candidate_subdivisions
+from cytomesh.register.run import registration_read
 
 
 def parcellate_run(
@@ -90,6 +92,8 @@ def parcellate_inputs(
     added = METHODS.packages(settings.method)
     own = Inputs(settings={**flat_settings(settings), "encoder": encoder}, values=added)
     parts = [part for part in PARTS if part != MAPS]
+    if settings.joint.registration:
+        own = own.merge(registration_read(run, settings.joint.registration, graphs))
     return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
 
 
@@ -121,8 +125,11 @@ def _parcellate(
             write_json(marker, {"key": inputs.key, "metrics": metrics})
             log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
     results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
+    registration = settings.joint.registration
+    places = registered_places(run, registration, graphs) if registration else [graph.reference for graph in graphs]
     brains = brain_scores(
         graphs,
+        places,
         {graph.name: read_table(folder / f"{graph.name}.parquet", needs=("parcel",))["parcel"] for graph in graphs},
         {graph.name: read_table(nulls_file(folder, graph)) for graph in graphs},
         settings.joint.radius_mm,
@@ -137,10 +144,13 @@ def parcellate_group(
     """Parcellate one graph, or several together, write their files, and return the metrics of each."""
     source = f"{', '.join(graph.name for graph in graphs)} ({encoder})"
     parts = []
-    for graph in graphs:
+    registration = settings.joint.registration
+    places = registered_places(run, registration, graphs) if registration else [None] * len(graphs)
+    for graph, of_graph in zip(graphs, places, strict=True):
         refuse_two_hemispheres(graph)
         raw = load_features(run, encoder, graph)
-        parts.append(select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})"))
+        part = select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})")
+        parts.append(part if of_graph is None else replace(part, places=of_graph[part.nodes]))
     joint = join_parts(graphs, parts, settings)
     count = choose_count(joint, graphs, parts, settings, source)
     k = count.k

@@ -11,45 +11,28 @@ from cytomesh.classify.folds import folds_run
 from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
-from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, StaleError
-from cytomesh.core.files import read_json, write_json
+from cytomesh.core.files import read_json
 from cytomesh.core.learning import macro_f1
-from cytomesh.core.run import product
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import load_graphs
-from cytomesh.register.config import RegisterConfig
-from cytomesh.register.hemispheres import mirrored
-from cytomesh.register.run import COMMON, register_inputs
+from cytomesh.register.run import COMMON
 from cytomesh.report.maps import CHANGE_TABLE, node_maps
 from cytomesh.report.results import read_models
 from cytomesh.report.score_table import score_table
-from cytomesh.surface.gifti import write_surface
 from cytomesh.surface.mesh import Mesh
 from tests.classify.conftest import make_graph, save, sphere_of
+from tests.registrations import write_registration
 
 LDA = ("model={kind: lda}", "prior.registration=folding")
 
 
 def register(run: Path, template: str = "study", turned: str = "") -> None:
-    """Write a registration as `cytomesh register` does: these graphs are spheres, whose areas lie alike but for one."""
-    graphs, settings = load_graphs(run), RegisterConfig(template=template)
-    result = product(run, "register", "folding")
-    with file_digests(run) as digests, result.open():
-        inputs = register_inputs(run, graphs, settings, digests)
-        with result.writing(inputs, settings, 0) as work:
-            outputs = {}
-            for graph in graphs:
-                sphere = sphere_of(graph)
-                folder = work.folder / graph.name
-                write_surface(folder / "sphere.reg.surf.gii", sphere, graph.hemisphere, "sphere")
-                common = sphere if graph.hemisphere == "L" else mirrored(sphere)
-                if graph.name == turned:
-                    common = Mesh(common.vertices[:, [1, 2, 0]], common.faces)
-                write_surface(folder / COMMON, common, "L", "sphere")
-                outputs[graph.name] = digests.digest(folder / COMMON)
-            write_json(work.folder / "metrics.json", {"kind": "registration", "template": template, "hemispheres": {}})
-            work.finish(outputs)
+    """Write a registration: these graphs are spheres, whose areas lie alike but for one."""
+    spheres = {graph.name: sphere_of(graph) for graph in load_graphs(run)}
+    if turned:
+        spheres[turned] = Mesh(spheres[turned].vertices[:, [1, 2, 0]], spheres[turned].faces)
+    write_registration(run, "folding", spheres, template)
 
 
 @pytest.fixture(scope="module")

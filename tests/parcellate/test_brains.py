@@ -35,7 +35,7 @@ def test_the_same_parcels_in_reference_space_agree(three) -> None:
     areas = one.annotation
     parcels = {one.name: areas, two.name: 9 - areas[order], right.name: areas}
     parcels[two.name][areas[order] == 0] = 0
-    (pair,) = brain_scores(graphs, parcels, nulls_for(graphs), 5.0)
+    (pair,) = brain_scores(graphs, [graph.reference for graph in graphs], parcels, nulls_for(graphs), 5.0)
     assert pair["graphs"] == [one.name, two.name]
     assert pair["n_nodes"] == (areas > 0).sum()
     assert pair["ari"]["score"] == pytest.approx(1.0)
@@ -47,4 +47,4 @@ def test_brains_that_are_nowhere_near_are_not_compared(three) -> None:
     one, two, _, order = three
     far = replace(two, nodes=Table({**two.nodes.columns, "ref_x_mm": two.nodes["ref_x_mm"] + 500.0}))
     parcels = {one.name: one.annotation, two.name: one.annotation[order]}
-    assert brain_scores([one, far], parcels, nulls_for([one, far]), 5.0) == []
+    assert brain_scores([one, far], [one.reference, far.reference], parcels, nulls_for([one, far]), 5.0) == []

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import GraphError
+from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
@@ -22,10 +22,12 @@ from cytomesh.parcellate.joint import (
     group_graphs,
     join_graphs,
     refuse_two_hemispheres,
+    registered_places,
     similar_nearby,
 )
 from cytomesh.parcellate.run import parcellate_run
 from cytomesh.surface.mesh import Mesh
+from tests.registrations import unit_sphere, write_registration
 
 PREPARATION = PreparationConfig(hops=1, noise_hops=2, n_factors=12, impute_hops=0)
 SETTINGS = [
@@ -176,3 +178,39 @@ def test_the_other_graph_is_done_again_with_the_first(run) -> None:
     markers[1].unlink()  # as if killed in between
     parcellate_run(run, "both", settings)
     assert [read_json(marker) for marker in markers] == before
+
+
+def test_brains_are_joined_on_the_registered_sphere(make_planted, tmp_path) -> None:
+    """One brain's reference positions are turned far away: only the sphere says what corresponds."""
+    one, features = make_planted(noise=0.3)
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    turned = one.reference @ turn.T
+    columns = {**one.nodes.columns, **{f"ref_{axis}_mm": turned[:, i] for i, axis in enumerate("xyz")}}
+    two = replace(one, brain="B02", nodes=Table(columns))
+    other = features + 0.3 * np.random.default_rng(9).normal(size=features.shape).astype(np.float32)
+    for graph, values in ((one, features), (two, other)):
+        save_graph(tmp_path, graph, {"pial": graph.mesh, "white": graph.mesh, "sphere": graph.mesh}, {})
+        save_features(tmp_path, "planted", graph, values, {})
+    settings = [*SETTINGS, "joint.brains=joint"]
+    parcellate_run(tmp_path, "by-place", load_config(ParcellateConfig, None, settings))
+    with pytest.raises(MissingStageError, match="no such registration"):
+        parcellate_run(tmp_path, "by-sphere", load_config(ParcellateConfig, None, [*settings, "joint.registration=r"]))
+    write_registration(tmp_path, "r", {graph.name: unit_sphere(graph.mesh) for graph in (one, two)})
+    parcellate_run(tmp_path, "by-sphere", load_config(ParcellateConfig, None, [*settings, "joint.registration=r"]))
+    partners = {}
+    for name, registration in (("by-place", None), ("by-sphere", "r")):
+        parts = [
+            select_nodes(graph, values, PREPARATION, 4, graph.name) for graph, values in ((one, features), (two, other))
+        ]
+        if registration:
+            places = registered_places(tmp_path, registration, (one, two))
+            parts = [replace(part, places=of[part.nodes]) for part, of in zip(parts, places, strict=True)]
+        joint = join_graphs((one, two), whiten(parts, PREPARATION), JointConfig(brains="joint", radius_mm=5.0))
+        n = len(parts[0].nodes)
+        first, second = joint.features.adjacency[:n, n:].nonzero()
+        ends = one.mesh.vertices[parts[0].nodes[first]], two.mesh.vertices[parts[1].nodes[second]]
+        partners[name] = np.linalg.norm(ends[0] - ends[1], axis=1)
+    assert np.percentile(partners["by-sphere"], 95) < 10  # the brains have one shape
+    assert np.median(partners["by-place"]) > 10
+    brains = read_json(tmp_path / "parcellate" / "by-sphere" / "metrics.json")["brains"]
+    assert brains[0]["n_nodes"] == len(parts[0].nodes)  # each has a partner

@@ -1,8 +1,7 @@
-"""Image pyramids of sections: windows are read lazily, levels that fit are kept in memory."""
+"""Image pyramids of sections: windows are read block by block, and blocks used last are kept in memory."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
+from cytomesh.core.last_used import LastUsed
 from cytomesh.core.remote import as_path
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
@@ -26,23 +26,26 @@ from cytomesh.study.stain import Normalisation, looked_up
 SMALLEST_PX = 128
 # They are made from so many pixels of the stored level at a time: it may be larger than memory.
 BAND_PX = 2**26
+# Tiles of fewer pixels than a square of this side are read several at once.
+BLOCK_PX = 128
 CHUNK_PX = 512
 
 
 class StoredPyramid:
-    """Stored pixels of an image at several resolutions; use `open_stored`, or `open_image` for 8-bit grey or RGB.
+    """Pixels of an image at several resolutions, as stored; use `open_stored`, or `open_image` for 8-bit grey or RGB.
 
     An image stored at one resolution is halved again and again when coarser levels are asked for, whatever its format:
     the same pixels give the same patches from PNG, TIFF and OME-Zarr. Averages are those of stored values.
 
-    A context manager: leaving it closes the file. Not to be shared between processes (open the image in each).
+    A context manager: leaving it closes the file. For several threads, but not for several processes (open the image in
+    each).
 
     Parameters
     ----------
     reader : ImageReader
         The open file.
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory.
+        Blocks that were read last are kept up to this size.
     channels : slice
         Those that are read.
     """
@@ -52,18 +55,18 @@ class StoredPyramid:
         self.path: Path = header.path
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
+        self.n_channels: int = len(range(header.n_channels)[channels])
+        self.dtype: np.dtype[Any] = np.dtype(header.dtype)
         self._channels = channels
-        self._px_bytes = len(range(header.n_channels)[channels]) * np.dtype(header.dtype).itemsize
-        self._cache_bytes = cache_bytes
-        self._kept: dict[int, NDArray[Any]] = {}
-        self._keeping = threading.Lock()
+        self._blocks: LastUsed[tuple[int, ...], NDArray[Any]] = LastUsed(cache_bytes, lambda block: block.nbytes)
+        self._whole: list[NDArray[Any]] = []
         self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
             self.levels = halved_levels(self.shape)
         if reader.decodes_whole:
-            self._kept[0] = reader.read(0, slice(None), slice(None), channels)
-            for level in range(1, len(self.levels)):
-                self._kept[level] = halve(self._kept[level - 1])
+            self._whole = [reader.read(0, slice(None), slice(None), channels)]
+            for _ in self.levels[1:]:
+                self._whole.append(halve(self._whole[-1]))
         self._n_stored = len(header.levels)
 
     @property
@@ -81,12 +84,37 @@ class StoredPyramid:
         """The coarsest level that need not be made from another."""
         return self.levels[self._n_stored - 1]
 
-    def read_stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+    def block_shape(self, level: int) -> tuple[int, int]:
+        """Return rows and columns of the blocks that a level is read in: its tiles, or several if they are small."""
+        rows, columns = self._opened().tile(min(level, self._n_stored - 1))
+        height, width = self.levels[level].shape
+        columns = min(columns * max(1, BLOCK_PX // columns), width)
+        return min(rows * max(1, BLOCK_PX**2 // (rows * columns)), height), columns
+
+    def read(
+        self,
+        level: int,
+        row0: int,
+        row1: int,
+        col0: int,
+        col1: int,
+        *,
+        out: NDArray[Any] | None = None,
+        needed: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any]:
         """Read rows row0..row1-1 and columns col0..col1-1 of a level.
+
+        Parameters
+        ----------
+        level, row0, row1, col0, col1 : int
+        out : (row1 - row0, col1 - col0, n_channels) array or None
+            Where the pixels are to be written.
+        needed : (rows, columns) bool or None
+            Which of the blocks that the window reaches into are read; pixels of others are not written.
 
         Returns
         -------
-        (row1 - row0, col1 - col0, channels) of the type that is stored
+        (row1 - row0, col1 - col0, n_channels) of `dtype`
 
         Raises
         ------
@@ -97,17 +125,32 @@ class StoredPyramid:
         if not (0 <= row0 <= row1 <= height and 0 <= col0 <= col1 <= width):
             found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
             raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
-        if level not in self._kept and height * width * self._px_bytes <= self._cache_bytes:
-            with self._keeping:  # of several readers one decodes, the others wait for it
-                if level not in self._kept:
-                    self._kept[level] = self._window(level, 0, height, 0, width)
-        return self._window(level, row0, row1, col0, col1)
+        if self._whole:
+            seen = self._seen(self._whole[level][row0:row1, col0:col1])
+            if out is None:
+                return seen
+            out[...] = seen
+            return out
+        rows, columns = self.block_shape(level)
+        top, left = row0 // rows, col0 // columns
+        # from the last block on: files that end early, and headers that lie, are found out before memory is asked for
+        for i in reversed(range(top, -(-row1 // rows))):
+            for j in reversed(range(left, -(-col1 // columns))):
+                if needed is None or needed[i - top, j - left]:
+                    row, column = i * rows, j * columns
+                    block = self._block(level, row, min(row + rows, height), column, min(column + columns, width))
+                    if out is None:
+                        out = self._empty(row1 - row0, col1 - col0)
+                    part = block[max(0, row0 - row) : row1 - row, max(0, col0 - column) : col1 - column]
+                    row, column = max(0, row - row0), max(0, column - col0)
+                    out[row : row + part.shape[0], column : column + part.shape[1]] = part
+        return self._empty(row1 - row0, col1 - col0) if out is None else out
 
     def close(self) -> None:
         """Close the file and forget what is kept."""
         if self._reader is not None:
             self._reader.close()
-        self._reader, self._kept = None, {}
+        self._reader, self._whole, self._blocks = None, [], LastUsed(0)
 
     def __enter__(self) -> Self:
         return self
@@ -119,19 +162,35 @@ class StoredPyramid:
         if getattr(self, "_reader", None) is not None:
             self.close()
 
-    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
-        """Take a window from what is kept, decode it, or halve that of the level before."""
-        if level in self._kept:
-            return self._kept[level][row0:row1, col0:col1]
+    def _empty(self, height: int, width: int) -> NDArray[Any]:
+        return np.empty((height, width, self.n_channels), self.dtype)
+
+    def _seen(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return (h, w, n_channels) of `dtype` from what is stored."""
+        return stored
+
+    def _block(self, *window: int) -> NDArray[Any]:
+        """Return a block of a level as it is seen; threads that need it at once wait for one that decodes it."""
+
+        def decode() -> NDArray[Any]:
+            return np.ascontiguousarray(self._seen(self._stored(*window)))  # no view of more than is counted
+
+        return self._blocks.get(window, decode)
+
+    def _stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Decode a window, or halve that of the level before."""
+        if level < self._n_stored:
+            return self._opened().read(level, slice(row0, row1), slice(col0, col1), self._channels)
+        height, width = self.levels[level - 1].shape
+        step = max(1, BAND_PX // ((col1 - col0) * 4**level))
+        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)]
+        finer = (self._stored(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
+        return np.concatenate([halve(window) for window in finer])
+
+    def _opened(self) -> ImageReader:
         if self._reader is None:
             raise ImageError(self.path, found="a closed image", hint="open it again")
-        if level < self._n_stored:
-            return self._reader.read(level, slice(row0, row1), slice(col0, col1), self._channels)
-        height, width = self.levels[level - 1].shape
-        step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
-        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
-        finer = (self._window(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
-        return np.concatenate([halve(window) for window in finer])
+        return self._reader
 
 
 class Pyramid(StoredPyramid):
@@ -153,21 +212,10 @@ class Pyramid(StoredPyramid):
         super().__init__(reader, cache_bytes, view.channels)
         self._view = view
         self._tables = None if normalisation is None else normalisation.tables()
-        self.n_channels: int = view.n_channels
+        self.n_channels, self.dtype = view.n_channels, np.dtype(np.uint8)
 
-    def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
-        """Read rows row0..row1-1 and columns col0..col1-1 of a level.
-
-        Returns
-        -------
-        (row1 - row0, col1 - col0, n_channels) uint8
-
-        Raises
-        ------
-        ImageError
-            If the window is not within the level, or its pixels cannot be decoded.
-        """
-        seen = self._view(self.read_stored(level, row0, row1, col0, col1))
+    def _seen(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
+        seen = self._view(stored)
         return seen if self._tables is None else looked_up(seen, self._tables)
 
     def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
@@ -186,7 +234,7 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
     path : path or str
         A folder (OME-Zarr), file, or address (`https://`, `s3://`, `gs://`).
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
+        Blocks that were read last are kept in memory up to this size, 64 MiB unless given.
     settings : PixelSettings or None
         Channels, window and plane, as in a manifest's `image`.
 

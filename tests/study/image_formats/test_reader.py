@@ -152,7 +152,7 @@ def test_png_of_16_bits_keeps_its_low_bytes_whatever_its_colours(tmp_path, colou
     # alpha is 1000 of 65535 as well, on white
     expected = 1000 if samples in (1, 3) else round((1000 * 1000 + 65535 * 64535) / 65535)
     with open_stored(tmp_path / "a.png") as image:
-        assert (image.read_stored(0, 0, 2, 0, 4) == expected).all()
+        assert (image.read(0, 0, 2, 0, 4) == expected).all()
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])

@@ -79,7 +79,7 @@ def read_patches(
     centres = (pixels[:, ::-1] - level.offset) / level.scale
     step_level = step / pyramid.level_scales[index]
     n_samples = max(1, math.ceil(step_level / SLACK))
-    for p in _by_cells(centres):
+    for p in by_cells(centres):
         square = Square(*centres[p], math.sin(angles[p]) * step_level, math.cos(angles[p]) * step_level, size_px)
         low, high = square.window(level.shape)
         height, width = high[0] - low[0], high[1] - low[1]
@@ -143,7 +143,7 @@ def choose_level(level_scales: tuple[float, ...], step: float) -> int:
     return max(fine_enough, key=lambda i: level_scales[i], default=0)
 
 
-def _by_cells(centres: NDArray[np.float64]) -> list[int]:
+def by_cells(centres: NDArray[np.float64]) -> list[int]:
     """Return the numbers of patches, those in one cell of the image after one another."""
     cells = np.floor(centres / CELL_PX)
     return [int(p) for p in np.lexsort((cells[:, 1], cells[:, 0]))]

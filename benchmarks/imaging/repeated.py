@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.common import Options
-from cytomesh.imaging.pyramid import halve, halved_levels
+from cytomesh.imaging.halving import halve, halved_levels
 
 TILE_PX, PERIOD_PX = 512, 2048
 SHORT, LONG, RATIONAL, LONG8 = 3, 4, 5, 16

@@ -15,6 +15,7 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.last_used import LastUsed
 from cytomesh.core.remote import as_path
+from cytomesh.imaging.halving import SMALLEST_PX, halve, halved_levels
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
@@ -22,9 +23,7 @@ from cytomesh.study.pixels import PixelSettings, PixelView, pixel_view
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import Normalisation, looked_up
 
-# Images without coarser levels get them, down to about this size.
-SMALLEST_PX = 128
-# They are made from so many pixels of the stored level at a time: it may be larger than memory.
+# Coarser levels are made from so many pixels of the stored one at a time: it may be larger than memory.
 BAND_PX = 2**26
 # Tiles of fewer pixels than a square of this side are read several at once.
 BLOCK_PX = 128
@@ -343,27 +342,6 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
             group.create_array(str(level), data=np.ascontiguousarray(stored), **facts)
             planes = halve(planes)
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
-
-
-def halve(array: NDArray[Any]) -> NDArray[Any]:
-    """Average blocks of 2 x 2 pixels of an (h, w, c) image, in its type; an odd last row or column is repeated.
-
-    Halves of whole numbers are rounded up.
-    """
-    wide = {"uint8": np.uint16, "uint16": np.uint32}.get(array.dtype.name, array.dtype)
-    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(wide)
-    total = padded[0::2, 0::2] + padded[1::2, 0::2] + padded[0::2, 1::2] + padded[1::2, 1::2]
-    return total / 4 if total.dtype.kind == "f" else ((total + 2) >> 2).astype(array.dtype)
-
-
-def halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
-    """Return the levels of an image that has one: halved until the larger side is below 2 * `SMALLEST_PX`."""
-    levels = [ImageLevel("0", shape)]
-    while max(shape) >= 2 * SMALLEST_PX:
-        shape = ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-        factor = float(2 ** len(levels))
-        levels.append(ImageLevel(str(len(levels)), shape, (factor, factor), ((factor - 1) / 2, (factor - 1) / 2)))
-    return tuple(levels)
 
 
 def multiscales(

@@ -11,7 +11,8 @@ from pylibCZIrw import czi
 
 from cytomesh.core.errors import ImageError, PackageError
 from cytomesh.imaging.convert import convert_image
-from cytomesh.imaging.pyramid import halve, open_image, open_stored
+from cytomesh.imaging.halving import halve
+from cytomesh.imaging.pyramid import open_image, open_stored
 from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.registry import check_pixels, read_header
 from cytomesh.study.pixels import ImageSettings

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from benchmarks.common import Options, Result, interleave, main
-from cytomesh.imaging.patches import SLACK, choose_level, read_patches
 from cytomesh.imaging.halving import halve
+from cytomesh.imaging.patches import SLACK, choose_level, read_patches
 from cytomesh.imaging.pyramid import Pyramid, open_image, write_ome_zarr
 
 UM = 1.0

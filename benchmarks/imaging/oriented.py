@@ -31,7 +31,15 @@ from cytomesh.study.image_formats.registry import open_reader, read_header
 UM, PATCH_UM = 1.0, 2.0
 N_PATCHES, ROUNDS = 8, 5
 EVERYTHING = 2**31
-COLUMNS = ("what", "CPU ms a patch", "patches/s", "decoded, ms", "resampled, ms", "to a tensor, ms", "of decoding alone")
+COLUMNS = (
+    "what",
+    "CPU ms a patch",
+    "patches/s",
+    "decoded, ms",
+    "resampled, ms",
+    "to a tensor, ms",
+    "of decoding alone",
+)
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,12 @@ def measure(options: Options) -> Result:
     with tempfile.TemporaryDirectory() as name:
         for kind, path in write_images(Path(name), pixels, side).items():
             rows += compare(kind, path, wanted)
-    title = f"{N_PATCHES} patches of {size_px:,} px at 2 um/px a call, {side:,} x {side:,} px of 1 um that repeat {what}"
-    return Result(title, COLUMNS, rows, "of decoding alone: seconds of decoding each touched tile once over all seconds")
+    title = (
+        f"{N_PATCHES} patches of {size_px:,} px at 2 um/px a call, {side:,} x {side:,} px of 1 um that repeat {what}"
+    )
+    return Result(
+        title, COLUMNS, rows, "of decoding alone: seconds of decoding each touched tile once over all seconds"
+    )
 
 
 def compare(kind: str, path: Path, wanted: Wanted) -> list[list[Any]]:
@@ -88,7 +100,10 @@ def compare(kind: str, path: Path, wanted: Wanted) -> list[list[Any]]:
         patches = wanted.read(ready)
         tiles = touched(ready, wanted)
         samplers = windows(ready, wanted)
-        apart = [np.abs(by_grid_sample(*one).astype(np.int16) - two).max() for one, two in zip(samplers, patches, strict=True)]
+        apart = [
+            np.abs(by_grid_sample(*one).astype(np.int16) - two).max()
+            for one, two in zip(samplers, patches, strict=True)
+        ]
         if max(apart) > 1:
             raise RuntimeError(f"{kind}: grid_sample gives other patches, by {max(apart)} grey levels")
 
@@ -151,7 +166,9 @@ def by_grid_sample(window: NDArray[np.uint8], square: Square, low: tuple[int, in
     # column and row of the window over (right, down, 1), right and down from -1 to 1
     columns = [square.sine * half, -square.cosine * half, square.column - low[1] + 0.5]
     rows = [square.cosine * half, square.sine * half, square.row - low[0] + 0.5]
-    scaled = [[2 * value / n - (i == 2) for i, value in enumerate(line)] for line, n in ((columns, width), (rows, height))]
+    scaled = [
+        [2 * value / n - (i == 2) for i, value in enumerate(line)] for line, n in ((columns, width), (rows, height))
+    ]
     size = [1, 1, square.size_px, square.size_px]
     grid = torch.nn.functional.affine_grid(torch.tensor([scaled], dtype=torch.float32), size, align_corners=False)
     pixels = torch.from_numpy(window).permute(2, 0, 1)[None].float()

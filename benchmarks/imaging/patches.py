@@ -1,7 +1,7 @@
 """Windows of large images beside libraries that read them: `python -m benchmarks.imaging.patches`.
 
 Random windows of 1,024 px of a grey pyramid of 16,384 x 16,384 px (quick: 4,096) that repeats real tissue, in tiles of
-512 px: raw, zstd and JPEG TIFF, and sharded OME-Zarr (zstd); and of an RGB one of JPEG, as slide scanners write them. By
+512 px: raw, zstd and JPEG TIFF, sharded OME-Zarr (zstd), and RGB as JPEG, which is what slide scanners write. By
 cytomesh, zarr of tifffile's view (`aszarr`), zarr-python, tensorstore, with as much to keep as cytomesh or nothing, and
 OpenSlide; one thread each, processor seconds, opened anew and at new places every time. Then two processes beside one.
 Claim: 1.5 times the windows of `aszarr` in the same seconds, and as many of OME-Zarr as tensorstore, which of a TIFF
@@ -54,8 +54,12 @@ def measure(options: Options) -> Result:
             rows += compare(kind, path, side, n, cache_bytes)
         for kind in ("JPEG", "OME-Zarr"):
             rows += two_processes(kind, images[kind], side, n)
-    title = f"{n} windows of {PATCH_PX} px, {side:,} x {side:,} px that repeat {what}, {cache_bytes >> 20} MiB to be kept"
-    return Result(title, COLUMNS, rows, "CPU seconds of a way over those of cytomesh, opened for these windows, one thread")
+    title = (
+        f"{n} windows of {PATCH_PX} px, {side:,} x {side:,} px that repeat {what}, {cache_bytes >> 20} MiB to be kept"
+    )
+    return Result(
+        title, COLUMNS, rows, "CPU seconds of a way over those of cytomesh, opened for these windows, one thread"
+    )
 
 
 def write_images(folder: Path, pixels: NDArray[np.uint8], side: int) -> dict[str, Path]:
@@ -65,7 +69,13 @@ def write_images(folder: Path, pixels: NDArray[np.uint8], side: int) -> dict[str
     colours = np.dstack([pixels, 100 + np.roll(pixels, 7, 0) // 2, 255 - pixels // 2])
     write_tiles(folder / "rgb.tif", colours, side, compression="jpeg")
     convert_image(folder / "zstd.tif", folder / "zstd.ome.zarr", 1.0, workers=1)
-    names = {"raw": "raw.tif", "zstd": "zstd.tif", "JPEG": "jpeg.tif", "RGB JPEG": "rgb.tif", "OME-Zarr": "zstd.ome.zarr"}
+    names = {
+        "raw": "raw.tif",
+        "zstd": "zstd.tif",
+        "JPEG": "jpeg.tif",
+        "RGB JPEG": "rgb.tif",
+        "OME-Zarr": "zstd.ome.zarr",
+    }
     return {kind: folder / file for kind, file in names.items()}
 
 

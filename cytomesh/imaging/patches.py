@@ -18,8 +18,8 @@ CELL_PX = 2048
 RUN_PX = 256
 # A level up to this much coarser than the target still counts as fine enough (rounding of declared pixel sizes).
 SLACK = 1.02
-# What is read around a patch: pixels beside the outermost samples, and rounding.
-MARGIN_PX = 2
+# What is read around a patch: a pixel beside the outermost samples, and rounding.
+MARGIN_PX = 1.25
 WORD = np.dtype("<u4")
 
 
@@ -79,20 +79,25 @@ def read_patches(
     centres = (pixels[:, ::-1] - level.offset) / level.scale
     step_level = step / pyramid.level_scales[index]
     n_samples = max(1, math.ceil(step_level / SLACK))
+    memory = np.empty(0, np.uint8)  # one for all windows: the first touch of fresh memory takes as long as a copy
     for p in by_cells(centres):
-        square = Square(*centres[p], math.sin(angles[p]) * step_level, math.cos(angles[p]) * step_level, size_px)
+        square = Square(
+            centres[p, 0], centres[p, 1], math.sin(angles[p]) * step_level, math.cos(angles[p]) * step_level, size_px
+        )
         low, high = square.window(level.shape)
         height, width = high[0] - low[0], high[1] - low[1]
         if min(height, width) <= 0:
             out[p] = background
             continue
-        # below and beside the last pixels lie bytes that bilinear weights of 0 look at
+        # below and beside the last pixels lie bytes that weights of 0 look at
         n_bytes = height * width * pyramid.n_channels
-        pixel_bytes = np.zeros(n_bytes + (width + 1) * pyramid.n_channels + WORD.itemsize, np.uint8)
-        window = pixel_bytes[:n_bytes].reshape(height, width, pyramid.n_channels)
+        n_words = n_bytes + (width + 1) * pyramid.n_channels
+        if len(memory) < n_words + WORD.itemsize:
+            memory = np.empty(n_words + WORD.itemsize, np.uint8)
+        window = memory[:n_bytes].reshape(height, width, pyramid.n_channels)
         needed = square.touches(low, high, pyramid.block_shape(index))
         pyramid.read(index, low[0], high[0], low[1], high[1], out=window, needed=needed)
-        words = np.ndarray(len(pixel_bytes) - WORD.itemsize + 1, WORD, pixel_bytes, strides=(1,))
+        words = np.ndarray(n_words, WORD, memory, strides=(1,))
         row, column = square.row - low[0], square.column - low[1]
         _sample(words, height, width, row, column, square.sine, square.cosine, n_samples, background, out[p])
     return out

@@ -27,9 +27,7 @@ def write(path, values, affine=MM, unit="mm", scale=None):
 def stored(path, part):
     with open_stored(path, 0, part) as image:
         assert image.shape == (HEIGHT, WIDTH)
-        np.testing.assert_array_equal(
-            image.read(0, 5, 20, 7, 8), image.read(0, 0, HEIGHT, 0, WIDTH)[5:20, 7:8]
-        )
+        np.testing.assert_array_equal(image.read(0, 5, 20, 7, 8), image.read(0, 0, HEIGHT, 0, WIDTH)[5:20, 7:8])
         return image.read(0, 0, HEIGHT, 0, WIDTH)
 
 

@@ -30,8 +30,9 @@ from scipy.ndimage import map_coordinates
 
 from benchmarks.common import Options, Result, interleave, main
 from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import SLACK, choose_level, read_patches
-from cytomesh.imaging.pyramid import Pyramid, open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import Pyramid, open_image
 
 UM = 1.0
 TILE_PX = 512

@@ -21,7 +21,8 @@ from cytomesh.core.parallel import mapping
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
 from cytomesh.imaging.halving import halve, halved_levels
-from cytomesh.imaging.pyramid import CHUNK_PX, multiscales, open_stored
+from cytomesh.imaging.ome_zarr import CHUNK_PX, multiscales
+from cytomesh.imaging.pyramid import open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader

@@ -11,8 +11,9 @@ from scipy.ndimage import map_coordinates
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.convert import convert_image
 from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import choose_level, read_patches
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.tiff_chunks import TiffChunks
 
 UM = 20.0

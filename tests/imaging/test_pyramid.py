@@ -10,8 +10,9 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.image_formats.tiff import TiffReader
 

@@ -13,7 +13,8 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.pyramid import open_image, open_stored, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image, open_stored
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.image_formats.reader import pyramid_level
 from cytomesh.study.image_formats.registry import check_pixels, read_header

@@ -9,7 +9,8 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError, PluginError
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, check_pixels, read_header
 

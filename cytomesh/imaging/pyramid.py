@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
 from cytomesh.core.last_used import LastUsed
-from cytomesh.core.remote import as_path
+from cytomesh.core.remote import RemotePath, as_path
 from cytomesh.imaging.halving import halve, halved_levels
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
@@ -25,6 +27,8 @@ from cytomesh.study.stain import Normalisation, looked_up
 BAND_PX = 2**26
 # Tiles of fewer pixels than a square of this side are read several at once.
 BLOCK_PX = 128
+# Blocks that are asked for at once.
+N_REQUESTS = 8
 
 
 class StoredPyramid:
@@ -64,6 +68,8 @@ class StoredPyramid:
             for _ in self.levels[1:]:
                 self._whole.append(halve(self._whole[-1]))
         self._n_stored = len(header.levels)
+        # at addresses, waiting takes longer than decoding
+        self._map = ThreadPoolExecutor(N_REQUESTS).map if isinstance(self.path, RemotePath) else map
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,15 +137,14 @@ class StoredPyramid:
         top, left = row0 // rows, col0 // columns
         # from the last block on: files that end early, and headers that lie, are found out before memory is asked for
         for i in reversed(range(top, -(-row1 // rows))):
-            for j in reversed(range(left, -(-col1 // columns))):
-                if needed is None or needed[i - top, j - left]:
-                    row, column = i * rows, j * columns
-                    block = self._block(level, row, min(row + rows, height), column, min(column + columns, width))
-                    if out is None:
-                        out = self._empty(row1 - row0, col1 - col0)
-                    part = block[max(0, row0 - row) : row1 - row, max(0, col0 - column) : col1 - column]
-                    row, column = max(0, row - row0), max(0, column - col0)
-                    out[row : row + part.shape[0], column : column + part.shape[1]] = part
+            wanted = range(left, -(-col1 // columns))[::-1]
+            places = [(i * rows, j * columns) for j in wanted if needed is None or needed[i - top, j - left]]
+            for (row, column), block in zip(places, self._map(partial(self._block, level), places), strict=True):
+                if out is None:
+                    out = self._empty(row1 - row0, col1 - col0)
+                part = block[max(0, row0 - row) : row1 - row, max(0, col0 - column) : col1 - column]
+                row, column = max(0, row - row0), max(0, column - col0)
+                out[row : row + part.shape[0], column : column + part.shape[1]] = part
         return self._empty(row1 - row0, col1 - col0) if out is None else out
 
     def close(self) -> None:
@@ -165,13 +170,15 @@ class StoredPyramid:
         """Return (h, w, n_channels) of `dtype` from what is stored."""
         return stored
 
-    def _block(self, *window: int) -> NDArray[Any]:
+    def _block(self, level: int, corner: tuple[int, int]) -> NDArray[Any]:
         """Return a block of a level as it is seen; threads that need it at once wait for one that decodes it."""
 
         def decode() -> NDArray[Any]:
-            return np.ascontiguousarray(self._seen(self._stored(*window)))  # no view of more than is counted
+            bounds = zip(corner, self.block_shape(level), self.levels[level].shape, strict=True)
+            (row0, row1), (col0, col1) = ((first, min(first + n, end)) for first, n, end in bounds)
+            return np.ascontiguousarray(self._seen(self._stored(level, row0, row1, col0, col1)))  # no view of more
 
-        return self._blocks.get(window, decode)
+        return self._blocks.get((level, *corner), decode)
 
     def _stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Decode a window, or halve that of the level before."""

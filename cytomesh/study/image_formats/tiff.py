@@ -90,7 +90,7 @@ class TiffReader(ArrayReader):
         super().check()
 
     def decode_all(self) -> None:
-        """Decode every tile once, in the order of the file."""
+        """Decode every tile once: bands of rows would decode a large strip again and again."""
         with _opened(self.header.path) as tiff:
             for page in (page for level in tiff.series[0].levels for page in level.pages):
                 for _ in page.segments(maxworkers=1):

@@ -237,7 +237,8 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
     path : path or str
         A folder (OME-Zarr), file, or address (`https://`, `s3://`, `gs://`).
     cache_bytes : int
-        Blocks that were read last are kept in memory up to this size, 64 MiB unless given.
+        Blocks that were read last are kept in memory up to this size, 64 MiB unless given; patches that lie beside one
+        another share them only there.
     settings : PixelSettings or None
         Channels, window and plane, as in a manifest's `image`.
 

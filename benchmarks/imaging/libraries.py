@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from benchmarks.common import Options, Result, interleave, main
+from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import SLACK, choose_level, read_patches
-from cytomesh.imaging.pyramid import Pyramid, halve, open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import Pyramid, open_image
 
 UM = 1.0
 TILE_PX = 512
@@ -252,9 +254,14 @@ class TensorstorePyramid(Pyramid):
             self.__dict__.update(path=wanted.path, n_channels=1, levels=pyramid.levels)
         self.window = tensorstore_window(wanted).__enter__()
 
-    def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:  # noqa: ARG002
-        """Read a window of the level that was opened."""
-        return self.window(row0, row1, col0, col1)[..., None]
+    def block_shape(self, level: int) -> tuple[int, int]:
+        """Return a block that is the level: windows are read whole."""
+        return self.levels[level].shape
+
+    def read(self, _: int, row0: int, row1: int, col0: int, col1: int, **to: Any) -> NDArray[np.uint8]:
+        """Read a window of the level that was opened, into `out`."""
+        to["out"][..., 0] = self.window(row0, row1, col0, col1)
+        return to["out"]
 
 
 @cache

@@ -5,15 +5,16 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.common import Options
-from cytomesh.imaging.pyramid import halve, halved_levels
+from cytomesh.imaging.halving import halve, halved_levels
 
 TILE_PX, PERIOD_PX = 512, 2048
 SHORT, LONG, RATIONAL, LONG8 = 3, 4, 5, 16
@@ -57,6 +58,34 @@ def write_repeated(path: Path, period: NDArray[np.uint8], shape: tuple[int, int]
         first = _write_directory(stream, shape, *tiles[0], is_coarse=False, coarser=coarser)
         stream.seek(8)
         stream.write(struct.pack("<Q", first))
+
+
+def write_tiles(path: Path, period: NDArray[np.uint8], side: int, **facts: Any) -> None:
+    """Write a tiled BigTIFF of side x side pixels with its halved levels as SubIFDs, each of its tiles anew.
+
+    Parameters
+    ----------
+    period : (2048, 2048) or (2048, 2048, 3) uint8
+        What is repeated; a coarser level repeats its means.
+    side : int
+        A multiple of the tiles' side.
+    facts
+        Of `tifffile.TiffWriter.write`, such as the compression.
+    """
+    levels = halved_levels((side, side))
+    planes = np.atleast_3d(period)
+    facts |= {"tile": (TILE_PX, TILE_PX), "dtype": np.uint8, "metadata": None}
+    facts["photometric"] = "minisblack" if period.ndim == 2 else "rgb"
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        for i, level in enumerate(levels):
+            copies = max(1, TILE_PX // len(planes))
+            block = np.tile(planes, (copies, copies, 1)).squeeze()
+            n, count = len(block) // TILE_PX, -(-level.shape[0] // TILE_PX)
+            corners = ((row % n * TILE_PX, column % n * TILE_PX) for row in range(count) for column in range(count))
+            tiles = (np.ascontiguousarray(block[y : y + TILE_PX, x : x + TILE_PX]) for y, x in corners)
+            place = {"subfiletype": 1} if i else {"subifds": len(levels) - 1}
+            tiff.write(tiles, shape=(*level.shape, *period.shape[2:]), **facts, **place)
+            planes = halve(planes)
 
 
 def _write_tiles(

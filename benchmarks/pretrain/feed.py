@@ -22,7 +22,7 @@ from benchmarks.common import Options, Result, main
 from benchmarks.pretrain.synthetic import random_pool, synthetic_trainer
 from cytomesh.core.distributed import world
 from cytomesh.core.parallel import available_cpus
-from cytomesh.imaging.pyramid import write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.patches import PatchSource, SectionReader
 from cytomesh.pretrain.pool import PatchPool, SectionPatches

@@ -194,19 +194,28 @@ class RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer as far as the file goes."""
-        view = memoryview(buffer)
-        start, stop = self._at, min(self._at + len(view), self._size)
-        if stop <= start:
-            return 0
-        if stop - start >= BLOCK_BYTES:
-            view[: stop - start] = self._ask(start, stop)
-        else:
-            for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
-                first = index * BLOCK_BYTES
-                low, high = max(start, first), min(stop, first + BLOCK_BYTES)
-                view[low - start : high - start] = self._block(index)[low - first : high - first]
-        self._at = stop
-        return stop - start
+        n = max(0, min(len(buffer), self._size - self._at))
+        if n:
+            buffer[:n] = self.read_at(self._at, n)
+            self._at += n
+        return n
+
+    def read_at(self, start: int, n: int) -> bytes:
+        """Read bytes, whatever the place of the next one is; several threads may do so at once.
+
+        Raises
+        ------
+        EOFError
+            If the file ends before.
+        """
+        stop = start + n
+        if stop > self._size:
+            raise EOFError(f"bytes {start} to {stop} of {self._size}")
+        if n >= BLOCK_BYTES:
+            return self._ask(start, stop)
+        first, last = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
+        blocks = b"".join(map(self._block, range(first, last)))
+        return blocks[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
     def _block(self, index: int) -> bytes:
         with self._reading:

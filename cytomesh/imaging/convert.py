@@ -20,7 +20,9 @@ from cytomesh.core.files import clear_partial, remove, replace_folder, settle_fo
 from cytomesh.core.parallel import mapping
 from cytomesh.core.progress import log, track
 from cytomesh.core.run import lock
-from cytomesh.imaging.pyramid import CHUNK_PX, halve, halved_levels, multiscales, open_stored
+from cytomesh.imaging.halving import halve, halved_levels
+from cytomesh.imaging.ome_zarr import CHUNK_PX, multiscales
+from cytomesh.imaging.pyramid import open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader
@@ -206,7 +208,7 @@ def _write_row(job: _Conversion, level: int, rows: list[tuple[int, int]]) -> Non
     if level == 0:
         with open_stored(job.source, part=job.part) as image:
             for row, columns in _windows(job, level, missing):
-                _put(array, row, columns, image.read_stored(0, *row, *columns))
+                _put(array, row, columns, image.read(0, *row, *columns))
         return
     finer, (height, width) = _array(job, level - 1), job.shapes[level - 1]
     for row, columns in _windows(job, level, missing):
@@ -220,7 +222,7 @@ def _compare_row(job: _Conversion, rows: list[tuple[int, int]]) -> None:
     array = _array(job, 0)
     with open_stored(job.source, part=job.part) as image:
         for row, columns in _windows(job, 0, rows):
-            if not np.array_equal(_get(array, row, columns), image.read_stored(0, *row, *columns)):
+            if not np.array_equal(_get(array, row, columns), image.read(0, *row, *columns)):
                 found = f"other pixels in rows {row[0]} to {row[1]}, columns {columns[0]} to {columns[1]}"
                 hint = "the disk, or the memory, of this machine may be faulty; convert again without resuming"
                 raise ImageError(job.work, found=found, expected=f"those of {job.source}", hint=hint)

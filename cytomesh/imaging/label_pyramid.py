@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import ImageError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
-from cytomesh.imaging.pyramid import CHUNK_PX, SMALLEST_PX, multiscales
+from cytomesh.imaging.halving import SMALLEST_PX
+from cytomesh.imaging.ome_zarr import CHUNK_PX, multiscales
 
 
 def write_ome_labels(path: Path, labels: Mapping[str, NDArray[np.uint8]], um_per_px: float, table: LabelTable) -> None:

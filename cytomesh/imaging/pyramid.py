@@ -1,20 +1,21 @@
-"""Image pyramids of sections: windows are read lazily, levels that fit are kept in memory."""
+"""Image pyramids of sections: windows are read block by block, and blocks used last are kept in memory."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
-from cytomesh.core.files import atomic_path
-from cytomesh.core.remote import as_path
+from cytomesh.core.last_used import LastUsed
+from cytomesh.core.remote import RemotePath, as_path
+from cytomesh.imaging.halving import halve, halved_levels
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageLevel, ImageReader, named
 from cytomesh.study.image_formats.registry import open_reader, read_header
@@ -22,27 +23,29 @@ from cytomesh.study.pixels import PixelSettings, PixelView, pixel_view
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import Normalisation, looked_up
 
-# Images without coarser levels get them, down to about this size.
-SMALLEST_PX = 128
-# They are made from so many pixels of the stored level at a time: it may be larger than memory.
+# Coarser levels are made from so many pixels of the stored one at a time: it may be larger than memory.
 BAND_PX = 2**26
-CHUNK_PX = 512
+# Tiles of fewer pixels than a square of this side are read several at once.
+BLOCK_PX = 128
+# Blocks that are asked for at once.
+N_REQUESTS = 8
 
 
 class StoredPyramid:
-    """Stored pixels of an image at several resolutions; use `open_stored`, or `open_image` for 8-bit grey or RGB.
+    """Pixels of an image at several resolutions, as stored; use `open_stored`, or `open_image` for 8-bit grey or RGB.
 
     An image stored at one resolution is halved again and again when coarser levels are asked for, whatever its format:
     the same pixels give the same patches from PNG, TIFF and OME-Zarr. Averages are those of stored values.
 
-    A context manager: leaving it closes the file. Not to be shared between processes (open the image in each).
+    A context manager: leaving it closes the file. For several threads, but not for several processes (open the image in
+    each).
 
     Parameters
     ----------
     reader : ImageReader
         The open file.
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory.
+        Blocks that were read last are kept up to this size.
     channels : slice
         Those that are read.
     """
@@ -52,19 +55,21 @@ class StoredPyramid:
         self.path: Path = header.path
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
+        self.n_channels: int = len(range(header.n_channels)[channels])
+        self.dtype: np.dtype[Any] = np.dtype(header.dtype)
         self._channels = channels
-        self._px_bytes = len(range(header.n_channels)[channels]) * np.dtype(header.dtype).itemsize
-        self._cache_bytes = cache_bytes
-        self._kept: dict[int, NDArray[Any]] = {}
-        self._keeping = threading.Lock()
+        self._blocks: LastUsed[tuple[int, ...], NDArray[Any]] = LastUsed(cache_bytes, lambda block: block.nbytes)
+        self._whole: list[NDArray[Any]] = []
         self._reader: ImageReader | None = reader
         if len(header.levels) == 1:
             self.levels = halved_levels(self.shape)
         if reader.decodes_whole:
-            self._kept[0] = reader.read(0, slice(None), slice(None), channels)
-            for level in range(1, len(self.levels)):
-                self._kept[level] = halve(self._kept[level - 1])
+            self._whole = [reader.read(0, slice(None), slice(None), channels)]
+            for _ in self.levels[1:]:
+                self._whole.append(halve(self._whole[-1]))
         self._n_stored = len(header.levels)
+        # at addresses, waiting takes longer than decoding
+        self._map = ThreadPoolExecutor(N_REQUESTS).map if isinstance(self.path, RemotePath) else map
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,12 +86,37 @@ class StoredPyramid:
         """The coarsest level that need not be made from another."""
         return self.levels[self._n_stored - 1]
 
-    def read_stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+    def block_shape(self, level: int) -> tuple[int, int]:
+        """Return rows and columns of the blocks that a level is read in: its tiles, or several if they are small."""
+        rows, columns = self._opened().tile(min(level, self._n_stored - 1))
+        height, width = self.levels[level].shape
+        columns = min(columns * max(1, BLOCK_PX // columns), width)
+        return min(rows * max(1, BLOCK_PX**2 // (rows * columns)), height), columns
+
+    def read(
+        self,
+        level: int,
+        row0: int,
+        row1: int,
+        col0: int,
+        col1: int,
+        *,
+        out: NDArray[Any] | None = None,
+        needed: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any]:
         """Read rows row0..row1-1 and columns col0..col1-1 of a level.
+
+        Parameters
+        ----------
+        level, row0, row1, col0, col1 : int
+        out : (row1 - row0, col1 - col0, n_channels) array or None
+            Where the pixels are to be written.
+        needed : (rows, columns) bool or None
+            Which of the blocks that the window reaches into are read; pixels of others are not written.
 
         Returns
         -------
-        (row1 - row0, col1 - col0, channels) of the type that is stored
+        (row1 - row0, col1 - col0, n_channels) of `dtype`
 
         Raises
         ------
@@ -97,17 +127,31 @@ class StoredPyramid:
         if not (0 <= row0 <= row1 <= height and 0 <= col0 <= col1 <= width):
             found = f"window of rows {row0} to {row1}, columns {col0} to {col1} at level {level}"
             raise ImageError(self.path, found=found, expected=f"a window within {height} rows and {width} columns")
-        if level not in self._kept and height * width * self._px_bytes <= self._cache_bytes:
-            with self._keeping:  # of several readers one decodes, the others wait for it
-                if level not in self._kept:
-                    self._kept[level] = self._window(level, 0, height, 0, width)
-        return self._window(level, row0, row1, col0, col1)
+        if self._whole:
+            seen = self._seen(self._whole[level][row0:row1, col0:col1])
+            if out is None:
+                return seen
+            out[...] = seen
+            return out
+        rows, columns = self.block_shape(level)
+        top, left = row0 // rows, col0 // columns
+        # from the last block on: files that end early, and headers that lie, are found out before memory is asked for
+        for i in reversed(range(top, -(-row1 // rows))):
+            wanted = range(left, -(-col1 // columns))[::-1]
+            places = [(i * rows, j * columns) for j in wanted if needed is None or needed[i - top, j - left]]
+            for (row, column), block in zip(places, self._map(partial(self._block, level), places), strict=True):
+                if out is None:
+                    out = self._empty(row1 - row0, col1 - col0)
+                part = block[max(0, row0 - row) : row1 - row, max(0, col0 - column) : col1 - column]
+                row, column = max(0, row - row0), max(0, column - col0)
+                out[row : row + part.shape[0], column : column + part.shape[1]] = part
+        return self._empty(row1 - row0, col1 - col0) if out is None else out
 
     def close(self) -> None:
         """Close the file and forget what is kept."""
         if self._reader is not None:
             self._reader.close()
-        self._reader, self._kept = None, {}
+        self._reader, self._whole, self._blocks = None, [], LastUsed(0)
 
     def __enter__(self) -> Self:
         return self
@@ -119,19 +163,37 @@ class StoredPyramid:
         if getattr(self, "_reader", None) is not None:
             self.close()
 
-    def _window(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
-        """Take a window from what is kept, decode it, or halve that of the level before."""
-        if level in self._kept:
-            return self._kept[level][row0:row1, col0:col1]
+    def _empty(self, height: int, width: int) -> NDArray[Any]:
+        return np.empty((height, width, self.n_channels), self.dtype)
+
+    def _seen(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return (h, w, n_channels) of `dtype` from what is stored."""
+        return stored
+
+    def _block(self, level: int, corner: tuple[int, int]) -> NDArray[Any]:
+        """Return a block of a level as it is seen; threads that need it at once wait for one that decodes it."""
+
+        def decode() -> NDArray[Any]:
+            bounds = zip(corner, self.block_shape(level), self.levels[level].shape, strict=True)
+            (row0, row1), (col0, col1) = ((first, min(first + n, end)) for first, n, end in bounds)
+            return np.ascontiguousarray(self._seen(self._stored(level, row0, row1, col0, col1)))  # no view of more
+
+        return self._blocks.get((level, *corner), decode)
+
+    def _stored(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Decode a window, or halve that of the level before."""
+        if level < self._n_stored:
+            return self._opened().read(level, slice(row0, row1), slice(col0, col1), self._channels)
+        height, width = self.levels[level - 1].shape
+        step = max(1, BAND_PX // ((col1 - col0) * 4**level))
+        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)]
+        finer = (self._stored(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
+        return np.concatenate([halve(window) for window in finer])
+
+    def _opened(self) -> ImageReader:
         if self._reader is None:
             raise ImageError(self.path, found="a closed image", hint="open it again")
-        if level < self._n_stored:
-            return self._reader.read(level, slice(row0, row1), slice(col0, col1), self._channels)
-        height, width = self.levels[level - 1].shape
-        step = max(1, BAND_PX // (max(1, col1 - col0) * 4**level))
-        bands = [(top, min(top + step, row1)) for top in range(row0, row1, step)] or [(row0, row1)]
-        finer = (self._window(level - 1, 2 * a, min(2 * b, height), 2 * col0, min(2 * col1, width)) for a, b in bands)
-        return np.concatenate([halve(window) for window in finer])
+        return self._reader
 
 
 class Pyramid(StoredPyramid):
@@ -153,21 +215,10 @@ class Pyramid(StoredPyramid):
         super().__init__(reader, cache_bytes, view.channels)
         self._view = view
         self._tables = None if normalisation is None else normalisation.tables()
-        self.n_channels: int = view.n_channels
+        self.n_channels, self.dtype = view.n_channels, np.dtype(np.uint8)
 
-    def read(self, level: int, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
-        """Read rows row0..row1-1 and columns col0..col1-1 of a level.
-
-        Returns
-        -------
-        (row1 - row0, col1 - col0, n_channels) uint8
-
-        Raises
-        ------
-        ImageError
-            If the window is not within the level, or its pixels cannot be decoded.
-        """
-        seen = self._view(self.read_stored(level, row0, row1, col0, col1))
+    def _seen(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
+        seen = self._view(stored)
         return seen if self._tables is None else looked_up(seen, self._tables)
 
     def read_small(self, max_px: int) -> tuple[ImageLevel, NDArray[np.uint8]]:
@@ -186,7 +237,8 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
     path : path or str
         A folder (OME-Zarr), file, or address (`https://`, `s3://`, `gs://`).
     cache_bytes : int
-        Levels up to this size are decoded once and kept in memory, as stored (64 MiB unless given).
+        Blocks that were read last are kept in memory up to this size, 64 MiB unless given; patches that lie beside one
+        another share them only there.
     settings : PixelSettings or None
         Channels, window and plane, as in a manifest's `image`.
 
@@ -259,82 +311,3 @@ def _opened(path: Path, part: ImagePart) -> Iterator[ImageReader]:
         except BaseException:
             reader.close()
             raise
-
-
-def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:
-    """Write an OME-Zarr 0.5 pyramid, whole or not at all.
-
-    Levels are area averages of 2 x 2 pixels. The centre of a coarse pixel lies half a fine pixel off that of its
-    first fine one, which the translations in the metadata say.
-
-    Parameters
-    ----------
-    path : Path
-        Folder to write, usually `*.ome.zarr`; replaced if it exists.
-    array : (h, w) or (h, w, c) uint8
-        Level 0.
-    um_per_px : float
-        Pixel size of level 0, um.
-    n_levels : int or None
-        Number of levels; None: until the larger side is below 256 px.
-    """
-    planes = array[..., None] if array.ndim == 2 else array
-    if planes.dtype != np.uint8 or planes.ndim != 3 or planes.shape[2] not in (1, 3):
-        raise ImageError(
-            path, found=f"{array.dtype} array of shape {array.shape}", expected="uint8, (h, w) or (h, w, 3)"
-        )
-    axes = "yx" if planes.shape[2] == 1 else "cyx"
-    count = n_levels or 1 + max(0, int(np.ceil(np.log2(max(planes.shape[:2]) / (2 * SMALLEST_PX) + 1e-9))))
-    with atomic_path(path) as temporary:
-        group = zarr.create_group(store=str(temporary), zarr_format=3)
-        for level in range(count):
-            stored = planes[..., 0] if axes == "yx" else np.moveaxis(planes, 2, 0)
-            chunks = tuple(min(CHUNK_PX, n) if axis in "yx" else 1 for axis, n in zip(axes, stored.shape, strict=True))
-            # black chunks are stored, too: a chunk that is not there has been lost
-            facts = {"chunks": chunks, "dimension_names": list(axes), "config": {"write_empty_chunks": True}}
-            group.create_array(str(level), data=np.ascontiguousarray(stored), **facts)
-            planes = halve(planes)
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
-
-
-def halve(array: NDArray[Any]) -> NDArray[Any]:
-    """Average blocks of 2 x 2 pixels of an (h, w, c) image, in its type; an odd last row or column is repeated.
-
-    Halves of whole numbers are rounded up.
-    """
-    wide = {"uint8": np.uint16, "uint16": np.uint32}.get(array.dtype.name, array.dtype)
-    padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge").astype(wide)
-    total = padded[0::2, 0::2] + padded[1::2, 0::2] + padded[0::2, 1::2] + padded[1::2, 1::2]
-    return total / 4 if total.dtype.kind == "f" else ((total + 2) >> 2).astype(array.dtype)
-
-
-def halved_levels(shape: tuple[int, int]) -> tuple[ImageLevel, ...]:
-    """Return the levels of an image that has one: halved until the larger side is below 2 * `SMALLEST_PX`."""
-    levels = [ImageLevel("0", shape)]
-    while max(shape) >= 2 * SMALLEST_PX:
-        shape = ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-        factor = float(2 ** len(levels))
-        levels.append(ImageLevel(str(len(levels)), shape, (factor, factor), ((factor - 1) / 2, (factor - 1) / 2)))
-    return tuple(levels)
-
-
-def multiscales(
-    name: str, axes: str, um_per_px: float, count: int, kind: str = "area", how: str = "2 x 2 means"
-) -> dict[str, Any]:
-    """Return the entry of NGFF's `multiscales` for levels that are halved so many times."""
-
-    def transforms(level: int) -> list[dict[str, Any]]:
-        size, shift = um_per_px * 2**level, um_per_px * (2**level - 1) / 2
-        channels = len(axes) - 2
-        scale = {"type": "scale", "scale": [1.0] * channels + [size, size]}
-        return [scale, {"type": "translation", "translation": [0.0] * channels + [shift, shift]}]
-
-    kinds = {"c": {"name": "c", "type": "channel"}}
-    spatial = {axis: {"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"}
-    return {
-        "name": name.split(".")[0],
-        "axes": [(kinds | spatial)[axis] for axis in axes],
-        "datasets": [{"path": str(i), "coordinateTransformations": transforms(i)} for i in range(count)],
-        "type": kind,
-        "metadata": {"description": how},
-    }

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon
 
 from cytomesh.core.files import atomic_path
 from cytomesh.core.random import derived_seed, generator
-from cytomesh.imaging.pyramid import write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.phantom.artefacts import Artefact, stain_gradient, tear
 from cytomesh.phantom.config import SectionConfig, StainConfig
 from cytomesh.phantom.profiles import Profiles

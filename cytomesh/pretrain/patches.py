@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +13,7 @@ from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
+from cytomesh.core.last_used import LastUsed
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs
 from cytomesh.graph.provenance import LINKS, images_read, parts_read
@@ -44,26 +42,11 @@ class OpenImages:
     """Images for several threads: each is opened once, and those used last stay open."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._open: OrderedDict[tuple[Path | None, int | None, ImageSettings], Future[Pyramid]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._open: LastUsed[tuple[Path | None, int | None, ImageSettings], Pyramid] = LastUsed(capacity)
 
     def __getitem__(self, section: Section) -> Pyramid:
-        seen = section.image, section.scene, section.image_settings
-        with self._lock:
-            is_mine = seen not in self._open
-            if is_mine:
-                self._open[seen] = Future()
-                if len(self._open) > self.capacity:
-                    self._open.popitem(last=False)  # closed when its last reader lets go of it
-            self._open.move_to_end(seen)
-            image = self._open[seen]
-        if is_mine:  # without the lock: a plain image is decoded whole here, and others want theirs meanwhile
-            try:
-                image.set_result(open_section(section))
-            except BaseException as failure:
-                image.set_exception(failure)
-        return image.result()
+        # one that is no longer kept is closed when its last reader lets go of it
+        return self._open.get((section.image, section.scene, section.image_settings), lambda: open_section(section))
 
 
 class BySection(ABC):

@@ -37,6 +37,9 @@ def test_bytes_are_those_of_the_file_wherever_they_are_read(web, monkeypatch, bl
             assert stream.read(n) == data[start : start + n]
         assert stream.seek(-5, os.SEEK_END) == 12_340 and stream.read() == data[-5:]
         assert stream.seek(3) == 3 and stream.seek(4, os.SEEK_CUR) == 7 == stream.tell()
+        assert stream.raw.read_at(500, 2000) == data[500:2500] and stream.tell() == 7
+        with pytest.raises(EOFError, match="12000 to 12346 of 12345"):
+            stream.raw.read_at(12_000, 346)
     (web.folder / "empty").touch()
     assert as_path(f"{web.url}/empty").read_bytes() == b""
     with pytest.raises(OSError, match="read only"):

@@ -16,7 +16,8 @@ from PIL import Image
 
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.convert import convert_image
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.registry import check_pixels, open_reader, read_header
 
 NOISE = np.random.default_rng(0).integers(0, 256, (700, 900), np.uint8)

@@ -12,7 +12,8 @@ from PIL import Image
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging import convert
 from cytomesh.imaging.convert import convert_image
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.registry import read_header
 from tests.processes import start_program
 

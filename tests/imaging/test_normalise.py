@@ -16,7 +16,8 @@ from cytomesh.core.errors import ImageError, StudyError
 from cytomesh.imaging import normalise
 from cytomesh.imaging.image_look import ImageLook
 from cytomesh.imaging.normalise import normalised, open_run_study
-from cytomesh.imaging.pyramid import open_section, open_unnormalised, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_section, open_unnormalised
 from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.check import check_study
 from cytomesh.study.planes import SectionPlane

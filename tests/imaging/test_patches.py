@@ -2,14 +2,19 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from cytomesh.core.errors import ImageError
+from cytomesh.imaging.convert import convert_image
+from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import choose_level, read_patches
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
+from cytomesh.study.image_formats.tiff_chunks import TiffChunks
 
 UM = 20.0
 
@@ -156,6 +161,128 @@ def test_patches_do_not_depend_on_how_they_are_grouped(pyramid, monkeypatch):
     expected = read_patches(pyramid, UM, centres, angles, 16, 45.0)
     monkeypatch.setattr("cytomesh.imaging.patches.CELL_PX", 37)
     np.testing.assert_array_equal(read_patches(pyramid, UM, centres, angles, 16, 45.0), expected)
+
+
+FORMATS = ("a.png", "tiles.tif", "strips.tif", "pyramid.tif", "jpeg2000.tif", "a.ome.zarr", "sharded.ome.zarr")
+LARGE = (700, 900)
+
+
+def write_format(path, pixels):
+    """Write RGB pixels, without loss."""
+    if path.suffix == ".png":
+        Image.fromarray(pixels).save(path)
+    elif path.name == "a.ome.zarr":
+        write_ome_zarr(path, pixels, UM)
+    elif path.name == "sharded.ome.zarr":
+        write_format(path.with_name("strips.tif"), pixels)
+        convert_image(path.with_name("strips.tif"), path, UM)
+    elif path.name == "pyramid.tif":
+        coarse = halve(pixels)
+        facts = {"tile": (128, 96), "compression": "zstd", "predictor": True, "photometric": "rgb"}
+        with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+            tiff.write(pixels, subifds=2, **facts)
+            tiff.write(coarse, subfiletype=1, **facts)
+            tiff.write(halve(coarse), subfiletype=1, **facts)
+    elif path.name == "jpeg2000.tif":
+        options = {"compression": "jpeg2000", "compressionargs": {"level": 0, "reversible": True}}
+        tifffile.imwrite(
+            path, np.moveaxis(pixels, 2, 0), tile=(128, 96), photometric="rgb", planarconfig="separate", **options
+        )
+    else:
+        kind = {"tile": (64, 64)} if path.name == "tiles.tif" else {"rowsperstrip": 5, "compression": "lzw"}
+        tifffile.imwrite(path, pixels, photometric="rgb", **kind)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Noise, in which a mistake of a fraction of a pixel is seen, halved as readers halve it."""
+    levels = [np.random.default_rng(3).integers(0, 256, (*LARGE, 3), np.uint8)]
+    while max(levels[-1].shape) >= 256:
+        levels.append(halve(levels[-1]))
+    return levels
+
+
+def by_loops(levels, centre, angle, size, step, places, background):
+    """Some pixels (row, column) of a patch: the formula, sample by sample."""
+    level = max((i for i in range(len(levels)) if 2**i <= step), default=0)
+    pixels, scale, found = levels[level].astype(float), 2**level, []
+    k = int(np.ceil(step / scale))
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    for i, j in places:
+        samples = []
+        for a, b in np.ndindex(k, k):
+            down, right = ((at - (size - 1) / 2) * step + ((s + 0.5) / k - 0.5) * step for at, s in ((i, a), (j, b)))
+            column = centre[0] + right * sine - down * cosine
+            row = centre[1] + right * cosine + down * sine
+            row, column = ((at - (scale - 1) / 2) / scale for at in (row, column))
+            height, width = pixels.shape[:2]
+            if not (-0.5 <= row <= height - 0.5 and -0.5 <= column <= width - 0.5):
+                samples.append(np.full(3, background))
+                continue
+            row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+            top, left = int(row), int(column)
+            bottom, right_one = min(top + 1, height - 1), min(left + 1, width - 1)
+            y, x = row - top, column - left
+            above = (1 - x) * pixels[top, left] + x * pixels[top, right_one]
+            below = (1 - x) * pixels[bottom, left] + x * pixels[bottom, right_one]
+            samples.append((1 - y) * above + y * below)
+        found.append(np.mean(samples, axis=0))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("size", "step"), [(32, 1.0), (32, 2.0), (32, 3.0), (301, 1.3), (4096, 0.25), (4096, 1.0)])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_and_size_is_the_slow_reference_to_one_grey_level(tmp_path, large, name, size, step):
+    write_format(tmp_path / name, large[0])
+    random = np.random.default_rng(size)
+    n = 3 if size < 4096 else 1
+    centres, angles = random.uniform((50, 50), (850, 650), (n, 2)), random.uniform(-180, 180, n)
+    with open_image(tmp_path / name, cache_bytes=2**19) as pyramid:
+        patches = read_patches(pyramid, UM, centres, angles, size, step * UM, background=9)
+    places = [*random.integers(0, size, (200, 2)).tolist(), [0, 0], [size - 1, size - 1], [0, size - 1]]
+    if size == 4096 and step == 1.0:  # most of it lies outside
+        places += (size // 2 + random.integers(-300, 300, (200, 2))).tolist()
+    for patch, centre, angle in zip(patches, centres, angles, strict=True):
+        expected = by_loops(large, centre, angle, size, step, places, 9.0)
+        found = np.array([patch[:, i, j] for i, j in places])
+        assert np.abs(found - expected).max() <= 0.51
+        assert (found != 9).any()
+
+
+def tiles_under(centres, angle, size, tile, shape):
+    """(row, column) of tiles that hold pixels beside the samples of patches."""
+    at = centres[:, None, None] + patch_grid(angle, size, 1.0)
+    columns, rows = np.floor(at).astype(int).reshape(-1, 2).T
+    found = set()
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        is_inside = (
+            (rows + down >= 0) & (rows + down < shape[0]) & (columns + right >= 0) & (columns + right < shape[1])
+        )
+        numbers = (rows + down)[is_inside] // tile * 1000 + (columns + right)[is_inside] // tile
+        found |= {divmod(int(number), 1000) for number in np.unique(numbers)}
+    return found
+
+
+def test_tiles_that_patches_touch_are_decoded_once_and_no_others(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (550, 600), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(64, 64), compression="zstd")
+    monkeypatch.setattr("cytomesh.imaging.pyramid.BLOCK_PX", 1)  # no tile is too small to be read alone
+    decoded, decode = [], TiffChunks.decode
+    monkeypatch.setattr(TiffChunks, "decode", lambda self, place: decoded.append(place) or decode(self, place))
+    random, n_saved = np.random.default_rng(1), 0
+    for angle in (0.0, 90.0, 45.0, *random.uniform(-180, 180, 4)):
+        # four patches at one place, and one elsewhere, at the image's border
+        centres = np.concatenate([random.uniform(120, 380, (1, 2)) + random.uniform(-9, 9, (4, 2)), [[550.0, 450.0]]])
+        decoded.clear()
+        with open_image(tmp_path / "a.tif") as image:
+            read_patches(image, 1.0, centres, np.full(5, angle), 150, 1.0)
+        assert len(decoded) == len(set(decoded))
+        assert tiles_under(centres, angle, 150, 64, pixels.shape) <= set(decoded)
+        # two pixels more on each side
+        assert set(decoded) <= tiles_under(centres, angle, 155, 64, pixels.shape)
+        reach = 75 * (abs(math.sin(math.radians(angle))) + abs(math.cos(math.radians(angle))))
+        n_saved += len(tiles_under(centres, 90.0, 2 * int(reach), 64, pixels.shape) - set(decoded))
+    assert n_saved > 10  # corners of windows around turned patches
 
 
 def test_level_is_the_coarsest_that_is_fine_enough():

@@ -9,8 +9,10 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
+from cytomesh.imaging.halving import halve
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import halve, open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.registry import read_header
 from cytomesh.study.image_formats.tiff import TiffReader
 
@@ -164,7 +166,7 @@ def test_an_image_appears_whole_or_not_at_all(tmp_path, array, monkeypatch):
     def fail(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cytomesh.imaging.pyramid.halve", fail)
+    monkeypatch.setattr("cytomesh.imaging.ome_zarr.halve", fail)
     with pytest.raises(KeyboardInterrupt):
         write_ome_zarr(tmp_path / "a.ome.zarr", 255 - array, 20.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]

@@ -7,7 +7,8 @@ from PIL import Image
 
 from benchmarks.surface.contour_extraction import CASES, drawn_outline, score
 from cytomesh.core.errors import ImageError
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.imaging.tissue import TissueConfig, background, extract_all, extract_tissue, threshold
 
 HEIGHT, WIDTH = 300, 400

@@ -94,7 +94,7 @@ def _write_images(study: Path) -> None:
     import tifffile
     from PIL import Image
 
-    from cytomesh.imaging.pyramid import write_ome_zarr
+    from cytomesh.imaging.ome_zarr import write_ome_zarr
 
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (SIDE, SIDE), np.uint8)

@@ -23,8 +23,9 @@ from cytomesh.core.run import read_study_path
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import record_path
 from cytomesh.graph.storage import load_graphs
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain import embed, encode
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder

@@ -8,7 +8,7 @@ from PIL import Image
 from shapely.geometry import MultiPolygon, box
 
 from cytomesh.core.labels import LabelTable
-from cytomesh.imaging.pyramid import write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.study.atlas import write_labels
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours

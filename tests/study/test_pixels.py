@@ -230,7 +230,7 @@ def test_tiff_zarr_and_the_copies_of_both_are_seen_alike_at_every_level(tmp_path
         for path in (tmp_path / name, tmp_path / f"{name}.ome.zarr"):
             check_pixels(read_header(path))
             with open_stored(path) as image:
-                np.testing.assert_array_equal(image.read_stored(0, 0, 301, 0, 402), stored)
+                np.testing.assert_array_equal(image.read(0, 0, 301, 0, 402), stored)
             for cache_bytes in (0, 1 << 26):
                 with open_image(path, cache_bytes, settings) as image:
                     shapes = [level.shape for level in image.levels]
@@ -312,7 +312,7 @@ def test_transparent_pixels_of_a_tiff_are_white(tmp_path, kind, dtype):
     facts = read_header(tmp_path / "a.tif")
     assert (facts.n_channels, facts.dtype) == (3, np.dtype(dtype).name)
     with open_stored(tmp_path / "a.tif") as image:
-        found = image.read_stored(0, 0, 1, 0, 3)[0]
+        found = image.read(0, 0, 1, 0, 3)[0]
     share = alpha[0] / most
     expected = most // 4 * share + most * (1 - share)
     np.testing.assert_allclose(found, np.repeat(expected[:, None], 3, axis=1), atol=1)

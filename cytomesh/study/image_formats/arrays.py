@@ -1,9 +1,11 @@
-"""Images whose levels are arrays that Zarr reads in windows: TIFF and OME-Zarr."""
+"""Images whose levels are arrays that are read in windows: TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
+from cytomesh.core.last_used import LastUsed
 from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_background
 
@@ -20,12 +23,25 @@ class ArrayReader(ImageReader):
 
     def __init__(self, header: ImageHeader) -> None:
         super().__init__(header)
-        self.arrays: list[Any] = self.open_arrays()
-        self._planes = planes_of(header.path, header.axes, self.arrays[0].shape, header.part)
+        self._arrays: LastUsed[int, Any] = LastUsed(len(header.levels))
+
+    @cached_property
+    def planes(self) -> dict[str, int]:
+        """Which plane is read, the number along each axis that has planes."""
+        return planes_of(self.header.path, self.header.axes, self.array(0).shape, self.header.part)
+
+    def array(self, level: int) -> Any:
+        """Return the array of a level, with a shape and chunks; it is opened when it is needed first."""
+        return self._arrays.get(level, lambda: self.open_level(level))
 
     @abstractmethod
-    def open_arrays(self) -> list[Any]:
-        """Return an array for each level."""
+    def open_level(self, level: int) -> Any:
+        """Open the array of a level."""
+
+    def tile(self, level: int) -> tuple[int, int]:
+        """Return rows and columns of a chunk."""
+        chunks, axes = self.array(level).chunks, self.header.axes
+        return chunks[axes.index("y")], chunks[axes.index("x")]
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Decode a window of a level."""
@@ -39,19 +55,19 @@ class ArrayReader(ImageReader):
         order = [axes.index("y"), axes.index("x")]
         others = [i for i in range(values.ndim) if i not in order]
         height, width = (values.shape[i] for i in order)
-        n_values = int(np.prod([values.shape[i] for i in others]))
+        n_values = math.prod(values.shape[i] for i in others)
         stored = np.ascontiguousarray(values.transpose(*order, *others).reshape(height, width, n_values))
         shown = on_background(stored, header.alpha) if header.alpha else stored
         return shown if is_apart else shown[..., channels]
 
     def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
         """Decode what an array holds in a window."""
-        return np.asarray(self.arrays[level][window], np.dtype(self.header.dtype))
+        return np.asarray(self.array(level)[window], np.dtype(self.header.dtype))
 
     def window(self, rows: slice, columns: slice, channels: slice = slice(None)) -> tuple[slice, ...]:
         """Return rows, columns and channels, of the plane that is read, in the order of the axes."""
         parts = {"y": rows, "x": columns, "c": channels, "s": slice(None)}
-        parts |= {axis: slice(index, index + 1) for axis, index in self._planes.items()}
+        parts |= {axis: slice(index, index + 1) for axis, index in self.planes.items()}
         return tuple(parts[axis] for axis in self.header.axes)
 
 

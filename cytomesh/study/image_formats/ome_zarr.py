@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError
@@ -30,6 +29,7 @@ from cytomesh.study.image_formats.reader import (
     refuse_size,
 )
 from cytomesh.study.image_formats.remote_store import open_remote_array
+from cytomesh.study.image_formats.zarr_chunks import ZarrChunks, open_array
 from cytomesh.study.units import micrometres, square_um
 
 MAX_JSON_BYTES = 2**24
@@ -90,18 +90,22 @@ class OmeZarrReader(ArrayReader):
         labelled = channel_names(labels, n_channels)
         return ImageHeader(path, n_channels, tuple(levels), um_per_px, axes, dtype, labelled, part=part)
 
-    def open_arrays(self) -> list[Any]:
-        """Open the array of each level."""
-        path, names = self.header.path, [level.name for level in self.header.levels]
-        if isinstance(path, RemotePath):
-            return [open_remote_array(path, name) for name in names]
-        return [zarr.open_array(str(path / name), mode="r") for name in names]
+    def open_level(self, level: int) -> Any:
+        """Open the array of a level; at addresses zarr's own, which asks for the chunks of a window all at once."""
+        path, name = self.header.path, self.header.levels[level].name
+        return open_remote_array(path, name) if isinstance(path, RemotePath) else open_array(path / name)
 
     def load(self, level: int, window: tuple[slice, ...]) -> NDArray[Any]:
         """Decode what an array holds in a window, all of whose chunks must be stored."""
-        if not isinstance(self.header.path, RemotePath):  # its store refuses what is not there when it is asked for it
+        if isinstance(self.header.path, RemotePath):  # its store refuses what is not there when it is asked for it
+            return super().load(level, window)
+        if not isinstance(self.array(level), ZarrChunks):  # zarr itself would go on with its fill value
             self._refuse_missing(level, window)
-        return super().load(level, window)
+        try:
+            return super().load(level, window)
+        except Exception:
+            self._refuse_missing(level, window)
+            raise
 
     def check(self) -> None:
         """Look for every chunk, except on web servers, which list none, and decode the last pixel of each level."""
@@ -114,7 +118,7 @@ class OmeZarrReader(ArrayReader):
 
     def _refuse_missing(self, level: int, window: tuple[slice, ...], stored: Stored | None = None) -> None:
         """Raise ImageError if chunks of a window are not stored: Zarr reads them as its fill value, mostly black."""
-        name, array = self.header.levels[level].name, self.arrays[level]
+        name, array = self.header.levels[level].name, self.array(level)
         if stored is not None:
             stored = {
                 key.removeprefix(f"{name}/"): facts for key, facts in stored.items() if key.startswith(f"{name}/")

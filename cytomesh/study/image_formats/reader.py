@@ -142,6 +142,10 @@ class ImageReader(ABC):
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Decode a window of a stored level, (rows, columns, n_channels) of the header's dtype."""
 
+    def tile(self, level: int) -> tuple[int, int]:  # noqa: ARG002
+        """Return rows and columns of a level that are decoded at once, from its corner on; 512 each unless known."""
+        return BAND_ROWS, BAND_ROWS
+
     def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
         """Decode some channels of a window; formats that store channels apart leave the others alone."""
         pixels = self.decode(level, rows, columns)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
 
-from cytomesh.core.remote import RemotePath
+from cytomesh.core.remote import RemoteFile, RemotePath
 from cytomesh.study.image_formats.arrays import ArrayReader, channel_names, count_channels, plane_shape, planes_of
+from cytomesh.study.image_formats.chunks import DiskFile, OpenFile
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 from cytomesh.study.image_formats.reader import ImageHeader, known_dtype, pyramid_level, refuse_size
+from cytomesh.study.image_formats.tiff_chunks import TiffChunks
 from cytomesh.study.image_formats.tiff_tags import (
     ome_channels,
     refuse_cut_off,
@@ -59,15 +60,20 @@ class TiffReader(ArrayReader):
             names = channel_names(ome_channels(tiff.ome_metadata), n_channels)
         return ImageHeader(path, n_channels, levels, um_per_px, axes, dtype, names, alpha, part)
 
-    def open_arrays(self) -> list[Any]:
-        """Open the file by tifffile's view of it as a Zarr store."""
-        self._store: Any = tifffile.imread(_source(self.header.path), aszarr=True)
-        self._palette: NDArray[np.uint8] | None = None
-        if is_palette(self.header):
-            with _opened(self.header.path) as tiff:
-                self._palette = tiff_palette(self.header.path, tiff.series[0].keyframe)
-        group = zarr.open(self._store, mode="r")
-        return [group[level.name] for level in self.header.levels] if isinstance(group, zarr.Group) else [group]
+    def __init__(self, header: ImageHeader) -> None:
+        super().__init__(header)
+        path = header.path
+        self._files: dict[str, OpenFile] = {}
+        with _opened(path) as tiff:
+            levels = tiff.series[0].levels
+            self._levels = [TiffChunks(level, self._files) for level in levels]
+            self._palette = tiff_palette(path, tiff.series[0].keyframe)
+            for name in {page.parent.filehandle.path for level in levels for page in level.pages if page is not None}:
+                self._files[name] = RemoteFile(path) if isinstance(path, RemotePath) else DiskFile(name)
+
+    def open_level(self, level: int) -> TiffChunks:
+        """Return the tiles or strips of a level."""
+        return self._levels[level]
 
     def decode_channels(self, level: int, rows: slice, columns: slice, channels: slice) -> NDArray[Any]:
         """Decode a window of a level; numbers of colours in a palette become RGB."""
@@ -84,7 +90,7 @@ class TiffReader(ArrayReader):
         super().check()
 
     def decode_all(self) -> None:
-        """Decode every tile: not through Zarr, which goes on reading others after one has failed."""
+        """Decode every tile once: bands of rows would decode a large strip again and again."""
         with _opened(self.header.path) as tiff:
             for page in (page for level in tiff.series[0].levels for page in level.pages):
                 for _ in page.segments(maxworkers=1):
@@ -92,18 +98,9 @@ class TiffReader(ArrayReader):
 
     def close(self) -> None:
         """Close the file."""
-        self._store.close()
-
-
-def is_palette(header: ImageHeader) -> bool:
-    """Return whether a TIFF holds one number a pixel, and three channels are seen."""
-    return header.n_channels == 3 and not set(header.axes) & {"c", "s"}
+        for file in self._files.values():
+            file.close()
 
 
 def _opened(path: Path) -> tifffile.TiffFile:
-    return tifffile.TiffFile(_source(path))
-
-
-def _source(path: Path) -> Any:
-    """Return what tifffile opens: files on disks by itself, in threads of its own."""
-    return path.open("rb") if isinstance(path, RemotePath) else path
+    return tifffile.TiffFile(path.open("rb") if isinstance(path, RemotePath) else path)

@@ -4,7 +4,8 @@ import numpy as np
 
 from cytomesh.analyze.layers.baseline import DepthPrior, ProfileClassifier, grey_profiles
 from cytomesh.analyze.layers.ribbon import Grid, section_ribbon
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from tests.analyze.layers.test_ribbon import CENTRE, PIAL_PX, UM, WHITE_PX, rings
 
 K = 24

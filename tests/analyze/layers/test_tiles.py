@@ -7,7 +7,8 @@ import pytest
 
 from cytomesh.analyze.layers.ribbon import Grid, section_ribbon
 from cytomesh.analyze.layers.tiles import add_tiles, segment_ribbon, tile_centres
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import PatchConfig
 from tests.analyze.layers.test_ribbon import CENTRE, UM, rings
 

@@ -13,8 +13,9 @@ from cytomesh.analyze.layers.ribbon import Grid, depth_field, section_ribbon
 from cytomesh.analyze.layers.training import DrawnPatches, Segmenter, read_truth_patches, train_segmenter
 from cytomesh.core.errors import FeatureError
 from cytomesh.imaging.augment import AugmentConfig
+from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.pretrain.config import EncoderConfig, PatchConfig
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.pool import SectionPatches

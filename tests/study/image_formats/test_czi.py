@@ -11,7 +11,8 @@ from pylibCZIrw import czi
 
 from cytomesh.core.errors import ImageError, PackageError
 from cytomesh.imaging.convert import convert_image
-from cytomesh.imaging.pyramid import halve, open_image, open_stored
+from cytomesh.imaging.halving import halve
+from cytomesh.imaging.pyramid import open_image, open_stored
 from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.registry import check_pixels, read_header
 from cytomesh.study.pixels import ImageSettings
@@ -32,7 +33,7 @@ def write_czi(path, tiles, um=(0.5, 0.5), names=None):
 
 def stored(path):
     with open_stored(path, cache_bytes=0) as image:
-        return image.read_stored(0, 0, image.shape[0], 0, image.shape[1])
+        return image.read(0, 0, image.shape[0], 0, image.shape[1])
 
 
 COLOURS = np.dstack([GREY, GREY // 2, 255 - GREY])
@@ -48,15 +49,15 @@ def test_pixels_are_those_that_were_written(tmp_path, pixels):
     rgb = pixels[..., ::-1]  # libCZI takes colours as blue, green, red
     np.testing.assert_array_equal(stored(tmp_path / "a.czi"), rgb)
     with open_stored(tmp_path / "a.czi", cache_bytes=0) as image:
-        np.testing.assert_array_equal(image.read_stored(0, 20, 61, 30, 31), rgb[20:61, 30:31])
-        np.testing.assert_array_equal(image.read_stored(1, 0, 150, 0, 200), halve(np.ascontiguousarray(rgb)))
-        assert image.read_stored(0, 20, 20, 30, 31).shape == (0, 1, pixels.shape[2])
+        np.testing.assert_array_equal(image.read(0, 20, 61, 30, 31), rgb[20:61, 30:31])
+        np.testing.assert_array_equal(image.read(1, 0, 150, 0, 200), halve(np.ascontiguousarray(rgb)))
+        assert image.read(0, 20, 20, 30, 31).shape == (0, 1, pixels.shape[2])
 
 
 def test_windows_are_read_by_several_threads(tmp_path):
     write_czi(tmp_path / "a.czi", [(COLOURS, (0, 0), {}, 0)])
     with open_stored(tmp_path / "a.czi", cache_bytes=0) as image, ThreadPoolExecutor(4) as threads:
-        windows = threads.map(lambda row: image.read_stored(0, row, row + 40, 40, 240), range(0, 250, 5))
+        windows = threads.map(lambda row: image.read(0, row, row + 40, 40, 240), range(0, 250, 5))
         for row, window in zip(range(0, 250, 5), windows, strict=True):
             np.testing.assert_array_equal(window, COLOURS[row : row + 40, 40:240, ::-1])
 
@@ -119,7 +120,7 @@ def test_one_of_several_scenes_is_copied_by_its_number(tmp_path, cytomesh):
     assert (header.shape, header.part.scene) == ((700, 800), 1)
     check_pixels(header)
     with open_stored(tmp_path / "a.czi", cache_bytes=0, part=ImagePart(scene=1)) as image:
-        pixels = image.read_stored(0, 0, 700, 0, 800)
+        pixels = image.read(0, 0, 700, 0, 800)
     np.testing.assert_array_equal(pixels[:300, :400], other)
     assert (pixels[300:400] == 255).all()
     for scene, expected in ((1, pixels), (0, GREY)):
@@ -169,9 +170,9 @@ def test_stored_layers_are_levels(tmp_path, factor):
         (small.shape[:2], (factor, factor)),
     ]
     with open_stored(path, cache_bytes=0) as image:
-        np.testing.assert_array_equal(image.read_stored(0, 0, 96 * factor, 0, 120 * factor), full)
-        np.testing.assert_array_equal(image.read_stored(1, 0, 96, 0, 120), small)
-        np.testing.assert_array_equal(image.read_stored(1, 11, 50, 17, 90), small[11:50, 17:90])
+        np.testing.assert_array_equal(image.read(0, 0, 96 * factor, 0, 120 * factor), full)
+        np.testing.assert_array_equal(image.read(1, 0, 96, 0, 120), small)
+        np.testing.assert_array_equal(image.read(1, 11, 50, 17, 90), small[11:50, 17:90])
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.999])

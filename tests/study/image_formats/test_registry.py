@@ -9,7 +9,8 @@ import zarr
 from PIL import Image
 
 from cytomesh.core.errors import ImageError, PluginError
-from cytomesh.imaging.pyramid import open_image, write_ome_zarr
+from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.reader import ImageHeader, ImageLevel, ImageReader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, check_pixels, read_header
 
@@ -83,7 +84,7 @@ def test_lost_chunks_are_named_by_the_check_and_never_read_as_black(tmp_path, za
     with open_image(path, cache_bytes=0) as image:
         np.testing.assert_array_equal(image.read(0, 0, 100, 0, 400)[..., 0], NOISE[:100])
         np.testing.assert_array_equal(image.read(0, 100, 300, 0, 300)[..., 0], NOISE[100:, :300])
-        with pytest.raises(ImageError, match="1 of 4 chunks not stored"):
+        with pytest.raises(ImageError, match="1 of 1 chunks not stored"):
             image.read(0, 50, 150, 250, 350)
 
 
@@ -150,7 +151,7 @@ def added(monkeypatch, name, **parts):
         (lambda rows, columns: np.repeat(NOISE[rows, columns, None], 3, axis=2), r"uint8 of \(1, 1, 3\)"),
         (lambda rows, columns: NOISE[rows, columns], r"uint8 of \(1, 1\)"),
         (lambda rows, columns: NOISE[rows, columns, None].astype(np.uint16), "uint16"),
-        (lambda _, __: NOISE[..., None], r"uint8 of \(300, 400, 1\)"),
+        (lambda _, __: NOISE[:299, :, None], r"uint8 of \(299, 400, 1\)"),
         (lambda _, __: None, "NoneType"),
         (lambda _, __: 1 / 0, "ZeroDivisionError"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cytomesh.core.remote import RemotePath, as_path
 from cytomesh.imaging.convert import convert_image
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.check import check_study
+from cytomesh.study.image_formats.ome_zarr import OmeZarrReader
 from cytomesh.study.image_formats.registry import decode_all, read_header
 from cytomesh.study.sections import read_sections, write_sections
 from tests.imaging.test_bad_images import NAMES, NOISE, write
@@ -40,6 +42,16 @@ def test_pixels_are_those_of_the_disk(web, name):
         tops = list(range(0, 640, 64))
         rows = list(threads.map(lambda top: image.read(0, top, top + 64, 0, 900), tops))
     np.testing.assert_array_equal(np.concatenate(rows), whole(local)[:640])
+
+
+def test_blocks_beside_one_another_are_asked_for_at_once(web, monkeypatch):
+    path = write(web.folder / "a.ome.zarr")
+    both = threading.Barrier(2, timeout=10)
+    read = OmeZarrReader.read
+    monkeypatch.setattr(OmeZarrReader, "read", lambda *arguments: (both.wait(), read(*arguments))[1])
+    with open_image(as_path(f"{web.url}/{path.name}"), cache_bytes=0) as image:
+        rows, columns = image.block_shape(0)
+        assert image.read(0, 0, rows, columns - 5, columns + 5).shape == (rows, 10, image.n_channels)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -123,7 +123,7 @@ def test_a_slide_is_converted_pixel_by_pixel(tmp_path, tissue):
     assert convert_image(tmp_path / "a.svs", tmp_path / "a.ome.zarr")
     with open_stored(tmp_path / "a.ome.zarr") as copy, open_image(tmp_path / "a.svs") as image:
         assert copy.um_per_px == 0.5
-        np.testing.assert_array_equal(copy.read_stored(0, 0, 700, 0, 1001), image.read(0, 0, 700, 0, 1001))
+        np.testing.assert_array_equal(copy.read(0, 0, 700, 0, 1001), image.read(0, 0, 700, 0, 1001))
 
 
 def test_a_slide_without_pixel_size_or_with_another_one(tmp_path, tissue):

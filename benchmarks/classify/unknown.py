@@ -1,9 +1,9 @@
 """Whether doubt betrays areas that were not learnt: `python -m benchmarks.classify.unknown [--run RUN]`.
 
 A fifth of the areas is left out of the training, three times; rows are means over these. BigBrain, 10k nodes: von
-Economo's areas, left to right, by LDA of growing surroundings. With `--run`, a run with features `spatialnce`, such as a
-copy of the demo's: the same and graph attention on its sides. Known nodes turned away: at the threshold that turns 5 %
-of the validation nodes away (of the training nodes, where there are none).
+Economo's areas, left to right, by LDA of growing surroundings. With `--run`, a run with features `spatialnce`, such as
+a copy of the demo's: the same and graph attention on its sides. Known nodes turned away: at the threshold that turns
+5 % of the validation nodes away (of the training nodes, where there are none).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from cytomesh.pretrain.objectives.kinds import need
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import images_of
 from cytomesh.pretrain.pool import PatchPool, build_pool
+from cytomesh.register.run import registration_read
 from cytomesh.study.study import Study
 
 # Settings that change how fast or how often, not what comes out.
@@ -157,7 +158,11 @@ def pretrain_inputs(data: Data, settings: PretrainConfig, digests: FileDigests) 
     own = Inputs(settings=flat_settings(settings, NOT_IN_KEY))
     spatial = objectives.of(SpatialNCEConfig)
     if spatial and spatial.distance == "geodesic":
-        own = own.merge(template_read(data.run, data.study, digests))
+        own = own.merge(
+            registration_read(data.run, spatial.registration, data.graphs)
+            if spatial.registration
+            else template_read(data.run, data.study, digests)
+        )
     if settings.encoder.weights not in ("random", "pretrained"):
         path = Path(settings.encoder.weights)
         own = own.merge(Inputs(files={"weights to begin with": (place(path, data.run), digests.digest(path))}))

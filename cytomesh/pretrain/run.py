@@ -15,6 +15,7 @@ from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.correspondence import place_by_registration
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.export_bank import find_patches
@@ -103,7 +104,10 @@ def new_sampler(data: Data, settings: PretrainConfig, here: World) -> PatchSampl
     check_seeds(settings.sampling, here.size)
     pool, spatial, geodesics = data.pool, settings.objectives.of(SpatialNCEConfig), None
     if spatial and spatial.distance == "geodesic":
-        pool, surface = place_on_template(pool, data.study)
+        if spatial.registration:
+            pool, surface = place_by_registration(pool, data.run, spatial.registration, data.graphs)
+        else:
+            pool, surface = place_on_template(pool, data.study)
         radius = max(spatial.reach_mm, settings.sampling.radius_mm)
         geodesics = open_geodesics(data.run, pool, surface, radius, here)
     return PatchSampler(pool, settings.sampling, settings.seed, geodesics)

@@ -55,6 +55,19 @@ class Place:
     areas: NDArray[np.float64]
     is_cortex: NDArray[np.bool_]
 
+    @property
+    def on_common(self) -> Mesh:
+        """The sphere that all hemispheres of a registration share.
+
+        Raises
+        ------
+        SurfaceError
+            If the surface is known on its own side only.
+        """
+        if self.common is None:
+            raise SurfaceError(self.name, found="a sphere of its own side only", expected="a graph of the registration")
+        return self.common
+
 
 def resample_file(run: Path, file: Path, source: str, target: str, out: Path, registration: str) -> dict[str, Any]:
     """Carry the values of a file from one surface to another.
@@ -174,8 +187,8 @@ def common_places(run: Path, registration: str, graphs: Sequence[CortexGraph]) -
     MissingStageError, SurfaceError
         See `graph_place`.
     """
-    places = [graph_place(run, registration, graph).common for graph in graphs]
-    return np.concatenate([unit(place.vertices) for place in places if place is not None]).astype(np.float32)
+    spheres = [graph_place(run, registration, graph).on_common for graph in graphs]
+    return np.concatenate([unit(sphere.vertices) for sphere in spheres]).astype(np.float32)
 
 
 def _is_graph(run: Path, name: str) -> bool:

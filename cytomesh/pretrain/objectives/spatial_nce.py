@@ -21,6 +21,9 @@ class SpatialNCEConfig(ContrastiveConfig):
 
     distance: Literal["euclidean", "geodesic"] = "euclidean"
     """Straight through the reference space, or along the midsurface of its template (the study's `space.template`)."""
+    registration: str | None = None
+    """Geodesic: brains correspond by what `cytomesh register` made under this name, and distances are those along the
+    mean of their midsurfaces; None: each patch stands for the nearest place of the template."""
     mirrored: bool = False
     """Compare hemispheres: right ones are mirrored (x -> -x in reference space) onto the left template."""
     normal_factor: PositiveFloat = 1.0
@@ -42,6 +45,8 @@ class SpatialNCEConfig(ContrastiveConfig):
     def _agrees(self) -> SpatialNCEConfig:
         if self.distance == "geodesic" and self.normal_factor != 1.0:
             raise ValueError("normal_factor has no meaning for distances along the surface")
+        if self.distance == "euclidean" and self.registration is not None:
+            raise ValueError("registration: brains correspond along the surface; set distance: geodesic")
         return self
 
 

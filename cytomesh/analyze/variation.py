@@ -27,8 +27,9 @@ from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.features import load_features, refuse_other_widths
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.nulls import load_spheres, null_record, rotations, spins_of_all
+from cytomesh.graph.nulls import null_record, rotations, spins_of_all
 from cytomesh.graph.provenance import ANNOTATION, AREAS, MAPS, PARTS, features_read, parts_read
+from cytomesh.graph.spheres import load_spheres, spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 
 REFERENCE = ("ref_x_mm", "ref_y_mm", "ref_z_mm")
@@ -68,6 +69,7 @@ def variation_run(
         parts = [part for part in PARTS if part not in NOT_READ]
         inputs = own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, names, digests))
         inputs = inputs.merge(measures_read(run, graphs, targets, digests))
+        inputs = inputs.merge(spheres_read(run, graphs if settings.spins else (), digests))
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "explained again")

@@ -17,7 +17,8 @@ from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.models import make_classifier
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
-from cytomesh.graph.nulls import load_spheres, null_record, rotated_labels, rotations
+from cytomesh.graph.nulls import null_record, rotated_labels, rotations
+from cytomesh.graph.spheres import load_spheres
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.register.carry import common_places
 

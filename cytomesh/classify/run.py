@@ -36,7 +36,8 @@ from cytomesh.core.provenance import flat_settings
 from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.provenance import PARTS, SPHERE, features_read, parts_read
+from cytomesh.graph.provenance import PARTS, features_read, parts_read
+from cytomesh.graph.spheres import spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.register.run import registration_read, template_of
 
@@ -111,14 +112,14 @@ def classify_inputs(
     """Return what a classifier is made from: every part of the graphs, since scores stand beside those of no image."""
     names = resolve_names(run, settings.inputs.names)
     encoders = [name.removeprefix("features:") for name in names if ":" in name]
-    parts = [part for part in PARTS if part != SPHERE or settings.null.spins]
     kind, loss = settings.model.kind, settings.training.loss.kind
     added = CLASSIFIERS.packages(kind) | LAYERS.packages(kind) | LOSSES.packages(loss)
     own = Provenance(settings=flat_settings(settings, NOT_IN_KEY), values=added)
+    spun = spheres_read(run, graphs if settings.null.spins else (), digests)
     features = features_read(run, graphs, encoders, digests)
     if settings.prior.registration:
         own = own.merge(registration_read(run, settings.prior.registration, graphs))
-    return own.merge(parts_read(run, graphs, parts, digests)).merge(features)
+    return own.merge(parts_read(run, graphs, PARTS, digests)).merge(spun).merge(features)
 
 
 def _train_and_evaluate(

@@ -40,6 +40,7 @@ MAX_HEAD_BYTES = 2**26
 # of encoders are written by one command, and profiles by another.
 COMMANDS = {
     "graphs": ("build-graph STUDY.yaml", ""),
+    "register": ("register", "--name"),
     "patches": ("pretrain", ""),
     "encoders": ("pretrain", "--name"),
     "features": ("embed", "--encoder"),

@@ -15,7 +15,16 @@ from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again,
 from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.provenance import IMAGES, TEMPLATE, graph_inputs, graph_parts, images_read, template_read
+from cytomesh.graph.provenance import (
+    IMAGES,
+    SPHERE,
+    TEMPLATE,
+    graph_inputs,
+    graph_parts,
+    images_read,
+    template_read,
+)
+from cytomesh.graph.spheres import sphere_read
 from cytomesh.graph.storage import load_graph
 from cytomesh.imaging.normalise import open_run_study
 from cytomesh.study.sections import Section
@@ -91,7 +100,7 @@ class Freshness:
         parts = {name: self._part(*entry) for name, entry in record.inputs.products.items()}
         now = Inputs(now.settings, now.values, now.files, parts)
         if record.stage in ("classify", "parcellate", "analyze"):
-            now = now.merge(self._further_graphs(now))
+            now = now.merge(self._further_graphs(now)).merge(self._spheres(now))
         reasons = record.inputs.changed_data(now) + damage(self.run / product, record)
         for part, path in (("features", f"{product}.npy"), ("weights", f"{product}/model.safetensors")):
             if part in record.outputs and self.digests.digest(self.run / path) != record.outputs[part]:
@@ -121,6 +130,11 @@ class Freshness:
         here = [f for f in product_folders(self.run, "graphs") if (f / "qc.json").is_file()]
         new = [folder.name for folder in here if f"graphs/{folder.name}" not in read]
         return Inputs(values={f"graph: {name}": "" for name in new})
+
+    def _spheres(self, inputs: Inputs) -> Inputs:
+        """Return the spheres that would be taken now: a registration may have made some since."""
+        names = [name.partition(": ")[2] for name in inputs.of_kinds(SPHERE).products]
+        return Inputs(products={f"{SPHERE}: {name}": sphere_read(self.run, name, self.digests) for name in names})
 
     def _look_at_graph(self, product: str, record: Record) -> list[str]:
         study = self._study

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cytomesh.core.errors import GraphError, MissingStageError
+from cytomesh.core.errors import GraphError
 from cytomesh.core.random import generator
-from cytomesh.graph.storage import CortexGraph, graph_folder, load_surface
+from cytomesh.graph.spheres import on_unit_sphere
+from cytomesh.graph.storage import CortexGraph
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 Rotation = NDArray[np.float64]
-
-
-def load_spheres(run: Path, graphs: Sequence[CortexGraph]) -> list[NDArray[np.float64]]:
-    """Return each graph's spherical positions, (n, 3), on the unit sphere.
-
-    Raises
-    ------
-    MissingStageError
-        If a graph has no sphere.
-    GraphError
-        If it has that of another mesh, or one that is none.
-    """
-    spheres = []
-    for graph in graphs:
-        vertices = load_sphere(run, graph)
-        if vertices is None:
-            hint = "a spin null needs spherical surfaces; leave spins at 0 without them"
-            raise MissingStageError(_sphere_file(run, graph), found="no sphere", hint=hint)
-        spheres.append(on_unit_sphere(vertices))
-    return spheres
-
-
-def load_sphere(run: Path, graph: CortexGraph) -> NDArray[np.float64] | None:
-    """Return the spherical positions of a graph's nodes, (n, 3), or None if it has no sphere.
-
-    Raises
-    ------
-    GraphError
-        If the sphere is that of another mesh.
-    """
-    path = _sphere_file(run, graph)
-    if not path.is_file():
-        return None
-    vertices = load_surface(run, graph.name, "sphere").vertices
-    if len(vertices) != graph.n_nodes:
-        hint = "give the sphere of this midsurface, or remove it: parcels have geometry alone for a null then"
-        raise GraphError(path, found=f"{len(vertices)} vertices", expected=f"{graph.n_nodes}", hint=hint)
-    return vertices
-
-
-def _sphere_file(run: Path, graph: CortexGraph) -> Path:
-    return graph_folder(run, graph.name) / "sphere.surf.gii"
-
-
-def on_unit_sphere(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring (n, 3) spherical positions to radius 1.
-
-    Raises
-    ------
-    GraphError
-        If they lie on no sphere around the origin.
-    """
-    lengths = np.linalg.norm(vertices, axis=1, keepdims=True)
-    if not (lengths > 0).all() or lengths.max() > 1.5 * lengths.min():
-        found = f"radii from {lengths.min():.4g} to {lengths.max():.4g}"
-        raise GraphError("sphere.surf.gii", found=found, expected="a sphere around the origin")
-    return np.asarray(vertices / lengths)
 
 
 def rotations(n: int, seed: int) -> list[Rotation]:

@@ -17,8 +17,8 @@ from cytomesh.graph.cortex import Cortex
 from cytomesh.graph.cuts import ON_CUT, on_cut_rings
 from cytomesh.graph.inputs import SectionInput, median_spacing, plane_contours
 from cytomesh.graph.links import Ribbon
-from cytomesh.graph.nulls import on_unit_sphere
 from cytomesh.graph.own_checks import check_given, check_sides, check_tissue
+from cytomesh.graph.spheres import on_unit_sphere
 from cytomesh.graph.vertex_columns import read_cortex
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.image_checks import Depth

@@ -43,8 +43,8 @@ IMAGES = (
     "image.stain_vectors",
 )
 TEMPLATE = "template"
-PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, SPHERE, FURTHER)
-"""A stage names those it reads: new probability maps do not make features anew."""
+PARTS = (SURFACE, LINKS, REFERENCE, AREAS, MEASURES, ANNOTATION, MAPS, FURTHER)
+"""A stage names those it reads: new probability maps do not make features anew. Spheres are `spheres.spheres_read`."""
 KNOWN_COLUMNS = {*NODE_UNITS, "is_cortex", "section", "section_role", "is_linked", "link_reason", "annotation", "pmap"}
 
 

@@ -22,8 +22,8 @@ from cytomesh.core.run import Product, product, product_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.nulls import load_sphere
 from cytomesh.graph.provenance import MAPS, PARTS, features_read, parts_read
+from cytomesh.graph.spheres import load_sphere, spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.parcellate.brains import brain_scores
 from cytomesh.parcellate.colours import parcel_table
@@ -94,7 +94,8 @@ def parcellate_inputs(
     parts = [part for part in PARTS if part != MAPS]
     if settings.joint.registration:
         own = own.merge(registration_read(run, settings.joint.registration, graphs))
-    return own.merge(parts_read(run, graphs, parts, digests)).merge(features_read(run, graphs, [encoder], digests))
+    read = parts_read(run, graphs, parts, digests).merge(spheres_read(run, graphs, digests))
+    return own.merge(read).merge(features_read(run, graphs, [encoder], digests))
 
 
 def _copy(result: Product, inputs: Inputs, folder: Path) -> None:
@@ -104,7 +105,8 @@ def _copy(result: Product, inputs: Inputs, folder: Path) -> None:
         return
     before = record.inputs
     if before.settings == inputs.settings and before.products.keys() == inputs.products.keys():
-        shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
+        # a page of the parcels is drawn after they are finished: it is none of what the record knows
+        shutil.copytree(result.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD, "*.html"))
 
 
 def _parcellate(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import product_folders
-from cytomesh.graph.nulls import on_unit_sphere
+from cytomesh.graph.spheres import on_unit_sphere
 from cytomesh.graph.storage import CortexGraph, load_graph
 from cytomesh.register.hemispheres import mirrored
 from cytomesh.register.resample import label_shares, resample_numbers, resampling

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from cytomesh.core.errors import SurfaceError
-from cytomesh.graph.nulls import MIRROR, load_sphere, on_unit_sphere
+from cytomesh.graph.nulls import MIRROR
+from cytomesh.graph.spheres import load_given_sphere, on_unit_sphere
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.distortion import is_flipped
@@ -52,7 +53,7 @@ def open_hemisphere(run: Path, graph: CortexGraph, settings: RegisterConfig, dev
     """
     try:
         check_topology(graph.mesh)
-        given = load_sphere(run, graph) if settings.spheres == "given" else None
+        given = load_given_sphere(run, graph) if settings.spheres == "given" else None
         if given is None:
             return Hemisphere(graph.mesh, make_sphere(graph.mesh, device))
         sphere = Mesh(RADIUS_MM * on_unit_sphere(given), graph.mesh.faces)

@@ -3,7 +3,8 @@ import pytest
 
 from cytomesh.classify.nulls import spin_null
 from cytomesh.core.errors import GraphError, MissingStageError
-from cytomesh.graph.nulls import load_spheres, rotated_labels, rotations
+from cytomesh.graph.nulls import rotated_labels, rotations
+from cytomesh.graph.spheres import load_spheres
 from cytomesh.graph.storage import load_graphs
 from cytomesh.surface.gifti import write_surface
 from tests.conftest import sphere_mesh

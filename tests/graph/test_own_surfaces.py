@@ -20,8 +20,8 @@ from cytomesh.graph.features import save_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.lookup import open_lookup
-from cytomesh.graph.nulls import load_spheres
 from cytomesh.graph.own_surfaces import check_own_surfaces
+from cytomesh.graph.spheres import load_spheres
 from cytomesh.graph.storage import load_graph, load_surface
 from cytomesh.study.check import check_study
 from cytomesh.study.contours import HemisphereContours, SectionContours

@@ -18,7 +18,8 @@ from cytomesh.core.errors import ConfigError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track
 from cytomesh.core.tables import Table, write_table
-from cytomesh.graph.nulls import load_spheres, null_record, rotated_labels, rotations
+from cytomesh.graph.nulls import null_record, rotated_labels, rotations
+from cytomesh.graph.spheres import load_spheres
 
 SIDES = "LR"
 

@@ -32,6 +32,7 @@ from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import AREAS, MAPS, PARTS, features_read, parts_read
+from cytomesh.graph.spheres import spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.imaging.normalise import open_run_study
 from cytomesh.page.colours import css_colour
@@ -85,6 +86,7 @@ def inspect_run(
         parts = [part for part in PARTS if part not in NOT_READ]
         inputs = inputs.merge(parts_read(run, graphs, parts, digests))
         inputs = inputs.merge(features_read(run, graphs, [features], digests))
+        inputs = inputs.merge(spheres_read(run, graphs if settings.spins else (), digests))
         inputs = inputs.merge(measures_read(run, graphs, settings.map.colour_by, digests))
         inputs = inputs.merge(_view_read(run, view, graphs, digests))
         Freshness(run, digests).check(inputs, allow_stale=allow_stale)

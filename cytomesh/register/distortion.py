@@ -10,6 +10,7 @@ from torch import Tensor
 from cytomesh.surface.mesh import Mesh, unit
 
 Points = NDArray[np.float64]
+N_UNFOLDINGS = 50
 
 
 class SphereDistortion:
@@ -71,6 +72,33 @@ def is_flipped(sphere: Points, faces: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which triangles of a spherical mesh, (m,), look inward."""
     a, b, c = (sphere[faces[:, corner]] for corner in range(3))
     return np.asarray(np.einsum("ij,ij->i", np.cross(a, b), c) <= 0)
+
+
+def unfolded(sphere: Points, faces: NDArray[np.int64]) -> Points:
+    """Move the corners of a few flipped triangles between their neighbours, again and again, until none is flipped.
+
+    What a piecewise linear map of a coarser mesh leaves of them is mended so.
+
+    Parameters
+    ----------
+    sphere : (n, 3) float64
+        Unit vectors.
+    faces : (m, 3) int64
+
+    Returns
+    -------
+    (n, 3) float64
+        As given where it cannot be mended.
+    """
+    neighbours = Mesh(sphere, faces).adjacency().astype(np.float64)
+    found = sphere.copy()
+    for _ in range(N_UNFOLDINGS):
+        wrong = faces[is_flipped(found, faces)]
+        if not len(wrong):
+            return found
+        corners = np.unique(wrong)
+        found[corners] = unit(neighbours[corners] @ found)
+    return sphere
 
 
 def stretch(surface: Mesh, sphere: Points) -> dict[str, float]:

@@ -24,7 +24,7 @@ def group_template(
     stiffness: Stiffness,
     stages: Sequence[Stage] = STAGES,
     apply: Apply = map,
-) -> tuple[Pattern, list[Warp]]:
+) -> tuple[Pattern, list[Warp], list[list[dict[str, float]]]]:
     """Bring brains onto their mean, again and again, with one more stage each time.
 
     The mean is kept in the middle: after each round all maps are moved so that displacements from it to the brains are
@@ -44,17 +44,21 @@ def group_template(
     template : Pattern
     warps : list of Warp
         From each brain's sphere to the template's.
+    records : list of list of dict
+        Of each brain's last registration, see `warp_onto`.
     """
     template = tuple(
         grid_of(stage.subdivisions).standardised(np.mean(values, axis=0))
         for stage, values in zip(stages, zip(*patterns, strict=True), strict=True)
     )
     warps: list[Warp] = []
+    records: list[list[dict[str, float]]] = []
     for n_stages in [*range(1, len(stages)), *[len(stages)] * N_ROUNDS]:
         onto = partial(warp_onto, theirs=template, stiffness=stiffness, stages=stages, n_stages=n_stages)
-        warps = centred([warp for warp, _ in apply(onto, patterns)])
+        found, records = map(list, zip(*apply(onto, patterns), strict=True))
+        warps = centred(found)
         template = _mean(patterns, warps, stages)
-    return template, warps
+    return template, warps, records
 
 
 def centred(warps: Sequence[Warp]) -> list[Warp]:

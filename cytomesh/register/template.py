@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.demons import Stiffness
-from cytomesh.register.distortion import Points, is_flipped
+from cytomesh.register.distortion import is_flipped, unfolded
 from cytomesh.register.group import Apply, group_template
 from cytomesh.register.hemispheres import Hemisphere, mirrored
 from cytomesh.register.operators import Floats
 from cytomesh.register.sphere import RADIUS_MM
 from cytomesh.register.warp import STAGES, Pattern, Stage, Warp, grid_of, pattern_of, warp_onto
 from cytomesh.surface.fsaverage import fsaverage5
-from cytomesh.surface.mesh import Mesh, unit
+from cytomesh.surface.mesh import Mesh
 
 OTHER_SIDE = 0.8
 """A hemisphere that differs from the template by less than this share of it when mirrored is one of the other side."""
 FOLDS = 2
 """The stage whose depths are correlated: folds."""
-N_UNFOLDINGS = 50
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,7 @@ def registered(
         for number, h in enumerate(common)
     ]
     if settings.template == "study":
-        template, warps = group_template(patterns, stiffness, stages, apply)
-        records: list[list[dict[str, float]]] = [[] for _ in warps]
+        template, warps, records = group_template(patterns, stiffness, stages, apply)
         on_side: list[Warp | None] = [None for _ in warps]
     else:
         template, own = (fsaverage_pattern(side, stages) for side in "LR")
@@ -136,29 +133,10 @@ def _check_sides(
 
 def _carried(name: str, sphere: Mesh, warp: Warp) -> Mesh:
     """Return a sphere on the template, without flipped triangles."""
-    try:
-        return Mesh(RADIUS_MM * unfolded(warp(sphere.vertices), sphere.faces), sphere.faces)
-    except SurfaceError as error:
-        raise error.within(name) from error
-
-
-def unfolded(sphere: Points, faces: NDArray[np.int64]) -> Points:
-    """Move the corners of flipped triangles, which meshes finer than a map's grid may have, between their neighbours.
-
-    Raises
-    ------
-    SurfaceError
-        If one stays flipped.
-    """
-    neighbours = Mesh(sphere, faces).adjacency().astype(np.float64)
-    for _ in range(N_UNFOLDINGS):
-        wrong = faces[is_flipped(sphere, faces)]
-        if not len(wrong):
-            return sphere
-        corners = np.unique(wrong)
-        sphere = sphere.copy()
-        sphere[corners] = unit(neighbours[corners] @ sphere)
-    raise SurfaceError("sphere.reg", found=f"{len(wrong)} flipped triangles", expected="none", hint="raise stiffness")
+    found = unfolded(warp(sphere.vertices), sphere.faces)
+    if n := int(is_flipped(found, sphere.faces).sum()):
+        raise SurfaceError(name, "sphere.reg", found=f"{n} flipped triangles", expected="none", hint="raise stiffness")
+    return Mesh(RADIUS_MM * found, sphere.faces)
 
 
 def _correlation(own: Pattern, template: Pattern, warp: Warp, stages: Sequence[Stage]) -> float:

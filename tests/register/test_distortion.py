@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cytomesh.register.distortion import SphereDistortion, flat_edges, is_flipped, stretch
+from cytomesh.register.distortion import SphereDistortion, flat_edges, is_flipped, stretch, unfolded
 from cytomesh.surface.mesh import Mesh, unit
-from tests.register.bodies import ball, bumpy, directions, ellipsoid
+from tests.register.bodies import ball, bumpy, degrees_between, directions, ellipsoid, warped
 
 CPU = torch.device("cpu")
 
@@ -130,3 +130,22 @@ def test_flat_triangles_have_their_lengths_and_slivers_some_height():
     points = surface.vertices.copy()
     points[surface.faces[0, 1]] = points[surface.faces[0, 0]]
     assert (np.linalg.det(flat_edges(Mesh(points, surface.faces), 0.01)) > 0).all()
+
+
+def test_a_few_flipped_triangles_are_mended():
+    sphere = ball(4)
+    folded = warped(sphere.vertices)
+    folded[100] = 2.5 * folded[sphere.adjacency()[100].indices[0]] - 1.5 * folded[100]
+    folded[100] /= np.linalg.norm(folded[100])
+    assert is_flipped(folded, sphere.faces).any()
+    mended = unfolded(folded, sphere.faces)
+    assert not is_flipped(mended, sphere.faces).any()
+    assert (degrees_between(mended, folded) > 1e-9).sum() < 20
+    np.testing.assert_allclose(np.linalg.norm(mended, axis=1), 1.0)
+    np.testing.assert_array_equal(unfolded(mended, sphere.faces), mended)
+
+
+def test_what_cannot_be_mended_is_left_as_it_is():
+    sphere = ball(2)
+    inward = sphere.vertices * [-1.0, 1.0, 1.0]
+    assert unfolded(inward, sphere.faces) is inward

@@ -35,7 +35,7 @@ def away(warps):
 
 
 def test_brains_agree_on_their_mean(brains, group):
-    _, warps = group
+    _, warps, _ = group
 
     def agreement(seen):
         return np.corrcoef(seen)[np.triu_indices(3, 1)].mean()
@@ -46,7 +46,7 @@ def test_brains_agree_on_their_mean(brains, group):
 
 
 def test_the_template_lies_in_the_middle_and_is_the_mean(brains, group):
-    (template,), warps = group
+    (template,), warps, _ = group
     assert np.linalg.norm(away(warps), axis=1).mean() < 0.2
     assert degrees_between(warps[0].places, GRID.mesh.vertices).mean() > 1.0
     here = GRID.mesh.vertices
@@ -56,8 +56,8 @@ def test_the_template_lies_in_the_middle_and_is_the_mean(brains, group):
 
 def test_the_order_of_brains_does_not_matter(brains, group, monkeypatch):
     monkeypatch.setattr(demons, "SEARCH_DEG", 1.0)
-    (template,), warps = group
-    (again,), others = group_template(brains[::-1], Stiffness(), STAGES)
+    (template,), warps, _ = group
+    (again,), others, _ = group_template(brains[::-1], Stiffness(), STAGES)
     np.testing.assert_allclose(again, template, atol=1e-6)
     for one, other in zip(warps, others[::-1], strict=True):
         assert degrees_between(one.places, other.places).max() < 1e-4

@@ -9,8 +9,9 @@ from lapy.conformal import spherical_conformal_map
 from scipy.spatial.transform import Rotation
 
 from cytomesh.core.errors import SurfaceError
-from cytomesh.register.distortion import SphereDistortion, is_flipped, stretch
-from cytomesh.register.sphere import RADIUS_MM, check_topology, make_sphere, relax, turned_to
+from cytomesh.register import sphere as sphere_module
+from cytomesh.register.distortion import SphereDistortion, is_flipped, stretch, unfolded
+from cytomesh.register.sphere import RADIUS_MM, check_topology, make_sphere, relax, relaxed_coarsely, turned_to
 from cytomesh.surface.mesh import Mesh, unit
 from tests.register.bodies import ball, bumpy, degrees_between, ellipsoid
 
@@ -119,6 +120,25 @@ def test_flipped_triangles_at_the_start_are_untangled():
     energy = SphereDistortion(surface, CPU)
     straight = relax(surface, unit(surface.vertices), CPU)
     assert float(energy(torch.as_tensor(sphere))) == pytest.approx(float(energy(torch.as_tensor(straight))), rel=0.05)
+
+
+def test_what_is_relaxed_coarsely_is_nearly_there(monkeypatch):
+    """Of 2,562 vertices, 640 are relaxed first, and of those 160."""
+    surface = bumpy(4)
+    start = unit(spherical_conformal_map(TriaMesh(surface.vertices, surface.faces)))
+    assert relaxed_coarsely(surface, start, CPU) is start
+    energy = SphereDistortion(surface, CPU)
+    straight = relax(surface, start, CPU)
+    monkeypatch.setattr(sphere_module, "N_COARSEST", 150)
+    carried = relaxed_coarsely(surface, start, CPU)
+    np.testing.assert_allclose(np.linalg.norm(carried, axis=1), 1.0)
+    assert is_flipped(carried, surface.faces).mean() < 0.01
+    at_first, begun, least = (
+        float(energy(torch.as_tensor(unfolded(p, surface.faces)))) for p in (start, carried, straight)
+    )
+    assert begun - least < 0.25 * (at_first - least)
+    found = float(energy(torch.as_tensor(relax(surface, carried, CPU))))
+    assert found == pytest.approx(least, rel=0.02)
 
 
 def test_a_start_that_covers_the_sphere_inside_out_is_an_error():

@@ -7,8 +7,8 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.distortion import is_flipped
 from cytomesh.register.hemispheres import Hemisphere, mirrored
-from cytomesh.register.template import registered, unfolded
-from cytomesh.register.warp import Stage
+from cytomesh.register.template import _carried, registered
+from cytomesh.register.warp import Stage, Warp
 from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.mesh import Mesh
 from tests.register.bodies import ball, degrees_between, warped
@@ -64,20 +64,8 @@ def test_a_hemisphere_of_the_other_side_is_refused(is_of, given_as, words):
         registered([hemisphere(is_of)], given_as, RegisterConfig(), STAGES)
 
 
-def test_flipped_triangles_of_finer_meshes_are_mended():
-    sphere = ball(4)
-    folded = warped(sphere.vertices)
-    folded[100] = 2.5 * folded[sphere.adjacency()[100].indices[0]] - 1.5 * folded[100]
-    folded[100] /= np.linalg.norm(folded[100])
-    assert is_flipped(folded, sphere.faces).any()
-    mended = unfolded(folded, sphere.faces)
-    assert not is_flipped(mended, sphere.faces).any()
-    assert (degrees_between(mended, folded) > 1e-9).sum() < 20
-    np.testing.assert_allclose(np.linalg.norm(mended, axis=1), 1.0)
-    assert unfolded(mended, sphere.faces) is mended
-
-
-def test_what_cannot_be_mended_is_an_error():
-    sphere = ball(2)
-    with pytest.raises(SurfaceError, match=r"flipped triangles.*none"):
-        unfolded(sphere.vertices * [-1.0, 1.0, 1.0], sphere.faces)
+def test_what_stays_flipped_is_an_error():
+    given = hemisphere("L")
+    inward = Hemisphere(given.surface, Mesh(given.sphere.vertices * [-1.0, 1.0, 1.0], given.sphere.faces))
+    with pytest.raises(SurfaceError, match=r"F01_hemi-L: sphere.reg: found .* flipped triangles.*raise stiffness"):
+        _carried("F01_hemi-L", inward.sphere, Warp(2, ball(2).vertices))

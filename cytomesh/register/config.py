@@ -35,7 +35,8 @@ class RegisterConfig(Config):
 
     template: Literal["fsaverage", "study"] = "fsaverage"
     """`fsaverage`: FreeSurfer's human template, each hemisphere on that of its side; `study`: the mean of the study's
-    own hemispheres, right ones mirrored, for any species."""
+    own hemispheres, right ones mirrored, for any species. A hemisphere given as one of the other side is noticed by its
+    folds; with `study` not if all are."""
     spheres: Literal["given", "made"] = "given"
     """Spheres of the study where there are some, or `made` for all."""
     stiffness: float = Field(default=2.0, gt=0)

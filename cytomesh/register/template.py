@@ -22,6 +22,7 @@ from cytomesh.surface.mesh import Mesh
 
 OTHER_SIDE = 0.8
 """A hemisphere that differs from the template by less than this share of it when mirrored is one of the other side."""
+EXCHANGE = "exchange the sides of its surfaces, or mend their x axis (right is positive)"
 FOLDS = 2
 """The stage whose depths are correlated: folds."""
 
@@ -83,6 +84,9 @@ def registered(
         for number, h in enumerate(common)
     ]
     if settings.template == "study":
+        mirror = pattern_of(common[0].mirrored.surface, common[0].mirrored.sphere, stages)
+        onto = partial(warp_onto, stiffness=stiffness, stages=stages, n_stages=1)
+        _check_one_side(patterns, mirror, called, onto, apply)
         template, warps, records = group_template(patterns, stiffness, stages, apply)
         on_side: list[Warp | None] = [None for _ in warps]
     else:
@@ -127,8 +131,32 @@ def _check_sides(
         _, other = onto(pattern, theirs=right, n_stages=1)
         if other[0]["after"] < OTHER_SIDE * record[0]["after"]:
             there = {"L": "right", "R": "left"}[side]
-            hint = "exchange the sides of its surfaces, or mend their x axis (right is positive)"
-            raise SurfaceError(name, found=f"folds of a {there} hemisphere", expected=side, hint=hint)
+            raise SurfaceError(name, found=f"folds of a {there} hemisphere", expected=side, hint=EXCHANGE)
+
+
+def _check_one_side(
+    patterns: Sequence[Pattern],
+    mirror: Pattern,
+    names: Sequence[str],
+    onto: Callable[..., tuple[Warp, list[dict[str, float]]]],
+    apply: Apply,
+) -> None:
+    """Raise SurfaceError if some hemispheres, all mirrored to the left, are more like the mirror image of the first.
+
+    Where all sides are exchanged, this cannot be seen, and what corresponds still does.
+    """
+    same, other = np.array(
+        [
+            [record[0]["after"] for _, record in apply(partial(onto, theirs=theirs), patterns[1:])]
+            for theirs in (patterns[0], mirror)
+        ]
+    )
+    is_other = np.concatenate([[False], other < OTHER_SIDE * same])
+    if is_other.any():
+        is_other = is_other if is_other.mean() <= 0.5 else ~is_other
+        few, many = (", ".join(np.asarray(names)[rows]) for rows in (is_other, ~is_other))
+        expected = "hemispheres of the sides that they are given as"
+        raise SurfaceError(few, found=f"folds like the mirror image of {many}", expected=expected, hint=EXCHANGE)
 
 
 def _carried(name: str, sphere: Mesh, warp: Warp) -> Mesh:

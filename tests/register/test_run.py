@@ -116,6 +116,7 @@ def test_metrics_say_what_was_done(made, cytomesh):
         assert summary[name]["registered_area_log2"] == pytest.approx(expected, rel=1e-3)
         assert summary[name]["folding_correlation"] > 0.8
         assert facts["hemispheres"][name]["sphere"]["flipped"] == 0
+        assert [stage["grid"] for stage in facts["hemispheres"][name]["stages"]] == [162, 162, 642]
 
 
 def test_what_is_done_is_kept(copy, cytomesh):

@@ -59,13 +59,12 @@ def minimise(
     energies = [value]
     steps: list[Points] = []
     turns: list[Points] = []
-    reach = 1.0
     for _ in range(n_iterations):
         direction = -_inverse_hessian(gradient, steps, turns, precondition)
         slope = float((direction * gradient).sum())
         if slope >= 0:
             break
-        length = first = min(1.0, reach, LARGEST_STEP / float(np.linalg.norm(direction, axis=1).max()))
+        length = min(1.0, LARGEST_STEP / float(np.linalg.norm(direction, axis=1).max()))
         for _ in range(N_HALVINGS):
             there = retract(here + length * direction)
             value, new = _value(energy, there, device)
@@ -74,8 +73,6 @@ def minimise(
             length *= 0.5
         else:
             break
-        # where a border was near, it is near the next step, too
-        reach = 2.0 * (length if length < first else reach)
         step, turn = there - here, new - gradient
         if (step * turn).sum() > 1e-14:
             steps, turns = [*steps, step][-MEMORY:], [*turns, turn][-MEMORY:]

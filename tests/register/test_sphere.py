@@ -8,6 +8,7 @@ from lapy import TriaMesh
 from lapy.conformal import spherical_conformal_map
 from scipy.spatial.transform import Rotation
 
+from benchmarks.bigbrain.nodes import load_nodes, surfaces
 from cytomesh.core.errors import SurfaceError
 from cytomesh.register import sphere as sphere_module
 from cytomesh.register.distortion import SphereDistortion, is_flipped, stretch, unfolded
@@ -139,6 +140,16 @@ def test_what_is_relaxed_coarsely_is_nearly_there(monkeypatch):
     assert begun - least < 0.25 * (at_first - least)
     found = float(energy(torch.as_tensor(relax(surface, carried, CPU))))
     assert found == pytest.approx(least, rel=0.02)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_bigbrain_is_stretched_little_and_nowhere_flipped(real_data, side):
+    surface = surfaces(load_nodes(real_data / "bigbrain", side, "10k"))["midthickness"]
+    found = stretch(surface, make_sphere(surface).vertices)
+    assert found["flipped"] == 0
+    assert found["area_log2"] < 0.36
+    assert found["edge_share"] < 0.18
 
 
 def test_a_start_that_covers_the_sphere_inside_out_is_an_error():

@@ -1,9 +1,10 @@
 """Spheres of surfaces: `python -m benchmarks.register.spheres [--run RUN]`.
 
-Claim: no flipped triangle, and less distortion than cat-surf's `surf_to_sphere` (see `benchmarks.register.cat`), with
-and without its own relaxation, in the same run. Surfaces: fsaverage5 (10k, nilearn's copy), both hemispheres of
-BigBrain with 10k, 40k and 164k vertices, and the graphs of a run (a phantom's, say) if one is given. Distortion is
-`stretch`'s: means over the surface after both have the same area. Processor seconds, one thread, once.
+Claim: no flipped triangle, and triangles that keep their shape better than on cat-surf's `surf_to_sphere` (see
+`benchmarks.register.cat`), with and without its own relaxation, in the same run. Surfaces: fsaverage5 (10k, nilearn's
+copy; it has no finer one), both hemispheres of BigBrain with 10k, 40k and 164k vertices, and the graphs of a run (a
+phantom's, say) if one is given. Distortion is `stretch`'s: means over the surface after both have the same area.
+Processor seconds, one thread, once.
 """
 
 from __future__ import annotations

@@ -58,13 +58,23 @@ def assemble(
 def split_nodes(
     graphs: Sequence[CortexGraph], labels: Sequence[NDArray[np.int32]], settings: ClassifyConfig
 ) -> tuple[list[NDArray[np.int32]], NodeSplit, tuple[str, ...]]:
-    """Return labels and sides without areas that are too small, or not to be learnt, and notes on the former."""
+    """Return labels and sides without areas that are too small, or not to be learnt, and notes on the former.
+
+    Raises
+    ------
+    ConfigError
+        If no two areas are left.
+    """
     labels, dropped = drop_small_areas(graphs, labels, settings)
     split = make_split(graphs, labels, settings.split, settings.seed)
     if settings.areas.leave_out:
         left_out = left_out_labels(settings.areas.leave_out, graphs[0].labels)
         for of_graph, sides in zip(labels, split.sides, strict=True):
             sides[np.isin(of_graph, left_out) & np.isin(sides, [TRAIN, VALIDATION])] = NONE
+        n_left = np.unique(np.concatenate(labels)[np.concatenate(split.masks(TRAIN))]).size
+        if n_left < 2:
+            found = f"{n_left} areas left on the training side"
+            raise ConfigError("areas.leave_out", found=found, expected="two or more")
     return labels, split, dropped
 
 

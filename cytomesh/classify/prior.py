@@ -54,7 +54,7 @@ class PriorConfig(Config):
     image_weight: float | None = Field(default=None, ge=0)
     """Of the model's probabilities beside the prior: 1 is as much as they agree with it in a hemisphere (see
     `WithPrior`). None: the best of 0, 0.25, 0.5, 1, 2, 4 and 8 by macro-F1 of each training brain, learnt from the
-    others (blocks of cortex, if one hemisphere alone is labelled)."""
+    others (blocks of cortex, if one hemisphere alone is labelled); 1 where the others' areas leave nothing to try."""
 
     @field_validator("sd_deg")
     @classmethod
@@ -98,17 +98,26 @@ class RegisteredPrior:
         """The prior by all training brains, (g, k)."""
         return self._fields.prior(self.sd_deg, np.ones(self._brains.size, bool))
 
-    def by_others(self, sd_deg: float | None = None) -> Floats:
-        """Return the prior at every node, (n, k), in training brains by the others."""
+    def by_others(self, sd_deg: float | None = None, without: int = -1) -> Floats:
+        """Return the prior at every node, (n, k), in training brains by the others; one brain's areas may be unread."""
         sd_deg = self.sd_deg if sd_deg is None else sd_deg
-        found = at_places(self._fields.prior(sd_deg, np.ones(self._brains.size, bool)), self.places)
-        for brain in self._brains:
-            own = self._owner == brain
-            if self._brains.size > 1:
-                found[own] = at_places(self._fields.prior(sd_deg, self._brains != brain), self.places[own])
+        is_read = self._brains != without
+        found = at_places(self._fields.prior(sd_deg, is_read), self.places)
+        for brain in self._brains[is_read]:
+            own, others = self._owner == brain, is_read & (self._brains != brain)
+            if others.any():
+                found[own] = at_places(self._fields.prior(sd_deg, others), self.places[own])
             else:
-                found[own] = at_places(self._fields.prior(sd_deg, np.ones(1, bool)), moved(self.places[own]))
+                found[own] = at_places(self._fields.prior(sd_deg, is_read), moved(self.places[own]))
         return found
+
+    def in_fold(self, number: int) -> Floats:
+        """Return the prior at every node, (n, k), as the model of a fold sees it: a brain that is tried is unread.
+
+        Else it would be where it was not when others were learnt from: a model learns how far the areas of a brain lie
+        from those of the one it is foreseen by, and of two brains each lies off the other in the opposite direction.
+        """
+        return self.by_others(without=number if self._brains.size > 1 else -1)
 
     def folds(self) -> NDArray[np.int64]:
         """Return which nodes are tried together, (n,): the number of the training brain, or of a set of blocks."""
@@ -168,10 +177,9 @@ class WithPrior(Classifier):
         if self.is_input:
             logs = np.log(by_others[data.is_train])
             self.moments = np.stack([logs.mean(axis=0), np.maximum(logs.std(axis=0), LEAST_SD)])
-        seen = self._with_input(data, by_others)
         if self.settings.vote and self.settings.image_weight is None:
-            self.weight = self._best_weight(seen, by_others, prior.folds(), seed)
-        return self.model.fit(seen, seed)
+            self.weight = self._best_weight(data, prior, by_others, seed)
+        return self.model.fit(self._with_input(data, by_others), seed)
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
@@ -188,15 +196,19 @@ class WithPrior(Classifier):
         exponents = [exponent(p, q, rows if rows.any() else linked) for p, q, rows, linked in zip(*parts, strict=True)]
         return product(prior, likely, self.weight * np.repeat(exponents, data.sizes)[:, None])
 
-    def _best_weight(self, data: NodeData, by_others: Floats, fold_of: NDArray[np.int64], seed: int) -> float:
+    def _best_weight(self, data: NodeData, prior: RegisteredPrior, by_others: Floats, seed: int) -> float:
         found = []
+        fold_of = prior.folds()
         for rows, fold, classes in folds(data, fold_of):
             model = self._make(classes.size)
-            model.fit(fold, seed)
+            seen = self._with_input(fold, prior.in_fold(fold_of[rows[0]]) if self.is_input else by_others)
+            model.fit(seen, seed)
             likely = np.zeros((rows.size, data.classes.size), np.float32)
-            likely[:, classes] = model.probabilities(fold)[rows]
+            likely[:, classes] = model.probabilities(seen)[rows]
             exponents = np.full((rows.size, 1), exponent(by_others[rows], likely, np.ones(rows.size, bool)))
             found.append((data.targets[rows], by_others[rows], likely, exponents))
+        if not found:
+            return 1.0
         targets, priors, images, exponents = (np.concatenate(parts) for parts in zip(*found, strict=True))
         scores = [macro_f1(targets, product(priors, images, w * exponents).argmax(axis=1)) for w in WEIGHTS]
         return WEIGHTS[int(np.argmax(scores))]
@@ -228,8 +240,13 @@ def product(prior: Floats, likely: Floats, weights: NDArray[np.float64]) -> Floa
 
 
 def exponent(prior: Floats, likely: Floats, rows: Mask) -> float:
-    """Return the e for which softmax(e log likely) has the smallest cross-entropy under the prior, over some rows."""
+    """Return the e for which softmax(e log likely) has the smallest cross-entropy under the prior, over some rows.
+
+    0 without any: where no node has an image, the prior is all there is.
+    """
     chosen = np.flatnonzero(rows)
+    if not chosen.size:
+        return 0.0
     chosen = chosen[:: -(-chosen.size // ENOUGH)]
     wanted, logs = prior[chosen].astype(np.float64), _logs(likely[chosen])
     expected = float((wanted * logs).sum(axis=1).mean())
@@ -251,6 +268,8 @@ def folds(
 ) -> Iterator[tuple[NDArray[np.int64], NodeData, NDArray[np.int64]]]:
     """Yield each fold's nodes of areas that the others have, too, the data with these to learn from, and their classes.
 
+    Folds without such nodes, or whose others have fewer than two areas, are passed over: nothing can be tried on them.
+
     Parameters
     ----------
     fold_of : (n,) int64
@@ -264,7 +283,9 @@ def folds(
         position[classes] = np.arange(classes.size)
         maps = None if data.maps is None else data.maps[:, classes]
         fold = replace(data, sides=sides, targets=position[data.targets], classes=data.classes[classes], maps=maps)
-        yield np.flatnonzero(labelled & (fold_of == number) & (fold.targets >= 0)), fold, classes
+        rows = np.flatnonzero(labelled & (fold_of == number) & (fold.targets >= 0))
+        if rows.size and classes.size >= 2:
+            yield rows, fold, classes
 
 
 def moved(places: Floats) -> Floats:

@@ -104,9 +104,9 @@ def registration_for(
     registration_read(run, name, [])
     found, wanted = template_of(run, name), record.get("template")
     is_here = model.resolve().is_relative_to((run / "classify").resolve())
-    if found != wanted or (found == "study" and not is_here):
+    if found != wanted or (found == "study" and not (is_here and name == prior.registration)):
         found = f"register/{name}, on the template {'of this study' if found == 'study' else found}"
-        expected = "fsaverage" if wanted == "fsaverage" else "the template that its own run was registered to"
+        expected = "fsaverage" if wanted == "fsaverage" else f"register/{prior.registration} of its own run"
         hint = "register training brains and these to fsaverage, and train again"
         raise CheckpointError(model, "prior", found=found, expected=expected, hint=hint)
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cytomesh.page.html import Cell, Column, Html, Number, Row, table
+from cytomesh.page.html import Cell, Column, Html, Number, Row, table, tag
 from cytomesh.report.results import SIDES, Model, Spread
 
 SIDE_MEANING = {
@@ -28,7 +28,7 @@ KINDS = {"above": "above null", "score": "macro-F1", "beyond": "beyond registere
 """Columns of each side, in their order."""
 MEANING = {
     "above": "macro-F1 above its mean with areas rotated on the sphere (in SDs of these rotations)",
-    "score": "macro-F1 (mean F1 of the areas; 1 is perfect; mean ± SD over seeds)",
+    "score": "mean F1 of the areas, 1 is perfect (mean ± SD over seeds)",
     "beyond": "what images add to the registered areas (95 % interval over sections drawn with replacement)",
 }
 Entries = dict[str, dict[str, Cell]]
@@ -48,7 +48,8 @@ def score_table(models: Sequence[Model]) -> Html:
     for title, inputs, of in rows_of:
         cells = [of.get(side, {}).get(kind, Cell("")) for side, kind in best]
         marked = zip(cells, best, strict=True)
-        rows.append([title, inputs, *(replace(c, class_="best") if c.value == best[at] else c for c, at in marked)])
+        scores = (replace(cell, class_="best") if cell.value == best[at] else cell for cell, at in marked)
+        rows.append([_wrapped(title), _wrapped(inputs), *scores])
     columns: list[Column] = ["model", "inputs", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best)]
     kinds = [KINDS[kind] + ": " + MEANING[kind] for kind in KINDS if any(kind == other for _, other in best)]
     meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
@@ -58,6 +59,11 @@ def score_table(models: Sequence[Model]) -> Html:
         f"The last rows need no image: {', '.join(said)}."
     )
     return table(columns, rows, caption=caption, sortable=True)
+
+
+def _wrapped(words: str) -> Html:
+    """Return words in as many lines as leave the numbers beside them in view."""
+    return tag("span", words, class_="wrapped")
 
 
 def score_cell(value: Spread | None, best: float | None = None) -> Cell:

@@ -115,6 +115,23 @@ def test_as_an_input():
     assert score(model, data) > without + 0.02
 
 
+def test_a_brain_that_is_tried_is_read_nowhere():
+    data = brains(nodes=600)
+    targets = data.targets.copy()
+    targets[:600] = np.random.default_rng(0).permutation(targets[:600])
+    one, other = RegisteredPrior(data, 2.0), RegisteredPrior(replace(data, targets=targets), 2.0)
+    np.testing.assert_array_equal(one.in_fold(0), other.in_fold(0))
+    assert np.abs(one.by_others() - other.by_others()).max() > 0.3
+    np.testing.assert_array_equal(one.in_fold(0)[:600], one.by_others()[:600])
+
+
+def test_as_an_input_and_voting():
+    data = brains(noise=1.5, off_deg=12)
+    model = fitted(data, "inputs.names=[features, prior]")
+    assert model.weight > 0
+    assert score(model, data) > prior_score(data) + 0.02
+
+
 def test_stored_and_read_again(tmp_path):
     data = brains(2)
     for number, changes in enumerate(([], ["inputs.names=[features, prior]"])):
@@ -123,6 +140,27 @@ def test_stored_and_read_again(tmp_path):
         again = make_classifier(settings(*changes), 5, K, CPU)
         again.load(load_state(tmp_path / f"{number}.safetensors"))
         np.testing.assert_array_equal(again.probabilities(data), model.probabilities(data))
+
+
+@pytest.mark.parametrize("kind", ["lda", "logistic"])
+def test_brains_that_cannot_be_foreseen_are_passed_over(kind):
+    data = brains(nodes=600)
+    first, second = np.arange(1800) < 600, np.arange(1800) // 600 == 1
+    one_area = np.where(first, 2, data.targets)
+    assert [set(classes) for *_, classes in folds(replace(data, targets=one_area), data.brains)] == [set(range(K))]
+    nothing_shared = np.where(first, data.targets % 3, np.where(second, 3 + data.targets % 3, data.targets))
+    assert not list(folds(replace(data, targets=nothing_shared), data.brains))
+    assert fitted(replace(data, targets=one_area), f"model={{kind: {kind}}}").probabilities(data).shape == (1800, K)
+    assert fitted(replace(data, targets=nothing_shared), f"model={{kind: {kind}}}").weight == 1
+
+
+def test_a_hemisphere_without_images_has_the_prior():
+    data = brains(nodes=600)
+    is_linked = data.sides == "train"
+    found = fitted(data).probabilities(replace(data, is_linked=is_linked))
+    prior = fitted(data, "prior.image_weight=0").probabilities(data)
+    np.testing.assert_allclose(found[~is_linked], prior[~is_linked], atol=1e-6)
+    assert np.abs(found[is_linked] - prior[is_linked]).max() > 0.3
 
 
 def test_folds_leave_out_what_others_lack():

@@ -123,6 +123,12 @@ def test_on_another_run(copy, tmp_path):
         predict_run(other, copy / "classify" / "carried", "new", PredictConfig(registration="elsewhere"))
 
 
+def test_on_another_template_of_the_same_study(copy):
+    write_registration(copy, "other", {graph.name: sphere_of(graph) for graph in load_graphs(copy)})
+    with pytest.raises(CheckpointError, match="register/other, .* expected register/folding of its own run"):
+        predict_run(copy, copy / "classify" / "voting", "new", PredictConfig(registration="other"))
+
+
 def test_without_registration_or_with_another(copy):
     settings = load_config(ClassifyConfig, None, ["model={kind: lda}", "prior.registration=nothing"])
     with pytest.raises(MissingStageError, match="--name nothing"):

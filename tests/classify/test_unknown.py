@@ -72,3 +72,11 @@ def test_on_a_run(section_run):
     html = "".join(map(str, unknown_part(read_models(section_run))))
     assert "Areas that were not learnt" in html
     assert "low probability" in html
+
+
+def test_two_areas_have_to_be_left(section_run):
+    for n, left in ((5, 1), (6, 0)):
+        names = ", ".join(f"area {i + 1}" for i in range(n))
+        settings = load_config(ClassifyConfig, None, ["model={kind: lda}", f"areas.leave_out=[{names}]"])
+        with pytest.raises(ConfigError, match=f"areas.leave_out: found {left} areas left on the training side"):
+            classify_run(section_run, "none", settings)

@@ -86,7 +86,7 @@ class PredictConfig(Config):
     """Nodes whose inputs lie farther from the training mean than this quantile of the training nodes get no area."""
     registration: str | None = None
     """What `cytomesh register` made in this run, for classifiers with a registered prior; None: of the name that it had
-    in training."""
+    in training, which a template of the study asks for."""
     outline_step_mm: float = Field(default=0.25, gt=0)
     """Grid on which sections are sampled for the areas' outlines."""
     outlines: bool = True

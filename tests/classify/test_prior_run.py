@@ -79,6 +79,8 @@ def test_in_the_report(made):
     assert "no image: registered areas" in html
     assert "unseen, above null" in html
     assert "unseen, beyond registered areas" in html
+    assert '<span class="wrapped">no image: registered areas</span>' in html  # scores stay in view beside long titles
+    assert "macro-F1: mean F1" in html
     graph = load_graphs(made)[3]
     changes = next(item for item in node_maps(made, graph) if item.title == "changed by images, voting")
     table = read_table(made / "classify" / "voting" / "predictions" / f"{graph.name}.parquet")

@@ -33,7 +33,7 @@ def test_against_a_kernel_estimate_pair_by_pair(sd_deg):
     expected = kernel @ np.eye(K)[targets]
     expected /= expected.sum(axis=1, keepdims=True)
     found = at_places(of_one(places, targets).prior(sd_deg, EVERYBODY), at)
-    assert np.abs(found - expected).max() < 0.1
+    assert np.abs(found - expected).max() < 0.12  # of which a twentieth is taken from the widest field
     assert np.abs(found - expected).mean() < 0.02
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import ImageError
 from cytomesh.core.last_used import LastUsed
 from cytomesh.study.image_formats.part import ImagePart
-from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, on_background
+from cytomesh.study.image_formats.reader import ImageHeader, ImageReader, named, on_background
 
 
 class ArrayReader(ImageReader):
@@ -32,7 +32,8 @@ class ArrayReader(ImageReader):
 
     def array(self, level: int) -> Any:
         """Return the array of a level, with a shape and chunks; it is opened when it is needed first."""
-        return self._arrays.get(level, lambda: self.open_level(level))
+        with named(self.header.path, "an image that cannot be read"):
+            return self._arrays.get(level, lambda: self.open_level(level))
 
     @abstractmethod
     def open_level(self, level: int) -> Any:

@@ -18,6 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from cytomesh.core.last_used import LastUsed
+from cytomesh.core.reading import regular_size
 from cytomesh.study.image_formats.chunks import ChunkedArray, DiskFile, Place
 
 Decompress = Callable[[bytes, int], Any]
@@ -82,8 +83,13 @@ class ZarrChunks(ChunkedArray):
         return np.frombuffer(values, self.dtype).reshape(self.chunks)
 
     def _whole(self, place: Place) -> bytes:
-        with DiskFile(f"{self._folder}/{self.metadata.encode_chunk_key(place)}") as file:
+        with self._open(self.metadata.encode_chunk_key(place)) as file:
             return file.readall()
+
+    def _open(self, key: str) -> DiskFile:
+        path = self._folder / key
+        regular_size(path)  # a pipe would be waited for, and a device has no end
+        return DiskFile(path)
 
     def _part(self, place: Place) -> bytes | None:
         """Read a chunk of a shard; None if it is not stored."""
@@ -91,7 +97,7 @@ class ZarrChunks(ChunkedArray):
         ratios = [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]
         outer, inner = zip(*(divmod(i, ratio) for i, ratio in zip(place, ratios, strict=True)), strict=True)
         key = self.metadata.encode_chunk_key(outer)
-        with DiskFile(f"{self._folder}/{key}") as file:
+        with self._open(key) as file:
             start, n = self._indices.get(key, lambda: self._read_index(file, ratios))[inner].tolist()
             if start == n == ABSENT:
                 return None

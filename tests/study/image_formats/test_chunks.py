@@ -213,3 +213,20 @@ def test_a_damaged_index_of_a_shard_is_an_error(tmp_path):
     shard.write_bytes(data)
     with pytest.raises(ValueError, match="index is damaged"):
         open_array(tmp_path / "0")[0:5, 0:5]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("shards", [None, (128, 160)])
+def test_chunks_that_are_no_files_are_not_waited_for(tmp_path, kind, shards):
+    zarr.create_array(str(tmp_path / "a"), data=GREY, chunks=(64, 80), shards=shards, compressors=[])
+    array = open_array(tmp_path / "a")
+    assert isinstance(array, ZarrChunks)
+    chunk = tmp_path / "a" / "c" / "0" / "0"
+    chunk.unlink()
+    if kind == "pipe":
+        os.mkfifo(chunk)
+    else:
+        chunk.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="a pipe, socket or device"):
+        array[:10, :10]
+    np.testing.assert_array_equal(array[200:, 300:], GREY[200:, 300:])

@@ -24,11 +24,10 @@ from scipy.spatial import cKDTree
 from benchmarks.bigbrain.nodes import write_run
 from benchmarks.common import Options, Result, main
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.evaluation import macro_f1_draws, section_draws
+from cytomesh.classify.evaluation import beyond_prior, section_draws
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.files import read_json
-from cytomesh.core.learning import macro_f1
 from cytomesh.core.tables import read_table
 from cytomesh.register.config import RegisterConfig
 from cytomesh.register.run import register_run
@@ -101,11 +100,8 @@ def over_blocks(run: Path, place: str, side: str) -> tuple[float, float, float]:
     sphere = read_sphere(run / "register" / REGISTRATION / graph / "sphere.surf.gii", side).vertices[rows]
     blocks = cKDTree(icosphere(1).vertices).query(sphere / np.linalg.norm(sphere, axis=1, keepdims=True))[1]
     drawn = section_draws(blocks, 0)
-    assert drawn is not None
-    k = 1 + int(max(truth.max(), named.max(), prior.max()))
-    draws = [macro_f1_draws(drawn, truth, found, k) for found in (named, prior)]
-    low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
-    return float(low), float(high), macro_f1(truth, named) - macro_f1(truth, prior)
+    found = beyond_prior(drawn, truth, named, prior)
+    return found["low"], found["high"], found["difference"]
 
 
 if __name__ == "__main__":

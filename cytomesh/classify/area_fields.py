@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cytomesh.graph.neighbourhoods import Floats, Mask
-from cytomesh.register.spherical import SphereLocator, icosphere
+from cytomesh.register.warp import grid_of
 
 SUBDIVISIONS = 6
 """Of the icosphere that areas are kept on: 40,962 places, 1.1 degrees (1.7 mm in a human hemisphere) apart."""
@@ -82,9 +82,39 @@ class AreaFields:
         return _shrunk(self.by_width[sd_deg][brains].sum(axis=0), wide)
 
 
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where unit vectors lie on the icosphere: what is looked up at them again and again is sought once.
+
+    Parameters
+    ----------
+    corners : (n, 3) int64
+        Of the triangle that each lies in.
+    weights : (n, 3) float64
+        Its barycentric coordinates there.
+    """
+
+    corners: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, places: Floats) -> Located:
+        """Locate (n, 3) unit vectors."""
+        locator = grid_of(SUBDIVISIONS).locator
+        face, weights = locator(places.astype(np.float64))
+        return cls(locator.faces[face], weights)
+
+    def __getitem__(self, rows: Mask) -> Located:
+        return Located(self.corners[rows], self.weights[rows])
+
+    def values(self, field: Floats) -> Floats:
+        """Return (n, k) values of an icosphere's (g, k) field, linear within its triangles."""
+        return np.einsum("nb,nbk->nk", self.weights, field.astype(np.float64)[self.corners]).astype(np.float32)
+
+
 def at_places(field: Floats, places: Floats) -> Floats:
-    """Return (n, k) values of an icosphere's (g, k) field at (n, 3) unit vectors, linear within its triangles."""
-    return np.asarray(_locator().interpolate(places.astype(np.float64), field.astype(np.float64)), np.float32)
+    """Return (n, k) values of an icosphere's (g, k) field at (n, 3) unit vectors."""
+    return Located.of(places).values(field)
 
 
 def _shrunk(amounts: Floats, towards: NDArray[np.floating]) -> Floats:
@@ -97,10 +127,9 @@ def _by_width(
 ) -> Iterator[tuple[float, Floats]]:
     """Yield each of the widths and the areas smoothed by it, (g, k)."""
     n_places = _smoothing().shape[0]
-    face, shares = _locator()(places.astype(np.float64))
-    corners = _locator().faces[face].ravel()
-    values = (shares * weights[:, None] * n_places).ravel()
-    one_each = sp.csr_matrix((values, (corners, np.repeat(targets, 3))), (n_places, n_classes))
+    located = Located.of(places)
+    values = (located.weights * weights[:, None] * n_places).ravel()
+    one_each = sp.csr_matrix((values, (located.corners.ravel(), np.repeat(targets, 3))), (n_places, n_classes))
     field, before = one_each.toarray().astype(np.float32), 0.0
     for width in WIDTHS:
         field, before = smoothed(field, float(np.sqrt(width**2 - before**2))), width
@@ -115,14 +144,9 @@ def smoothed(field: NDArray[Any], sd_deg: float) -> NDArray[Any]:
 
 
 @cache
-def _locator() -> SphereLocator:
-    return SphereLocator(icosphere(SUBDIVISIONS))
-
-
-@cache
 def _smoothing() -> sp.csr_matrix:
     """Return a Gaussian of `STEP_DEG` on the icosphere, rows that sum to 1, (g, g) float32."""
-    vertices = icosphere(SUBDIVISIONS).vertices
+    vertices = grid_of(SUBDIVISIONS).mesh.vertices
     sd = np.radians(STEP_DEG)
     tree = cKDTree(vertices)
     pairs = tree.query_pairs(2 * np.sin(CUT_SD * sd / 2), output_type="ndarray")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.classify.evaluation import EVALUATIONS, macro_f1_draws, section_draws, section_numbers
+from cytomesh.classify.evaluation import EVALUATIONS, paired_interval, section_draws, section_numbers
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.run import check_name, product_folders
@@ -39,7 +39,6 @@ def compare_runs(run: Path, names: Sequence[str], seed: int = 0) -> dict[str, An
     truth = np.concatenate([graph.annotation for graph in graphs]).astype(np.int64)
     predicted = {name: _column(parts, "area").astype(np.int64) for name, parts in tables.items()}
     sides = {name: _column(parts, "side") for name, parts in tables.items()}
-    n_classes = 1 + int(max(truth.max(), *(p.max() for p in predicted.values())))
     result: dict[str, Any] = {}
     for side in EVALUATIONS:
         rows = np.logical_and.reduce([values == side for values in sides.values()])
@@ -53,9 +52,7 @@ def compare_runs(run: Path, names: Sequence[str], seed: int = 0) -> dict[str, An
                 continue
             entry[name]["difference"] = entry[name]["macro_f1"] - entry[names[0]]["macro_f1"]
             if drawn is not None:
-                values = [macro_f1_draws(drawn, truth[rows], predicted[n][rows], n_classes) for n in (name, names[0])]
-                low, high = np.percentile(values[0] - values[1], [2.5, 97.5])
-                entry[name] |= {"low": float(low), "high": float(high)}
+                entry[name] |= paired_interval(drawn, truth[rows], predicted[name][rows], predicted[names[0]][rows])
         result[side] = entry
     return result
 

@@ -70,9 +70,19 @@ class ClassifyConfig(Config):
     seed: Seed = 0
     """Of all randomness."""
 
+    @property
+    def prior_is_input(self) -> bool:
+        """Whether the model sees the registered prior."""
+        return PRIOR in self.inputs.names
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the registered prior is part of the classifier, and not only beside its scores."""
+        return self.prior.registration is not None and (self.prior.vote or self.prior_is_input)
+
     @model_validator(mode="after")
     def _prior_is_made(self) -> Self:
-        if PRIOR in self.inputs.names and self.prior.registration is None:
+        if self.prior_is_input and self.prior.registration is None:
             raise ValueError("inputs.names: 'prior' needs prior.registration, the name of what 'register' made")
         return self
 

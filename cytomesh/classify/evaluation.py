@@ -153,10 +153,7 @@ def beyond_prior(
     """
     found: dict[str, float] = {"difference": macro_f1(targets, predicted) - macro_f1(targets, prior)}
     if drawn is not None:
-        k = 1 + int(max(targets.max(), predicted.max(), prior.max()))
-        draws = [macro_f1_draws(drawn, targets, named, k) for named in (predicted, prior)]
-        low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
-        found |= {"low": float(low), "high": float(high)}
+        found |= paired_interval(drawn, targets, predicted, prior)
     differs, was_right, is_right = predicted != prior, prior == targets, predicted == targets
     found["right"], found["wrong"] = int((differs & is_right).sum()), int((differs & was_right).sum())
     return found | {"changed": int((differs & ~was_right & ~is_right).sum())}
@@ -208,6 +205,19 @@ def macro_f1_draws(
     hits, support = np.einsum("bii->bi", confusion), confusion.sum(axis=2)
     f1 = 2 * hits / np.maximum(support + confusion.sum(axis=1), 1)
     return np.asarray((f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1))
+
+
+def paired_interval(
+    drawn: SectionDraws, targets: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return the 95 % percentile interval, `low` to `high`, of how much better one naming is than another.
+
+    The same sections are drawn for both; targets and namings are (n,) classes or labels.
+    """
+    k = 1 + int(max(targets.max(), one.max(), other.max()))
+    draws = [macro_f1_draws(drawn, targets, named, k) for named in (one, other)]
+    low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
+    return {"low": float(low), "high": float(high)}
 
 
 def section_numbers(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file, save_file
 from cytomesh.classify.calibration import Calibrated
 from cytomesh.classify.classifier import Classifier, Guarded, Task
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.inputs import PRIOR
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, classifier_kind
 from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.nodes import NodeData
@@ -40,8 +39,8 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
             model = Guarded.made(kind, name, settings.model, task)
         return SelfTrained(model, settings.pseudo_labels) if settings.pseudo_labels.rounds else model
 
-    is_input = PRIOR in settings.inputs.names
-    if settings.prior.registration and (settings.prior.vote or is_input):
+    if settings.has_prior:
+        is_input = settings.prior_is_input
         classifier: Classifier = WithPrior(make, settings.prior, n_inputs, n_classes, is_input=is_input)
     else:
         classifier = make(n_inputs, n_classes)

@@ -17,10 +17,10 @@ from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.models import make_classifier
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
+from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.nulls import null_record, rotated_labels, rotations
 from cytomesh.graph.spheres import load_spheres
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.register.carry import common_places
 
 K = TypeVar("K", bound=Hashable)
 MODEL = ""
@@ -61,6 +61,7 @@ def label_null(
     inputs: NodeInputs,
     settings: ClassifyConfig,
     splits: dict[str, Any],
+    places: Floats | None,
 ) -> dict[str, Any]:
     """Train and score again with rotated labels, `settings.null.spins` times.
 
@@ -70,13 +71,13 @@ def label_null(
     ----------
     splits : dict
         Scores with the labels where they are, by evaluation side.
+    places : (n, 3) float32, optional
+        Of all nodes on the registered sphere.
     """
     spheres = load_spheres(run, graphs)
     observed = {(side, MODEL): split["mean"]["macro_f1"] for side, split in splits.items()}
     for side, split in splits.items():
         observed |= {(side, name): f1 for name, f1 in split["baselines"].items() if name != MAPS}
-    registration = settings.prior.registration
-    places = common_places(run, registration, graphs) if registration else None
 
     def score(labels: list[NDArray[np.int32]]) -> dict[tuple[str, str], float]:
         kept, split, _ = split_nodes(graphs, labels, settings)

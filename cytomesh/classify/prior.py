@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial import cKDTree
 from scipy.special import logsumexp, softmax
 
-from cytomesh.classify.area_fields import SUBDIVISIONS, WIDTHS, AreaFields, at_places, smoothed
+from cytomesh.classify.area_fields import SUBDIVISIONS, WIDTHS, AreaFields, Located, at_places, smoothed
 from cytomesh.classify.classifier import Classifier
 from cytomesh.classify.inputs import PRIOR
 from cytomesh.classify.nodes import NodeData
@@ -24,6 +24,7 @@ from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.register.spherical import exponential, icosphere, tangent
+from cytomesh.register.warp import grid_of
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Of the image, compared where the settings leave it open."""
@@ -80,9 +81,10 @@ class RegisteredPrior:
     """
 
     def __init__(self, data: NodeData, sd_deg: float | None) -> None:
-        if data.places is None or data.brains is None:
-            raise ConfigError("prior", found="nodes without places on a registered sphere", expected="a registration")
-        self.data, self.places = data, data.places
+        if data.brains is None:
+            raise ConfigError("prior", found="nodes without brains")
+        self.data, self.places = data, places_of(data)
+        self._located = Located.of(self.places)
         self._rows = data.is_train & (data.targets >= 0)
         owner = data.brains
         if np.unique(owner[self._rows]).size == 1:  # the hemispheres of one brain foresee each other
@@ -102,14 +104,18 @@ class RegisteredPrior:
         """Return the prior at every node, (n, k), in training brains by the others; one brain's areas may be unread."""
         sd_deg = self.sd_deg if sd_deg is None else sd_deg
         is_read = self._brains != without
-        found = at_places(self._fields.prior(sd_deg, is_read), self.places)
+        found = self._located.values(self._fields.prior(sd_deg, is_read))
         for brain in self._brains[is_read]:
             own, others = self._owner == brain, is_read & (self._brains != brain)
             if others.any():
-                found[own] = at_places(self._fields.prior(sd_deg, others), self.places[own])
+                found[own] = self._located[own].values(self._fields.prior(sd_deg, others))
             else:
-                found[own] = at_places(self._fields.prior(sd_deg, is_read), moved(self.places[own]))
+                found[own] = self._located_moved[own].values(self._fields.prior(sd_deg, is_read))
         return found
+
+    @cached_property
+    def _located_moved(self) -> Located:
+        return Located.of(moved(self.places))
 
     def in_fold(self, number: int) -> Floats:
         """Return the prior at every node, (n, k), as the model of a fold sees it: a brain that is tried is unread.
@@ -183,9 +189,7 @@ class WithPrior(Classifier):
 
     def probabilities(self, data: NodeData) -> Floats:
         """Return (n, k) class probabilities of all nodes."""
-        if data.places is None:
-            raise ConfigError("prior", found="nodes without places on a registered sphere", expected="a registration")
-        prior = at_places(self.field, data.places)
+        prior = at_places(self.field, places_of(data))
         if not self.settings.vote:
             return self.model.probabilities(self._with_input(data, prior))
         if not self.weight:
@@ -201,7 +205,7 @@ class WithPrior(Classifier):
         fold_of = prior.folds()
         for rows, fold, classes in folds(data, fold_of):
             model = self._make(classes.size)
-            seen = self._with_input(fold, prior.in_fold(fold_of[rows[0]]) if self.is_input else by_others)
+            seen = self._with_input(fold, prior.in_fold(fold_of[rows[0]])) if self.is_input else fold
             model.fit(seen, seed)
             likely = np.zeros((rows.size, data.classes.size), np.float32)
             likely[:, classes] = model.probabilities(seen)[rows]
@@ -290,11 +294,21 @@ def folds(
 
 def moved(places: Floats) -> Floats:
     """Move (n, 3) unit vectors by a smooth random field of `MOVED_DEG` (root mean square)."""
-    grid = icosphere(SUBDIVISIONS).vertices
-    noise = smoothed(generator(0, "prior, moved").standard_normal(grid.shape), MOVED_SCALE_DEG)
-    steps = tangent(grid, noise)
+    here, steps = places.astype(np.float64), at_places(_steps(), places).astype(np.float64)
+    return exponential(here, tangent(here, steps)).astype(np.float32)
+
+
+@cache
+def _steps() -> Floats:
+    """Return the field of `moved` on the icosphere, (g, 3) radians."""
+    grid = grid_of(SUBDIVISIONS).mesh.vertices
+    steps = tangent(grid, smoothed(generator(0, "prior, moved").standard_normal(grid.shape), MOVED_SCALE_DEG))
     steps *= np.radians(MOVED_DEG) / np.sqrt((steps**2).sum(axis=1).mean())
-    here = places.astype(np.float64)
-    return exponential(here, tangent(here, at_places(steps.astype(np.float32), places).astype(np.float64))).astype(
-        np.float32
-    )
+    return steps.astype(np.float32)
+
+
+def places_of(data: NodeData) -> Floats:
+    """Return where nodes lie on the registered sphere, (n, 3); raise ConfigError if that is not known."""
+    if data.places is None:
+        raise ConfigError("prior", found="nodes without places on a registered sphere", expected="a registration")
+    return data.places

@@ -161,10 +161,10 @@ def _train_and_evaluate(
         table = prediction_table(graph, part, data.classes, side, prior)
         write_predictions(folder, graph, table, table["area"])
     if settings.null.spins:
-        metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"])
+        metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"], data.places)
     return metrics | {
         "model": settings.model.kind,
-        "inputs": [*inputs.names, *(name for name in settings.inputs.names if name == PRIOR)],
+        "inputs": [*inputs.names, *[PRIOR] * settings.prior_is_input],
         "n_inputs": int(data.inputs.shape[1]),
         "n_train": int(data.is_train.sum()),
         "n_validation": int(data.is_validation.sum()),

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
-from cytomesh.classify.inputs import PRIOR
 from cytomesh.core.config import validate, validate_stored
 from cytomesh.core.errors import CheckpointError, MissingStageError
 from cytomesh.core.files import read_json
@@ -97,16 +96,16 @@ def registration_for(
     CheckpointError
         If that is on another template.
     """
-    prior = trained.prior
-    if not prior.registration or not (prior.vote or PRIOR in trained.inputs.names):
+    own = trained.prior.registration
+    if own is None or not trained.has_prior:
         return None
-    name = settings.registration or prior.registration
+    name = settings.registration or own
     registration_read(run, name, [])
     found, wanted = template_of(run, name), record.get("template")
     is_here = model.resolve().is_relative_to((run / "classify").resolve())
-    if found != wanted or (found == "study" and not (is_here and name == prior.registration)):
+    if found != wanted or (found == "study" and not (is_here and name == own)):
         found = f"register/{name}, on the template {'of this study' if found == 'study' else found}"
-        expected = "fsaverage" if wanted == "fsaverage" else f"register/{prior.registration} of its own run"
+        expected = "fsaverage" if wanted == "fsaverage" else f"register/{own} of its own run"
         hint = "register training brains and these to fsaverage, and train again"
         raise CheckpointError(model, "prior", found=found, expected=expected, hint=hint)
     return name

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
 from cytomesh.graph.spheres import on_unit_sphere
 from cytomesh.graph.storage import CortexGraph, load_graph
@@ -162,17 +163,17 @@ def graph_place(run: Path, registration: str, graph: CortexGraph) -> Place:
     SurfaceError
         If the spheres are of another mesh.
     """
-    folder = run / "register" / registration / graph.name
+    folder, again = run / "register" / registration / graph.name, command(run, "register", registration)
     spheres = []
     for kind, side in (("sphere.reg", graph.hemisphere), ("sphere.common", "L")):
         path = folder / f"{kind}.surf.gii"
         if not path.is_file():
-            hint = f"run 'cytomesh register --out {run} --name {registration}'"
+            hint = f"run '{again}'"
             raise MissingStageError(path, found="no such registration of this hemisphere", hint=hint)
         sphere = read_sphere(path, side)
         mesh = graph.mesh if side == graph.hemisphere else mirrored(graph.mesh)
         if not np.array_equal(sphere.faces, mesh.faces):
-            hint = f"run 'cytomesh register --out {run} --name {registration}' again"
+            hint = f"run '{again}' again"
             raise SurfaceError(path, found="the sphere of another mesh", expected=f"that of {graph.name}", hint=hint)
         spheres.append(sphere)
     areas = graph.mesh.vertex_areas

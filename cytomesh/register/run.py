@@ -14,7 +14,7 @@ from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, mapping
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, read_record
-from cytomesh.core.reading import reading
+from cytomesh.core.reading import command, reading
 from cytomesh.core.run import product
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import FURTHER, MEASURES, SPHERE, SURFACE, features_read, parts_read
@@ -121,7 +121,7 @@ def registration_read(run: Path, name: str, graphs: Sequence[CortexGraph]) -> In
     record = read_record(path)
     lacking = [graph.name for graph in graphs if record is None or graph.name not in record.outputs]
     if record is None or lacking:
-        hint = f"run 'cytomesh register --out {run} --name {name}'"
+        hint = f"run '{command(run, 'register', name)}'"
         found = "no such registration" if record is None else f"a registration without {', '.join(lacking)}"
         raise MissingStageError(path.parent, found=found, hint=hint)
     products = {f"registration: {graph.name}": (product, graph.name, record.outputs[graph.name]) for graph in graphs}

@@ -34,8 +34,8 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
 
     Begins with LaPy's conformal map (Choi, Lam and Lui, SIAM J. Imaging Sciences 8, 2015), which keeps angles and
     shrinks what bulges; then minimises the stretch (`SphereDistortion`) from there, of some of the vertices first where
-    there are many. The sphere is turned so that its
-    axes are the brain's: right, anterior and superior (Kabsch's rotation of the one to the other).
+    there are many. The sphere is turned so that its axes are the brain's: right, anterior and superior (Kabsch's
+    rotation of the one to the other).
 
     Parameters
     ----------

@@ -181,13 +181,7 @@ def _changes(folder: Path, graph: CortexGraph, predicted: NDArray[np.int32]) -> 
     if len(columns.get("registered_area", ())) != len(predicted):
         return []
     before, truth = np.asarray(columns["registered_area"]), graph.annotation
-    kinds = [
-        predicted == 0,
-        predicted == before,
-        truth == 0,
-        predicted == truth,
-        before == truth,
-    ]
+    kinds = [predicted == 0, predicted == before, truth == 0, predicted == truth, before == truth]
     values = np.select(kinds, [0, 1, 5, 2, 3], 4).astype(np.int32)
     return [LabelMap(f"changed by images, {folder.name}", "changes", values, CHANGE_TABLE, "not predicted")]
 

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.spheres import find_sphere, load_spheres
 from cytomesh.graph.storage import load_graph
 from cytomesh.surface.gifti import read_sphere, write_surface
-from tests.processes import CONTEXT
+from tests.processes import run_apart
 from tests.register.bodies import ball
 from tests.register.runs import brain, places, register_quickly, write_run
 
@@ -54,10 +55,7 @@ def plain(tmp_path_factory):
 def made(plain, tmp_path_factory):
     """The same after a registration; to be copied before it is changed."""
     run = shutil.copytree(plain, tmp_path_factory.mktemp("made") / "run")
-    process = CONTEXT.Process(target=register_quickly, args=("--out", run, *REGISTER))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    run_apart(partial(register_quickly, "--out", run, *REGISTER))
     return run
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from cytomesh.register.spherical import SphereLocator
 from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.gifti import read_structure, read_surface, write_surface
 from cytomesh.surface.mesh import Mesh, unit
-from tests.processes import CONTEXT, start_program
+from tests.processes import CONTEXT, run_apart, start_program
 from tests.register.bodies import ball, degrees_between
 from tests.register.runs import (
     SMALL_SEARCH_DEG,
@@ -46,10 +47,7 @@ def _quick(monkeypatch):
 def made(tmp_path_factory):
     """Two brains, the second a right hemisphere, brought onto their mean; to be copied before it is changed."""
     run = write_run(tmp_path_factory.mktemp("register") / "run", brain("B01"), brain("B02", "R", seed=1))
-    process = CONTEXT.Process(target=register_quickly, args=("--out", run, *STUDY))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    run_apart(partial(register_quickly, "--out", run, *STUDY))
     return run
 
 

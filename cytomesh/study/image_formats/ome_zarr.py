@@ -103,7 +103,7 @@ class OmeZarrReader(ArrayReader):
             self._refuse_missing(level, window)
         try:
             return super().load(level, window)
-        except Exception:
+        except Exception:  # whatever a chunk that is not there makes a codec say: first, whether one is missing
             self._refuse_missing(level, window)
             raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import ConfigError, GraphError, MissingStageError
+from cytomesh.core.errors import ConfigError, GraphError, MissingStageError, did_you_mean
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.run import check_name, product, product_folders
 from cytomesh.core.tables import Table, read_table, write_table
@@ -132,8 +131,7 @@ def unknown_column(
     `others` are not there either.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+    hint = did_you_mean(name, known, f"there are {', '.join(known)}")
     found = f"no column of {holding} '{name}' in {place}" + (f", nor {', '.join(others)}" if others else "")
     return ConfigError(setting, name, found=found, hint=hint)
 

@@ -6,7 +6,6 @@ groups of columns: inputs may be larger than memory.
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from cytomesh.classify.out_of_core import (
     release,
 )
 from cytomesh.core.config import Config, ascending
-from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
+from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, did_you_mean
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features, refuse_other_widths
@@ -80,8 +79,7 @@ class InputsConfig(Config):
         for name in names:
             if name in KNOWN_INPUTS[2:] or re.fullmatch("features(:.+)?", name):
                 continue
-            near = difflib.get_close_matches(name, KNOWN_INPUTS, n=1)
-            way_out = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KNOWN_INPUTS)}"
+            way_out = did_you_mean(name, KNOWN_INPUTS, f"known: {', '.join(KNOWN_INPUTS)}")
             raise ValueError(f"unknown input '{name}', {way_out}")
         if len(set(names)) != len(names):
             raise ValueError("an input is listed twice")

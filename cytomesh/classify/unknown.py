@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from cytomesh.classify.nodes import NodeData
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, did_you_mean
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.neighbourhoods import Floats, Mask
 
@@ -30,8 +29,7 @@ def left_out_labels(names: Sequence[str], table: LabelTable) -> NDArray[np.int32
     labels = dict(zip(table.names, table.indices, strict=True))
     for name in names:
         if name not in labels:
-            near = difflib.get_close_matches(name, labels, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "names are those of the label table"
+            hint = did_you_mean(name, labels, "names are those of the label table")
             raise ConfigError("areas.leave_out", name, found="no area of this name", hint=hint)
     return np.array([labels[name] for name in names], np.int32)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from cytomesh.core.errors import ConfigError, CytomeshError
+from cytomesh.core.errors import ConfigError, CytomeshError, did_you_mean
 from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
 from cytomesh.core.renamed import say_renamed
@@ -216,10 +215,8 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
             said += f" (got {str(item['input'])[:60]!r})"
         return f"{field}: {said}" if field else said
     known = _known_keys(kind, location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"unknown key '{field}'" + (
-        f", did you mean '{near[0]}'?" if near else f", known: {', '.join(known) or 'none'}"
-    )
+    way_out = did_you_mean(str(location[-1]), known, f"known: {', '.join(known) or 'none'}")
+    return f"unknown key '{field}', {way_out}"
 
 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

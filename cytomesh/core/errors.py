@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Ask for the known name that is nearest to one that is not, as hints do; without one near, say something else.
+
+    Examples
+    --------
+    >>> did_you_mean("thicknes", ["thickness", "curvature"])
+    "did you mean 'thickness'?"
+    >>> did_you_mean("x", ["thickness", "curvature"], "there are thickness, curvature")
+    'there are thickness, curvature'
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{near[0]}'?" if near else otherwise
 
 
 class CytomeshError(Exception):

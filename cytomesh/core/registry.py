@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
@@ -15,7 +14,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from cytomesh.core.config import Config
-from cytomesh.core.errors import PluginError
+from cytomesh.core.errors import PluginError, did_you_mean
 from cytomesh.core.renamed import say_renamed
 
 KindT = TypeVar("KindT")
@@ -210,8 +209,7 @@ class NameOf:
             return self.renamed[name]
         known = [*self.registry, *self.others]
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(f"unknown name '{name}', " + (f"did you mean '{near[0]}'?" if near else f"known: {known}"))
+            raise ValueError(f"unknown name '{name}', {did_you_mean(name, known, f'known: {known}')}")
         return name
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

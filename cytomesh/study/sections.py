@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 
-from cytomesh.core.errors import CytomeshError, StudyError, TransformError
+from cytomesh.core.errors import CytomeshError, StudyError, TransformError, did_you_mean
 from cytomesh.core.files import write_text
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.part import ImagePart
@@ -186,10 +185,8 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
     twice = columns_twice(header)
     if missing or unknown or twice:
-        near = [difflib.get_close_matches(name, (*REQUIRED, *OPTIONAL), n=1) for name in unknown]
-        names = [
-            f"'{name}'" + (f" (did you mean '{n[0]}'?)" if n else "") for name, n in zip(unknown, near, strict=True)
-        ]
+        near = [did_you_mean(name, (*REQUIRED, *OPTIONAL)) for name in unknown]
+        names = [f"'{name}'" + (f" ({guess})" if guess else "") for name, guess in zip(unknown, near, strict=True)]
         facts = [f"no column {', '.join(missing)}"] * bool(missing) + [f"unknown column {', '.join(names)}"] * bool(
             unknown
         )
@@ -222,8 +219,7 @@ def _parse_row(path: Path, line: int, row: dict[str, str], brain: str, problems:
     def choice(column: str, kind: object) -> str:
         known = get_args(kind)
         if row[column] not in known:
-            near = difflib.get_close_matches(row[column], known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(row[column], known)
             wrong(column, f"unknown {column} '{row[column]}'", f"one of {', '.join(known)}", hint)
         return row[column]
 

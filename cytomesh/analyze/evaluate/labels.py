@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +15,7 @@ from cytomesh.analyze.evaluate.heads import name_nodes, node_data
 from cytomesh.analyze.evaluate.task import Bench, Encoded, Labels, Named, Outcome, Score, Task, TaskConfig
 from cytomesh.core.config import Config
 from cytomesh.core.digests import FileDigests
-from cytomesh.core.errors import AtlasError, ConfigError, SplitError
+from cytomesh.core.errors import AtlasError, ConfigError, SplitError, did_you_mean
 from cytomesh.core.labels import LabelTable, whole_labels
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.graph.provenance import LINKS, REFERENCE, SURFACE
@@ -123,8 +122,7 @@ def node_labels(bench: Bench, source: LabelSource) -> tuple[Labels, LabelTable]:
     graphs = {graph.name: graph for graph in bench.graphs}
     for name in source.files:
         if name not in graphs:
-            near = difflib.get_close_matches(name, graphs, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(graphs)}"
+            hint = did_you_mean(name, graphs, f"there are {', '.join(graphs)}")
             raise ConfigError("labels.of", f"files, {name}", found="no graph of this name", hint=hint)
     read = {
         name: read_vertex_labels(path, graphs[name].n_nodes, graphs[name].hemisphere)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from cytomesh.classify.evaluation import NEAREST_POSITIONS
 from cytomesh.classify.kinds import CLASSIFIERS
 from cytomesh.classify.neighbours import KnnModel
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import ConfigError, MissingStageError, did_you_mean
 from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, flat_settings
@@ -118,8 +117,7 @@ def encoder_names(run: Path, settings: EvaluateConfig) -> list[str]:
         raise MissingStageError(run / "features", found="no features", hint=f"run '{command(run, 'features')}' first")
     for name in settings.encoders:
         if name not in there:
-            near = difflib.get_close_matches(name, there, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"run '{command(run, 'features', name)}' first"
+            hint = did_you_mean(name, there, f"run '{command(run, 'features', name)}' first")
             raise ConfigError(
                 "encoders", name, found="no features of this name", expected=" or ".join(there), hint=hint
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cytomesh.core.config import Config
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, did_you_mean
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.distance import Geodesic
 from cytomesh.pretrain.gather import gather_rows
@@ -169,8 +168,7 @@ class Contrastive(Objective):
             raise ConfigError(name, "temperature", found=str(temperature), expected="a positive number")
         for place in places:
             if place not in known:
-                near = difflib.get_close_matches(place, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
+                hint = did_you_mean(place, known, f"there are {', '.join(sorted(known))}")
                 raise ConfigError(name, place, found="an unknown place of patches", hint=hint)
         missing = sorted(self.reads - places.keys())
         if missing:

@@ -68,7 +68,7 @@ class AreaClassifier:
     ) -> None:
         given = {"model": {"kind": kind, **settings}, "training": training or {}, "seed": seed}
         self.settings = validate(ClassifyConfig, given, "AreaClassifier", ConfigError)
-        if self.settings.model.edge_attributes:
+        if self.settings.one_model.edge_attributes:
             hint = "cytomesh classify has them from the graphs of a run"
             raise ConfigError("AreaClassifier", "edges", found="attributes of mesh edges", expected="none", hint=hint)
         self.device = _device(device)

@@ -51,7 +51,8 @@ def assemble(
     if not isinstance(inputs.values[0], np.ndarray):
         _works_in_parts(settings)
     places = common_places(run, settings.prior.registration, graphs) if settings.prior.registration else None
-    data = with_split(inputs, graphs, labels, split, settings.model.edge_attributes, places)
+    edges = settings.model.edge_attributes if settings.model else ()
+    data = with_split(inputs, graphs, labels, split, edges, places)
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
 
 
@@ -80,7 +81,7 @@ def split_nodes(
 
 def _works_in_parts(settings: ClassifyConfig) -> None:
     """Raise ConfigError if the model wants all inputs in memory at once."""
-    model, found = settings.model, f"inputs larger than {settings.inputs.memory_gib:g} GiB"
+    model, found = settings.one_model, f"inputs larger than {settings.inputs.memory_gib:g} GiB"
     if not classifier_kind(model).reads_in_parts:
         hint = "choose a network or lda, or raise inputs.memory_gib if there is more memory"
         raise ConfigError("model.kind", model.kind, found=found, expected="less", hint=hint)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cytomesh.classify.classifier import ModelConfig
 from cytomesh.classify.inputs import PRIOR, InputsConfig
-from cytomesh.classify.kinds import Model
+from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, Model
 from cytomesh.classify.layers import AttentionModel
+from cytomesh.classify.linear import LdaModel
 from cytomesh.classify.mean_field import CrfConfig
 from cytomesh.classify.prior import PriorConfig
 from cytomesh.classify.pseudo_labels import PseudoLabelsConfig
 from cytomesh.classify.splits import SectionSplit, Split
 from cytomesh.classify.training import TrainingConfig
-from cytomesh.core.config import Config, Seed
+from cytomesh.core.config import Config, Seed, ascending
 from cytomesh.core.distributed import Device
+from cytomesh.core.registry import OneOf
 from cytomesh.core.renamed import SETTINGS
 
 
@@ -36,14 +39,38 @@ class NullConfig(Config):
     """Random rotations; 0 for no null."""
 
 
+class Candidate(Config):
+    """One of the models among which validation nodes choose."""
+
+    model: Model
+    """As `ClassifyConfig.model`."""
+    hops: list[int] | None = Field(default=None, min_length=1)
+    """In the place of `inputs.hops`; None: these."""
+
+    @field_validator("hops")
+    @classmethod
+    def _ordered(cls, hops: list[int] | None) -> list[int] | None:
+        return hops and ascending(hops, 0, "hops")
+
+
+CANDIDATES = (
+    Candidate(model=LdaModel(kind="lda"), hops=[0, 1, 3, 6, 10, 20, 40]),
+    Candidate(model=AttentionModel(kind="gat")),
+)
+
+
 class ClassifyConfig(Config):
     """Everything `cytomesh classify` can be told."""
 
     renamed: ClassVar[Mapping[str, str]] = {name: SETTINGS[name] for name in ("surroundings", "proportions")}
     inputs: InputsConfig = InputsConfig()
     """What the model sees of each node."""
-    model: Model = AttentionModel(kind="gat")
-    """`logistic`, `lda`, `knn`, `label_propagation`, `mlp`, `gcn`, `sage`, `gat`, `gatv2`, or what packages add."""
+    model: Annotated[ModelConfig | None, OneOf(CLASSIFIERS, LAYERS)] = None
+    """`logistic`, `lda`, `knn`, `label_propagation`, `mlp`, `gcn`, `sage`, `gat`, `gatv2`, or what packages add; None:
+    that of the `candidates` which names the validation nodes best."""
+    candidates: list[Candidate] = Field(default=list(CANDIDATES), min_length=1)
+    """Models that are compared where none is named; with validation nodes, or, where the split has none, on 15 % of the
+    training nodes in blocks."""
     split: Split = SectionSplit()
     """`section`, `hemisphere`, `brain` or `column`."""
     training: TrainingConfig = TrainingConfig()
@@ -69,6 +96,12 @@ class ClassifyConfig(Config):
     """Where networks are trained."""
     seed: Seed = 0
     """Of all randomness."""
+
+    @property
+    def one_model(self) -> ModelConfig:
+        """The model, where one is named or chosen."""
+        assert self.model is not None, "no model is chosen"
+        return self.model
 
     @property
     def prior_is_input(self) -> bool:

@@ -18,8 +18,9 @@ from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.prior import WithPrior
 from cytomesh.classify.pseudo_labels import SelfTrained
+from cytomesh.core.distributed import World
 from cytomesh.core.errors import CheckpointError
-from cytomesh.core.files import atomic_path
+from cytomesh.core.files import atomic_path, read_json, write_json
 from cytomesh.core.reading import reading, refuse_no_safetensors
 
 if TYPE_CHECKING:
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 
 def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
     """Build the classifier that the settings describe, not yet fitted."""
-    kind, name = classifier_kind(settings.model), settings.model.kind
+    kind, name = classifier_kind(settings.one_model), settings.one_model.kind
     is_own = name in (*CLASSIFIERS.own, *LAYERS)
 
     def make(n_inputs: int, n_classes: int) -> Classifier:
         task = Task(n_inputs, n_classes, settings.training, device)
         if is_own:
-            model: Classifier = kind.from_settings(settings.model, task)
+            model: Classifier = kind.from_settings(settings.one_model, task)
         else:
-            model = Guarded.made(kind, name, settings.model, task)
+            model = Guarded.made(kind, name, settings.one_model, task)
         return SelfTrained(model, settings.pseudo_labels) if settings.pseudo_labels.rounds else model
 
     if settings.has_prior:
@@ -61,6 +62,23 @@ def fit_classifier(
     curve = classifier.fit(data, seed)
     classifier.load(classifier.state())
     return classifier, curve
+
+
+def fit_seed(
+    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, ranks: World
+) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
+    """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
+    weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
+    is_trained = ranks.told(curve_path.is_file())
+    if is_trained:
+        model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
+        model.load(load_state(weights))
+        return model.probabilities(data), read_json(curve_path)
+    model, curve = fit_classifier(settings, data, seed, ranks.device)
+    if ranks.is_main:
+        save_state(weights, model.state())
+        write_json(curve_path, curve)  # after the weights: it says that they are whole
+    return model.probabilities(data), curve
 
 
 def load_classifier(classifier: Classifier, path: Path) -> None:

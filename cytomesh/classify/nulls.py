@@ -81,7 +81,7 @@ def label_null(
 
     def score(labels: list[NDArray[np.int32]]) -> dict[tuple[str, str], float]:
         kept, split, _ = split_nodes(graphs, labels, settings)
-        spun = with_split(inputs, graphs, kept, split, settings.model.edge_attributes, places)
+        spun = with_split(inputs, graphs, kept, split, settings.one_model.edge_attributes, places)
         model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
         model.fit(spun, settings.seed)
         named = baseline_predictions(spun, graphs, settings.prior.sd_deg)

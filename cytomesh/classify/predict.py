@@ -104,7 +104,7 @@ def _predict(
 ) -> dict[str, Any]:
     inputs = _inputs(run, graphs, model, record, trained, folder / "inputs")
     classes = np.array([entry["label"] for entry in record["classes"]], np.int32)
-    data = unlabelled(inputs, graphs, classes, trained.model.edge_attributes)
+    data = unlabelled(inputs, graphs, classes, trained.one_model.edge_attributes)
     if registration:
         data = replace(data, places=common_places(run, registration, graphs))
     probabilities = _ensemble(model, record, trained, data)

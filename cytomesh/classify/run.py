@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.calibration import calibration_record
+from cytomesh.classify.choice import CANDIDATES, choice_note, chosen
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import REGISTERED, baseline_predictions, class_records, evaluate
 from cytomesh.classify.inputs import PRIOR, NodeInputs, resolve_names
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, LOSSES, classifier_kind
 from cytomesh.classify.metrics import average
-from cytomesh.classify.models import fit_classifier, load_state, make_classifier, save_state
+from cytomesh.classify.models import fit_seed, load_state, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import label_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
@@ -98,6 +99,7 @@ def classify_product(
                     facts = {"name": result.folder.name, "seconds": seconds}
                     write_json(work.folder / "metrics.json", metrics | facts)
                     remove(work.folder / "inputs")
+                    remove(work.folder / CANDIDATES)
                     work.finish({CLASSIFIER: classifier_digest(work.folder)})
         ranks.barrier()  # the result is in its place
     path = result.folder / "metrics.json"
@@ -112,8 +114,10 @@ def classify_inputs(
     """Return what a classifier is made from: every part of the graphs, since scores stand beside those of no image."""
     names = resolve_names(run, settings.inputs.names)
     encoders = [name.removeprefix("features:") for name in names if ":" in name]
-    kind, loss = settings.model.kind, settings.training.loss.kind
-    added = CLASSIFIERS.packages(kind) | LAYERS.packages(kind) | LOSSES.packages(loss)
+    models = [settings.model] if settings.model else [candidate.model for candidate in settings.candidates]
+    added = LOSSES.packages(settings.training.loss.kind)
+    for model in models:
+        added |= CLASSIFIERS.packages(model.kind) | LAYERS.packages(model.kind)
     own = Provenance(settings=flat_settings(settings, NOT_IN_KEY), values=added)
     spun = spheres_read(run, graphs if settings.null.spins else (), digests)
     features = features_read(run, graphs, encoders, digests)
@@ -128,6 +132,9 @@ def _train_and_evaluate(
     """Train with all ranks; the main one evaluates and writes, and returns the metrics."""
     run, folder = result.run, result.work_folder
     labels = [graph.annotation for graph in graphs]
+    settings, candidates = chosen(run, folder, graphs, labels, settings, ranks)
+    if candidates:
+        log(f"{result.folder.name}: {choice_note(candidates)}")
     data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
     if ranks.is_main:
         write_json(folder / "model.json", model_record(run, settings, data, inputs, graphs[0]))
@@ -163,31 +170,15 @@ def _train_and_evaluate(
     if settings.null.spins:
         metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"], data.places)
     return metrics | {
-        "model": settings.model.kind,
+        "model": settings.one_model.kind,
         "inputs": [*inputs.names, *[PRIOR] * settings.prior_is_input],
         "n_inputs": int(data.inputs.shape[1]),
         "n_train": int(data.is_train.sum()),
         "n_validation": int(data.is_validation.sum()),
         "curves": [{"seed": s, "epochs": curve} for s, (_, curve) in zip(_seeds(settings), fits, strict=True)],
-        "notes": list(notes),
+        "notes": [*([choice_note(candidates)] if candidates else []), *notes],
+        **({"candidates": candidates} if candidates else {}),
     }
-
-
-def fit_seed(
-    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, ranks: World
-) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
-    """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
-    weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
-    is_trained = ranks.told(curve_path.is_file())
-    if is_trained:
-        model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
-        model.load(load_state(weights))
-        return model.probabilities(data), read_json(curve_path)
-    model, curve = fit_classifier(settings, data, seed, ranks.device)
-    if ranks.is_main:
-        save_state(weights, model.state())
-        write_json(curve_path, curve)  # after the weights: it says that they are whole
-    return model.probabilities(data), curve
 
 
 def _learnt(folder: Path, settings: ClassifyConfig, name: str) -> list[float]:
@@ -244,7 +235,7 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seeds(settings: ClassifyConfig) -> list[int]:
-    n = settings.n_seeds if classifier_kind(settings.model).has_chance else 1
+    n = settings.n_seeds if classifier_kind(settings.one_model).has_chance else 1
     return [settings.seed + i for i in range(n)]
 
 

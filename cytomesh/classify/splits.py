@@ -210,7 +210,7 @@ def _by_group(
     if isinstance(validation, float) and validation > 0:
         for graph, values, side in zip(graphs, labels, sides, strict=True):
             train = np.where(side == TRAIN, values, 0)
-            side[_blocks(graph, train, validation, seed)] = VALIDATION
+            side[validation_blocks(graph, train, validation, seed)] = VALIDATION
         notes = ("validation nodes are contiguous blocks beside training nodes: their score is optimistic",)
     return NodeSplit(sides, notes)
 
@@ -233,7 +233,7 @@ def _not_scattered(graphs: Sequence[CortexGraph], split: NodeSplit, column: str)
         raise SplitError("split", f"column '{column}'", found=found, expected="sides that lie apart", hint=hint)
 
 
-def _blocks(graph: CortexGraph, labels: NDArray[np.int32], share: float, seed: int) -> Mask:
+def validation_blocks(graph: CortexGraph, labels: NDArray[np.int32], share: float, seed: int) -> Mask:
     """Choose contiguous blocks (Voronoi cells by hops around random nodes) with about `share` of the labelled nodes."""
     random = generator(seed, "validation blocks", graph.name)
     labelled = np.flatnonzero(labels > 0)

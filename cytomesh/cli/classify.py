@@ -26,7 +26,7 @@ app = typer.Typer()
 @app.command()
 def classify(
     out: OutDir,
-    name: Name = "gat",
+    name: Name = "areas",
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, cast, get_
 
 from pydantic import Field, GetCoreSchemaHandler, SerializerFunctionWrapHandler, create_model, model_serializer
 from pydantic_core import CoreSchema
-from pydantic_core.core_schema import no_info_after_validator_function
+from pydantic_core.core_schema import no_info_after_validator_function, nullable_schema
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import PluginError, did_you_mean
@@ -184,8 +184,9 @@ class OneOf:
         return tuple(found)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Build the schema of the union."""
-        return handler.generate_schema(Annotated[Union[self.configs()], Field(discriminator="kind")])  # noqa: UP007
+        """Build the schema of the union; None is one of the values where the annotation says so."""
+        union = handler.generate_schema(Annotated[Union[self.configs()], Field(discriminator="kind")])  # noqa: UP007
+        return nullable_schema(union) if type(None) in get_args(source) else union
 
 
 class NameOf:

@@ -204,7 +204,9 @@ class NameOf:
     def __init__(self, registry: Registry[Any], *others: str, renamed: Mapping[str, str]) -> None:
         self.registry, self.others, self.renamed = registry, others, renamed
 
-    def _check(self, name: str) -> str:
+    def _check(self, name: str | None) -> str | None:
+        if name is None:  # where the annotation allows it
+            return None
         if name in self.renamed:
             say_renamed(name, self.renamed[name])
             return self.renamed[name]

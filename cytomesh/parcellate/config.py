@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cytomesh.core.config import Config, Seed
-from cytomesh.core.registry import Sections
+from cytomesh.core.registry import NameOf, Sections
+from cytomesh.core.renamed import METHODS as FORMER
 from cytomesh.core.renamed import SETTINGS
-from cytomesh.parcellate.method import BaselineName, MethodName, Plugins
+from cytomesh.parcellate.method import METHODS, BaselineName, MethodName, Plugins
 
 
 class PreparationConfig(Config):
@@ -140,10 +141,14 @@ class ParcellateConfig(Config):
     """Seed of everything random."""
     encoder: str | None = None
     """Features to use (folder under RUN/features); may be left out where there is only one."""
-    method: MethodName = "diffusion"
+    method: Annotated[str | None, NameOf(METHODS, renamed=FORMER)] = None
     """diffusion: Ward's method in a diffusion map of feature neighbours; feature_clusters: pieces of clusters in
     feature space; spectral: normalised cut of the mesh graph; ward: Ward's method along mesh edges; kmeans: features
-    alone; leiden: communities of the mesh graph; voronoi: geometry alone; or what packages add."""
+    alone; leiden: communities of the mesh graph; voronoi: geometry alone; or what packages add. None: the best of
+    `methods`."""
+    methods: tuple[MethodName, ...] = Field(("diffusion", "ward"), min_length=1)
+    """Methods that are compared where none is named: taken is the one by which parcels from two halves of the sections
+    agree best, above what it makes of random numbers. No area is read."""
     n_parcels: int | None = Field(None, ge=2)
     """Parcels of each graph, or of the graphs that are parcellated together; None: see `choose`."""
     choose: Literal["eigengap", "stability"] = "eigengap"
@@ -179,6 +184,12 @@ class ParcellateConfig(Config):
     """Several hemispheres or brains together."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Scores, nulls and baselines."""
+
+    @property
+    def one_method(self) -> str:
+        """The method, where one is named or chosen."""
+        assert self.method is not None, "no method is chosen"
+        return self.method
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -49,9 +49,9 @@ def parcellate_joint(joint: JointFeatures, k: int, settings: ParcellateConfig, s
     QualityError
         If a parcel is not connected or an eigenvector is wrong.
     """
-    found = divide(joint.features, settings.method, k, settings, source)
+    found = divide(joint.features, settings.one_method, k, settings, source)
     shares = joint.split(found.labels)
-    if METHODS[settings.method].is_connected:
+    if METHODS[settings.one_method].is_connected:
         if len(joint.parts) > 1:
             first_free = int(found.labels.max()) + 1
             for i, part in enumerate(joint.parts):

@@ -26,6 +26,7 @@ from cytomesh.graph.provenance import MAPS, PARTS, features_read, parts_read
 from cytomesh.graph.spheres import load_sphere, spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.parcellate.brains import brain_scores
+from cytomesh.parcellate.choice import best_method
 from cytomesh.parcellate.colours import parcel_table
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.connect import merge_regions
@@ -89,7 +90,9 @@ def parcellate_inputs(
     run: Path, graphs: Sequence[CortexGraph], encoder: str, settings: ParcellateConfig, digests: FileDigests
 ) -> Inputs:
     """Return what the parcels of some graphs are made from."""
-    added = METHODS.packages(settings.method)
+    added: dict[str, str] = {}
+    for method in (settings.method,) if settings.method else settings.methods:
+        added |= METHODS.packages(method)
     own = Inputs(settings={**flat_settings(settings), "encoder": encoder}, values=added)
     parts = [part for part in PARTS if part != MAPS]
     if settings.joint.registration:
@@ -117,14 +120,16 @@ def _parcellate(
     groups: Sequence[tuple[Sequence[CortexGraph], Inputs]],
     settings: ParcellateConfig,
 ) -> None:
+    settings, tried = _with_method(run, folder, encoder, groups, settings)
     for group, inputs in track(groups, "parcellate", unit="groups"):
         markers = [folder / f"{graph.name}.json" for graph in group]
-        if all(marker.is_file() and read_json(marker).get("key") == inputs.key for marker in markers):
+        made = {"key": inputs.key, "method": settings.one_method}
+        if all(marker.is_file() and read_json(marker).items() >= made.items() for marker in markers):
             continue
         for marker in markers:
             marker.unlink(missing_ok=True)
         for marker, metrics in zip(markers, parcellate_group(run, encoder, group, settings, folder), strict=True):
-            write_json(marker, {"key": inputs.key, "metrics": metrics})
+            write_json(marker, {**made, "metrics": metrics})
             log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
     results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
     registration = settings.joint.registration
@@ -137,7 +142,42 @@ def _parcellate(
         settings.joint.radius_mm,
     )
     facts = {"encoder": encoder, "method": settings.method, "graphs": results, "brains": brains}
-    write_json(folder / "metrics.json", facts)
+    write_json(folder / "metrics.json", {**facts, **({"methods": tried} if tried else {})})
+
+
+def _with_method(
+    run: Path,
+    folder: Path,
+    encoder: str,
+    groups: Sequence[tuple[Sequence[CortexGraph], Inputs]],
+    settings: ParcellateConfig,
+) -> tuple[ParcellateConfig, list[dict[str, Any]]]:
+    """Return settings with one method, and how it was chosen, if it was: once, also where a stopped run goes on."""
+    if settings.method:
+        return settings, []
+    path, keys = folder / "method.json", [inputs.key for _, inputs in groups]
+    known = read_json(path) if path.is_file() else {}
+    if known.get("keys") != keys:
+        parts = [(graphs, group_parts(run, encoder, graphs, settings)) for graphs, _ in groups]
+        method, tried = best_method(parts, settings)
+        known = {"keys": keys, "method": method, "tried": tried}
+        write_json(path, known)
+    return settings.model_copy(update={"method": known["method"]}), known["tried"]
+
+
+def group_parts(
+    run: Path, encoder: str, graphs: Sequence[CortexGraph], settings: ParcellateConfig
+) -> list[NodeFeatures]:
+    """Return the selected and smoothed nodes of graphs that are parcellated together, not whitened."""
+    registration = settings.joint.registration
+    places = registered_places(run, registration, graphs) if registration else [None] * len(graphs)
+    parts = []
+    for graph, of_graph in zip(graphs, places, strict=True):
+        refuse_two_hemispheres(graph)
+        raw = load_features(run, encoder, graph)
+        part = select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})")
+        parts.append(part if of_graph is None else replace(part, places=of_graph[part.nodes]))
+    return parts
 
 
 def parcellate_group(
@@ -145,14 +185,7 @@ def parcellate_group(
 ) -> list[dict[str, Any]]:
     """Parcellate one graph, or several together, write their files, and return the metrics of each."""
     source = f"{', '.join(graph.name for graph in graphs)} ({encoder})"
-    parts = []
-    registration = settings.joint.registration
-    places = registered_places(run, registration, graphs) if registration else [None] * len(graphs)
-    for graph, of_graph in zip(graphs, places, strict=True):
-        refuse_two_hemispheres(graph)
-        raw = load_features(run, encoder, graph)
-        part = select_nodes(graph, raw, settings.preparation, settings.min_nodes, f"{graph.name} ({encoder})")
-        parts.append(part if of_graph is None else replace(part, places=of_graph[part.nodes]))
+    parts = group_parts(run, encoder, graphs, settings)
     joint = join_parts(graphs, parts, settings)
     count = choose_count(joint, graphs, parts, settings, source)
     k = count.k

@@ -77,11 +77,18 @@ def parcel_page(run: Path, name: str) -> Path:
         *_count_part(metrics),
     ]
     title = f"Parcels: {name}"
-    facts = f"Method {metrics['method']}, features {metrics['encoder']}, {len(graphs)} hemispheres."
+    facts = f"Method {metrics['method']}{_chosen(metrics)}, features {metrics['encoder']}, {len(graphs)} hemispheres."
     head = join([tag("h1", title), tag("p", facts, class_="soft"), agreement_table({name: metrics})])
     path = folder / "parcels.html"
     write_text(path, page(title, head, parts, viewer_scripts()))
     return path
+
+
+def _chosen(metrics: Mapping[str, Any]) -> str:
+    """Say why this method, where others were tried."""
+    tried = [f"{one['method']} {one.get('halves_ami_over_noise', 0):.2f}" for one in metrics.get("methods", ())]
+    what = "agreement of parcels from two halves of the sections, AMI above random numbers"
+    return f" (chosen by the {what}: {', '.join(tried)})" if tried else ""
 
 
 def _read_cards(path: Path, run: Path, name: str) -> list[dict[str, Any]]:

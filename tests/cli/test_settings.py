@@ -26,7 +26,12 @@ def test_all_settings_of_a_stage_are_printed_and_load_as_the_defaults(cytomesh, 
 
 def test_what_is_not_chosen_by_default_is_commented_out(cytomesh):
     text = cytomesh("settings", "classify")[1]
-    for line in ("- {model: {kind: lda, shrinkage: 0.05}, hops: [0, 1, 3, 6, 10, 20, 40]}", "#   kind: logistic", "#   kind: hemisphere", "#   # train: (to be given)"):
+    for line in (
+        "- {model: {kind: lda, shrinkage: 0.05}, hops: [0, 1, 3, 6, 10, 20, 40]}",
+        "#   kind: logistic",
+        "#   kind: hemisphere",
+        "#   # train: (to be given)",
+    ):
         assert line in text.splitlines()
 
 

@@ -142,6 +142,96 @@ def convert(
         typer.echo(f"{section} is left out: {problem}", err=True)
 
 
+@app.command("cut")
+def cut(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="One image, or its address; a study; or a run.", metavar="IMAGE|STUDY.yaml|RUN", parser=as_path
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .tif or .png.")],
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option("--box", help="Column, row, width and height, px of the full image.", show_default=False),
+    ] = None,
+    section: Annotated[
+        str | None, typer.Option("--section", help="Of a study, for --box: BRAIN:NUMBER.", show_default=False)
+    ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option("--node", help="Of a run: GRAPH:NUMBER, cut with its pial side up.", show_default=False),
+    ] = None,
+    at: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            "--at", help="World position in a study's brain, mm, right anterior superior.", show_default=False
+        ),
+    ] = None,
+    brain: Annotated[str | None, typer.Option("--brain", help="For --at.", show_default=False)] = None,
+    size_px: Annotated[int, typer.Option("--size-px", help="Side of the square for --node and --at.", min=1)] = 1024,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(
+            "--um-per-px", help="Pixel size to write; the image's own unless given.", show_default=False, min=1e-4
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cut a region out of an image, or a square around a node or a point of the brain, with its scale in the header.
+
+    --box takes pixels as they are stored; --node and --at as encoders see them: 8 bits, channels and window as in the
+    study.
+    """
+    import numpy as np
+
+    from cytomesh.core.errors import ConfigError
+    from cytomesh.graph.cut_outs import cut_node, cut_point
+    from cytomesh.imaging.cut import cut_section, cut_stored, write_cut
+    from cytomesh.imaging.normalise import normalised
+    from cytomesh.study.manifest import is_manifest
+    from cytomesh.study.study import open_study
+
+    places = {"--box": box, "--node": node, "--at": at}
+    if sum(place is not None for place in places.values()) != 1:
+        given = ", ".join(name for name, place in places.items() if place is not None) or "none"
+        raise ConfigError("images cut", found=given, expected="one of --box, --node and --at")
+    _refuse_absent(source)
+    if node is not None:
+        graph, number = _two(node, "--node", "GRAPH:NUMBER, as B01_hemi-L:1204")
+        pixels, facts = cut_node(source, graph, number, size_px, um_per_px)
+    elif at is not None or section is not None:
+        if not is_manifest(source):
+            raise ConfigError("--at" if at else "--section", found=str(source), expected="a study, its study.yaml")
+        study = open_study(source)
+        if at is not None:
+            known = [each.id for each in study.brains]
+            one = brain or (known[0] if len(known) == 1 else None)
+            if one is None:
+                raise ConfigError("--brain", found="none", expected=f"one of {', '.join(known)}")
+            pixels, facts = cut_point(normalised(study).brain(one), np.array(at), size_px, um_per_px)
+        else:
+            name, number = _two(section or "", "--section", "BRAIN:NUMBER, as B01:12")
+            pixels, facts = cut_section(study.brain(name).section(number), box or (0, 0, 0, 0), um_per_px)
+    else:
+        if is_manifest(source):
+            raise ConfigError("--section", found="none", expected="BRAIN:NUMBER, for --box in a study")
+        pixels, facts = cut_stored(source, box or (0, 0, 0, 0), um_per_px)
+    write_cut(out, pixels, facts["um_per_px"])
+    height, width = pixels.shape[:2]
+    show({**facts, "width_px": width, "height_px": height, "written": str(out)}, as_json)
+
+
+def _two(text: str, option: str, expected: str) -> tuple[str, int]:
+    """Return the name and the number in NAME:NUMBER."""
+    from cytomesh.core.errors import ConfigError
+
+    name, colon, number = text.rpartition(":")
+    if not (colon and name and number.isdecimal()):
+        raise ConfigError(option, found=text, expected=expected)
+    return name, int(number)
+
+
 def _refuse_absent(path: Path) -> None:
     """Raise ImageError if there is nothing under a name that was typed."""
     from cytomesh.core.errors import ImageError

@@ -66,7 +66,7 @@ def annotation_path(folder: Path, brain: str, sample: str) -> Path:
 
 
 def write_dataset_description(folder: Path, name: str, is_derivative: bool = False) -> None:
-    """Write dataset_description.json."""
+    """Write dataset_description.json, and .bidsignore of a derivative's sections."""
     facts: dict[str, Any] = {
         "Name": name,
         "BIDSVersion": BIDS_VERSION,
@@ -75,6 +75,8 @@ def write_dataset_description(folder: Path, name: str, is_derivative: bool = Fal
     if is_derivative:
         facts["GeneratedBy"] = [{"Name": "cytomesh"}]
     write_json(folder / "dataset_description.json", facts)
+    if is_derivative:  # BIDS has no names for contours, and none for label images of sections
+        write_text(folder / ".bidsignore", "sub-*/micr/*_contours.geojson\nsub-*/micr/*_dseg.png\n")
 
 
 def write_bids_tables(folder: Path, participants: Sequence[Participant], samples: Sequence[Sample]) -> None:
@@ -117,7 +119,8 @@ def write_bids_tables(folder: Path, participants: Sequence[Participant], samples
             "status": {"Description": "ok, missing or damaged"},
         },
     )
-    write_text(folder / ".bidsignore", "study.yaml\nsub-*/sections.tsv\natlas/\ntruth/\n")
+    # no slash at the end: today's validator would not find the folder
+    write_text(folder / ".bidsignore", "study.yaml\nsub-*/sections.tsv\nsub-*/*_displacement.nii.gz\natlas\ntruth\n")
 
 
 def write_sidecar(

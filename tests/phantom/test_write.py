@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +99,12 @@ def test_mean_grey_does_not_give_the_areas_away(small):
 def test_baselines_want_a_phantom(tmp_path):
     with pytest.raises(MissingStageError, match="no truth"):
         phantom_baselines(tmp_path)
+
+
+@pytest.mark.parametrize("folder", [".", "derivatives/cytomesh"])
+def test_the_validator_of_bids_finds_no_error(small, folder):
+    program = Path(sys.executable).parent / "bids-validator-deno"
+    said = subprocess.run([program, "--json", small / folder], capture_output=True, text=True, timeout=200, check=False)
+    issues = json.loads(said.stdout)["issues"]["issues"]
+    assert issues, "it has something to recommend"
+    assert [issue for issue in issues if issue["severity"] == "error"] == []

@@ -18,7 +18,7 @@ from cytomesh.cli.options import (
     Workers,
     bad_section_setting,
     load_settings,
-    show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -46,4 +46,4 @@ def build_graph(
     choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
     address = scheduler_address(scheduler, scheduler_file)
-    show(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)
+    show_table(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

@@ -18,6 +18,7 @@ from cytomesh.cli.options import (
     Seed,
     load_settings,
     show,
+    show_table,
 )
 
 app = typer.Typer()
@@ -82,7 +83,7 @@ def predict(
     from cytomesh.classify.predict import predict_run
 
     settings = load_settings(PredictConfig, config, overrides, None)
-    show(predict_run(out, model, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+    show_table(predict_run(out, model, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
 
 @app.command("classify-compare")

@@ -107,6 +107,9 @@ def show_table(summary: dict[str, Any], as_json: bool) -> None:
     is_large = [max((abs(value or 0.0) for value in row.values()), default=0.0) >= LARGE for row in rows.values()]
     for column in dict.fromkeys(column for row in rows.values() for column in row):
         numbers = [row.get(column) for row in rows.values()]
+        if all(isinstance(value, int | None) for value in numbers):  # counts, and yes or no
+            columns.append([column, *("-" if value is None else f"{int(value):,}" for value in numbers)])
+            continue
         known = [abs(value) for value in numbers if value]
         is_mixed = min(known, default=0.0) < SMALL
         digits = [0 if max(known, default=0.0) >= LARGE and (large or not is_mixed) else 3 for large in is_large]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from cytomesh.cli.options import (
@@ -14,16 +16,26 @@ from cytomesh.cli.options import (
     Resume,
     Seed,
     load_settings,
-    show,
+    show_table,
 )
 
 app = typer.Typer()
+BRIEF = (
+    "n_parcels",
+    "ami_over_spin",
+    "ami_over_geometry",
+    "ami",
+    "halves_ami_over_noise",
+    "brains_ami_over_noise",
+    "variance_explained_over_geometry",
+)
+"""What the console shows of a graph; `--json` and the pages have all."""
 
 
 @app.command()
 def parcellate(
     out: OutDir,
-    name: Name = "diffusion",
+    name: Name = "parcels",
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,
@@ -47,4 +59,9 @@ def parcellate(
         parcel_page(out, name)
     except PackageError as error:  # the parcels are there, and other programs open them
         warn(f"no parcels.html: {error}")
-    show(summary, as_json)
+    show_table(summary if as_json else {graph: _brief(row) for graph, row in summary.items()}, as_json)
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what fits into a line: agreement with areas, of the halves and of brains, above their nulls."""
+    return {name: row[name] for name in BRIEF if name in row}

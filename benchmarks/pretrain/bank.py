@@ -27,9 +27,9 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
 from cytomesh.phantom.config import PhantomConfig
 from cytomesh.phantom.write import write_phantom
-from cytomesh.pretrain.bank import PatchBank, bank_bytes, bank_folder
+from cytomesh.pretrain.bank import bank_bytes, bank_folder, open_bank
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.export_bank import find_patches
+from cytomesh.pretrain.find_bank import find_patches
 from cytomesh.pretrain.patches import SectionReader, images_of
 from cytomesh.pretrain.pool import PatchPool, build_pool
 from cytomesh.pretrain.sampling import PatchSampler
@@ -69,7 +69,7 @@ def measure(options: Options) -> Result:
         bank = find_patches(run, pool, config, data, "", freshness, alone)
         seconds = time.perf_counter() - start
         home = bank_folder(run, config, data)
-        copied = PatchBank(home, pool, folder / "cache")
+        copied = open_bank(home, pool, folder / "cache")
         ready, images = bank.read(np.arange(len(pool))), SectionReader(pool, config)
         sampler = PatchSampler(pool, settings.sampling, settings.seed)
         batches = [sampler.draw(step).ravel() for step in range(2 if options.quick else 8)]

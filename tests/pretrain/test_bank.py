@@ -25,9 +25,11 @@ from cytomesh.core.run import lock, read_study_path
 from cytomesh.core.section_log import NAME
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.storage import load_graphs
-from cytomesh.pretrain.bank import INDEX, PatchBank, bank_folder
+from cytomesh.pretrain.bank import PatchBank, bank_folder
+from cytomesh.pretrain.bank_index import INDEX
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
-from cytomesh.pretrain.export_bank import POLL_S, export_bank, export_run, find_patches
+from cytomesh.pretrain.export_bank import export_bank, export_run
+from cytomesh.pretrain.find_bank import POLL_S, find_patches
 from cytomesh.pretrain.patches import SectionReader, images_of
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import open_study

@@ -36,6 +36,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(has_body=True)
 
+    def do_PUT(self) -> None:
+        """Refuse, whatever is to be put."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(has_body=False)
+
     def _answer(self, *, has_body: bool) -> None:
         self.server.requests.append((self.command, self.path, self.headers.get("Range", "")))
         fault = next((fault for part, fault in self.server.faults.items() if part in self.path), None)

@@ -72,7 +72,7 @@ def _storing(target: RemotePath) -> Iterator[None]:
         with target.explained("written"):
             yield
     except FileNotFoundError as cause:
-        hint = "make the bucket, or correct the address"
+        hint = "make it, or correct the address"
         raise StorageError(target, found="no such bucket, while writing", hint=hint) from cause
     except AddressError as cause:
         raise StorageError(target, found=cause.found, expected=cause.expected, hint=cause.hint) from cause
@@ -154,16 +154,19 @@ def read_ranges(wanted: Sequence[tuple[RemotePath, int, int]]) -> list[bytes]:
 
     Raises
     ------
-    FileNotFoundError, AddressError
-        Also if an answer is cut off.
+    AddressError
+        Also if a file is gone, or an answer cut off.
     """
     paths, starts, stops = map(list, zip(*((str(path), start, stop) for path, start, stop in wanted), strict=True))
     first = wanted[0][0]
     answers = first.asked(first.filesystem.cat_ranges, paths, starts, stops, on_error="return")
     for (path, start, stop), answer in zip(wanted, answers, strict=True):
         if isinstance(answer, BaseException):
-            with path.explained():
-                raise answer
+            try:
+                with path.explained():
+                    raise answer
+            except FileNotFoundError as cause:
+                raise AddressError(path, found="no such file", hint="put it there again") from cause
         if len(answer) != stop - start:
             raise path.cut_off(len(answer), stop - start)
     return list(answers)

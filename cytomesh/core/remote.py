@@ -31,6 +31,8 @@ GROUP_DOCUMENTS = ("zarr.json", ".zattrs")
 TAGS = ("ETag", "etag", "md5Hash", "Content-MD5")
 TIMES = ("LastModified", "Last-Modified", "mtime", "updated")
 CUT_OFF = {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}
+# Packages behind fsspec: what they raise beside these is of the server, and not of a disk to which files are copied.
+CLIENTS = {"aiohttp", "botocore", "gcsfs"}
 UNREACHED = {"ClientConnectionError", "ConnectionError", "TimeoutError", "EndpointConnectionError", "HTTPClientError"}
 
 
@@ -280,8 +282,9 @@ def _problem(path: RemotePath, cause: BaseException, doing: str) -> Exception | 
     statuses = [item.status if hasattr(item, "status") else getattr(item, "code", None) for item in chain]
     status = next((value for value in statuses if isinstance(value, int)), None)
     kinds = {kind.__name__ for item in chain for kind in type(item).__mro__}
-    if status in (401, 403) or "PermissionError" in kinds:
-        found, expected = f"an answer of {status or 403}: it may not be {doing}", f"an address that may be {doing}"
+    if status in (401, 403) or kinds & {"PermissionError", "NoCredentialsError"}:
+        refusal = "no credentials" if "NoCredentialsError" in kinds else f"an answer of {status or 403}"
+        found, expected = f"{refusal}: it may not be {doing}", f"an address that may be {doing}"
         hint = {
             "s3": "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID ...), or FSSPEC_S3_ANON=true for what is public; "
             "without the right to list, S3 says the same of what is not there",
@@ -300,4 +303,7 @@ def _problem(path: RemotePath, cause: BaseException, doing: str) -> Exception | 
         return AddressError(path, found=f"an answer of {status}", hint="try again later, or ask who runs the server")
     if status == 404 or "FileNotFoundError" in kinds:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if CLIENTS & {type(item).__module__.partition(".")[0] for item in chain}:
+        found = f"an answer that is an error ({type(cause).__name__}: {cause})"
+        return AddressError(path, found=found, hint="try again later, or ask who runs the store")
     return None

@@ -162,4 +162,4 @@ def file_name(number: int) -> str:
 
 def how_cut(config: PatchConfig) -> dict[str, float]:
     """Return what an index says of how patches are cut."""
-    return {"size_px": config.size_px, "border_px": config.border_px, "um_per_px": config.um_per_px}
+    return {name: float(getattr(config, name)) for name in ("size_px", "border_px", "um_per_px")}

@@ -38,7 +38,7 @@ def s3_server() -> Iterator[S3Server]:
     """Start a server with one bucket; skip where packages for it are not installed."""
     server_kind = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer
     boto3 = pytest.importorskip("boto3")
-    pytest.importorskip("s3fs")
+    filesystem = pytest.importorskip("s3fs").S3FileSystem
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = server_kind(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -52,6 +52,7 @@ def s3_server() -> Iterator[S3Server]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        filesystem.clear_instance_cache()  # of another server
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)
         yield S3Server(client, environment)

@@ -82,9 +82,9 @@ def test_a_bank_is_put_there_and_read_there(run, s3, puts, tmp_path):
 
 
 def test_an_export_that_was_killed_goes_on(run, s3, puts, tmp_path):
-    words = [word for setting in [*SETTINGS, f"patches.bank_address={HOME}"] for word in ("--set", setting)]
-    command = ("patches", "export", "--out", run, *words, "--workers", 1)
-    process = start_program(tmp_path / "errors.txt", *command, **s3.environment)
+    settings = [word for setting in [*SETTINGS, f"patches.bank_address={HOME}"] for word in ("--set", setting)]
+    words = ("patches", "export", "--out", run, *settings, "--workers", 1)
+    process = start_program(tmp_path / "errors.txt", *words, **s3.environment)
     while len(s3.names("banks")) < 3:
         assert process.is_alive(), (tmp_path / "errors.txt").read_text()
         time.sleep(0.001)
@@ -95,9 +95,7 @@ def test_an_export_that_was_killed_goes_on(run, s3, puts, tmp_path):
     lines = [json.loads(line) for line in (folder / NAME).read_text().split("\n")[1:-1]]
     finished = {line["result"]["file"].rpartition("/")[2] for line in lines}
     assert finished
-    process = start_program(tmp_path / "errors.txt", *command, **s3.environment)
-    process.join()
-    assert process.exitcode == 0, (tmp_path / "errors.txt").read_text()
+    export(run)
     assert set(puts()) == set(all_once(run)) and all(puts()[name] == 1 for name in (*finished, INDEX))
     pool, folder, bank = made(run, bank_address=HOME)
     assert is_same(bank, pool)

@@ -87,7 +87,7 @@ def test_an_export_that_was_killed_goes_on(run, s3, puts, tmp_path):
     process = start_program(tmp_path / "errors.txt", *words, **s3.environment)
     while len(s3.names("banks")) < 3:
         assert process.is_alive(), (tmp_path / "errors.txt").read_text()
-        time.sleep(0.001)
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     (folder,) = (path for path in (run / "patches").iterdir() if path.is_dir())

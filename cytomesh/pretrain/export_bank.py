@@ -37,7 +37,7 @@ from cytomesh.pretrain.bank_index import (
 )
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
 from cytomesh.pretrain.job import open_data
-from cytomesh.pretrain.old_banks import adopt, remove_banks, shown, take_over, vouch
+from cytomesh.pretrain.old_banks import adopt, keep_index, remove_banks, shown, take_over, vouch
 from cytomesh.pretrain.patches import images_of, mixed_channels, read_section
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
 
@@ -175,8 +175,7 @@ def export_bank(
             index = _index(home, folder.name, pool, config, [states.states[task.name].result for task in tasks])
             index.write(home, folder)
             if home != folder:
-                index.write(folder, folder)
-                _remove_files(folder)
+                keep_index(index, folder)
         except BaseException:
             (folder / FAILED).touch()
             raise
@@ -196,7 +195,7 @@ def _tasks(home: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> li
     for name, fact in sorted({**images.values, **contents}.items()):
         kind, _, section = name.partition(": ")
         facts.setdefault(section, []).append([kind, fact])
-    made_from = FORMAT, how_cut(config)
+    made_from = FORMAT, how_cut(config)  # what was noted of sections before formats had digests of files
     return [
         SectionTask(name, (part, file), digest(*made_from, facts.get(name), part.pixels, part.angles_deg), file)
         for name, part, file in zip((part.section.name for part in pool.sections), pool.sections, files, strict=True)
@@ -260,9 +259,3 @@ def _index(home: Path, key: str, pool: PatchPool, config: PatchConfig, results: 
     ]
     side = config.size_px + 2 * config.border_px
     return BankIndex(home, key, how_cut(config), (results[0]["n_channels"], side, side), sections)
-
-
-def _remove_files(folder: Path) -> None:
-    """Remove files of sections, whole or half-written, that lie at an address now."""
-    for path in folder.glob("*.npy"):
-        remove(path)

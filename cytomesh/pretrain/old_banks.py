@@ -15,7 +15,7 @@ from cytomesh.core.section_log import NAME, SectionLog
 from cytomesh.core.sections import SectionTask
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import IMAGES, LINKS
-from cytomesh.pretrain.bank_index import home_of, is_whole, read_index
+from cytomesh.pretrain.bank_index import BankIndex, home_of, is_whole, read_index
 from cytomesh.pretrain.pool import PatchPool
 
 
@@ -43,7 +43,14 @@ def adopt(home: RemotePath, run: Path, folder: Path, pool: PatchPool, encoder: s
     if home_of(folder) != home and is_whole(home):
         index = read_index(home, pool).at(home)
         vouch(run, folder, encoder, data)
-        index.write(folder, folder)
+        keep_index(index, folder)
+
+
+def keep_index(index: BankIndex, folder: Path) -> None:
+    """Let the folder of a run hold the index of files that lie at an address, and none of these."""
+    index.write(folder, folder)
+    for path in folder.glob("*.npy"):  # half-written ones, too
+        remove(path)
 
 
 def vouch(run: Path, folder: Path, encoder: str, data: Inputs) -> None:

@@ -109,9 +109,12 @@ def test_what_was_extracted_to_an_address_gives_the_same_bytes(run, web, monkeyp
     there = load_config(PretrainConfig, TINY, [f"patches.bank_address={web.url}/banks"])
     assert export_run(run, there, workers=1)["bank"] == f"{web.url}/banks/{bank.name}"
     brains = set()
-    monkeypatch.setattr(
-        embed, "read_patches", lambda *given: (brains.add(given[0].path.parent), read_patches(*given))[1]
-    )
+
+    def noted(image, *arguments):
+        brains.add(image.path.parent.name)
+        return read_patches(image, *arguments)
+
+    monkeypatch.setattr(embed, "read_patches", noted)
     embed.embed_run(run, "remote", SETTINGS)
     assert brains == {"T03"}
     for graph in load_graphs(run):

@@ -123,12 +123,16 @@ def copy(source: Path, target: Path, scratch: Path) -> None:
             target.filesystem.cp_file(str(source), str(target))
         return
     with new_file(target, scratch) as temporary:
-        try:
-            if isinstance(source, RemotePath):
-                raise OSError
-            os.link(source, temporary)
-        except OSError:  # not on every file system
+        if isinstance(source, RemotePath) or not _is_linked(source, temporary):
             fetch(source, temporary)
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:  # not on every file system
+        return False
+    return True
 
 
 def sizes(paths: Sequence[RemotePath]) -> list[int | None]:

@@ -152,6 +152,16 @@ def test_grey_and_colour_mixed_stop_the_export(run):
         export_run(run, load_config(PretrainConfig, None, SETTINGS), workers=1)
 
 
+def test_banks_of_the_first_format_are_read(run):
+    """Without key, and without digests of the files."""
+    pool, folder, _ = made(run)
+    index = json.loads((folder / INDEX).read_text())
+    assert index.pop("key") == folder.name and all(section.pop("sha256") for section in index["sections"])
+    (folder / INDEX).write_text(json.dumps(index | {"format": 1}))
+    written = times(folder)
+    assert is_same(made(run)[2], pool) and times(folder) == written
+
+
 @pytest.mark.parametrize("harm", ["cut", "other", "index", "pool", "gone"])
 def test_a_damaged_bank_is_named(run, harm):
     pool, folder, _ = made(run)

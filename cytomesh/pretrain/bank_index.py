@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ INDEX = "bank.json"
 FORMAT = 2
 OLD_FORMATS = (1,)
 """Without key, and without digests of the files."""
+
+# Of `.npy` before its numbers: 128 as they are written here.
+MOST_HEAD_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,9 @@ def read_index(folder: Path, pool: PatchPool | None = None) -> BankIndex:
             raise ValueError(f"bank {index.key}, of other settings, image links or images")
         if pool is not None and [(part.name, part.patches) for part in index.sections] != contents(pool):
             raise ValueError("sections or patches of another pool")
+        n_bytes = math.prod(index.shape)
+        if not all(0 < part.bytes - part.patches * n_bytes <= MOST_HEAD_BYTES for part in index.sections):
+            raise ValueError("files that are no arrays of such patches, by their sizes")
     return index
 
 

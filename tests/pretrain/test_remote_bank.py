@@ -148,9 +148,14 @@ def test_banks_of_other_settings_and_of_other_images_are_refused_by_name(run, we
     with pytest.raises(DamagedError, match=rf"{address}/{folder.name}/{INDEX}.*bank {shown.name}, of other settings"):
         made(run, size_px=10, bank_address=address)
     index = read_json(shown / INDEX)
-    (shown / INDEX).write_text(json.dumps({**index, "sections": index["sections"][1:]}))
-    with pytest.raises(DamagedError, match=rf"{address}/{shown.name}/{INDEX}.*of another pool"):
-        made(run, bank_address=address)
+    for spoilt, message in (
+        ({"sections": index["sections"][1:]}, "of another pool"),
+        ({"shape": [1, 10**6, 10**6]}, "no arrays of such patches"),
+        ({"format": 9}, "of another version"),
+    ):
+        (shown / INDEX).write_text(json.dumps({**index, **spoilt}))
+        with pytest.raises(DamagedError, match=rf"{address}/{shown.name}/{INDEX}.*{message}"):
+            made(run, bank_address=address)
     web.faults = {INDEX: 403}
     with pytest.raises(AddressError, match=rf"{address}/{shown.name}/{INDEX}.*403"):
         made(run, bank_address=address)

@@ -22,6 +22,7 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.surface.mesh import Mesh
 from tests.dask_cluster import DaskCluster
 from tests.processes import run_ranks
+from tests.s3_server import S3Server, s3_server
 from tests.web_server import WebServer, web_server
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Ranks of one machine, and what makes up a cluster, talk over its loopback; no other test has sockets.
     """
     for item in items:
-        if {"gloo", "dask_cluster", "own_dask_cluster", "web"} & set(getattr(item, "fixturenames", ())):
+        if {"gloo", "dask_cluster", "own_dask_cluster", "web", "s3"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -60,6 +61,13 @@ def web(tmp_path) -> Iterator[WebServer]:
     """A web server that shows the folder `web` of the test's own."""
     (tmp_path / "web").mkdir()
     with web_server(tmp_path / "web") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server, of a module's own; skipped where moto, or s3fs, is not installed."""
+    with s3_server() as server:
         yield server
 
 

@@ -31,20 +31,21 @@ Process = multiprocessing.context.ForkServerProcess
 os.fsync = lambda descriptor: None
 
 
-def start_program(errors: Path, *words: object) -> Process:
+def start_program(errors: Path, *words: object, **environment: str) -> Process:
     """Start `cytomesh WORDS` as a process; what it says on standard error goes to a file, the rest nowhere."""
-    return start_programs(errors, None, words)
+    return start_programs(errors, None, words, **environment)
 
 
-def start_programs(errors: Path, site: Path | None, *commands: Sequence[object]) -> Process:
+def start_programs(errors: Path, site: Path | None, *commands: Sequence[object], **environment: str) -> Process:
     """Start commands in turn, up to the first that fails, with the packages that are installed in a folder."""
     words = [[str(word) for word in command] for command in commands]
-    process = CONTEXT.Process(target=_programs, args=(errors, site, words))
+    process = CONTEXT.Process(target=_programs, args=(errors, site, words, environment))
     process.start()
     return process
 
 
-def _programs(errors: Path, site: Path | None, commands: list[list[str]]) -> None:
+def _programs(errors: Path, site: Path | None, commands: list[list[str]], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     _use(site)
     from cytomesh.cli.app import main
 

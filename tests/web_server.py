@@ -36,11 +36,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(has_body=True)
 
+    def do_PUT(self) -> None:
+        """Refuse, whatever is to be put."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(has_body=False)
+
     def _answer(self, *, has_body: bool) -> None:
         self.server.requests.append((self.command, self.path, self.headers.get("Range", "")))
         fault = next((fault for part, fault in self.server.faults.items() if part in self.path), None)
         file = self.server.folder / self.path.lstrip("/")
-        if file.is_file() and not file.stat().st_size and "Range" in self.headers:
+        span = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if span and file.is_file() and int(span[1] or 0) >= file.stat().st_size:
             fault = 416
         if isinstance(fault, int) or not file.is_file():
             self.send_response(fault if isinstance(fault, int) else 404)
@@ -49,7 +55,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         n, status = file.stat().st_size, 200
         first, last = 0, n - 1
-        span = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if span and fault != "no ranges":
             first, last = (int(span[1]), min(int(span[2] or n - 1), n - 1)) if span[1] else (n - int(span[2]), n - 1)
             status = 206

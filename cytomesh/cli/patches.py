@@ -45,7 +45,8 @@ def export(
 
     Takes the configuration of `cytomesh pretrain`, which then reads them instead of the images, whatever
     patches.bank_gib says. A command that was killed goes on with the sections that are missing. With --on-bad-section
-    skip, it extracts all others before it names those that cannot be read.
+    skip, it extracts all others before it names those that cannot be read. With patches.bank_address, they are put
+    into an object store.
     """
     from cytomesh.core.sections import scheduler_address
     from cytomesh.pretrain.config import PretrainConfig

@@ -31,6 +31,8 @@ GROUP_DOCUMENTS = ("zarr.json", ".zattrs")
 TAGS = ("ETag", "etag", "md5Hash", "Content-MD5")
 TIMES = ("LastModified", "Last-Modified", "mtime", "updated")
 CUT_OFF = {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}
+# Packages behind fsspec: what they raise beside these is of the server, and not of a disk to which files are copied.
+CLIENTS = {"aiohttp", "botocore", "gcsfs"}
 UNREACHED = {"ClientConnectionError", "ConnectionError", "TimeoutError", "EndpointConnectionError", "HTTPClientError"}
 
 
@@ -132,21 +134,24 @@ class RemotePath(PosixPath):
             return call(*arguments, **options)
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn what fsspec and the packages behind it raise into `FileNotFoundError` or one error with a way out."""
+    def explained(self, doing: str = "read") -> Iterator[None]:
+        """Turn what fsspec and the packages behind it raise into `FileNotFoundError` or one error with a way out.
+
+        `doing` says what the server does not allow where it refuses: that the file is read, or "written".
+        """
         try:
             yield
         except CytomeshError:
             raise
         except Exception as cause:
-            problem = _problem(self, cause)
+            problem = _problem(self, cause, doing)
             if problem is None:
                 raise
             raise problem from cause
 
     def cut_off(self, n_bytes: int, expected: int) -> AddressError:
         """Return the error of an answer that is shorter, or longer, than what was asked for."""
-        found, hint = f"an answer of {n_bytes:,} bytes", "try again; if it stays so, put the image there again"
+        found, hint = f"an answer of {n_bytes:,} bytes", "try again; if it stays so, put the file there again"
         if n_bytes > expected:
             found, hint = f"{found}, more than was asked for", "use a server that answers ranges of bytes (HTTP 206)"
         return AddressError(self, found=found, expected=f"{expected:,} bytes", hint=hint)
@@ -268,7 +273,7 @@ def _state(facts: dict[str, Any]) -> list[Any]:
     return [facts.get("size"), _tag(facts) or _seconds(facts)]
 
 
-def _problem(path: RemotePath, cause: BaseException) -> Exception | None:
+def _problem(path: RemotePath, cause: BaseException, doing: str) -> Exception | None:
     """Return what an exception, or one that it came from, says of an address; None if it says nothing of one."""
     chain: list[BaseException] = [cause]
     while (before := chain[-1].__cause__ or chain[-1].__context__) is not None and before not in chain:
@@ -277,8 +282,9 @@ def _problem(path: RemotePath, cause: BaseException) -> Exception | None:
     statuses = [item.status if hasattr(item, "status") else getattr(item, "code", None) for item in chain]
     status = next((value for value in statuses if isinstance(value, int)), None)
     kinds = {kind.__name__ for item in chain for kind in type(item).__mro__}
-    if status in (401, 403) or "PermissionError" in kinds:
-        found, expected = f"an answer of {status or 403}: it may not be read", "an address that may be read"
+    if status in (401, 403) or kinds & {"PermissionError", "NoCredentialsError"}:
+        refusal = "no credentials" if "NoCredentialsError" in kinds else f"an answer of {status or 403}"
+        found, expected = f"{refusal}: it may not be {doing}", f"an address that may be {doing}"
         hint = {
             "s3": "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID ...), or FSSPEC_S3_ANON=true for what is public; "
             "without the right to list, S3 says the same of what is not there",
@@ -297,4 +303,7 @@ def _problem(path: RemotePath, cause: BaseException) -> Exception | None:
         return AddressError(path, found=f"an answer of {status}", hint="try again later, or ask who runs the server")
     if status == 404 or "FileNotFoundError" in kinds:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if CLIENTS & {type(item).__module__.partition(".")[0] for item in chain}:
+        found = f"an answer that is an error ({type(cause).__name__}: {cause})"
+        return AddressError(path, found=found, hint="try again later, or ask who runs the store")
     return None

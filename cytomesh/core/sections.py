@@ -14,6 +14,7 @@ from cytomesh.core.errors import ClusterError, CytomeshError, PackageError, Stor
 from cytomesh.core.extras import optional
 from cytomesh.core.files import PARTIAL, read_object, remove
 from cytomesh.core.progress import log, track, warn
+from cytomesh.core.remote import RemotePath
 from cytomesh.core.section_log import SectionLog
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class SectionTask(Generic[T]):
     key : str
         Identity of what the result is made from (see `section_log.file_key`); empty: made each time.
     output : Path or None
-        File or folder that the function writes.
+        File or folder that the function writes, on a disk or at an address.
     """
 
     name: str
@@ -194,7 +195,7 @@ def _outcomes(
 
 def _clear_partial(tasks: Sequence[SectionTask[Any]]) -> None:
     """Remove what killed workers left half-written beside the outputs, all of which are whole by now."""
-    outputs = {task.output for task in tasks if task.output is not None}
+    outputs = {task.output for task in tasks if task.output is not None and not isinstance(task.output, RemotePath)}
     for folder in {path.parent for path in outputs}:
         for path in folder.glob(f"{PARTIAL}*"):
             if folder / path.name.removeprefix(PARTIAL).partition("-")[2] in outputs:

@@ -28,7 +28,7 @@ from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encoder import PatchEncoder, checkpoint_activations
 from cytomesh.pretrain.export import encoder_folder, encoder_parts, encoder_read, load_encoder, save_encoder
-from cytomesh.pretrain.export_bank import find_patches
+from cytomesh.pretrain.find_bank import find_patches
 from cytomesh.pretrain.job import refuse_others
 from cytomesh.pretrain.patches import PatchSource, images_of, say_conversion
 from cytomesh.pretrain.pool import build_pool

@@ -1,38 +1,38 @@
-"""A bank: all patches of a pool extracted once, a file a section, read as memory maps."""
+"""A bank: all patches of a pool extracted once, a file a section, read as memory maps or at an address."""
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import StorageError
-from cytomesh.core.files import atomic_path, digest, open_npy, read_object, remove, storage_fault
+from cytomesh.core.files import atomic_path, digest, open_npy, remove, storage_fault
+from cytomesh.core.object_store import fetch
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.reading import reading
+from cytomesh.core.remote import RemotePath, as_path
 from cytomesh.core.run import lock
 from cytomesh.graph.provenance import IMAGES, LINKS
+from cytomesh.pretrain.bank_index import INDEX, BankIndex, SectionFile, read_index
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.patches import BySection
 from cytomesh.pretrain.pool import PatchPool
-
-INDEX = "bank.json"
-FORMAT = 1
+from cytomesh.pretrain.remote_bank import RemoteBank
 
 
-class PatchBank(BySection):
-    """Patches that were extracted before.
+def open_bank(folder: Path, pool: PatchPool, cache: Path | None = None) -> BySection:
+    """Open the patches of a bank.
 
     Parameters
     ----------
     folder : Path
-        That of the bank: `bank.json`, and a `.npy` of (n, c, s, s) uint8 for each section of the pool.
+        That of the run with its `bank.json`; the files of its sections lie beside it, or at the address that it names.
     pool : PatchPool
         The one that it was made from.
     cache : Path or None
@@ -43,84 +43,74 @@ class PatchBank(BySection):
     DamagedError
         If the bank is not one, or not of this pool.
     """
+    index = read_index(folder, pool)
+    if cache is None and isinstance(index.home, RemotePath):
+        return RemoteBank(index, index.home, pool)
+    return PatchBank(index, pool, None if cache is None else _clean_cache(cache, folder))
 
-    def __init__(self, folder: Path, pool: PatchPool, cache: Path | None = None) -> None:
+
+class PatchBank(BySection):
+    """Patches in files of a disk, mapped into memory.
+
+    Parameters
+    ----------
+    index : BankIndex
+    pool : PatchPool
+        The one that it was made from.
+    cache : Path or None
+        Folder for copies of its files.
+    """
+
+    def __init__(self, index: BankIndex, pool: PatchPool, cache: Path | None) -> None:
         super().__init__(pool)
-        self.folder = folder
-        self._shape, self._bytes = _read_index(folder / INDEX, pool)
-        self._cache = None if cache is None else _clean_cache(cache, folder)
+        self._index = index
+        self._cache = cache
         self._maps: dict[int, NDArray[np.uint8]] = {}
         self._lock = threading.Lock()
 
-    def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _all_of(self, wanted: Sequence[tuple[int, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
         with self._lock:
-            if number not in self._maps:
-                self._maps[number] = self._open(number)
-        patches: NDArray[np.uint8] = self._maps[number][places]
-        return patches
+            for number, _ in wanted:
+                if number not in self._maps:
+                    self._maps[number] = self._open(self._index.sections[number])
+        return [self._maps[number][places] for number, places in wanted]
 
-    def _open(self, number: int) -> NDArray[np.uint8]:
-        path = self.folder / file_name(number)
-        expected = f"{self._bytes[number]:,} bytes, as {INDEX} says"
-        hint = f"remove {self.folder}: the next training extracts its patches again"
-        with reading(path, expected=expected, hint=hint):
-            size = path.stat().st_size
-            if size != self._bytes[number]:
-                raise ValueError(f"{size:,} bytes")
-            near = path if self._cache is None else self._copy(self._cache, number)
-            patches = open_npy(near)
-            if patches.shape != (len(self.pool.sections[number].rows), *self._shape) or patches.dtype != np.uint8:
+    def _open(self, section: SectionFile) -> NDArray[np.uint8]:
+        path = self._index.home / section.file if self._cache is None else self._copy(self._cache, section)
+        with self._reading(path, section):
+            _check_size(path, section)
+            patches = open_npy(path)
+            if patches.shape != (section.patches, *self._index.shape) or patches.dtype != np.uint8:
                 raise ValueError(f"an array of {patches.shape} {patches.dtype}")
         return patches
 
-    def _copy(self, cache: Path, number: int) -> Path:
+    def _copy(self, cache: Path, section: SectionFile) -> Path:
         """Return the copy of a section's file on this machine, which the first process to need it makes for all."""
-        copy = cache / file_name(number)
+        original, copy = self._index.home / section.file, cache / section.file
         with _writing(copy), lock(cache, copy.name, wait=True):
-            if not copy.is_file() or copy.stat().st_size != self._bytes[number]:
-                with atomic_path(copy) as temporary:
-                    shutil.copyfile(self.folder / copy.name, temporary)
+            if not copy.is_file() or copy.stat().st_size != section.bytes:
+                with self._reading(original, section), atomic_path(copy) as temporary:
+                    _check_size(original, section)
+                    fetch(original, temporary)
+                    _check_size(temporary, section)
+                    if section.sha256 not in ("", sha256(temporary)):
+                        raise ValueError("another content than the index says")
         return copy
 
-
-def _read_index(path: Path, pool: PatchPool) -> tuple[tuple[int, int, int], list[int]]:
-    with _index(path) as index:
-        sections, (channels, height, width) = index["sections"], index["shape"]
-        if [(section["name"], section["patches"]) for section in sections] != contents(pool):
-            raise ValueError("sections or patches of another pool")
-        return (int(channels), int(height), int(width)), [int(section["bytes"]) for section in sections]
+    def _reading(self, path: Path, section: SectionFile) -> AbstractContextManager[None]:
+        return reading(path, expected=f"{section.bytes:,} bytes, as {INDEX} says", hint=self._index.hint)
 
 
-def how_cut(folder: Path) -> dict[str, float]:
-    """Return `size_px`, `border_px` and `um_per_px` of a bank; nothing if it was made before banks said so.
-
-    Raises
-    ------
-    DamagedError
-        If the bank is not one.
-    """
-    with _index(folder / INDEX) as index:
-        return {name: float(value) for name, value in index.get("cut", {}).items()}
+def sha256(path: Path) -> str:
+    """Return the digest of a whole file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@contextmanager
-def _index(path: Path) -> Iterator[dict[str, Any]]:
-    hint = f"remove {path.parent}: the next training extracts its patches again"
-    with reading(path, expected="the index of a bank, of this version", hint=hint):
-        index = read_object(path)
-        if index["format"] != FORMAT:
-            raise ValueError(f"format {index['format']}, of another version of cytomesh")
-        yield index
-
-
-def contents(pool: PatchPool) -> list[tuple[str, int]]:
-    """Return the sections of a pool, in the order of its files, with their numbers of patches."""
-    return [(part.section.name, len(part.rows)) for part in pool.sections]
-
-
-def file_name(number: int) -> str:
-    """Return the name of a section's file."""
-    return f"{number:06d}.npy"
+def _check_size(path: Path, section: SectionFile) -> None:
+    size = path.stat().st_size
+    if size != section.bytes:
+        raise ValueError(f"{size:,} bytes")
 
 
 def _clean_cache(cache: Path, folder: Path) -> Path:
@@ -152,9 +142,9 @@ def bank_folder(run: Path, config: PatchConfig, data: Inputs) -> Path:
     return run / f"patches/{digest(data.of_kinds(LINKS, *IMAGES).key, size)}"
 
 
-def is_whole(folder: Path) -> bool:
-    """Return whether a bank is finished."""
-    return (folder / INDEX).is_file()
+def bank_home(folder: Path, config: PatchConfig) -> Path:
+    """Return where the files of a bank are wanted: in its folder, or in one of that name at `bank_address`."""
+    return folder if config.bank_address is None else as_path(config.bank_address) / folder.name
 
 
 def bank_bytes(pool: PatchPool, config: PatchConfig, n_channels: int) -> int:

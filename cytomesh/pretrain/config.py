@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from cytomesh.core.config import Config, Seed, Size, ascending
 from cytomesh.core.distributed import Device
+from cytomesh.core.remote import is_address
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.objectives.kinds import OBJECTIVES, Objectives, need, objectives_of
 
@@ -75,8 +76,19 @@ class PatchConfig(Config):
     bank_gib: float = Field(default=4.0, ge=0)
     """Extract all patches before training if they take no more than this, GiB; else read them batch by batch, unless
     `cytomesh patches export` has extracted them."""
-    cache_dir: Path | None = Field(default=None, exclude=True)  # of a machine: what is trained does not depend on it
+    # of machines, both: what is trained does not depend on them
+    bank_address: str | None = Field(default=None, exclude=True)
+    """Address (s3://, gs://, https://) of extracted patches, below which each bank has a folder of its own: `cytomesh
+    patches export` puts them there, and training reads them from there or, without them, stops."""
+    cache_dir: Path | None = Field(default=None, exclude=True)
     """Folder on a disk of this machine to which extracted patches are copied, a section when it is first read."""
+
+    @field_validator("bank_address")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not is_address(address):
+            raise ValueError("no address (s3://bucket/folder, gs://bucket/folder, https://host/folder)")
+        return address
 
 
 class SamplingConfig(Config):

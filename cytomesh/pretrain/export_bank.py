@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,76 +11,40 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.digests import file_digests
-from cytomesh.core.distributed import World
 from cytomesh.core.errors import CytomeshError, ImageError
-from cytomesh.core.files import atomic_path, digest, new_npy, remove, write_json
+from cytomesh.core.files import digest, new_npy, remove
+from cytomesh.core.object_store import new_file, refuse_web
 from cytomesh.core.parallel import available_cpus
-from cytomesh.core.progress import log, warn
-from cytomesh.core.provenance import Inputs, Record, said, write_record
+from cytomesh.core.provenance import Inputs, said
+from cytomesh.core.remote import RemotePath
 from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog
 from cytomesh.core.sections import SectionTask, map_sections
-from cytomesh.graph.freshness import Freshness, record_path
-from cytomesh.graph.provenance import IMAGES, LINKS
+from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.provenance import IMAGES
 from cytomesh.imaging.pyramid import open_section
-from cytomesh.pretrain.bank import FORMAT, INDEX, PatchBank, bank_bytes, bank_folder, contents, file_name, is_whole
+from cytomesh.pretrain.bank import bank_folder, bank_home, sha256
+from cytomesh.pretrain.bank_index import (
+    FORMAT,
+    BankIndex,
+    SectionFile,
+    contents,
+    file_name,
+    home_of,
+    how_cut,
+    is_whole,
+    read_index,
+)
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
 from cytomesh.pretrain.job import open_data
-from cytomesh.pretrain.old_banks import remove_banks, take_over
-from cytomesh.pretrain.patches import (
-    PatchSource,
-    SectionReader,
-    count_channels,
-    images_of,
-    mixed_channels,
-    read_section,
-)
+from cytomesh.pretrain.old_banks import adopt, keep_index, remove_banks, shown, take_over, vouch
+from cytomesh.pretrain.patches import images_of, mixed_channels, read_section
 from cytomesh.pretrain.pool import PatchPool, SectionPatches
 
 Task = SectionTask[tuple[SectionPatches, Path]]
 FAILED = ".failed"
-POLL_S = 0.5
 # What is read of a section at once.
 PIECE_BYTES = 64 * 2**20
-# A further process is worth its start, some seconds, for so much.
-WORTH_A_PROCESS = 256 * 2**20
-
-
-def find_patches(
-    run: Path,
-    pool: PatchPool,
-    config: PatchConfig,
-    data: Inputs,
-    encoder: str,
-    freshness: Freshness | None,
-    here: World,
-    *,
-    resume: bool = True,
-) -> PatchSource:
-    """Return the patches of a pool on every rank, extracted once if they fit into `bank_gib`.
-
-    A patch is used in many epochs and a section's image is decoded for each read: extracting each once, section by
-    section, takes seconds where random reads would take as long as training. The main rank, which has `freshness`,
-    extracts; others wait for its files, since a barrier gives up after half an hour. What is too large stays as
-    `cytomesh patches export` has left it, also without `resume`.
-    """
-    folder = bank_folder(run, config, data)
-    _await_writer(run, here, is_main=freshness is not None)
-    n_bytes, fits = 0, False
-    if freshness is not None:
-        n_bytes = bank_bytes(pool, config, count_channels(pool.sections))
-        fits = n_bytes <= config.bank_gib * 2**30
-        with lock(run, "patches", wait=True):
-            remove(folder if fits and not resume else folder / FAILED)
-        if folder.is_dir() and not fits and not is_whole(folder):
-            warn(f"{folder}: some sections are missing ('cytomesh patches export' goes on with them); images are read")
-    is_wanted = here.told(fits and not is_whole(folder))
-    if is_wanted and freshness is not None:
-        workers = 1 + n_bytes // WORTH_A_PROCESS
-        export_bank(run, pool, config, data, encoder, freshness, workers=min(workers, available_cpus()))
-    elif is_wanted:
-        await_bank(folder)
-    return PatchBank(folder, pool, config.cache_dir) if is_whole(folder) else SectionReader(pool, config)
 
 
 def export_run(
@@ -116,11 +79,11 @@ def export_run(
     Returns
     -------
     dict
-        `bank` (its folder), `patches`, `sections`, `gib`.
+        `bank` (its folder or address), `patches`, `sections`, `gib`.
 
     Raises
     ------
-    ImageError, StudyError, MissingStageError, StaleError
+    ImageError, StudyError, MissingStageError, StaleError, StorageError, AddressError
     """
     data = open_data(run, settings)
     pool = data.pool
@@ -139,8 +102,9 @@ def export_run(
             resume=resume,
             skip_bad=skip_bad,
         )
-    size = sum(path.stat().st_size for path in folder.glob("*.npy")) / 2**30
-    return {"bank": str(folder), "patches": len(pool), "sections": len(pool.sections), "gib": round(size, 3)}
+    index = read_index(folder)
+    size = sum(section.bytes for section in index.sections) / 2**30
+    return {"bank": str(index.home), "patches": len(pool), "sections": len(pool.sections), "gib": round(size, 3)}
 
 
 def export_bank(
@@ -158,7 +122,9 @@ def export_bank(
 ) -> Path:
     """Extract all patches of a pool, section by section; sections that were extracted before serve again.
 
-    Banks whose images or links have changed, and others made for the same encoder, are removed.
+    With `bank_address`, each section is put there as soon as it is whole, and the index, of which the run has another,
+    at last. Banks whose images or links have changed, and others made for the same encoder, are removed; not what is
+    at an address.
 
     Parameters
     ----------
@@ -176,54 +142,64 @@ def export_bank(
     Returns
     -------
     Path
-        Folder of the bank.
+        Folder of the bank in the run.
 
     Raises
     ------
     ImageError, StudyError
         If an image cannot be read, or grey and colour images are mixed; what was extracted is kept.
+    StorageError, AddressError
+        If the disk or the store does not take it.
     """
     folder = bank_folder(run, config, data)
+    home = bank_home(folder, config)
     with lock(run, "patches", wait=True):
         remove(folder if not resume else folder / FAILED)
-        if is_whole(folder):
+        if resume and isinstance(home, RemotePath):
+            adopt(home, run, folder, pool, encoder, data)
+        if is_whole(folder) and (config.bank_address is None or home_of(folder) == home):
             remove_banks(folder, encoder, freshness)
             return folder
+        if isinstance(home, RemotePath):
+            refuse_web(home)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            states, tasks = SectionLog(folder), _tasks(folder, pool, config, data)
+            states, tasks = SectionLog(folder), _tasks(home, pool, config, data)
             if resume:
                 take_over(tasks, states)
             remove_banks(folder, encoder, freshness)
-            # vouches for what is unfinished, too: another training does not remove it
-            name = folder.relative_to(run).as_posix()
-            write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
-            extract = partial(_extract, config=config)
-            n_channels = _extract_all(extract, tasks, states, workers, scheduler, skip_bad=skip_bad)
+            # of what is unfinished, too: another training does not remove it
+            vouch(run, folder, encoder, data)
+            extract = partial(_extract, config=config, scratch=_everywhere(folder))
+            _extract_all(extract, tasks, states, workers, scheduler, skip_bad=skip_bad)
+            index = _index(home, folder.name, pool, config, [states.states[task.name].result for task in tasks])
+            index.write(home, folder)
+            if home != folder:
+                keep_index(index, folder)
         except BaseException:
             (folder / FAILED).touch()
             raise
-        write_json(folder / INDEX, _index(folder, pool, config, n_channels))
     return folder
 
 
-def _tasks(folder: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> list[Task]:
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (other machines are in other folders)
-    files = [folder / file_name(number) for number in range(len(pool.sections))]
+def _everywhere(home: Path) -> Path:
+    """Return a folder or address as other machines know it: they are in other folders."""
+    return home if isinstance(home, RemotePath) else Path(os.path.abspath(home))  # noqa: PTH100
+
+
+def _tasks(home: Path, pool: PatchPool, config: PatchConfig, data: Inputs) -> list[Task]:
+    files = [_everywhere(home) / file_name(number) for number in range(len(pool.sections))]
     facts: dict[str, list[Any]] = {}
     images = data.of_kinds(*IMAGES)
     contents = {name: content for name, (_, content) in images.files.items()}
     for name, fact in sorted({**images.values, **contents}.items()):
         kind, _, section = name.partition(": ")
         facts.setdefault(section, []).append([kind, fact])
+    made_from = FORMAT, how_cut(config)  # what was noted of sections before formats had digests of files
     return [
-        SectionTask(name, (part, file), digest(_cut(config), facts.get(name), part.pixels, part.angles_deg), file)
+        SectionTask(name, (part, file), digest(*made_from, facts.get(name), part.pixels, part.angles_deg), file)
         for name, part, file in zip((part.section.name for part in pool.sections), pool.sections, files, strict=True)
     ]
-
-
-def _cut(config: PatchConfig) -> dict[str, float]:
-    return {"size_px": config.size_px, "border_px": config.border_px, "um_per_px": config.um_per_px}
 
 
 def _extract_all(
@@ -234,8 +210,8 @@ def _extract_all(
     scheduler: str | None,
     *,
     skip_bad: bool,
-) -> int:
-    """Extract what is missing; return the number of channels."""
+) -> None:
+    """Extract what is missing."""
     left_out: dict[str, CytomeshError] = {}
     channels: dict[int, Path] = {}
     for task, facts in map_sections(
@@ -258,14 +234,13 @@ def _extract_all(
         )
         problems = said([str(problem) for problem in left_out.values()])
         raise ImageError(states.path.parent, found=found + problems, hint=hint)
-    return next(iter(channels))
 
 
-def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> dict[str, Any]:
+def _extract(job: tuple[SectionPatches, Path], config: PatchConfig, scratch: Path) -> dict[str, Any]:
     part, path = job
     side = config.size_px + 2 * config.border_px
     n = len(part.rows)
-    with open_section(part.section) as image, atomic_path(path) as temporary:
+    with open_section(part.section) as image, new_file(path, scratch) as temporary:
         shape = (n, image.n_channels, side, side)
         bank = new_npy(temporary, shape, np.uint8)
         step = max(1, PIECE_BYTES * n // max(1, int(np.prod(shape))))
@@ -273,53 +248,14 @@ def _extract(job: tuple[SectionPatches, Path], config: PatchConfig) -> dict[str,
             piece = slice(start, start + step)
             bank[piece] = read_section(image, part, config, piece)
         bank.flush()
-    return {"file": path.name, "n_channels": shape[1]}
+        facts = {"bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
+    return {"file": shown(path), "n_channels": shape[1], **facts}
 
 
-def _index(folder: Path, pool: PatchPool, config: PatchConfig, n_channels: int) -> dict[str, object]:
-    files = [folder / file_name(number) for number in range(len(pool.sections))]
+def _index(home: Path, key: str, pool: PatchPool, config: PatchConfig, results: Sequence[dict[str, Any]]) -> BankIndex:
     sections = [
-        {"name": name, "patches": n, "file": file.name, "bytes": file.stat().st_size}
-        for (name, n), file in zip(contents(pool), files, strict=True)
+        SectionFile(name, n, file_name(number), result["bytes"], result["sha256"])
+        for number, ((name, n), result) in enumerate(zip(contents(pool), results, strict=True))
     ]
     side = config.size_px + 2 * config.border_px
-    return {"format": FORMAT, "cut": _cut(config), "shape": [n_channels, side, side], "sections": sections}
-
-
-def _await_writer(run: Path, here: World, *, is_main: bool) -> None:
-    """Wait, all ranks together, while another process extracts patches of this run.
-
-    They ask one another all the time: whoever waited for one that waits would give up after half an hour.
-    """
-    said_so = False
-    while here.told(is_main and _is_locked(run)):
-        if is_main and not said_so:
-            log("waiting for another cytomesh process, which extracts patches of this run")
-            said_so = True
-        time.sleep(POLL_S)
-
-
-def _is_locked(run: Path) -> bool:
-    try:
-        with lock(run, "patches"):
-            return False
-    except CytomeshError:
-        return True
-
-
-def await_bank(folder: Path) -> None:
-    """Wait until another rank has finished a bank: by its files, since a barrier would give up after half an hour.
-
-    Raises
-    ------
-    CytomeshError
-        If it has failed.
-    """
-    said = False
-    while not is_whole(folder):
-        if (folder / FAILED).exists():
-            raise CytomeshError(folder, found="patches that another rank could not extract", hint="see what it said")
-        if not said:
-            log("waiting for the patches that the first rank extracts")
-            said = True
-        time.sleep(POLL_S)
+    return BankIndex(home, key, how_cut(config), (results[0]["n_channels"], side, side), sections)

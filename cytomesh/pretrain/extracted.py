@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import LINKS
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.pretrain.bank import PatchBank, how_cut, is_whole
+from cytomesh.pretrain.bank import open_bank
+from cytomesh.pretrain.bank_index import is_whole, read_index
 from cytomesh.pretrain.config import PatchConfig
+from cytomesh.pretrain.patches import PatchSource
 from cytomesh.pretrain.pool import build_pool
 from cytomesh.study.study import Study
 
@@ -24,14 +26,14 @@ class ExtractedPatches:
 
     Parameters
     ----------
-    bank : PatchBank
+    bank : PatchSource
     border_px : int
         Of its patches.
     rows : (n_nodes,) int64
         Where a node's patch stands in the pool of the bank; -1 for those without.
     """
 
-    def __init__(self, bank: PatchBank, border_px: int, rows: NDArray[np.int64]) -> None:
+    def __init__(self, bank: PatchSource, border_px: int, rows: NDArray[np.int64]) -> None:
         self._bank = bank
         self._border_px = border_px
         self._rows = rows
@@ -59,7 +61,7 @@ def find_extracted(run: Path, config: PatchConfig, freshness: Freshness) -> dict
         record = freshness.record(product)
         if record is None or not is_whole(folder):
             continue
-        cut = how_cut(folder)
+        cut = read_index(folder).cut
         is_wanted = (cut.get("size_px"), cut.get("um_per_px")) == (config.size_px, config.um_per_px)
         if is_wanted and not freshness.reasons(product):
             links = record.inputs.of_kinds(LINKS).products.values()
@@ -85,8 +87,8 @@ def open_extracted(
     extracted = {}
     for product, names in found.items():
         own = [graph for graph in graphs if graph.name in names]
-        bank = PatchBank(run / product, build_pool(study, own, ROLES))
-        border_px = int(how_cut(run / product)["border_px"])
+        bank = open_bank(run / product, build_pool(study, own, ROLES))
+        border_px = int(read_index(run / product).cut["border_px"])
         first = 0
         for graph in own:
             rows = np.where(graph.is_linked, first + np.cumsum(graph.is_linked) - 1, -1)

@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cytomesh.core.files import atomic_path, clear_partial, remove
+from cytomesh.core.files import clear_partial, remove
+from cytomesh.core.object_store import copy
+from cytomesh.core.progress import log
+from cytomesh.core.provenance import Inputs, Record, write_record
+from cytomesh.core.remote import RemotePath, as_path, is_address
 from cytomesh.core.section_log import NAME, SectionLog
 from cytomesh.core.sections import SectionTask
 from cytomesh.graph.freshness import Freshness, record_path
+from cytomesh.graph.provenance import IMAGES, LINKS
+from cytomesh.pretrain.bank_index import BankIndex, home_of, is_whole, read_index
+from cytomesh.pretrain.pool import PatchPool
+
+
+def adopt(home: RemotePath, run: Path, folder: Path, pool: PatchPool, encoder: str, data: Inputs) -> None:
+    """Let a run know of the finished bank at an address, if there is one: take its index.
+
+    Parameters
+    ----------
+    home : RemotePath
+        Where it would be.
+    run, folder : Path
+        The run, and where it has this bank, or would have it.
+    pool : PatchPool
+    encoder : str
+        For which it is taken; empty: for whichever reads the same patches.
+    data : Inputs
+        What the patches are cut from, as of `patches.images_of`.
+
+    Raises
+    ------
+    DamagedError
+        If it is of other patches, or damaged.
+    AddressError
+    """
+    if home_of(folder) != home and is_whole(home):
+        index = read_index(home, pool).at(home)
+        vouch(run, folder, encoder, data)
+        keep_index(index, folder)
+
+
+def keep_index(index: BankIndex, folder: Path) -> None:
+    """Let the folder of a run hold the index of files that lie at an address, and none of these."""
+    index.write(folder, folder)
+    for path in folder.glob("*.npy"):  # half-written ones, too
+        remove(path)
+
+
+def vouch(run: Path, folder: Path, encoder: str, data: Inputs) -> None:
+    """Write what the patches of a bank are cut from."""
+    name = folder.relative_to(run).as_posix()
+    write_record(record_path(run, name), Record("patches", encoder, data.of_kinds(LINKS, *IMAGES)))
 
 
 def take_over(tasks: Sequence[SectionTask[Any]], states: SectionLog) -> None:
-    """Take sections that another bank holds, cut from the same image at the same links.
+    """Take sections that were cut from the same image at the same links, of another bank or of this one elsewhere.
 
-    So a section that is mended, left out or cut anew costs no other one its extraction. Files are linked: none is ever
-    written to again.
+    So a section that is mended, left out or cut anew costs no other one its extraction. Files are linked, or copied by
+    the store that holds them: none is ever written to again.
 
     Parameters
     ----------
@@ -28,18 +73,30 @@ def take_over(tasks: Sequence[SectionTask[Any]], states: SectionLog) -> None:
         Of the same, in its folder.
     """
     folder = states.path.parent
-    for log in folder.parent.glob(f"[!.]*/{NAME}"):
-        if log.parent == folder:
-            continue
-        theirs = SectionLog(log.parent)
+    for path in folder.parent.glob(f"[!.]*/{NAME}"):
+        theirs = states if path.parent == folder else SectionLog(path.parent)
         for task in tasks:
             known = theirs.states.get(task.name)
-            if known is None or task.output is None or states.is_done(task.name, task.key, task.output):
+            if known is None or task.output is None or known.key != task.key:
                 continue
-            file = log.parent / str(known.result["file"]) if isinstance(known.result, dict) else None
-            if theirs.is_done(task.name, task.key, file) and file is not None:
-                _link(file, task.output)
-                states.add_done(task.name, task.key, {**known.result, "file": task.output.name}, task.output)
+            file = _place(path.parent, known.result)
+            if file in (None, task.output) or states.is_done(task.name, task.key, task.output):
+                continue
+            if theirs.is_done(task.name, task.key, file):
+                copy(file, task.output, folder)
+                states.add_done(task.name, task.key, {**known.result, "file": shown(task.output)}, task.output)
+
+
+def shown(file: Path) -> str:
+    """Return what a log calls a file of its bank: by its name, or by its whole address."""
+    return str(file) if isinstance(file, RemotePath) else file.name
+
+
+def _place(folder: Path, result: Any) -> Path | None:
+    if not isinstance(result, dict):
+        return None
+    file = str(result["file"])
+    return as_path(file) if is_address(file) else folder / file
 
 
 def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
@@ -53,13 +110,8 @@ def remove_banks(wanted: Path, encoder: str, freshness: Freshness) -> None:
         record = freshness.record(bank)
         is_old = record is None or (encoder != "" and record.name == encoder)
         if is_old or freshness.reasons(bank):
+            home = home_of(path)
+            if isinstance(home, RemotePath):
+                log(f"{home}: patches that this run no longer reads; they are not removed there")
             remove(path)
             record_path(freshness.run, bank).unlink(missing_ok=True)
-
-
-def _link(file: Path, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        try:
-            os.link(file, temporary)
-        except OSError:  # not on every file system
-            shutil.copyfile(file, temporary)

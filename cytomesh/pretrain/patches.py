@@ -50,7 +50,7 @@ class OpenImages:
 
 
 class BySection(ABC):
-    """Patches that are read section by section; how, is said by `_of`."""
+    """Patches that are kept section by section; how they are read, is said by `_all_of`."""
 
     def __init__(self, pool: PatchPool) -> None:
         self.pool = pool
@@ -62,18 +62,15 @@ class BySection(ABC):
         """Return some patches, (n, c, s, s) uint8."""
         sections = self.pool.section[rows]
         order = np.argsort(sections, kind="stable")
-        parts = [
-            self._of(int(sections[slots[0]]), self._place[rows[slots]])
-            for slots in np.split(order, np.flatnonzero(np.diff(sections[order])) + 1)
-        ]
-        patches = np.concatenate(parts)
+        each = np.split(order, np.flatnonzero(np.diff(sections[order])) + 1)
+        patches = np.concatenate(self._all_of([(int(sections[slots[0]]), self._place[rows[slots]]) for slots in each]))
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return patches[back]
 
     @abstractmethod
-    def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return patches of one section by their places in it."""
+    def _all_of(self, wanted: Sequence[tuple[int, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
+        """Return patches of some sections, each by its number and their places in it."""
 
 
 class SectionReader(BySection):
@@ -84,9 +81,9 @@ class SectionReader(BySection):
         self.config = config
         self._images = OpenImages(OPEN_SECTIONS)
 
-    def _of(self, number: int, places: NDArray[np.int64]) -> NDArray[np.uint8]:
-        part = self.pool.sections[number]
-        return read_section(self._images[part.section], part, self.config, places)
+    def _all_of(self, wanted: Sequence[tuple[int, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
+        parts = [(self.pool.sections[number], places) for number, places in wanted]
+        return [read_section(self._images[part.section], part, self.config, places) for part, places in parts]
 
 
 def read_section(

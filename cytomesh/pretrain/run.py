@@ -18,7 +18,7 @@ from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.correspondence import place_by_registration
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
-from cytomesh.pretrain.export_bank import find_patches
+from cytomesh.pretrain.find_bank import find_patches
 from cytomesh.pretrain.job import Data, Job, open_data, open_job
 from cytomesh.pretrain.monitor import read_metrics
 from cytomesh.pretrain.objectives.kinds import are_contrastive, need

@@ -16,8 +16,10 @@ from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import World, world
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import track
-from cytomesh.pretrain.bank import PatchBank, bank_folder, is_whole
+from cytomesh.pretrain.bank import bank_folder, open_bank
+from cytomesh.pretrain.bank_index import is_whole
 from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.find_bank import find_at_address
 from cytomesh.pretrain.job import Data, open_data
 from cytomesh.pretrain.patches import PatchSource, SectionReader, images_of
 from cytomesh.pretrain.run import new_projector, new_sampler, resolve
@@ -31,7 +33,8 @@ NEVER = 10**9
 def benchmark_run(run: Path, settings: PretrainConfig) -> dict[str, Any]:
     """Train a few steps with each way of feeding, from the beginning, and keep nothing of it.
 
-    Patches come from the run's bank if there is one, else from the images: one is not made for this.
+    Patches come from the run's bank if there is one, or from that at `patches.bank_address`, else from the images: one
+    is not made for this.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def benchmark_run(run: Path, settings: PretrainConfig) -> dict[str, Any]:
             own = settings.model_copy(update={"readers": n, "by_section": by_section})
             pool, config = sampler.pool, settings.patches
             # opened anew: what the way before has left open would count for this one
-            source: PatchSource = PatchBank(bank, pool, config.cache_dir) if bank else SectionReader(pool, config)
+            source: PatchSource = open_bank(bank, pool, config.cache_dir) if bank else SectionReader(pool, config)
             projector = new_projector(own, pool).to(here.device)
             trainer = Trainer(own, projector, sampler, source, here, Path(folder), "benchmark")
             name = f"readers: {n}" + (f", by_section: {str(by_section).lower()}" if here.size > 1 else "")
@@ -81,6 +84,8 @@ def _bank(data: Data, settings: PretrainConfig, here: World) -> Path | None:
     if here.is_main:
         with file_digests(data.run) as digests:
             images = images_of(data.run, data.study, data.graphs, digests)
+        if settings.patches.bank_address is not None:
+            find_at_address(data.run, data.pool, settings.patches, images, "")
         folder = bank_folder(data.run, settings.patches, images)
         found = folder if is_whole(folder) else None
     return here.given(found)

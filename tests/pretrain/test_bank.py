@@ -13,30 +13,22 @@ from threading import Timer
 
 import numpy as np
 import pytest
-import torch
+from bank_cases import ALONE, CONFIG, SETTINGS, images, is_same, made, pool_of
 from PIL import Image
 from pretrain_study import write_run
 
 from cytomesh.core.config import load_config
-from cytomesh.core.digests import FileDigests
-from cytomesh.core.distributed import World, world
+from cytomesh.core.distributed import world
 from cytomesh.core.errors import CytomeshError, DamagedError, ImageError, StorageError, StudyError
-from cytomesh.core.run import lock, read_study_path
+from cytomesh.core.run import lock
 from cytomesh.core.section_log import NAME
-from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.storage import load_graphs
-from cytomesh.pretrain.bank import INDEX, PatchBank, bank_folder
-from cytomesh.pretrain.config import PatchConfig, PretrainConfig
-from cytomesh.pretrain.export_bank import POLL_S, export_bank, export_run, find_patches
-from cytomesh.pretrain.patches import SectionReader, images_of
-from cytomesh.pretrain.pool import build_pool
-from cytomesh.study.study import open_study
+from cytomesh.pretrain.bank import PatchBank, bank_folder
+from cytomesh.pretrain.bank_index import INDEX
+from cytomesh.pretrain.config import PretrainConfig
+from cytomesh.pretrain.export_bank import export_bank, export_run
+from cytomesh.pretrain.find_bank import POLL_S, find_patches
+from cytomesh.pretrain.patches import SectionReader
 from tests.processes import run_apart, start_program
-
-ROLES = ("train", "transfer")
-CONFIG = PatchConfig(size_px=12, um_per_px=500.0, border_px=2)
-SETTINGS = ["patches.size_px=12", "patches.um_per_px=500", "patches.border_px=2"]
-ALONE = World(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -44,32 +36,8 @@ def run(tmp_path):
     return write_run(tmp_path)
 
 
-def pool_of(run):
-    return build_pool(open_study(read_study_path(run)), load_graphs(run), ROLES)
-
-
-def images(run):
-    """What the patches of the training brains are cut from, as it is now."""
-    graphs = [graph for graph in load_graphs(run) if graph.brain_role in ROLES]
-    digests = FileDigests()
-    return images_of(run, open_study(read_study_path(run)), graphs, digests), Freshness(run, digests)
-
-
-def made(run, **changes):
-    """Pool, folder and patches of a bank."""
-    config = CONFIG.model_copy(update=changes)
-    pool, (data, freshness) = pool_of(run), images(run)
-    return pool, bank_folder(run, config, data), find_patches(run, pool, config, data, "vit", freshness, ALONE)
-
-
 def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-
-
-def is_same(source, pool, **changes):
-    rows = np.random.default_rng(0).permutation(len(pool))
-    expected = SectionReader(pool, CONFIG.model_copy(update=changes)).read(rows)
-    return np.array_equal(source.read(rows), expected)
 
 
 def test_bank_and_sections_give_the_same_patches(run):
@@ -182,6 +150,16 @@ def test_grey_and_colour_mixed_stop_the_export(run):
     Image.open(image).convert("RGB").save(image)
     with pytest.raises(StudyError, match=r"1 channel\(s\) in .* and 3 in"):
         export_run(run, load_config(PretrainConfig, None, SETTINGS), workers=1)
+
+
+def test_banks_of_the_first_format_are_read(run):
+    """Without key, and without digests of the files."""
+    pool, folder, _ = made(run)
+    index = json.loads((folder / INDEX).read_text())
+    assert index.pop("key") == folder.name and all(section.pop("sha256") for section in index["sections"])
+    (folder / INDEX).write_text(json.dumps(index | {"format": 1}))
+    written = times(folder)
+    assert is_same(made(run)[2], pool) and times(folder) == written
 
 
 @pytest.mark.parametrize("harm", ["cut", "other", "index", "pool", "gone"])

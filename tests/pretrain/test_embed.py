@@ -46,7 +46,7 @@ SETTINGS = EmbedConfig(batch_size=10, device="cpu")
 def run(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("embed"))
     overrides = ["schedule.steps=0", "schedule.warmup_steps=0", "device=cpu", "threads=1"]
-    for name in ("one", "two", "half", "damaged", "failing", "extracted"):
+    for name in ("one", "two", "half", "damaged", "failing", "extracted", "remote"):
         pretrain_run(run, name, load_config(PretrainConfig, TINY, overrides))
     embed.embed_run(run, "one", SETTINGS)
     return run
@@ -100,6 +100,30 @@ def test_what_was_extracted_is_not_read_from_images_and_gives_the_same_bytes(run
     shutil.rmtree(bank)
     embed.embed_run(run, "extracted", SETTINGS, resume=False)
     assert set(read) == {"T01", "T02", "T03"}
+
+
+def test_what_was_extracted_to_an_address_gives_the_same_bytes(run, web, monkeypatch):
+    bank = Path(export_run(run, load_config(PretrainConfig, TINY, []), workers=1)["bank"])
+    (web.folder / "banks").mkdir()
+    shutil.move(bank, web.folder / "banks" / bank.name)
+    there = load_config(PretrainConfig, TINY, [f"patches.bank_address={web.url}/banks"])
+    assert export_run(run, there, workers=1)["bank"] == f"{web.url}/banks/{bank.name}"
+    brains = set()
+
+    def noted(image, *arguments):
+        brains.add(image.path.parent.name)
+        return read_patches(image, *arguments)
+
+    monkeypatch.setattr(embed, "read_patches", noted)
+    embed.embed_run(run, "remote", SETTINGS)
+    assert brains == {"T03"}
+    for graph in load_graphs(run):
+        one, two = ((run / "features" / name / f"{graph.name}.npy").read_bytes() for name in ("one", "remote"))
+        assert one == two
+    (web.folder / "banks" / bank.name / "000002.npy").write_bytes(b"")
+    with pytest.raises(DamagedError, match=rf"{web.url}/banks/{bank.name}/000002\.npy: found 0 bytes"):
+        embed.embed_run(run, "remote", SETTINGS, resume=False)
+    shutil.rmtree(bank)
 
 
 def test_finished_features_are_kept_and_missing_sections_are_done(run, monkeypatch):
@@ -206,7 +230,7 @@ def test_features_that_are_not_finite_name_section_and_node(run):
 
 
 def test_unknown_encoder_names_those_there_are(run):
-    with pytest.raises(MissingStageError, match="damaged, extracted, failing, half, one, two"):
+    with pytest.raises(MissingStageError, match="damaged, extracted, failing, half, one, remote, two"):
         embed.embed_run(run, "three", SETTINGS)
 
 

@@ -20,7 +20,7 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.pretrain import patches
-from cytomesh.pretrain.bank import PatchBank, bank_folder
+from cytomesh.pretrain.bank import bank_folder, open_bank
 from cytomesh.pretrain.config import PatchConfig
 from cytomesh.pretrain.export_bank import export_bank
 from cytomesh.pretrain.patches import SectionReader, count_channels, images_of
@@ -64,7 +64,7 @@ def test_sixteen_bits_in_the_window_of_their_brain_give_the_patches_of_eight(tmp
     expected = SectionReader(pool, CONFIG).read(rows)
     assert np.array_equal(SectionReader(deep, CONFIG).read(rows), expected)
     export_bank(run, deep, CONFIG, data, "vit", freshness)
-    assert np.array_equal(PatchBank(bank_folder(run, CONFIG, data), deep).read(rows), expected)
+    assert np.array_equal(open_bank(bank_folder(run, CONFIG, data), deep).read(rows), expected)
 
 
 def test_a_row_is_the_patch_of_its_node(run, pool):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
+import zarr
 
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.remote import RemotePath, as_path
@@ -82,6 +86,36 @@ def test_a_shard_of_which_a_part_is_cut_off_and_an_empty_one(web):
     web.faults = {}
     (web.folder / "sharded.ome.zarr" / "0" / "c" / "0" / "0").write_bytes(b"")
     with open_image(path, cache_bytes=0) as image, pytest.raises(CytomeshError, match=r"0/c/0/0"):
+        image.read(0, 0, 100, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (None, "checksum"),
+        ((2**40, 1000), "shorter than was asked for"),
+        ((0, 2**40), r"an answer of [\d,]+ bytes, expected 1,099,511,627,776 bytes"),
+        ((0, 100), "cannot be decoded at level 0"),
+    ],
+)
+def test_a_shard_with_a_spoilt_index(web, entry, message):
+    """It is the end of a shard: offset and length of each chunk, uint64, and a checksum (CRC-32C)."""
+    shard = write(web.folder / "sharded.ome.zarr") / "0" / "c" / "0" / "0"
+    array = zarr.open_array(shard.parents[2], mode="r")
+    n_bytes = 16 * math.prod(array.shards) // math.prod(array.chunks)
+    data = shard.read_bytes()
+    chunks, index = data[: -n_bytes - 4], bytearray(data[-n_bytes - 4 : -4])
+    if entry is None:
+        index[3] ^= 1
+        checksum = data[-4:]
+    else:
+        index[:16] = struct.pack("<QQ", *entry)
+        checksum = google_crc32c.value(bytes(index)).to_bytes(4, "little")
+    shard.write_bytes(chunks + index + checksum)
+    with (
+        open_image(as_path(f"{web.url}/sharded.ome.zarr"), cache_bytes=0) as image,
+        pytest.raises(CytomeshError, match=rf"(?s){web.url}/sharded.ome.zarr.*{message}"),
+    ):
         image.read(0, 0, 100, 0, 100)
 
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -16,73 +11,43 @@ from cytomesh.core.remote import as_path
 from cytomesh.imaging.pyramid import open_image
 from cytomesh.study.image_formats.registry import check_pixels, read_header
 from tests.imaging.test_bad_images import NOISE, write
+from tests.s3_server import BUCKET
 
-pytestmark = [
-    pytest.mark.allow_hosts(["127.0.0.1"]),
-    # of the packages behind them
-    pytest.mark.filterwarnings("ignore"),
-]
-BUCKET = "brains"
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    server_kind = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer
-    boto3 = pytest.importorskip("boto3")
-    pytest.importorskip("s3fs")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_kind(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ACCESS_KEY_ID", "me")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
-    server.stop()
-
-
-def upload(client: Any, path: Path) -> None:
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file():
-            client.upload_file(str(file), BUCKET, file.relative_to(path.parent).as_posix())
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages behind it
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "sharded.ome.zarr"])
-def test_pixels_are_those_of_the_disk(client, tmp_path, name):
-    upload(client, write(tmp_path / name))
+def test_pixels_are_those_of_the_disk(s3, tmp_path, name):
+    s3.upload(write(tmp_path / name))
     path = as_path(f"s3://{BUCKET}/{name}")
     check_pixels(read_header(path))
     with open_image(path, cache_bytes=0) as image:
         np.testing.assert_array_equal(image.read(0, 100, 300, 500, 900)[..., 0], NOISE[100:300, 500:900])
     before = content_digest(path)
-    upload(client, write(tmp_path / name, NOISE[::-1]))
+    s3.upload(write(tmp_path / name, NOISE[::-1]))
     assert content_digest(path) != before
     with open_image(path, cache_bytes=0) as image:
         np.testing.assert_array_equal(image.read(0, 100, 300, 500, 900)[..., 0], NOISE[::-1][100:300, 500:900])
 
 
-def test_chunks_that_are_not_stored_are_found_by_listing(client, tmp_path):
-    upload(client, write(tmp_path / "lacking.ome.zarr"))
+def test_chunks_that_are_not_stored_are_found_by_listing(s3, tmp_path):
+    s3.upload(write(tmp_path / "lacking.ome.zarr"))
     path = as_path(f"s3://{BUCKET}/lacking.ome.zarr")
     before = content_digest(path)
-    client.delete_object(Bucket=BUCKET, Key="lacking.ome.zarr/1/c/0/0")
+    s3.client.delete_object(Bucket=BUCKET, Key="lacking.ome.zarr/1/c/0/0")
     with pytest.raises(ImageError, match=r"1 of 1 chunks not stored at level 1 \(c/0/0\)"):
         check_pixels(read_header(path))
     assert content_digest(path) != before
 
 
-def test_what_is_not_there(client):
+def test_what_is_not_there(s3):
     for address in (f"s3://{BUCKET}/none.tif", "s3://no-bucket/a.tif"):
         with pytest.raises(ImageError, match=f"{address}: found no such image"):
             read_header(as_path(address))
 
 
 @pytest.fixture
-def no_s3(client, web, monkeypatch):
+def no_s3(s3, web, monkeypatch):
     """A bucket of a web server that is no S3 server, and answers as it is told to."""
     import s3fs
 

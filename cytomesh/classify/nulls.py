@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +18,6 @@ from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.nulls import null_record, rotated_labels, rotations
-from cytomesh.graph.spheres import load_spheres
 from cytomesh.graph.storage import CortexGraph
 
 K = TypeVar("K", bound=Hashable)
@@ -56,7 +54,7 @@ def spin_null(
 
 
 def label_null(
-    run: Path,
+    spheres: Sequence[NDArray[np.float64]],
     graphs: Sequence[CortexGraph],
     inputs: NodeInputs,
     settings: ClassifyConfig,
@@ -69,12 +67,13 @@ def label_null(
 
     Parameters
     ----------
+    spheres : sequence of (n, 3) float64
+        Spherical positions of each graph's nodes.
     splits : dict
         Scores with the labels where they are, by evaluation side.
     places : (n, 3) float32, optional
         Of all nodes on the registered sphere.
     """
-    spheres = load_spheres(run, graphs)
     observed = {(side, MODEL): split["mean"]["macro_f1"] for side, split in splits.items()}
     for side, split in splits.items():
         observed |= {(side, name): f1 for name, f1 in split["baselines"].items() if name != MAPS}

@@ -38,7 +38,7 @@ from cytomesh.core.reading import reading
 from cytomesh.core.run import Product, product
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
-from cytomesh.graph.spheres import spheres_read
+from cytomesh.graph.spheres import load_spheres, spheres_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.register.run import registration_read, template_of
 
@@ -131,6 +131,7 @@ def _train_and_evaluate(
 ) -> dict[str, Any]:
     """Train with all ranks; the main one evaluates and writes, and returns the metrics."""
     run, folder = result.run, result.work_folder
+    spheres = load_spheres(run, graphs) if settings.null.spins else []  # first: if one is missing, nothing is trained
     labels = [graph.annotation for graph in graphs]
     settings, candidates = chosen(run, folder, graphs, labels, settings, ranks)
     if candidates:
@@ -168,7 +169,7 @@ def _train_and_evaluate(
         table = prediction_table(graph, part, data.classes, side, prior)
         write_predictions(folder, graph, table, table["area"])
     if settings.null.spins:
-        metrics["null"] = label_null(run, graphs, inputs, settings, metrics["splits"], data.places)
+        metrics["null"] = label_null(spheres, graphs, inputs, settings, metrics["splits"], data.places)
     return metrics | {
         "model": settings.one_model.kind,
         "inputs": [*inputs.names, *[PRIOR] * settings.prior_is_input],

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import ConfigError, FeatureError, SplitError
+from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
@@ -137,6 +137,14 @@ def test_spin_null(hemisphere_run):
     null = read_json(hemisphere_run / "classify" / "null" / "metrics.json")["null"]["test"]
     assert len(null["spins"]) == 3
     assert null["p"] == pytest.approx(1 / 4)
+
+
+def test_a_null_without_spheres_is_refused_before_training(run):
+    name = load_graphs(run)[1].name
+    (run / "graphs" / name / "sphere.surf.gii").unlink()
+    with pytest.raises(MissingStageError, match=f"{name}.*no sphere.*cytomesh register --out {run}"):
+        classify_run(run, "null", settings("linear", "null.spins=3"))
+    assert not list((run / "classify" / "null").glob("seed-*"))
 
 
 def test_isolated_nodes_and_two_components(synthetic, run):

@@ -119,6 +119,12 @@ class ClassifyConfig(Config):
             raise ValueError("inputs.names: 'prior' needs prior.registration, the name of what 'register' made")
         return self
 
+    @model_validator(mode="after")
+    def _left_out_areas_stay_unnamed(self) -> Self:
+        if self.areas.leave_out and self.pseudo_labels.rounds:  # which unlabelled nodes are of them, nobody knows
+            raise ValueError("areas.leave_out: pseudo_labels would name these areas' nodes; leave its rounds at 0")
+        return self
+
 
 class PredictConfig(Config):
     """Everything `cytomesh classify-predict` can be told."""

@@ -41,6 +41,14 @@ def test_wrong_settings_are_named(override, message):
         load_config(ClassifyConfig, None, [override])
 
 
+def test_areas_that_are_left_out_get_no_pseudo_labels():
+    changes = ["areas.leave_out=[area 2]", "pseudo_labels.rounds=1"]
+    with pytest.raises(ConfigError, match="areas.leave_out: pseudo_labels would name .* leave its rounds at 0"):
+        load_config(ClassifyConfig, None, changes)
+    for change in changes:
+        load_config(ClassifyConfig, None, [change])
+
+
 def test_former_names_are_read_with_a_word(caplog):
     caplog.set_level("WARNING", "cytomesh")
     logging.getLogger("cytomesh").propagate = True

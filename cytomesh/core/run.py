@@ -279,6 +279,11 @@ def product_folders(run: Path, stage: str) -> list[Path]:
     return sorted(path for path in (run / stage).glob("[!.]*") if path.is_dir())
 
 
+def finished_folders(run: Path, stage: str) -> list[Path]:
+    """Return the folders of a stage's products that are finished, sorted by name."""
+    return [folder for folder in product_folders(run, stage) if Product(run, f"{stage}/{folder.name}").is_finished]
+
+
 def write_study_path(run: Path, manifest: Path) -> None:
     """Record which study a run belongs to; later stages find the images by it, also after both have moved."""
     manifest = Path(os.path.abspath(manifest))  # noqa: PTH100 (paths are relative to the link, where it is one)

@@ -12,7 +12,7 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.reading import command
-from cytomesh.core.run import Product, product_folders
+from cytomesh.core.run import finished_folders
 from cytomesh.graph.provenance import SPHERE
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.surface.gifti import read_sphere
@@ -44,8 +44,8 @@ def find_sphere(run: Path, name: str) -> Path | None:
     given = given_sphere(run, name)
     if given.is_file():
         return given
-    folders = [f for f in product_folders(run, REGISTER) if Product(run, f"{REGISTER}/{f.name}").is_finished]
-    return next((path for folder in folders if (path := folder / name / FILE).is_file()), None)
+    paths = (folder / name / FILE for folder in finished_folders(run, REGISTER))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def given_sphere(run: Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from cytomesh.page.html import (
     table,
     without_empty,
 )
-from cytomesh.report.results import Spread, damage_notes, read_parcellations
+from cytomesh.report.results import Spread, damage_notes, read_parcellations, unfinished_notes
 
 TITLE = "Parcellation"
 MEASURES = {"ari": "ARI", "nmi": "NMI", "ami": "AMI"}
@@ -33,15 +33,15 @@ NULLS = {"spin": "areas rotated on the sphere", "geometry": "parcels of the same
 def parcellation_part(run: Path) -> Part:
     """Build the part with every parcellation of the run and its baselines."""
     parcellations = read_parcellations(run)
-    damaged = damage_notes(run, "parcellate", parcellations)
+    left_out = damage_notes(run, "parcellate", parcellations) + unfinished_notes(run, "parcellate")
     if not parcellations:
-        if damaged:
-            return Part("parcellation", TITLE, join(damaged), is_absent=True)
+        if left_out:
+            return Part("parcellation", TITLE, join(left_out), is_absent=True)
         return missing("parcellation", TITLE, "No parcellation in this run: 'cytomesh parcellate' has not run.")
     panels = [(MEASURES[measure], _measure_panel(parcellations, measure)) for measure in MEASURES]
     shown = [(title, panel) for title, panel in panels if panel is not None]
     body = [choice("Score", shown)] if shown else [not_shown("No areas to compare the parcels with.")]
-    return Part("parcellation", TITLE, join([*damaged, *body, _shape_table(parcellations)]))
+    return Part("parcellation", TITLE, join([*left_out, *body, _shape_table(parcellations)]))
 
 
 def agreement_table(parcellations: Mapping[str, Mapping[str, Any]]) -> Html:

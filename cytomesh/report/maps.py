@@ -16,7 +16,7 @@ from cytomesh.analyze.own_measures import ELSEWHERE
 from cytomesh.core.errors import CytomeshError, MissingStageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
-from cytomesh.core.run import product_folders
+from cytomesh.core.run import finished_folders
 from cytomesh.core.tables import read_table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
@@ -151,7 +151,7 @@ def prediction_title(model: str) -> str:
 
 def _classifications(run: Path, graph: CortexGraph) -> list[NodeMap]:
     maps: list[NodeMap] = []
-    for folder in product_folders(run, "classify"):
+    for folder in finished_folders(run, "classify"):
         label_file = folder / f"{graph.name}.label.gii"
         if not label_file.is_file():
             continue
@@ -188,7 +188,7 @@ def _changes(folder: Path, graph: CortexGraph, predicted: NDArray[np.int32]) -> 
 
 def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
     maps: list[NodeMap] = []
-    for folder in product_folders(run, "parcellate"):
+    for folder in finished_folders(run, "parcellate"):
         label_file = folder / f"{graph.name}.label.gii"
         if label_file.is_file():
             parcels, table = read_labels(label_file)
@@ -207,7 +207,7 @@ def _parcellations(run: Path, graph: CortexGraph) -> list[NodeMap]:
 def _measures(run: Path, graph: CortexGraph) -> list[NodeMap]:
     """Return the thickness of cortical layers, as far as analyses have measured it, and measures from elsewhere."""
     maps: list[NodeMap] = []
-    for name in (folder.name for folder in product_folders(run, "analyze")):
+    for name in (folder.name for folder in finished_folders(run, "analyze")):
         try:
             table = load_measures(run, name, graph)
         except MissingStageError:

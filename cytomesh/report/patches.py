@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.core.random import generator
-from cytomesh.core.run import product_folders
+from cytomesh.core.run import finished_folders
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_section
@@ -126,7 +126,7 @@ def _confidence_groups(
     run: Path, graphs: Sequence[CortexGraph], usable: dict[str, NDArray[np.bool_]]
 ) -> list[tuple[Html, list[PatchRequest]]]:
     groups = []
-    for folder in product_folders(run, "classify"):
+    for folder in finished_folders(run, "classify"):
         scored: list[tuple[float, PatchRequest]] = []
         for graph in graphs:
             label_file, confidence_file = (

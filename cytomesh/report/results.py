@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.folds import FoldsConfig
 from cytomesh.core.files import read_object
 from cytomesh.core.progress import log
-from cytomesh.core.run import product_folders
+from cytomesh.core.run import finished_folders, product_folders
 from cytomesh.page.html import Html, not_shown
 
 T = TypeVar("T")
@@ -114,12 +114,12 @@ class Model:
 
 
 def read_models(run: Path) -> list[Model]:
-    """Read every `classify/<name>/metrics.json` of a run, sorted by name."""
+    """Read `classify/<name>/metrics.json` of every finished classification of a run, sorted by name."""
     return list(_readable(run, "classify", _model).values())
 
 
 def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
-    """Read every `parcellate/<name>/metrics.json` of a run, by name."""
+    """Read `parcellate/<name>/metrics.json` of every finished parcellation of a run, by name."""
     return _readable(run, "parcellate", _parcellation)
 
 
@@ -127,7 +127,7 @@ def analysis_kinds(run: Path) -> dict[str, str]:
     """Return of which kind each analysis is ("variation"), by its name; "" of those whose `metrics.json` is damaged."""
     # its first version did not say so
     kinds = _readable(run, "analyze", lambda _, record: str(record.get("kind", "variation")))
-    return {folder.name: kinds.get(folder.name, "") for folder in product_folders(run, "analyze")}
+    return {folder.name: kinds.get(folder.name, "") for folder in finished_folders(run, "analyze")}
 
 
 def read_analyses(run: Path, kind: str, check: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
@@ -157,18 +157,30 @@ def check_inspection(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def damage_notes(run: Path, stage: str, shown: Collection[str], kind: str = "") -> list[Html]:
     """Return a line for each of a stage's results, or of one kind of analysis, whose `metrics.json` is damaged."""
-    names = [path.parent.name for path in sorted((run / stage).glob("[!.]*/metrics.json"))]
+    names = [path.parent.name for path in _metrics(run, stage)]
     if kind:
         names = [name for name, found in analysis_kinds(run).items() if found == kind]
     return [not_shown(f"Not shown, since its metrics.json is damaged: {name}.") for name in names if name not in shown]
 
 
+def unfinished_notes(run: Path, stage: str) -> list[Html]:
+    """Return a line for each of a stage's results that was begun, and has never been finished."""
+    finished = finished_folders(run, stage)
+    begun = [folder.name for folder in product_folders(run, stage) if folder not in finished]
+    return [not_shown(f"Not shown, since it is not finished ('cytomesh status' says why): {name}.") for name in begun]
+
+
+def _metrics(run: Path, stage: str) -> list[Path]:
+    paths = [folder / "metrics.json" for folder in finished_folders(run, stage)]
+    return [path for path in paths if path.is_file()]
+
+
 def _readable(
     run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T], names: Collection[str] | None = None
 ) -> dict[str, T]:
-    """Read the results of a stage by name; a damaged one is logged and left out, so that the others are shown."""
+    """Read a stage's finished results by name; a damaged one is logged and left out, so that the others are shown."""
     results = {}
-    for path in sorted((run / stage).glob("[!.]*/metrics.json")):
+    for path in _metrics(run, stage):
         if names is not None and path.parent.name not in names:
             continue
         try:

@@ -14,7 +14,7 @@ from cytomesh.core.run import lock
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.normalise import open_run_study
 from cytomesh.page.document import page
-from cytomesh.page.html import Part, missing
+from cytomesh.page.html import Part, join, missing, not_shown
 from cytomesh.report.agreement import parcellation_part
 from cytomesh.report.cells import TITLE as CELLS
 from cytomesh.report.cells import cells_part
@@ -27,7 +27,7 @@ from cytomesh.report.layers import TITLE as LAYERS
 from cytomesh.report.layers import layers_part
 from cytomesh.report.patches import patch_part
 from cytomesh.report.quality import quality_part
-from cytomesh.report.results import analysis_kinds
+from cytomesh.report.results import analysis_kinds, unfinished_notes
 from cytomesh.report.scores import score_part
 from cytomesh.report.sections import section_part
 from cytomesh.report.status import run_status
@@ -97,7 +97,7 @@ def report_run(run: Path) -> dict[str, Any]:
 
 
 def _analysis_parts(run: Path) -> list[Part]:
-    """Return a part for each kind of analysis that the run holds, and one that names those that cannot be read."""
+    """Return a part for each kind of analysis that the run holds, and one that names those that cannot be shown."""
     kinds = analysis_kinds(run)
     parts = [
         _attempt(kind, title, lambda build=build: build(run))  # type: ignore[misc]
@@ -105,8 +105,9 @@ def _analysis_parts(run: Path) -> list[Part]:
         if kind in kinds.values()
     ]
     damaged = [name for name, kind in kinds.items() if not kind]
-    note = f"Not shown, since metrics.json is damaged: {', '.join(damaged)}."
-    return [*parts, missing("analyses", "Analyses", note)] if damaged else parts
+    left_out = [not_shown(f"Not shown, since metrics.json is damaged: {', '.join(damaged)}.")] if damaged else []
+    left_out += unfinished_notes(run, "analyze")
+    return [*parts, Part("analyses", "Analyses", join(left_out), is_absent=True)] if left_out else parts
 
 
 def _study(run: Path) -> Study | None:

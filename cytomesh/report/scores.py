@@ -30,7 +30,7 @@ from cytomesh.page.html import (
 )
 from cytomesh.report.confusion import confusion_chart
 from cytomesh.report.reliability import reliability_charts
-from cytomesh.report.results import Model, damage_notes, read_models
+from cytomesh.report.results import Model, damage_notes, read_models, unfinished_notes
 from cytomesh.report.score_table import SIDE_MEANING, score_cell, sides_of
 from cytomesh.report.unknown import unknown_part
 
@@ -50,8 +50,8 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with every classification of the run."""
     models = read_models(run)
-    damaged = damage_notes(run, "classify", {model.name for model in models})
-    if not models and not damaged:
+    left_out = damage_notes(run, "classify", {model.name for model in models}) + unfinished_notes(run, "classify")
+    if not models and not left_out:
         return missing(
             "classification", TITLE, "No area has been classified in this run: 'cytomesh classify' has not run."
         )
@@ -59,9 +59,9 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     pairs = [(model, side) for model in models for side in model.sides]
     sides = sides_of(models)
     if not models:
-        return Part("classification", TITLE, join(damaged), is_absent=True)
+        return Part("classification", TITLE, join(left_out), is_absent=True)
     body = [
-        *damaged,
+        *left_out,
         _score_chart(models),
         choice("Side of the split", [(side, _measure_table(models, side)) for side in sides]),
         *_notes(models),

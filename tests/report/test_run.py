@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cytomesh.core.errors import MissingStageError
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.run import Product
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import load_graphs, save_graph
 from cytomesh.report.run import report_run
+from cytomesh.report.status import run_status
 
 PARTS = ["surfaces", "pretraining", "classification", "parcellation", "sections", "patches", "quality"]
 
@@ -230,6 +233,28 @@ def test_damaged_file_costs_its_part_only(run: Path, tmp_path: Path) -> None:
     assert "quality" in summary["parts"]
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "Not shown: " in page.text
+
+
+def test_what_a_first_run_left_when_it_failed_is_no_result(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
+
+    def fails() -> None:
+        raise ConfigError("null", found="an error after the predictions were written")
+
+    for stage, name in (("classify", "mlp"), ("parcellate", "spectral")):
+        result, begun = Product(tmp_path, f"{stage}/{name}"), tmp_path / stage / "begun"
+        inputs = result.record.inputs
+        with pytest.raises(ConfigError), Product(tmp_path, f"{stage}/begun").writing(inputs, ClassifyConfig(), 0):
+            shutil.copytree(result.folder, begun, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
+            fails()
+    page = Page(report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.text.count("Not shown, since it is not finished ('cytomesh status' says why): begun.") == 2
+    assert not any("begun" in cell for row in page.rows for cell in row)
+    assert not any("begun" in (attributes.get("data-map") or "") for _, attributes in page.tags)
+    assert "outside the training sections, mlp" in page.text and "training sections, begun" not in page.text
+    failed = {status.product: status for status in run_status(tmp_path) if status.state == "failed"}
+    assert failed.keys() == {"classify/begun", "parcellate/begun"}
+    assert "after the predictions were written" in failed["classify/begun"].reasons[0]
 
 
 def test_failure_keeps_the_page_before(run: Path, tmp_path: Path, summary: dict) -> None:

@@ -20,6 +20,8 @@ Values = Sequence[float] | NDArray[Any]
 LINE_LETTERS = 40
 """Of an axis title: about what the height of a chart, or half of a page, has room for."""
 DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
+PATTERNS = ("", "/", "x", ".")
 
 
 def chart(
@@ -74,6 +76,16 @@ def curve(name: str, x: Values, y: Values, order: int, **more: Any) -> dict[str,
         "line": line,
         **more,
     }
+
+
+def dot_marker(order: int) -> dict[str, Any]:
+    """Return colour and symbol of the series with this number: no two of 35 have both in common."""
+    return {"color": line_colour(order), "symbol": SYMBOLS[order % len(SYMBOLS)]}
+
+
+def bar_marker(order: int) -> dict[str, Any]:
+    """Return colour and pattern of the bars with this number: where colours come again, hatching tells them apart."""
+    return {"color": line_colour(order), "pattern": {"shape": PATTERNS[order // len(LINES) % len(PATTERNS)]}}
 
 
 def dots(name: str, x: Values, y: Values, sd: Values | None, marker: dict[str, Any]) -> dict[str, Any]:

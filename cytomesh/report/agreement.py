@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cytomesh.page.charts import axis, beside, category_axis, chart, dots, label
+from cytomesh.page.charts import axis, beside, category_axis, chart, dot_marker, dots, label
 from cytomesh.page.colours import line_colour
 from cytomesh.page.html import (
     Cell,
@@ -126,7 +126,7 @@ def _measure_chart(found: list[tuple[str, str, Mapping[str, Any]]], measure: str
         nulls = [(entry, null_kind(entry)) for entry in own.values()]
         means, sds = ([entry[f"{kind}_{part}"] for entry, kind in nulls] for part in ("mean", "sd"))
         colour = line_colour(order)
-        scores = dots(method, place, [entry["score"] for entry in own.values()], None, {"color": colour})
+        scores = dots(method, place, [entry["score"] for entry in own.values()], None, dot_marker(order))
         dash = {"color": colour, "size": 9, "symbol": "line-ew-open", "line": {"width": 2}}
         null = dots(f"null of {method}", place, means, sds, dash)
         traces += [

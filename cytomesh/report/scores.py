@@ -10,8 +10,8 @@ import numpy as np
 
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.page.charts import axis, beside, category_axis, chart, curve, dots, label, numbers
-from cytomesh.page.colours import css_colour, line_colour
+from cytomesh.page.charts import axis, bar_marker, beside, category_axis, chart, curve, dot_marker, dots, label, numbers
+from cytomesh.page.colours import css_colour
 from cytomesh.page.html import (
     Cell,
     Column,
@@ -44,7 +44,6 @@ MEASURES = {
     "confidence": "mean confidence",
     "error_hops": "error distance (areas)",
 }
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 
 
 def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
@@ -122,9 +121,8 @@ def _score_chart(models: Sequence[Model]) -> Html:
     for order, model in enumerate(models):
         known = {side: model.sides[side].measures["macro_f1"] for side in sides if side in model.sides}
         place = beside(map(sides.index, known), order, len(models))
-        marker = {"color": line_colour(order), "symbol": MARKERS[order % len(MARKERS)]}
         means, sds = [score.mean for score in known.values()], [score.sd or 0.0 for score in known.values()]
-        traces.append(dots(model.name, place, means, sds, marker))
+        traces.append(dots(model.name, place, means, sds, dot_marker(order)))
     x, y = category_axis("side of the split", sides), axis("macro-F1", rangemode="tozero")
     return chart(traces, x, y, caption="Macro-F1 of each model; bars are one SD over seeds.")
 
@@ -161,7 +159,7 @@ def _error_chart(models: Sequence[Model], side: str) -> Html:
             "name": label(model.name),
             "x": titles,
             "y": numbers([100 * model.sides[side].error_distance.get(key, 0.0) for key in steps]),
-            "marker": {"color": line_colour(order)},
+            "marker": bar_marker(order),
             "hovertemplate": f"{label(model.name)}, %{{x}}: %{{y:.1f}} %<extra></extra>",
         }
         for order, model in shown

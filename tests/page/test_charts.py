@@ -1,9 +1,25 @@
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
+import pytest
 
-from cytomesh.page.charts import axis, beside, category_axis, chart, curve, dots, histogram, numbers
+from cytomesh.page.charts import (
+    axis,
+    bar_marker,
+    beside,
+    category_axis,
+    chart,
+    chart_scripts,
+    curve,
+    dot_marker,
+    dots,
+    histogram,
+    numbers,
+)
+from cytomesh.page.document import document
 
 
 def test_a_chart_carries_its_data() -> None:
@@ -39,3 +55,24 @@ def test_numbers_are_short() -> None:
 def test_long_axis_titles_are_wrapped_with_their_unit() -> None:
     title = axis("signed distance of the node from its section plane", "mm")["title"]["text"]
     assert title == "signed distance of the node from its<br>section plane (mm)"
+
+
+def test_no_two_series_look_alike() -> None:
+    assert len({tuple(dot_marker(order).values()) for order in range(35)}) == 35
+    assert len({str(bar_marker(order)) for order in range(28)}) == 28
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize("n", [2, 30])
+def test_a_browser_names_every_series_and_leaves_room_to_draw(tmp_path, n) -> None:
+    names = [f"a model with a long name, number {order}" for order in range(n)]
+    traces = [dots(name, [order], [0.5], None, dot_marker(order)) for order, name in enumerate(names)]
+    body = chart(traces, axis("x"), axis("y"), caption="c", height_px=320)
+    (tmp_path / "page.html").write_text(document("t", body, chart_scripts()), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,600", "--virtual-time-budget=4000"]
+    command = ["chromium", *options, f"--user-data-dir={tmp_path}/u", "--dump-dom", f"file://{tmp_path}/page.html"]
+    drawn = subprocess.run(command, check=True, capture_output=True, timeout=120, text=True).stdout.split("<svg", 1)[1]
+    assert all(f">{name}</text>" in drawn for name in names)
+    shown = float(re.search(r'<rect class="bg"[^>]* height="([0-9.]+)"', drawn)[1])
+    assert shown > 19 * n / 3 - 5  # at most three fit beside each other, each of 19 px
+    assert float(re.search(r'<rect class="nsewdrag[^>]* height="([0-9.]+)"', drawn)[1]) > 150

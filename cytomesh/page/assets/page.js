@@ -2,6 +2,7 @@
 // Charts are drawn when they come into view, selectors switch panels, heads sort tables.
 (() => {
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"] };
+  const ONE_ROW = 30; // px, at most, of a legend
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function themed(layout) {
@@ -11,7 +12,7 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft") },
       margin: { l: 60, r: 15, t: layout.title ? 40 : 28, b: 45 }, hovermode: "closest",
-      legend: { orientation: "h", yanchor: "bottom", y: 1.01, x: 0 }, ...layout,
+      legend: { orientation: "h", yanchor: "bottom", y: 1.01, x: 0, maxheight: 10000 }, ...layout,
     };
     for (const key of Object.keys(merged)) if (/^[xy]axis/.test(key)) merged[key] = { ...axis, ...merged[key] };
     return merged;
@@ -21,7 +22,16 @@
     if (place.dataset.drawn || place.closest("[hidden]")) return;
     place.dataset.drawn = "yes";
     const figure = JSON.parse(place.parentElement.querySelector("script.figure").textContent);
-    Plotly.newPlot(place, figure.data, themed(figure.layout), CONFIG);
+    Plotly.newPlot(place, figure.data, themed(figure.layout), CONFIG).then(() => makeRoom(place));
+  }
+
+  // A legend of many rows makes its figure higher: it neither leaves series out nor takes the drawing's place.
+  function makeRoom(place) {
+    const legend = place.querySelector(".legend .bg");
+    const more = legend ? legend.getBBox().height - ONE_ROW : 0;
+    if (more <= 0) return;
+    place.style.height = `${place.clientHeight + more}px`;
+    Plotly.Plots.resize(place);
   }
 
   const watcher = new IntersectionObserver((entries) => {

@@ -44,6 +44,11 @@ def assemble(
     data, inputs : NodeData, NodeInputs
     notes : tuple of str
         What a reader of the scores should know.
+
+    Raises
+    ------
+    SplitError
+        If graphs have different label tables, or no node of an evaluation side belongs to a trained area.
     """
     same_labels(graphs)
     labels, split, dropped = split_nodes(graphs, labels, settings)
@@ -53,6 +58,10 @@ def assemble(
     places = common_places(run, settings.prior.registration, graphs) if settings.prior.registration else None
     edges = settings.model.edge_attributes if settings.model else ()
     data = with_split(inputs, graphs, labels, split, edges, places)
+    for side in split.evaluations:
+        if (data.sides == side).any() and not data.evaluated(side).any():
+            expected = "areas of the training side"
+            raise SplitError("split", side, found="no node of a trained area", expected=expected)
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
 
 

@@ -16,7 +16,6 @@ from cytomesh.classify.metrics import average, mean_and_sd, reliability, scores,
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.prior import RegisteredPrior
-from cytomesh.core.errors import SplitError
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats
@@ -58,11 +57,6 @@ def evaluate(
         `splits`: by side, scores of each training, their mean and SD, and under `ensemble` those of the averaged
         probabilities with all tables, under `baselines` macro-F1 of what needs no image, and with a registered prior
         what images add to it (see `beyond_prior`); `classes` and `area_adjacency`.
-
-    Raises
-    ------
-    SplitError
-        If no node of a side belongs to a trained area.
     """
     adjacency = area_adjacency(data)
     hops = hop_distances(adjacency)
@@ -72,10 +66,6 @@ def evaluate(
     for side in EVALUATIONS:
         rows = np.flatnonzero(data.evaluated(side))
         if not rows.size:
-            if (data.sides == side).any():
-                raise SplitError(
-                    "split", side, found="no node of a trained area", expected="areas of the training side"
-                )
             continue
         targets, predicted = data.targets[rows], averaged[rows].argmax(axis=1)
         records = [scores(targets, p[rows], hops) for p in probabilities]

@@ -102,18 +102,19 @@ def resample_file(run: Path, file: Path, source: str, target: str, out: Path, re
     ConfigError
         If source and target are both no graph, or cannot be compared.
     SurfaceError
-        If a file cannot be read, or is of another mesh.
+        If a file cannot be read, is of another mesh, or has no value that reaches the target.
     """
     is_label = file.name.lower().endswith(LABEL_FILES)
     write = _writer(out, is_label=is_label)
     here, there = open_places(run, registration, source, target)
     weights = weights_between(here, there)
     facts: dict[str, Any] = {"vertices": weights.shape[0]}
+    carried: Any
+    table = None
     if is_label:
         labels, table = read_vertex_labels(file, len(here.areas), here.side)
-        found, shares = label_shares(weights, labels)
-        write(found, table, there)
-        has_value = found != 0
+        carried, shares = label_shares(weights, labels)
+        has_value = carried != 0
         facts["agreement"] = float(shares[has_value].mean()) if has_value.any() else 0.0
     else:
         maps = read_vertex_data(file, len(here.areas), here.side)
@@ -121,8 +122,11 @@ def resample_file(run: Path, file: Path, source: str, target: str, out: Path, re
         if not numbers:
             raise SurfaceError(file, found="no column of numbers", expected="one or more, or labels", hint=KNOWN_LABELS)
         carried = {name: resample_numbers(weights, np.asarray(v, np.float64)) for name, v in numbers.items()}
-        write(carried, None, there)
         has_value = np.any([np.isfinite(values) for values in carried.values()], axis=0)
+    if not has_value.any():
+        hint = "vertices without a label, NaN, and those outside cortex do not count"
+        raise SurfaceError(file, found=f"nothing that reaches {there.name}", expected="values", hint=hint)
+    write(carried, table, there)
     return facts | {"with_a_value": int(has_value.sum())}
 
 

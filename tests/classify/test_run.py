@@ -147,6 +147,16 @@ def test_a_null_without_spheres_is_refused_before_training(run):
     assert not list((run / "classify" / "null").glob("seed-*"))
 
 
+def test_labels_without_overlap_are_refused_before_training(synthetic, run):
+    for graph in load_graphs(run):
+        is_train = graph.brain_role == "train"
+        kept = graph.annotation <= 3 if is_train else graph.annotation > 3
+        synthetic.save(run, synthetic.change(graph, annotation=np.where(kept, graph.annotation, 0).astype(np.int32)))
+    with pytest.raises(SplitError, match="split: transfer: found no node of a trained area, expected areas of"):
+        classify_run(run, "none", settings("linear"))
+    assert not list((run / "classify" / "none").glob("seed-*"))
+
+
 def test_isolated_nodes_and_two_components(synthetic, run):
     graph = load_graphs(run)[0]
     # a second, unlabelled sphere without image links: nothing to fill its features in from

@@ -14,7 +14,7 @@ from cytomesh.register.hemispheres import mirrored
 from cytomesh.register.resample import resample_labels, resample_numbers, resampling
 from cytomesh.surface.fsaverage import fsaverage5
 from cytomesh.surface.gifti import read_labels, read_scalars, write_labels, write_scalars, write_surface
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, unit
 from tests.register.bodies import ball, bumps
 from tests.register.runs import brain, places, write_run
 
@@ -108,6 +108,19 @@ def test_to_fsaverage_of_its_side(run, tmp_path, cytomesh, kind):
     assert np.corrcoef(found, bumps(there, 20, 6.0, seed=9))[0, 1] > 0.98
 
 
+def test_spheres_of_another_unit_are_the_same(run, tmp_path, cytomesh):
+    write_scalars(tmp_path / "in.func.gii", {"a": pattern(0)}, "L")
+    found = []
+    for radius in (1.0, 100.0, 1e5):  # unit spheres, mm, and micrometres
+        sphere = fsaverage5("L")["sphere"]
+        write_surface(tmp_path / "to.surf.gii", Mesh(radius * unit(sphere.vertices), sphere.faces), "L", "sphere")
+        words = ("resample", tmp_path / "in.func.gii", tmp_path / "out.func.gii", "--out", run)
+        assert cytomesh(*words, "--from", LEFT, "--to", tmp_path / "to.surf.gii")[0] == 0
+        found.append(read_scalars(tmp_path / "out.func.gii", "L")["a"])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    np.testing.assert_allclose(found[2], found[1], atol=1e-5)
+
+
 def test_what_cannot_be_carried(run, tmp_path, cytomesh):
     write_scalars(tmp_path / "in.func.gii", {"a": pattern(0)}, "L")
     write_scalars(tmp_path / "short.func.gii", {"a": np.ones(17)}, "L")
@@ -125,6 +138,14 @@ def test_what_cannot_be_carried(run, tmp_path, cytomesh):
     ):
         code, _, err = cytomesh("resample", file, to_file, "--out", run, "--from", source, "--to", target)
         assert (code, words in err) == (1, True), err
+        assert not to_file.exists()
+    write_labels(tmp_path / "none.label.gii", np.zeros(642, np.int32), AREAS, "L")
+    write_scalars(tmp_path / "none.func.gii", {"a": np.full(642, np.nan)}, "L")
+    for ending in ("label.gii", "func.gii"):
+        to_file = tmp_path / f"out.{ending}"
+        words = ("resample", tmp_path / f"none.{ending}", to_file, "--out", run, "--from", LEFT, "--to", RIGHT)
+        code, _, err = cytomesh(*words)
+        assert (code, f"none.{ending}: found nothing that reaches B02_hemi-R" in err) == (1, True), err
         assert not to_file.exists()
     code, _, err = cytomesh("resample", number, out, "--out", run, "--from", LEFT, "--to", RIGHT, "-r", "myelin")
     assert (code, "--name myelin" in err) == (1, True)

@@ -61,6 +61,13 @@ def test_a_turned_body_has_the_turned_sphere():
     assert degrees_between(turned.vertices, sphere.vertices @ turn.T).max() < 2.0
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e3], ids=["metres", "micrometres"])
+def test_surfaces_in_another_unit_have_the_same_sphere(scale):
+    surface = bumpy(3)
+    own, other = make_sphere(surface), make_sphere(Mesh(scale * surface.vertices, surface.faces))
+    assert degrees_between(other.vertices, own.vertices).max() < 0.01
+
+
 def test_turned_to_finds_the_rotation_and_never_mirrors():
     surface = bumpy(3)
     turn = Rotation.from_euler("xyz", [170, 30, -60], degrees=True).as_matrix()

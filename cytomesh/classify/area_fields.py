@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -32,14 +32,19 @@ class AreaFields:
 
     Parameters
     ----------
-    by_width : dict of float to (b, g, k) float32
-        By SD in degrees: how much of each area there is around each place of the icosphere, where 1 is a brain labelled
-        everywhere.
+    sd_deg : float
+        SD of the smoothing, degrees.
+    amounts : (b, g, k) float32
+        How much of each area there is around each place of the icosphere, where 1 is a brain labelled everywhere.
+    widest : (b, g, k) float32
+        The same by the last of `WIDTHS`.
     shares : (k,) float64
         Of the areas among all labelled nodes.
     """
 
-    by_width: dict[float, Floats]
+    sd_deg: float
+    amounts: Floats
+    widest: Floats
     shares: NDArray[np.float64]
 
     @classmethod
@@ -50,8 +55,9 @@ class AreaFields:
         brains: NDArray[np.int64],
         weights: NDArray[np.float64],
         n_classes: int,
-    ) -> AreaFields:
-        """Smooth the areas of labelled nodes.
+        widths: Sequence[float] = WIDTHS,
+    ) -> Iterator[AreaFields]:
+        """Yield the smoothed areas of labelled nodes by each of some widths; more than one at a time is much to hold.
 
         Parameters
         ----------
@@ -62,24 +68,34 @@ class AreaFields:
         weights : (n,) float64
             Share of its hemisphere that each stands for.
         n_classes : int
+        widths : sequence of float
+            Of `WIDTHS`, ascending.
         """
         counts = np.bincount(targets, weights, minlength=n_classes)
-        each = [
-            dict(_by_width(places[rows], targets[rows], weights[rows], n_classes))
-            for rows in (brains == brain for brain in np.unique(brains))
-        ]
-        fields = {width: np.stack([field[width] for field in each]) for width in WIDTHS}
-        return cls(fields, counts / counts.sum())
+        shares = counts / counts.sum()
+        amounts = np.stack(
+            [
+                _on_icosphere(places[rows], targets[rows], weights[rows], n_classes)
+                for rows in (brains == brain for brain in np.unique(brains))
+            ]
+        )
+        widest, before = np.stack([smoothed(field, WIDTHS[-1]) for field in amounts]), 0.0
+        for width in widths:
+            if width == WIDTHS[-1]:
+                amounts = widest
+            else:
+                amounts = np.stack([smoothed(field, float(np.sqrt(width**2 - before**2))) for field in amounts])
+            before = width
+            yield cls(width, amounts, widest, shares)
 
-    def prior(self, sd_deg: float, brains: Mask) -> Floats:
+    def prior(self, brains: Mask) -> Floats:
         """Return the probability of each area at each place of the icosphere by some of the brains, (g, k) float32.
 
         A kernel estimate (Nadaraya 1964; Watson 1964), `FALL_BACK` of it taken from the widest field, and as much of
         that from the areas' shares: no area is impossible anywhere, and places without a label near have what lies
         farther off.
         """
-        wide = _shrunk(self.by_width[WIDTHS[-1]][brains].sum(axis=0), self.shares)
-        return _shrunk(self.by_width[sd_deg][brains].sum(axis=0), wide)
+        return _shrunk(_sum(self.amounts, brains), _shrunk(_sum(self.widest, brains), self.shares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +138,24 @@ def _shrunk(amounts: Floats, towards: NDArray[np.floating]) -> Floats:
     return np.asarray((amounts + FALL_BACK * towards) / (total + FALL_BACK), np.float32)
 
 
-def _by_width(
+def _sum(amounts: Floats, brains: Mask) -> Floats:
+    """Return the sum over some brains, (g, k), without a copy of their fields."""
+    first, *others = np.flatnonzero(brains)
+    total = amounts[first].copy()
+    for brain in others:
+        total += amounts[brain]
+    return total
+
+
+def _on_icosphere(
     places: Floats, targets: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int
-) -> Iterator[tuple[float, Floats]]:
-    """Yield each of the widths and the areas smoothed by it, (g, k)."""
+) -> NDArray[np.float32]:
+    """Return how much of each area nodes lay onto the places of the icosphere, (g, k)."""
     n_places = _smoothing().shape[0]
     located = Located.of(places)
     values = (located.weights * weights[:, None] * n_places).ravel()
-    one_each = sp.csr_matrix((values, (located.corners.ravel(), np.repeat(targets, 3))), (n_places, n_classes))
-    field, before = one_each.toarray().astype(np.float32), 0.0
-    for width in WIDTHS:
-        field, before = smoothed(field, float(np.sqrt(width**2 - before**2))), width
-        yield width, field
+    laid = sp.csr_matrix((values, (located.corners.ravel(), np.repeat(targets, 3))), (n_places, n_classes))
+    return np.asarray(laid.toarray(), np.float32)
 
 
 def smoothed(field: NDArray[Any], sd_deg: float) -> NDArray[Any]:

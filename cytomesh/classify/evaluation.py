@@ -103,12 +103,12 @@ def class_records(data: NodeData, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def baseline_predictions(
-    data: NodeData, graphs: Sequence[CortexGraph], sd_deg: float | None = None
+    data: NodeData, graphs: Sequence[CortexGraph], prior: RegisteredPrior | None = None
 ) -> dict[str, NDArray[np.int64]]:
     """Return the class of each node, (n,), by what knows nothing of the tissue: what a model adds is above that.
 
-    `coordinates`: most of the nearest training nodes; `probability maps`: the most probable area; with places on the
-    registered sphere, `registered areas`: the prior, smoothed by `sd_deg` (see `PriorConfig`).
+    `coordinates`: most of the nearest training nodes; `probability maps`: the most probable area; `registered areas`:
+    that by the prior, if there is one.
     """
     positions = np.concatenate([graph.mirrored_reference for graph in graphs]).astype(np.float32)
     nearest = KnnClassifier(KnnModel(kind="knn", neighbours=NEAREST_POSITIONS), data.classes.size)
@@ -118,9 +118,8 @@ def baseline_predictions(
     if data.maps is not None:
         blocks = [data.maps[start : start + NODES_AT_ONCE] for start in range(0, len(data.targets), NODES_AT_ONCE)]
         result[MAPS] = np.concatenate([block.toarray().argmax(axis=1) for block in blocks])
-    if data.places is not None:
-        field = RegisteredPrior(data, sd_deg).field
-        result[REGISTERED] = at_places(field, data.places).argmax(axis=1)
+    if prior is not None:
+        result[REGISTERED] = at_places(prior.field, prior.places).argmax(axis=1)
     return result
 
 

@@ -16,7 +16,7 @@ from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, classifier_kind
 from cytomesh.classify.mean_field import MeanFieldCrf
 from cytomesh.classify.nodes import NodeData
-from cytomesh.classify.prior import WithPrior
+from cytomesh.classify.prior import RegisteredPrior, WithPrior
 from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import CheckpointError
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     import torch
 
 
-def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, device: torch.device) -> Classifier:
-    """Build the classifier that the settings describe, not yet fitted."""
+def make_classifier(
+    settings: ClassifyConfig,
+    n_inputs: int,
+    n_classes: int,
+    device: torch.device,
+    prior: RegisteredPrior | None = None,
+) -> Classifier:
+    """Build the classifier that the settings describe, not yet fitted; trainings on the same nodes share the prior."""
     kind, name = classifier_kind(settings.one_model), settings.one_model.kind
     is_own = name in (*CLASSIFIERS.own, *LAYERS)
 
@@ -42,7 +48,7 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
 
     if settings.has_prior:
         is_input = settings.prior_is_input
-        classifier: Classifier = WithPrior(make, settings.prior, n_inputs, n_classes, is_input=is_input)
+        classifier: Classifier = WithPrior(make, settings.prior, n_inputs, n_classes, is_input=is_input, ready=prior)
     else:
         classifier = make(n_inputs, n_classes)
     keep_shares = settings.label_shift == "training"
@@ -52,20 +58,25 @@ def make_classifier(settings: ClassifyConfig, n_inputs: int, n_classes: int, dev
 
 
 def fit_classifier(
-    settings: ClassifyConfig, data: NodeData, seed: int, device: torch.device
+    settings: ClassifyConfig, data: NodeData, seed: int, device: torch.device, prior: RegisteredPrior | None = None
 ) -> tuple[Classifier, list[dict[str, float]]]:
     """Fit the classifier that the settings describe; returns it with its curve, one record an epoch.
 
     It predicts with the numbers that are stored: some models compute in float64, all are kept as float32.
     """
-    classifier = make_classifier(settings, data.inputs.shape[1], data.classes.size, device)
+    classifier = make_classifier(settings, data.inputs.shape[1], data.classes.size, device, prior)
     curve = classifier.fit(data, seed)
     classifier.load(classifier.state())
     return classifier, curve
 
 
 def fit_seed(
-    folder: Path, data: NodeData, settings: ClassifyConfig, seed: int, ranks: World
+    folder: Path,
+    data: NodeData,
+    settings: ClassifyConfig,
+    seed: int,
+    ranks: World,
+    prior: RegisteredPrior | None = None,
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
     weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
@@ -74,7 +85,7 @@ def fit_seed(
         model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
         model.load(load_state(weights))
         return model.probabilities(data), read_json(curve_path)
-    model, curve = fit_classifier(settings, data, seed, ranks.device)
+    model, curve = fit_classifier(settings, data, seed, ranks.device, prior)
     if ranks.is_main:
         save_state(weights, model.state())
         write_json(curve_path, curve)  # after the weights: it says that they are whole

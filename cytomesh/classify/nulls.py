@@ -14,6 +14,7 @@ from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import MAPS, baseline_predictions
 from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.models import make_classifier
+from cytomesh.classify.prior import RegisteredPrior
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track
 from cytomesh.graph.neighbourhoods import Floats
@@ -81,9 +82,10 @@ def label_null(
     def score(labels: list[NDArray[np.int32]]) -> dict[tuple[str, str], float]:
         kept, split, _ = split_nodes(graphs, labels, settings)
         spun = with_split(inputs, graphs, kept, split, settings.one_model.edge_attributes, places)
-        model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"))
+        prior = RegisteredPrior.if_placed(spun, settings.prior.sd_deg)
+        model = make_classifier(settings, spun.inputs.shape[1], spun.classes.size, torch.device("cpu"), prior)
         model.fit(spun, settings.seed)
-        named = baseline_predictions(spun, graphs, settings.prior.sd_deg)
+        named = baseline_predictions(spun, graphs, prior)
         named[MODEL] = model.probabilities(spun).argmax(axis=1)
         result = {}
         for side, name in observed:

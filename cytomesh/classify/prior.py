@@ -92,25 +92,41 @@ class RegisteredPrior:
         self._owner, self._brains = owner, np.unique(owner[self._rows])
         sizes = np.repeat(data.sizes, data.sizes)[self._rows]
         of_rows = (self.places[self._rows], data.targets[self._rows], owner[self._rows])
-        self._fields = AreaFields.of(*of_rows, 1.0 / sizes, data.classes.size)
-        self.sd_deg = sd_deg if sd_deg is not None else max(WIDTHS, key=self._foresight)
+        widths = WIDTHS if sd_deg is None else (sd_deg,)
+        candidates = AreaFields.of(*of_rows, 1.0 / sizes, data.classes.size, widths)
+        self._fields = next(candidates) if sd_deg is not None else max(candidates, key=self._foresight)
+
+    @classmethod
+    def if_placed(cls, data: NodeData, sd_deg: float | None) -> RegisteredPrior | None:
+        """Return the prior where it is known where nodes lie on a registered sphere."""
+        return None if data.places is None else cls(data, sd_deg)
 
     @property
+    def sd_deg(self) -> float:
+        """SD of the smoothing, degrees."""
+        return self._fields.sd_deg
+
+    @cached_property
     def field(self) -> Floats:
         """The prior by all training brains, (g, k)."""
-        return self._fields.prior(self.sd_deg, np.ones(self._brains.size, bool))
+        return self._fields.prior(np.ones(self._brains.size, bool))
 
-    def by_others(self, sd_deg: float | None = None, without: int = -1) -> Floats:
-        """Return the prior at every node, (n, k), in training brains by the others; one brain's areas may be unread."""
-        sd_deg = self.sd_deg if sd_deg is None else sd_deg
+    @cached_property
+    def by_others(self) -> Floats:
+        """The prior at every node, (n, k), in training brains by the others."""
+        return self._foreseen(self._fields, np.ones(len(self.places), bool))
+
+    def _foreseen(self, fields: AreaFields, nodes: Mask, without: int = -1) -> Floats:
+        """Return the prior at some nodes, (m, k), in training brains by the others; one brain's areas may be unread."""
         is_read = self._brains != without
-        found = self._located.values(self._fields.prior(sd_deg, is_read))
+        located, owner = self._located[nodes], self._owner[nodes]
+        found = located.values(fields.prior(is_read))
         for brain in self._brains[is_read]:
-            own, others = self._owner == brain, is_read & (self._brains != brain)
+            own, others = owner == brain, is_read & (self._brains != brain)
             if others.any():
-                found[own] = self._located[own].values(self._fields.prior(sd_deg, others))
+                found[own] = located[own].values(fields.prior(others))
             else:
-                found[own] = self._located_moved[own].values(self._fields.prior(sd_deg, is_read))
+                found[own] = self._located_moved[nodes][own].values(fields.prior(is_read))
         return found
 
     @cached_property
@@ -123,7 +139,9 @@ class RegisteredPrior:
         Else it would be where it was not when others were learnt from: a model learns how far the areas of a brain lie
         from those of the one it is foreseen by, and of two brains each lies off the other in the opposite direction.
         """
-        return self.by_others(without=number if self._brains.size > 1 else -1)
+        if self._brains.size == 1:
+            return self.by_others
+        return self._foreseen(self._fields, np.ones(len(self.places), bool), without=number)
 
     def folds(self) -> NDArray[np.int64]:
         """Return which nodes are tried together, (n,): the number of the training brain, or of a set of blocks."""
@@ -133,9 +151,9 @@ class RegisteredPrior:
         dealt = generator(0, "blocks of a lone hemisphere").permutation(blocks.max() + 1) % N_FOLDS
         return np.where(self._owner == self._brains[0], dealt[blocks], -1)
 
-    def _foresight(self, sd_deg: float) -> float:
-        nodes, targets = np.flatnonzero(self._rows), self.data.targets[self._rows]
-        return float(np.log(self.by_others(sd_deg)[nodes, targets]).mean())
+    def _foresight(self, fields: AreaFields) -> float:
+        targets = self.data.targets[self._rows]
+        return float(np.log(self._foreseen(fields, self._rows)[np.arange(targets.size), targets]).mean())
 
 
 class WithPrior(Classifier):
@@ -156,6 +174,8 @@ class WithPrior(Classifier):
         Without and of the prior.
     is_input : bool
         Whether the model sees the logarithm of the prior beside its other inputs; of training brains by the others.
+    ready : RegisteredPrior, optional
+        Of the nodes that it is to be fitted to: several trainings share one.
     """
 
     def __init__(
@@ -166,8 +186,9 @@ class WithPrior(Classifier):
         n_classes: int,
         *,
         is_input: bool,
+        ready: RegisteredPrior | None = None,
     ) -> None:
-        self.settings, self.is_input = settings, is_input
+        self.settings, self.is_input, self._ready = settings, is_input, ready
         self._make: Callable[[int], Classifier] = partial(make, n_inputs + is_input * n_classes)
         self.model = self._make(n_classes)
         self.weight = 0.0 if settings.image_weight is None else settings.image_weight
@@ -177,9 +198,10 @@ class WithPrior(Classifier):
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Smooth the training areas, train the model, and weigh it."""
-        prior = RegisteredPrior(data, self.settings.sd_deg)
-        self.sd_deg, self.field = prior.sd_deg, prior.field
-        by_others = prior.by_others()
+        prior = self._ready
+        if prior is None or prior.data is not data:
+            prior = RegisteredPrior(data, self.settings.sd_deg)
+        self.sd_deg, self.field, by_others = prior.sd_deg, prior.field, prior.by_others
         if self.is_input:
             logs = np.log(by_others[data.is_train])
             self.moments = np.stack([logs.mean(axis=0), np.maximum(logs.std(axis=0), LEAST_SD)])

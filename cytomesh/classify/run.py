@@ -24,6 +24,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import label_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
 from cytomesh.classify.output import prediction_table, write_predictions
+from cytomesh.classify.prior import RegisteredPrior
 from cytomesh.classify.unknown import left_out_labels, unknown_record
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest, file_digests
@@ -140,15 +141,16 @@ def _train_and_evaluate(
     if ranks.is_main:
         write_json(folder / "model.json", model_record(run, settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
+    prior = RegisteredPrior.if_placed(data, settings.prior.sd_deg)
     fits = []
     for seed in _seeds(settings):
-        probabilities, curve = fit_seed(folder, data, settings, seed, ranks)
+        probabilities, curve = fit_seed(folder, data, settings, seed, ranks, prior)
         fits.append((probabilities, curve))
         log(f"{result.folder.name}: " + (f"seed {seed} done, {len(curve)} epochs" if curve else "fitted"))
     if not ranks.is_main:
         return {}
     averaged = average([probabilities for probabilities, _ in fits])
-    baselines = baseline_predictions(data, graphs, settings.prior.sd_deg)
+    baselines = baseline_predictions(data, graphs, prior)
     metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed, baselines)
     if settings.areas.leave_out:
         is_left_out = np.isin(np.concatenate(labels), left_out_labels(settings.areas.leave_out, graphs[0].labels))
@@ -165,8 +167,8 @@ def _train_and_evaluate(
     sides = np.where(data.targets >= 0, data.sides, "")
     registered = baselines.get(REGISTERED)
     by_prior = [None] * len(graphs) if registered is None else data.graphs(data.classes[registered])
-    for graph, part, side, prior in zip(graphs, data.graphs(averaged), data.graphs(sides), by_prior, strict=True):
-        table = prediction_table(graph, part, data.classes, side, prior)
+    for graph, part, side, carried in zip(graphs, data.graphs(averaged), data.graphs(sides), by_prior, strict=True):
+        table = prediction_table(graph, part, data.classes, side, carried)
         write_predictions(folder, graph, table, table["area"])
     if settings.null.spins:
         metrics["null"] = label_null(spheres, graphs, inputs, settings, metrics["splits"], data.places)

@@ -68,11 +68,11 @@ def prior_score(data, sd_deg=None):
 
 def test_a_brains_own_labels_are_not_read_for_itself():
     data = brains()
-    before = RegisteredPrior(data, 2.0).by_others()
+    before = RegisteredPrior(data, 2.0).by_others
     first = np.arange(1500)
     targets = data.targets.copy()
     targets[first] = np.random.default_rng(0).permutation(targets[first])
-    after = RegisteredPrior(replace(data, targets=targets), 2.0).by_others()
+    after = RegisteredPrior(replace(data, targets=targets), 2.0).by_others
     np.testing.assert_array_equal(after[first], before[first])
     assert np.abs(after[1500:3000] - before[1500:3000]).max() > 0.3  # but for the other brain
 
@@ -121,8 +121,8 @@ def test_a_brain_that_is_tried_is_read_nowhere():
     targets[:600] = np.random.default_rng(0).permutation(targets[:600])
     one, other = RegisteredPrior(data, 2.0), RegisteredPrior(replace(data, targets=targets), 2.0)
     np.testing.assert_array_equal(one.in_fold(0), other.in_fold(0))
-    assert np.abs(one.by_others() - other.by_others()).max() > 0.3
-    np.testing.assert_array_equal(one.in_fold(0)[:600], one.by_others()[:600])
+    assert np.abs(one.by_others - other.by_others).max() > 0.3
+    np.testing.assert_array_equal(one.in_fold(0)[:600], one.by_others[:600])
 
 
 def test_as_an_input_and_voting():
@@ -184,7 +184,7 @@ def test_a_lone_hemisphere_is_tried_on_itself_moved():
     assert np.unique(prior.folds()[own]).size == 6
     moved_a_little, itself = (
         (named[own].argmax(axis=1) == data.targets[own]).mean()
-        for named in (prior.by_others(), at_places(prior.field, data.places))
+        for named in (prior.by_others, at_places(prior.field, data.places))
     )
     assert 0.8 < moved_a_little < itself - 0.005
     assert 0 <= fitted(data).weight <= 5

@@ -9,6 +9,7 @@ import pytest
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.folds import folds_run
 from cytomesh.classify.predict import predict_run
+from cytomesh.classify.prior import RegisteredPrior
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, StaleError
@@ -171,6 +172,19 @@ def test_as_an_input_and_by_folds(copy):
     found = folds_run(copy, "folds", settings)
     assert found["n_folds"] == 4
     assert found["macro_f1"] > 0.9
+
+
+def test_trainings_and_the_row_of_the_prior_share_one_computation(copy, monkeypatch):
+    made = []
+    own = RegisteredPrior.__init__
+    monkeypatch.setattr(RegisteredPrior, "__init__", lambda self, *words: (made.append(self), own(self, *words))[1])
+    changes = ["model={kind: mlp, hidden: 8}", "training={epochs: 2}", "n_seeds=2"]
+    changes += ["prior={registration: folding, sd_deg: 2, image_weight: 1}"]
+    classify_run(copy, "shared", load_config(ClassifyConfig, None, changes))
+    assert len(made) == 1
+    metrics = read_json(copy / "classify" / "shared" / "metrics.json")
+    assert metrics["prior"] == {"sd_deg": [2, 2], "image_weights": [1, 1]}
+    assert all("registered areas" in split["baselines"] for split in metrics["splits"].values())
 
 
 def test_inputs_on_disk_cannot_have_it(copy):

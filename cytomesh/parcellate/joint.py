@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from cytomesh.register.carry import common_places
 HEMISPHERE_SHARE = 0.25
 SIDE_SHARE = 0.9
 BLOCK = 16_384
+OnSphere = Mapping[str, NDArray[np.float32]]
+"""From the name of a graph to where its nodes lie on the common sphere of a registration: (n, 3) unit vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,22 @@ def refuse_two_hemispheres(graph: CortexGraph) -> None:
         raise GraphError(graph.name, "mesh", found=found, expected="one hemisphere", hint=hint)
 
 
-def registered_places(run: Path, registration: str, graphs: Sequence[CortexGraph]) -> list[NDArray[np.float64]]:
-    """Return where the nodes of each graph lie on the common sphere of a registration, (n, 3) each, mm.
+def on_sphere(run: Path, settings: JointConfig, graphs: Sequence[CortexGraph]) -> OnSphere:
+    """Return where nodes lie on the common sphere of the registration; nothing without one."""
+    if not settings.registration:
+        return {}
+    places = common_places(run, settings.registration, graphs)
+    each = np.split(places, np.cumsum([graph.n_nodes for graph in graphs])[:-1])
+    return {graph.name: own for graph, own in zip(graphs, each, strict=True)}
+
+
+def registered_places(graphs: Sequence[CortexGraph], found: OnSphere) -> list[NDArray[np.float64]]:
+    """Return where the nodes of some graphs lie on the common sphere, (n, 3) each, mm.
 
     The sphere has the mean area of the hemispheres, so that distances on it are about those along the cortex.
     """
     area = float(np.mean([graph.mesh.vertex_areas.sum() for graph in graphs]))
-    found = np.sqrt(area / (4.0 * np.pi)) * common_places(run, registration, graphs).astype(np.float64)
-    return np.split(found, np.cumsum([graph.n_nodes for graph in graphs])[:-1])
+    return [np.sqrt(area / (4.0 * np.pi)) * found[graph.name].astype(np.float64) for graph in graphs]
 
 
 def join_graphs(graphs: Sequence[CortexGraph], parts: Sequence[NodeFeatures], settings: JointConfig) -> JointFeatures:

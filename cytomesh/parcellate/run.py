@@ -34,7 +34,7 @@ from cytomesh.parcellate.count import choose_count
 from cytomesh.parcellate.features import NodeFeatures, select_nodes
 from cytomesh.parcellate.gradients import aligned_gradients
 from cytomesh.parcellate.group import from_the_front, join_parts, parcellate_joint
-from cytomesh.parcellate.joint import group_graphs, refuse_two_hemispheres, registered_places
+from cytomesh.parcellate.joint import OnSphere, group_graphs, on_sphere, refuse_two_hemispheres, registered_places
 from cytomesh.parcellate.method import METHODS
 from cytomesh.parcellate.outputs import write_nulls, write_parcels
 from cytomesh.parcellate.scoring import evaluate, nulls_of, summary
@@ -120,7 +120,8 @@ def _parcellate(
     groups: Sequence[tuple[Sequence[CortexGraph], Inputs]],
     settings: ParcellateConfig,
 ) -> None:
-    settings, tried = _with_method(run, folder, encoder, groups, settings)
+    spheres = on_sphere(run, settings.joint, graphs)
+    settings, tried = _with_method(run, folder, encoder, groups, settings, spheres)
     for group, inputs in track(groups, "parcellate", unit="groups"):
         markers = [folder / f"{graph.name}.json" for graph in group]
         made = {"key": inputs.key, "method": settings.one_method}
@@ -128,12 +129,12 @@ def _parcellate(
             continue
         for marker in markers:
             marker.unlink(missing_ok=True)
-        for marker, metrics in zip(markers, parcellate_group(run, encoder, group, settings, folder), strict=True):
+        found = parcellate_group(run, encoder, group, settings, folder, spheres)
+        for marker, metrics in zip(markers, found, strict=True):
             write_json(marker, {**made, "metrics": metrics})
             log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
     results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
-    registration = settings.joint.registration
-    places = registered_places(run, registration, graphs) if registration else [graph.reference for graph in graphs]
+    places = registered_places(graphs, spheres) if spheres else [graph.reference for graph in graphs]
     brains = brain_scores(
         graphs,
         places,
@@ -151,6 +152,7 @@ def _with_method(
     encoder: str,
     groups: Sequence[tuple[Sequence[CortexGraph], Inputs]],
     settings: ParcellateConfig,
+    spheres: OnSphere,
 ) -> tuple[ParcellateConfig, list[dict[str, Any]]]:
     """Return settings with one method, and how it was chosen, if it was: once, also where a stopped run goes on."""
     if settings.method:
@@ -158,7 +160,7 @@ def _with_method(
     path, keys = folder / "method.json", [inputs.key for _, inputs in groups]
     known = read_json(path) if path.is_file() else {}
     if known.get("keys") != keys:
-        parts = [(graphs, group_parts(run, encoder, graphs, settings)) for graphs, _ in groups]
+        parts = [(graphs, group_parts(run, encoder, graphs, settings, spheres)) for graphs, _ in groups]
         method, tried = best_method(parts, settings)
         known = {"keys": keys, "method": method, "tried": tried}
         write_json(path, known)
@@ -166,11 +168,10 @@ def _with_method(
 
 
 def group_parts(
-    run: Path, encoder: str, graphs: Sequence[CortexGraph], settings: ParcellateConfig
+    run: Path, encoder: str, graphs: Sequence[CortexGraph], settings: ParcellateConfig, spheres: OnSphere
 ) -> list[NodeFeatures]:
     """Return the selected and smoothed nodes of graphs that are parcellated together, not whitened."""
-    registration = settings.joint.registration
-    places = registered_places(run, registration, graphs) if registration else [None] * len(graphs)
+    places = registered_places(graphs, spheres) if spheres else [None] * len(graphs)
     parts = []
     for graph, of_graph in zip(graphs, places, strict=True):
         refuse_two_hemispheres(graph)
@@ -181,11 +182,16 @@ def group_parts(
 
 
 def parcellate_group(
-    run: Path, encoder: str, graphs: Sequence[CortexGraph], settings: ParcellateConfig, folder: Path
+    run: Path,
+    encoder: str,
+    graphs: Sequence[CortexGraph],
+    settings: ParcellateConfig,
+    folder: Path,
+    spheres: OnSphere,
 ) -> list[dict[str, Any]]:
     """Parcellate one graph, or several together, write their files, and return the metrics of each."""
     source = f"{', '.join(graph.name for graph in graphs)} ({encoder})"
-    parts = group_parts(run, encoder, graphs, settings)
+    parts = group_parts(run, encoder, graphs, settings, spheres)
     joint = join_parts(graphs, parts, settings)
     count = choose_count(joint, graphs, parts, settings, source)
     k = count.k

@@ -14,6 +14,7 @@ from cytomesh.core.files import read_json
 from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
 from cytomesh.graph.storage import load_graphs, save_graph
+from cytomesh.parcellate import joint as joint_module
 from cytomesh.parcellate.config import JointConfig, ParcellateConfig, PreparationConfig
 from cytomesh.parcellate.connect import pieces
 from cytomesh.parcellate.features import select_nodes, whiten
@@ -21,11 +22,13 @@ from cytomesh.parcellate.joint import (
     connect_in_part,
     group_graphs,
     join_graphs,
+    on_sphere,
     refuse_two_hemispheres,
     registered_places,
     similar_nearby,
 )
 from cytomesh.parcellate.run import parcellate_run
+from cytomesh.register.carry import common_places
 from cytomesh.surface.mesh import Mesh
 from tests.registrations import unit_sphere, write_registration
 
@@ -180,7 +183,7 @@ def test_the_other_graph_is_done_again_with_the_first(run) -> None:
     assert [read_json(marker) for marker in markers] == before
 
 
-def test_brains_are_joined_on_the_registered_sphere(make_planted, tmp_path) -> None:
+def test_brains_are_joined_on_the_registered_sphere(make_planted, tmp_path, monkeypatch) -> None:
     """One brain's reference positions are turned far away: only the sphere says what corresponds."""
     one, features = make_planted(noise=0.3)
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
@@ -196,14 +199,18 @@ def test_brains_are_joined_on_the_registered_sphere(make_planted, tmp_path) -> N
     with pytest.raises(MissingStageError, match="no such registration"):
         parcellate_run(tmp_path, "by-sphere", load_config(ParcellateConfig, None, [*settings, "joint.registration=r"]))
     write_registration(tmp_path, "r", {graph.name: unit_sphere(graph.mesh) for graph in (one, two)})
+    read = []
+    monkeypatch.setattr(joint_module, "common_places", lambda *words: (read.append(words), common_places(*words))[1])
     parcellate_run(tmp_path, "by-sphere", load_config(ParcellateConfig, None, [*settings, "joint.registration=r"]))
+    assert len(read) == 1  # for the choice of a method, the groups and the agreement of brains
     partners = {}
     for name, registration in (("by-place", None), ("by-sphere", "r")):
         parts = [
             select_nodes(graph, values, PREPARATION, 4, graph.name) for graph, values in ((one, features), (two, other))
         ]
         if registration:
-            places = registered_places(tmp_path, registration, (one, two))
+            spheres = on_sphere(tmp_path, JointConfig(registration=registration), (one, two))
+            places = registered_places((one, two), spheres)
             parts = [replace(part, places=of[part.nodes]) for part, of in zip(parts, places, strict=True)]
         joint = join_graphs((one, two), whiten(parts, PREPARATION), JointConfig(brains="joint", radius_mm=5.0))
         n = len(parts[0].nodes)

@@ -17,10 +17,11 @@ from cytomesh.analyze.layers.run import layers_run
 from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.evaluation import MAPS, REGISTERED
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import Config, ConfigT, load_config, preset
 from cytomesh.core.errors import QualityError
-from cytomesh.core.files import write_json
+from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import made_now
@@ -34,20 +35,31 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.pretrain.config import EmbedConfig, PretrainConfig
 from cytomesh.pretrain.embed import embed_run
 from cytomesh.pretrain.run import pretrain_run
+from cytomesh.register.config import RegisterConfig
+from cytomesh.register.run import register_run
 from cytomesh.report.inspection import inspect_page
 from cytomesh.report.parcels import parcel_page
 from cytomesh.report.run import report_run
 
 SPLITS = ("seen", "transfer", "unseen")
-# result -> (settings below configs/classify, inputs, row of the table)
-MODELS = {
-    "linear-untrained": ("linear", ["features:untrained"], "linear, encoder untrained"),
-    "linear": ("linear", ["features:spatialnce"], "linear"),
-    "mlp": ("mlp", ["features:spatialnce"], "MLP"),
-    "mlp-crf": ("mlp_crf", ["features:spatialnce"], "MLP, with the areas around"),
-    "gat": ("gat", ["features:spatialnce"], "GAT"),
-    "gat-plus": ("gat_plus", ["features:spatialnce", "pmap", "coordinates"], "GNN+"),
+REGISTRATION = "folding"
+BY_BRAIN = "inputs.standardise=graph"
+PRIOR = f"prior.registration={REGISTRATION}"
+# result -> (settings below configs/classify, inputs, further settings, row of the table)
+MODELS: dict[str, tuple[str, list[str], tuple[str, ...], str]] = {
+    "linear-untrained": ("linear", ["features:untrained"], (), "linear, encoder untrained"),
+    "linear": ("linear", ["features:spatialnce"], (), "linear"),
+    "linear-prior": ("linear", ["features:spatialnce"], (PRIOR,), "linear, and registered areas"),
+    "mlp": ("mlp", ["features:spatialnce"], (), "MLP"),
+    "mlp-crf": ("mlp_crf", ["features:spatialnce"], (), "MLP, with the areas around"),
+    "gat": ("gat", ["features:spatialnce"], (), "GAT"),
+    "gat-prior": ("gat", ["features:spatialnce"], (PRIOR,), "GAT, and registered areas"),
+    "gat-plus": ("gat_plus", ["features:spatialnce", "pmap", "coordinates"], (), "GNN+"),
 }
+ORDER = (("linear", "linear-untrained"), ("gat", "linear"), ("gat-prior", "gat"), ("gat-prior", REGISTERED))
+"""What has to be better than what."""
+NO_IMAGE = {"coordinates": "of the nearest training nodes", MAPS: "of the probability maps", REGISTERED: "registered"}
+"""What needs no image: areas ..."""
 
 
 class DemoConfig(Config):
@@ -55,9 +67,9 @@ class DemoConfig(Config):
 
     size: Literal["tiny", "demo"] = "demo"
     """`demo` maps four brains in minutes; `tiny` takes seconds, shows that everything runs, and promises no score."""
-    difficulty: Literal["easy", "middle"] = "easy"
-    """How much brains differ: `middle` has borders that move against folding, areas that are missing or doubled in one
-    brain, other section planes, a darker brain."""
+    difficulty: Literal["easy", "middle"] = "middle"
+    """How much brains differ: in `middle`, borders move against folding, areas are missing or doubled in one brain, one
+    is cut in other planes and stained darker; in `easy`, brains differ by their folds and by noise."""
     seed: int = 0
     """Seed of every stage."""
 
@@ -68,14 +80,14 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     Returns
     -------
     dict
-        `models` and `baselines` (macro-F1 by split), `parcellation` (per graph), `variation` (R2), `layers` (macro-F1
-        and errors), `seconds` (per stage).
+        `models`, `baselines` and `no_image` (macro-F1 by split), `parcellation` (per graph), `variation` (R2),
+        `layers` (macro-F1 and errors), `seconds` (per stage).
 
     Raises
     ------
     QualityError
-        At size `demo`, if pretraining did not help a linear model or the graph model did not beat it: the phantom is
-        made so that both must.
+        At size `demo`, if pretraining did not help a linear model, graph attention did not beat that, or images and
+        registered areas together neither of both: the phantom is made so that they must.
     """
     size, workers = settings.size, available_cpus()
     study = run / "phantom"
@@ -91,9 +103,10 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     def stage(kind: type[ConfigT], path: str, *overrides: str) -> tuple[ConfigT, str]:
         """Return a stage's settings, and the options that give them on the command line."""
         file = preset(*path.split("/"))
-        chosen = load_config(kind, file, [*overrides, f"seed={settings.seed}"])
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
-        return chosen, f"--config {_shown(file)}{sets} --seed {settings.seed}"
+        has_chance = "seed" in kind.model_fields
+        chosen = load_config(kind, file, [*overrides, *[f"seed={settings.seed}"] * has_chance])
+        return chosen, f"--config {_shown(file)}{sets}" + f" --seed {settings.seed}" * has_chance
 
     phantom, options = stage(PhantomConfig, f"phantom/{size}" + ("_middle" if settings.difficulty == "middle" else ""))
 
@@ -106,6 +119,11 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     step(
         f"build-graph {study / 'study.yaml'} --out {run} {options}",
         lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),
+    )
+    registration, options = stage(RegisterConfig, "register/study")
+    step(
+        f"register --name {REGISTRATION} --out {run} {options}",
+        lambda: register_run(run, REGISTRATION, registration, resume=resume, workers=workers),
     )
     for name, overrides in {"spatialnce": [], "untrained": ["schedule.steps=0"]}.items():
         encoder, options = stage(PretrainConfig, f"pretrain/{size}", *overrides)
@@ -130,12 +148,14 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     )
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
-    for name, (path, inputs, _) in MODELS.items():
-        model, options = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={json.dumps(inputs)}", *shorter)
+    for name, (path, inputs, more, _) in MODELS.items():
+        changes = (f"inputs.names={json.dumps(inputs)}", BY_BRAIN, *more, *shorter)
+        model, options = stage(ClassifyConfig, f"classify/{path}", *changes)
         models[name] = step(
             f"classify --name {name} --out {run} {options}",
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
         )
+    no_image = _without_images(run / "classify" / "gat-prior" / "metrics.json")
     as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
     method = "tiny" if size == "tiny" else "diffusion"
     parcels, options = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
@@ -148,6 +168,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         "size": size,
         "models": models,
         "baselines": baselines,
+        "no_image": no_image,
         "parcellation": parcellation,
         "variation": structure,
         "layers": segmented,
@@ -158,8 +179,14 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     step(f"report --out {run}", lambda: report_run(run))
     write_json(run / "summary.json", summary)
     if size == "demo":
-        check_order(models, run)
+        check_order(models | no_image, run)
     return summary
+
+
+def _without_images(path: Path) -> dict[str, dict[str, float]]:
+    """Return the scores of what needs no image, beside a model's, as those of models."""
+    splits = read_json(path)["splits"]
+    return {name: {f"macro_f1_{split}": splits[split]["baselines"][name] for split in SPLITS} for name in NO_IMAGE}
 
 
 def _shown(file: Path) -> str:
@@ -168,8 +195,8 @@ def _shown(file: Path) -> str:
 
 
 def check_order(models: dict[str, dict[str, Any]], run: Path) -> None:
-    """Raise QualityError unless pretrained beats untrained, and GAT beats linear, on every split."""
-    for better, worse in (("linear", "linear-untrained"), ("gat", "linear")):
+    """Raise QualityError unless what should be better is (see `ORDER`), on every split."""
+    for better, worse in ORDER:
         for split in SPLITS:
             high, low = (models[name][f"macro_f1_{split}"] for name in (better, worse))
             if not high > low:
@@ -183,10 +210,13 @@ def summary_table(summary: dict[str, Any]) -> str:
     for name, scores in summary["baselines"].items():
         values = "".join(f"{scores[split]:>16.3f}" for split in SPLITS)
         lines.append(f"{name.replace('_', ' ') + ' (no learning)':<44}{values}")
-    for name, (_, _, row) in MODELS.items():
+    for name, (*_, row) in MODELS.items():
         scores = summary["models"][name]
         cells = [f"{scores[f'macro_f1_{s}']:.3f} ± {scores[f'macro_f1_{s}_sd']:.3f}" for s in SPLITS]
         lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
+    for name, row in NO_IMAGE.items():
+        values = "".join(f"{summary['no_image'][name][f'macro_f1_{split}']:>16.3f}" for split in SPLITS)
+        lines.append(f"{f'no image: areas {row}':<44}{values}")
     lines.append("")
     lines += _parcellation_rows(summary["parcellation"])
     lines += ["", *_variation_rows(summary["variation"])]
@@ -196,11 +226,11 @@ def summary_table(summary: dict[str, Any]) -> str:
 
 
 def _parcellation_rows(parcellation: dict[str, dict[str, Any]]) -> list[str]:
-    rows = [f"{'parcels against areas (minus geometry alone)':<48}{'k':>5}{'ARI':>18}{'NMI':>18}"]
+    rows = [f"{'parcels against areas (minus rotated areas)':<48}{'k':>5}{'ARI':>18}{'NMI':>18}"]
     for graph, scores in parcellation.items():
         if "ari" not in scores:
             continue
-        cells = [f"{scores[s]:.3f} ({scores[f'{s}_over_geometry']:+.3f})" for s in ("ari", "nmi")]
+        cells = [f"{scores[s]:.3f} ({scores[f'{s}_over_spin']:+.3f})" for s in ("ari", "nmi")]
         rows.append(f"{graph:<48}{scores['n_parcels']:>5}" + "".join(f"{cell:>18}" for cell in cells))
     return rows
 

@@ -60,6 +60,8 @@ def test_every_stage_writes_what_the_documentation_says(run):
     summary = json.loads((run / "summary.json").read_text())
     assert set(summary["models"]) == set(MODELS)
     table = summary_table(summary)
+    assert f"{summary['no_image']['registered areas']['macro_f1_unseen']:.3f}" in table
+    assert (run / "register" / "folding" / graphs[0].name / "sphere.common.surf.gii").is_file()
     assert f"{summary['models']['gat']['macro_f1_unseen']:.3f}" in table
     for method in ("spatialnce", "untrained", "profiles", "depth alone"):
         assert f"{summary['layers'][f'{method}: unseen']['macro_f1']:.3f}" in table
@@ -114,9 +116,10 @@ def scores(**values: float) -> dict[str, dict[str, float]]:
 
 
 def test_the_order_that_the_phantom_promises(tmp_path):
-    good = scores(linear=0.5, gat=0.6) | {"linear-untrained": scores(x=0.3)["x"]}
+    others = {"linear-untrained": 0.3, "gat-prior": 0.7, "registered areas": 0.65}
+    good = scores(linear=0.5, gat=0.6, **others)
     check_order(good, tmp_path)
-    for name, value in (("linear-untrained", 0.5), ("gat", np.nan)):
+    for name, value in (("linear-untrained", 0.5), ("gat", np.nan), ("registered areas", 0.7)):
         bad = good | {name: scores(x=value)["x"]}
         with pytest.raises(QualityError, match="seen"):
             check_order(bad, tmp_path)

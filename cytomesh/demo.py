@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.inspect.config import InspectConfig
@@ -18,7 +18,7 @@ from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
-from cytomesh.core.config import Config, ConfigT, load_config, preset
+from cytomesh.core.config import Config, load_config, preset
 from cytomesh.core.errors import QualityError
 from cytomesh.core.files import write_json
 from cytomesh.core.parallel import available_cpus
@@ -39,7 +39,9 @@ from cytomesh.report.parcels import parcel_page
 from cytomesh.report.run import report_run
 
 SPLITS = ("seen", "transfer", "unseen")
-# result -> (settings below configs/classify, inputs, row of the table)
+SettingsT = TypeVar("SettingsT", bound=Config)
+
+# result -> (preset of classify, inputs, row of the table)
 MODELS = {
     "linear-untrained": ("linear", ["features:untrained"], "linear, encoder untrained"),
     "linear": ("linear", ["features:spatialnce"], "linear"),
@@ -88,42 +90,41 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         seconds[command.split(" --config")[0].split(" --out")[0]] = round(time.perf_counter() - start, 1)
         return result
 
-    def stage(kind: type[ConfigT], path: str, *overrides: str) -> tuple[ConfigT, str]:
-        """Return a stage's settings, and the options that give them on the command line."""
-        file = preset(*path.split("/"))
-        chosen = load_config(kind, file, [*overrides, f"seed={settings.seed}"])
+    def stage(kind: type[SettingsT], name: str, *overrides: str) -> tuple[SettingsT, str]:
+        """Return a preset of a stage, and the options that give it on the command line."""
+        chosen = load_config(kind, preset(kind.presets, name), [*overrides, f"seed={settings.seed}"])
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
-        return chosen, f"--config {_shown(file)}{sets} --seed {settings.seed}"
+        return chosen, f"--config {name}{sets} --seed {settings.seed}"
 
-    phantom, options = stage(PhantomConfig, f"phantom/{size}" + ("_middle" if settings.difficulty == "middle" else ""))
+    phantom, options = stage(PhantomConfig, size + ("_middle" if settings.difficulty == "middle" else ""))
 
     def simulate() -> dict[str, Any]:
         write_phantom(study, phantom, workers=workers, resume=resume)
         return phantom_baselines(study)
 
     baselines = step(f"phantom --out {study} {options}", simulate)
-    build, options = stage(BuildGraphConfig, f"build-graph/{size}")
+    build, options = stage(BuildGraphConfig, size)
     step(
         f"build-graph {study / 'study.yaml'} --out {run} {options}",
         lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),
     )
     for name, overrides in {"spatialnce": [], "untrained": ["schedule.steps=0"]}.items():
-        encoder, options = stage(PretrainConfig, f"pretrain/{size}", *overrides)
+        encoder, options = stage(PretrainConfig, size, *overrides)
         step(
             f"pretrain --name {name} --out {run} {options}",
             lambda n=name, c=encoder: pretrain_run(run, n, c, resume=resume),  # type: ignore[misc]
         )
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
-    profiles, options = stage(ProfilesConfig, f"profiles/{size}")
+    profiles, options = stage(ProfilesConfig, size)
     step(f"profiles --out {run} {options}", lambda: profiles_run(run, "profiles", profiles, resume=resume))
-    variation, options = stage(VariationConfig, "variation/demo")
+    variation, options = stage(VariationConfig, "demo")
     structure = step(
         f"variation --out {run} {options}", lambda: variation_run(run, "variation", variation, resume=resume)
     )
-    inspection, options = stage(InspectConfig, f"inspect/{size}")
+    inspection, options = stage(InspectConfig, size)
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     inspect_page(run, "inspect")
-    layers, options = stage(LayersConfig, f"segment-layers/{size}")
+    layers, options = stage(LayersConfig, size)
     segmented = step(
         f"segment-layers --out {run} {options}",
         lambda: layers_run(run, "layers", layers, resume=resume, workers=workers),
@@ -131,14 +132,14 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     shorter = ("n_seeds=1", "training.epochs=10") if size == "tiny" else ()
     models = {}
     for name, (path, inputs, _) in MODELS.items():
-        model, options = stage(ClassifyConfig, f"classify/{path}", f"inputs.names={json.dumps(inputs)}", *shorter)
+        model, options = stage(ClassifyConfig, path, f"inputs.names={json.dumps(inputs)}", *shorter)
         models[name] = step(
             f"classify --name {name} --out {run} {options}",
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
         )
     as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
     method = "tiny" if size == "tiny" else "diffusion"
-    parcels, options = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
+    parcels, options = stage(ParcellateConfig, method, "encoder=spatialnce", *as_many)
     parcellation = step(
         f"parcellate --name parcels --out {run} {options}",
         lambda: parcellate_run(run, "parcels", parcels, resume=resume),
@@ -160,11 +161,6 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     if size == "demo":
         check_order(models, run)
     return summary
-
-
-def _shown(file: Path) -> str:
-    """Return a path as a user would type it here."""
-    return shlex.quote(str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file))
 
 
 def check_order(models: dict[str, dict[str, Any]], run: Path) -> None:

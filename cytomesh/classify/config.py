@@ -62,6 +62,7 @@ CANDIDATES = (
 class ClassifyConfig(Config):
     """Everything `cytomesh classify` can be told."""
 
+    presets: ClassVar[str] = "classify"
     renamed: ClassVar[Mapping[str, str]] = {name: SETTINGS[name] for name in ("surroundings", "proportions")}
     inputs: InputsConfig = InputsConfig()
     """What the model sees of each node."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -156,6 +156,7 @@ class MonitorConfig(Config):
 class PretrainConfig(Config):
     """Settings of `cytomesh pretrain`."""
 
+    presets: ClassVar[str] = "pretrain"
     encoder: EncoderConfig = EncoderConfig()
     """The model."""
     head: HeadConfig = HeadConfig()
@@ -220,6 +221,7 @@ class PretrainConfig(Config):
 class EmbedConfig(Config):
     """Settings of `cytomesh embed`."""
 
+    presets: ClassVar[str] = "embed"
     rotations: PositiveInt = 1
     """Features are averaged over so many rotations of each patch, read anew from the image."""
     rotation_deg: float = Field(default=15.0, gt=0, le=180)

@@ -15,6 +15,7 @@ from cytomesh.core.errors import ConfigError, CytomeshError, did_you_mean
 from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
 from cytomesh.core.renamed import say_renamed
+from cytomesh.core.shipped import shipped
 from cytomesh.core.yaml_loader import load_yaml
 
 # The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
@@ -93,10 +94,7 @@ def preset(stage: str, name: str) -> Path:
 
 def presets(stage: str) -> dict[str, Path]:
     """Return the shipped settings files of a stage by name."""
-    package = Path(__file__).parents[1]
-    # In an installed wheel the presets lie inside the package, in a checkout beside it.
-    files = [*(package / "configs" / stage).glob("*.yaml"), *(package.parent / "configs" / stage).glob("*.yaml")]
-    return {file.stem: file for file in sorted(files, key=lambda file: file.stem)}
+    return {file.stem: file for file in sorted((shipped("configs") / stage).glob("*.yaml"))}
 
 
 def _file_or_preset(kind: type[BaseModel], path: Path) -> Path:

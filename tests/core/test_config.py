@@ -151,7 +151,7 @@ class Tiny(Settings):
 
 
 def test_a_bare_name_is_a_preset_unless_there_is_such_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("cytomesh.core.config.__file__", str(tmp_path / "cytomesh" / "core" / "config.py"))
+    monkeypatch.setattr("cytomesh.core.shipped.__file__", str(tmp_path / "cytomesh" / "core" / "shipped.py"))
     monkeypatch.chdir(tmp_path)
     for name, seed in (("a", 1), ("b", 2)):
         file = tmp_path / "cytomesh" / "configs" / "tiny" / f"{name}.yaml"  # as in a wheel

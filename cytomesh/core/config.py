@@ -100,7 +100,7 @@ def presets(stage: str) -> dict[str, Path]:
 def _file_or_preset(kind: type[BaseModel], path: Path) -> Path:
     """Return a file as it is, and the shipped one for a bare name that is none."""
     stage = kind.presets if issubclass(kind, Config) else ""
-    if path.exists() or not presets(stage) or path.name != str(path):
+    if path.is_file() or not presets(stage) or path.name != str(path):
         return path
     return preset(stage, path.name.removesuffix(".yaml"))
 

@@ -161,14 +161,15 @@ def test_a_bare_name_is_a_preset_unless_there_is_such_a_file(tmp_path, monkeypat
         assert load_config(Tiny, Path(given), ["kernel.sigma_mm=2"]) == Tiny(seed=1, kernel=Kernel(sigma_mm=2.0))
     Path("a").write_text("seed: 7")
     assert load_config(Tiny, Path("a")).seed == 7
+    Path("b").mkdir()  # such as a run of that name
     assert load_config(Tiny, Path("b")).seed == 2
-    for other in (Path("sub/b"), tmp_path / "b"):  # paths are never names
+    for other in (Path("sub/b"), tmp_path / "c"):  # paths are never names
         with pytest.raises(ConfigError, match="no such file"):
             load_config(Tiny, other)
     with pytest.raises(ConfigError, match="neither a file nor a preset of tiny, expected one of a, b"):
         load_config(Tiny, Path("c"))
     with pytest.raises(ConfigError, match="no such file"):
-        load_config(Settings, Path("b"))  # without presets
+        load_config(Settings, Path("c"))  # without presets
 
 
 STORED = {

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cytomesh.analyze.config import VariationConfig
 from cytomesh.analyze.inspect.config import InspectConfig
@@ -19,7 +19,7 @@ from cytomesh.analyze.variation import variation_run
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import MAPS, REGISTERED
 from cytomesh.classify.run import classify_run
-from cytomesh.core.config import Config, ConfigT, load_config, preset
+from cytomesh.core.config import Config, load_config, preset
 from cytomesh.core.errors import QualityError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus
@@ -42,10 +42,12 @@ from cytomesh.report.parcels import parcel_page
 from cytomesh.report.run import report_run
 
 SPLITS = ("seen", "transfer", "unseen")
+SettingsT = TypeVar("SettingsT", bound=Config)
+
 REGISTRATION = "folding"
 BY_BRAIN = "inputs.standardise=graph"
 PRIOR = f"prior.registration={REGISTRATION}"
-# result -> (settings below configs/classify, inputs, further settings, row of the table)
+# result -> (preset of classify, inputs, further settings, row of the table)
 MODELS: dict[str, tuple[str, list[str], tuple[str, ...], str]] = {
     "linear-untrained": ("linear", ["features:untrained"], (), "linear, encoder untrained"),
     "linear": ("linear", ["features:spatialnce"], (), "linear"),
@@ -100,48 +102,47 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
         seconds[command.split(" --config")[0].split(" --out")[0]] = round(time.perf_counter() - start, 1)
         return result
 
-    def stage(kind: type[ConfigT], path: str, *overrides: str) -> tuple[ConfigT, str]:
-        """Return a stage's settings, and the options that give them on the command line."""
-        file = preset(*path.split("/"))
-        sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+    def stage(kind: type[SettingsT], name: str, *overrides: str) -> tuple[SettingsT, str]:
+        """Return a preset of a stage, and the options that give it on the command line."""
         has_chance = "seed" in kind.model_fields
-        chosen = load_config(kind, file, [*overrides, *[f"seed={settings.seed}"] * has_chance])
-        return chosen, f"--config {_shown(file)}{sets}" + f" --seed {settings.seed}" * has_chance
+        chosen = load_config(kind, preset(kind.presets, name), [*overrides, *[f"seed={settings.seed}"] * has_chance])
+        sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+        return chosen, f"--config {name}{sets}" + f" --seed {settings.seed}" * has_chance
 
-    phantom, options = stage(PhantomConfig, f"phantom/{size}" + ("_middle" if settings.difficulty == "middle" else ""))
+    phantom, options = stage(PhantomConfig, size + ("_middle" if settings.difficulty == "middle" else ""))
 
     def simulate() -> dict[str, Any]:
         write_phantom(study, phantom, workers=workers, resume=resume)
         return phantom_baselines(study)
 
     baselines = step(f"phantom --out {study} {options}", simulate)
-    build, options = stage(BuildGraphConfig, f"build-graph/{size}")
+    build, options = stage(BuildGraphConfig, size)
     step(
         f"build-graph {study / 'study.yaml'} --out {run} {options}",
         lambda: build_graphs(study / "study.yaml", run, build, resume=resume, workers=workers),
     )
-    registration, options = stage(RegisterConfig, "register/study")
+    registration, options = stage(RegisterConfig, "study")
     step(
         f"register --name {REGISTRATION} --out {run} {options}",
         lambda: register_run(run, REGISTRATION, registration, resume=resume, workers=workers),
     )
     for name, overrides in {"spatialnce": [], "untrained": ["schedule.steps=0"]}.items():
-        encoder, options = stage(PretrainConfig, f"pretrain/{size}", *overrides)
+        encoder, options = stage(PretrainConfig, size, *overrides)
         step(
             f"pretrain --name {name} --out {run} {options}",
             lambda n=name, c=encoder: pretrain_run(run, n, c, resume=resume),  # type: ignore[misc]
         )
         step(f"embed --encoder {name} --out {run}", lambda n=name: embed_run(run, n, EmbedConfig(), resume=resume))  # type: ignore[misc]
-    profiles, options = stage(ProfilesConfig, f"profiles/{size}")
+    profiles, options = stage(ProfilesConfig, size)
     step(f"profiles --out {run} {options}", lambda: profiles_run(run, "profiles", profiles, resume=resume))
-    variation, options = stage(VariationConfig, "variation/demo")
+    variation, options = stage(VariationConfig, "demo")
     structure = step(
         f"variation --out {run} {options}", lambda: variation_run(run, "variation", variation, resume=resume)
     )
-    inspection, options = stage(InspectConfig, f"inspect/{size}")
+    inspection, options = stage(InspectConfig, size)
     step(f"inspect --out {run} {options}", lambda: inspect_run(run, "inspect", inspection, resume=resume))
     inspect_page(run, "inspect")
-    layers, options = stage(LayersConfig, f"segment-layers/{size}")
+    layers, options = stage(LayersConfig, size)
     segmented = step(
         f"segment-layers --out {run} {options}",
         lambda: layers_run(run, "layers", layers, resume=resume, workers=workers),
@@ -150,7 +151,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     models = {}
     for name, (path, inputs, more, _) in MODELS.items():
         changes = (f"inputs.names={json.dumps(inputs)}", BY_BRAIN, *more, *shorter)
-        model, options = stage(ClassifyConfig, f"classify/{path}", *changes)
+        model, options = stage(ClassifyConfig, path, *changes)
         models[name] = step(
             f"classify --name {name} --out {run} {options}",
             lambda n=name, m=model: classify_run(run, n, m, resume=resume),  # type: ignore[misc]
@@ -158,7 +159,7 @@ def demo_run(run: Path, settings: DemoConfig, *, resume: bool = True) -> dict[st
     no_image = _without_images(run / "classify" / "gat-prior" / "metrics.json")
     as_many = [] if size == "tiny" else [f"n_parcels={phantom.areas.count}"]
     method = "tiny" if size == "tiny" else "diffusion"
-    parcels, options = stage(ParcellateConfig, f"parcellate/{method}", "encoder=spatialnce", *as_many)
+    parcels, options = stage(ParcellateConfig, method, "encoder=spatialnce", *as_many)
     parcellation = step(
         f"parcellate --name parcels --out {run} {options}",
         lambda: parcellate_run(run, "parcels", parcels, resume=resume),
@@ -187,11 +188,6 @@ def _without_images(path: Path) -> dict[str, dict[str, float]]:
     """Return the scores of what needs no image, beside a model's, as those of models."""
     splits = read_json(path)["splits"]
     return {name: {f"macro_f1_{split}": splits[split]["baselines"][name] for split in SPLITS} for name in NO_IMAGE}
-
-
-def _shown(file: Path) -> str:
-    """Return a path as a user would type it here."""
-    return shlex.quote(str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file))
 
 
 def check_order(models: dict[str, dict[str, Any]], run: Path) -> None:

@@ -292,6 +292,13 @@ def test_features_and_weights_that_somebody_changed_are_noticed(copy):
         embed_run(copy.run, "vit", copy.settings()["features"])
 
 
+def test_other_names_of_drawn_areas_are_noticed(copy):
+    assert not stale(copy)
+    path = copy.study / "study.yaml"
+    path.write_text(path.read_text() + '\nannotations: {classes: {"*": ignore}}\n')
+    assert stale(copy) == set(GRAPHS)
+
+
 def test_tables_that_name_other_images_are_noticed(copy):
     folder = copy.study / "sub-T01" / "micr"
     table = copy.study / "sub-T01" / "sections.tsv"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, field_validator
 
 from cytomesh.analyze.folds import FoldsConfig
@@ -11,6 +13,7 @@ from cytomesh.core.config import Config, Seed, ascending
 class VariationConfig(Config):
     """Everything `cytomesh variation` can be told."""
 
+    presets: ClassVar[str] = "variation"
     features: list[str] = Field(default=[])
     """Names of features of the run, side by side: encoders, or what was imported; by default all there are."""
     targets: list[str] = Field(default=[])

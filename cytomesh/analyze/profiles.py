@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ BATCH, BATCH_PX = 128, 2**25
 class ProfilesConfig(Config):
     """Settings of `cytomesh profiles`."""
 
+    presets: ClassVar[str] = "profiles"
     depths: int = Field(default=18, ge=2, le=200)
     """Samples of a profile, at equal shares of the cortex's volume from pial to white."""
     um_per_px: float = Field(default=50.0, gt=0, le=500)

@@ -58,10 +58,13 @@ CANDIDATES = (
     Candidate(model=AttentionModel(kind="gat")),
 )
 
+OutlineStep = Annotated[float, Field(gt=0)]
+
 
 class ClassifyConfig(Config):
     """Everything `cytomesh classify` can be told."""
 
+    presets: ClassVar[str] = "classify"
     renamed: ClassVar[Mapping[str, str]] = {name: SETTINGS[name] for name in ("surroundings", "proportions")}
     inputs: InputsConfig = InputsConfig()
     """What the model sees of each node."""
@@ -90,6 +93,11 @@ class ClassifyConfig(Config):
     """`temperature`: logits are divided by a number fitted on the validation nodes, one a training."""
     null: NullConfig = NullConfig()
     """Spin null; networks are trained once a spin."""
+    outlines: bool = False
+    """Whether to write outlines of the areas in all sections for QuPath, as `classify-predict` does: about as long as
+    a second a section."""
+    outline_step_mm: OutlineStep = 0.25
+    """Grid on which sections are sampled for the areas' outlines."""
     n_seeds: int = Field(default=3, ge=1)
     """Trainings from different random states; probabilities are averaged over them. Solvers without chance run once."""
     device: Device = "auto"
@@ -136,7 +144,7 @@ class PredictConfig(Config):
     registration: str | None = None
     """What `cytomesh register` made in this run, for classifiers with a registered prior; None: of the name that it had
     in training, which a template of the study asks for."""
-    outline_step_mm: float = Field(default=0.25, gt=0)
+    outline_step_mm: OutlineStep = 0.25
     """Grid on which sections are sampled for the areas' outlines."""
     outlines: bool = True
     """Whether to write outlines for QuPath; needs the study's section table, not its images."""

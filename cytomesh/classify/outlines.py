@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from shapely.geometry import MultiPolygon, Polygon
 
-from cytomesh.core.labels import LabelTable
-from cytomesh.graph.lookup import CortexLookup
+from cytomesh.core.progress import track
+from cytomesh.graph.lookup import CortexLookup, open_lookup
+from cytomesh.graph.storage import CortexGraph
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.surface.distance import signed_distance
 
@@ -78,9 +79,25 @@ def _is_cortex(
     return np.asarray(((within_pial > -MARGIN) & (within_white < MARGIN)).T.ravel())
 
 
-def write_outlines(path: Path, outlines: dict[int, MultiPolygon], table: LabelTable) -> None:
-    """Write outlines as QuPath GeoJSON, one class an area."""
-    write_geojson(path, {table.name(label): polygons for label, polygons in outlines.items()})
+def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[np.int32], step_mm: float) -> None:
+    """Write `outlines/<graph>_section-<index>.geojson` for each section: QuPath annotations in the areas' colours.
+
+    Parameters
+    ----------
+    labels : (n,) int32
+        Area of each node; 0 is left out.
+    step_mm : float
+        See `section_outlines`.
+    """
+    sections = np.unique(graph.section[graph.has_image]).tolist()
+    if not sections:
+        return
+    lookup = open_lookup(run, graph.name)
+    colours = {name: np.rint(255 * rgba[:3]).astype(int).tolist() for _, name, rgba in graph.labels.rows()}
+    for section in track(sections, f"outlines of {graph.name}", unit="sections"):
+        outlines = section_outlines(lookup, section, labels, step_mm)
+        named = {graph.labels.name(label): polygons for label, polygons in outlines.items()}
+        write_geojson(folder / "outlines" / f"{graph.name}_section-{section:04d}.geojson", named, colours)
 
 
 def _polygons(image: NDArray[np.int32], origin: NDArray[np.float64], step: float) -> dict[int, MultiPolygon]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
-from cytomesh.surface import annot
+from cytomesh.surface.annot import write_annot
 from cytomesh.surface.cifti import write_cifti_labels
 from cytomesh.surface.formats import FREESURFER_SIDE
 from cytomesh.surface.gifti import write_labels, write_scalars
@@ -59,22 +59,14 @@ def prediction_table(
 
 
 def write_predictions(folder: Path, graph: CortexGraph, table: Table, area: NDArray[np.int32]) -> None:
-    """Write `predictions/<graph>.parquet`, `<graph>.label.gii` (of `area`) and `<graph>_confidence.func.gii`."""
+    """Write `predictions/<graph>.parquet`, `<graph>_confidence.func.gii`, and `area` for every program.
+
+    That is `<graph>.label.gii`, FreeSurfer's `<lh|rh>.<graph>.annot`, and `<graph>.dlabel.nii` (CIFTI-2, of all
+    vertices of the hemisphere), each with the label table.
+    """
     write_table(folder / "predictions" / f"{graph.name}.parquet", table)
     write_labels(folder / f"{graph.name}.label.gii", area, graph.labels, graph.hemisphere)
+    write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.name}.annot", area, graph.labels)
+    write_cifti_labels(folder / f"{graph.name}.dlabel.nii", {graph.hemisphere: area}, graph.labels, "areas")
     scalars = {"confidence": table["confidence"], "second_confidence": table["second_confidence"]}
     write_scalars(folder / f"{graph.name}_confidence.func.gii", scalars, graph.hemisphere)
-
-
-def write_annot(folder: Path, graph: CortexGraph, labels: NDArray[np.int32]) -> Path:
-    """Write `<lh|rh>.<graph>.annot`, FreeSurfer's."""
-    path = folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.name}.annot"
-    annot.write_annot(path, labels, graph.labels)
-    return path
-
-
-def write_cifti(folder: Path, graph: CortexGraph, labels: NDArray[np.int32]) -> Path:
-    """Write `<graph>.dlabel.nii` (CIFTI-2): all vertices of the hemisphere, with the label table."""
-    path = folder / f"{graph.name}.dlabel.nii"
-    write_cifti_labels(path, {graph.hemisphere: labels}, graph.labels, f"{graph.name} areas")
-    return path

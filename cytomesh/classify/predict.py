@@ -19,8 +19,8 @@ from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import join
-from cytomesh.classify.outlines import section_outlines, write_outlines
-from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
+from cytomesh.classify.outlines import write_outlines
+from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
 from cytomesh.classify.trained import model_labels, read_model, registration_for, trained_settings
 from cytomesh.core.digests import FileDigests, file_digests
@@ -33,7 +33,6 @@ from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.borders import Border, borders
 from cytomesh.graph.freshness import Freshness
-from cytomesh.graph.lookup import open_lookup
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -251,17 +250,11 @@ def _write(
 ) -> dict[str, float | int]:
     area = np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
     write_predictions(folder, graph, table, area)
-    write_annot(folder, graph, area)
-    write_cifti(folder, graph, area)
     areas = area_table(graph, area, table["confidence"])
     write_table(folder / f"{graph.name}_areas.parquet", areas)
     write_json(folder / f"{graph.name}_borders.json", _border_record(borders(graph.mesh, area), graph))
-    sections = np.unique(graph.section[graph.has_image])
-    if settings.outlines and sections.size:
-        lookup = open_lookup(run, graph.name)
-        for section in sections.tolist():
-            outlines = section_outlines(lookup, section, area, settings.outline_step_mm)
-            write_outlines(folder / "outlines" / f"{graph.name}_section-{section:04d}.geojson", outlines, graph.labels)
+    if settings.outlines:
+        write_outlines(run, folder, graph, area, settings.outline_step_mm)
     return {
         "n_areas": len(areas),
         "share_unknown": float((area[graph.is_linked] == 0).mean()),

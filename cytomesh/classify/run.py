@@ -23,6 +23,7 @@ from cytomesh.classify.models import fit_seed, load_state, save_state
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.nulls import label_null
 from cytomesh.classify.out_of_core import Inputs, map_rows, take
+from cytomesh.classify.outlines import write_outlines
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.prior import RegisteredPrior
 from cytomesh.classify.unknown import left_out_labels, unknown_record
@@ -170,6 +171,8 @@ def _train_and_evaluate(
     for graph, part, side, carried in zip(graphs, data.graphs(averaged), data.graphs(sides), by_prior, strict=True):
         table = prediction_table(graph, part, data.classes, side, carried)
         write_predictions(folder, graph, table, table["area"])
+        if settings.outlines:
+            write_outlines(run, folder, graph, np.where(graph.is_linked, table["area"], 0), settings.outline_step_mm)
     if settings.null.spins:
         metrics["null"] = label_null(spheres, graphs, inputs, settings, metrics["splits"], data.places)
     return metrics | {

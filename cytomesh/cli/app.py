@@ -19,6 +19,7 @@ from cytomesh.cli import (
     finetune,
     graph,
     images,
+    init,
     inspect,
     measures,
     parcellate,
@@ -70,6 +71,7 @@ app.add_typer(images.app, name="images")
 app.add_typer(patches.app, name="patches")
 app.add_typer(graph.app, name="graph")
 for _module in (
+    init,
     phantom,
     build_graph,
     register,

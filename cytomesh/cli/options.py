@@ -19,7 +19,10 @@ Name = Annotated[str, typer.Option("--name", "-n", help="Name of this result wit
 ConfigPath = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Settings (YAML); 'cytomesh settings STAGE' lists all there are.", show_default=False
+        "--config",
+        "-c",
+        help="Settings: a YAML file, or the name of a preset; 'cytomesh settings STAGE' lists both.",
+        show_default=False,
     ),
 ]
 Overrides = Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cytomesh.cli.options import ConfigPath, Overrides, load_settings
+
 app = typer.Typer()
 
 
@@ -56,11 +58,19 @@ PLACES = {
 
 
 @app.command("settings")
-def settings(stage: Annotated[Stage, typer.Argument(help="The command that takes them.")]) -> None:
-    """Print every setting of a command as commented YAML, at its default: for --config, or to look up --set keys."""
+def settings(
+    stage: Annotated[Stage, typer.Argument(help="The command that takes them.")],
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+) -> None:
+    """Print every setting of a command as commented YAML: for --config, or to look up --set keys.
+
+    Each is at its default, or as --config and --set give it. Presets are named at the top.
+    """
     from importlib import import_module
 
     from cytomesh.core.settings_text import settings_text
 
     module, _, name = PLACES[stage].partition(":")
-    typer.echo(settings_text(getattr(import_module(module), name)))
+    kind = getattr(import_module(module), name)
+    typer.echo(settings_text(kind, load_settings(kind, config, overrides, None) if config or overrides else None))

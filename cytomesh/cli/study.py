@@ -59,6 +59,8 @@ def from_bids(
 
 
 def _text(report: CheckReport) -> str:
+    from cytomesh.study.check_report import grouped
+
     maps = "with probability maps" if report.has_probability_maps else "no probability maps"
     lines = [
         f"{report.name}: {report.species}, {report.stain}; space {report.space}; {report.n_areas} areas, {maps}",
@@ -72,6 +74,8 @@ def _text(report: CheckReport) -> str:
             f"{brain.n_contours:>10}{brain.n_annotations:>11}{brain.n_missing:>9}{brain.n_damaged:>9}"
             f"{brain.first_mm:>11.3f}{brain.last_mm:>11.3f}"
         )
-    problems = [f"{i}. {problem}" for i, problem in enumerate(report.problems, start=1)]
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}:" if problems else "No problem found."
+    n = len(report.problems)
+    problems = [f"{i}. {problem}" for i, problem in enumerate(grouped(report.problems), start=1)]
+    kinds = f" of {len(problems)} kinds" if 1 < len(problems) < n else ""
+    count = f"{n} problem{'s' if n > 1 else ''}{kinds}:" if problems else "No problem found."
     return "\n".join([*lines, "", count, *problems])

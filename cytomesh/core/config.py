@@ -15,6 +15,7 @@ from cytomesh.core.errors import ConfigError, CytomeshError, did_you_mean
 from cytomesh.core.progress import warn
 from cytomesh.core.reading import regular_size
 from cytomesh.core.renamed import say_renamed
+from cytomesh.core.shipped import shipped
 from cytomesh.core.yaml_loader import load_yaml
 
 # The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
@@ -27,6 +28,8 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names that fields had before, and those that they have now."""
+    presets: ClassVar[str] = ""
+    """Folder of shipped settings, `configs/<presets>/`, of models that are the settings of a command."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,13 +55,15 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequence[str] = ()) -> ConfigT:
-    """Read a YAML file, apply `a.b=c` overrides (values are YAML) and validate.
+    """Read a YAML file, or the preset of that name, apply `a.b=c` overrides (values are YAML) and validate.
 
     Raises
     ------
     ConfigError
-        With every problem found, each with its field, and the nearest known key for an unknown one.
+        With every problem found, each with its field, and the nearest known key for an unknown one; of a name that is
+        neither a file nor a preset, the nearest one.
     """
+    path = path and _file_or_preset(kind, path)
     source = str(path) if path else "--set"
     data = read_yaml(path, ConfigError) if path else {}
     for override in overrides:
@@ -79,14 +84,25 @@ def load_config(kind: type[ConfigT], path: Path | None = None, overrides: Sequen
 
 def preset(stage: str, name: str) -> Path:
     """Return the path of a shipped settings file, `configs/<stage>/<name>.yaml`."""
-    package = Path(__file__).parents[1]
-    # In a checkout the presets lie beside the package, in an installed wheel inside it.
-    folders = [package.parent / "configs", package / "configs"]
-    for folder in folders:
-        if (folder / stage / f"{name}.yaml").is_file():
-            return folder / stage / f"{name}.yaml"
-    known = sorted({path.stem for folder in folders for path in (folder / stage).glob("*.yaml")})
-    raise ConfigError(f"configs/{stage}/{name}.yaml", found="no such preset", expected=f"one of {', '.join(known)}")
+    known = presets(stage)
+    if name not in known:
+        hint = did_you_mean(name, known, "check the name")
+        expected = f"one of {', '.join(known)}"
+        raise ConfigError(name, found=f"neither a file nor a preset of {stage}", expected=expected, hint=hint)
+    return known[name]
+
+
+def presets(stage: str) -> dict[str, Path]:
+    """Return the shipped settings files of a stage by name."""
+    return {file.stem: file for file in sorted((shipped("configs") / stage).glob("*.yaml"))}
+
+
+def _file_or_preset(kind: type[BaseModel], path: Path) -> Path:
+    """Return a file as it is, and the shipped one for a bare name that is none."""
+    stage = kind.presets if issubclass(kind, Config) else ""
+    if path.is_file() or not presets(stage) or path.name != str(path):
+        return path
+    return preset(stage, path.name.removesuffix(".yaml"))
 
 
 def read_yaml(path: Path, error: type[CytomeshError]) -> dict[str, Any]:

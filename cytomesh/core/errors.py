@@ -34,7 +34,14 @@ class CytomeshError(Exception):
         What is there, and what should be.
     hint : str
         The way out: what the user can do about it.
+
+    Attributes
+    ----------
+    parts : tuple of CytomeshError
+        What it names together; empty of a single fault.
     """
+
+    parts: tuple[CytomeshError, ...] = ()
 
     def __init__(
         self,

@@ -11,24 +11,27 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from cytomesh.core.config import models_of
+from cytomesh.core.config import Config, models_of, presets
 from cytomesh.core.registry import NameOf, Sections
 
 WIDTH = 120
 INDENT = "  "
 
 
-def settings_text(kind: type[BaseModel]) -> str:
-    """Return a YAML file of all settings at their defaults, with their documentation as comments.
+def settings_text(kind: type[Config], values: Config | None = None) -> str:
+    """Return a YAML file of all settings, at their defaults or as given, with their documentation as comments.
 
-    It can be given as it is, or with lines changed or removed. What is not chosen by default (another model, another
-    objective) is commented out.
+    It can be given as it is, or with lines changed or removed. What is not chosen (another model, another objective)
+    is commented out.
     """
-    lines = [*_comment(kind.__doc__ or ""), ""]
+    lines = _comment(kind.__doc__ or "")
+    if kind.presets:
+        lines += _comment(f"Presets, for --config: {', '.join(presets(kind.presets))}.")
+    lines.append("")
     for name, field in kind.model_fields.items():
         if _is_empty(field):
             continue
-        lines += [*_setting(name, field, _default(field)), ""]
+        lines += [*_setting(name, field, _default(field) if values is None else getattr(values, name)), ""]
     return "\n".join(lines)
 
 
@@ -37,7 +40,7 @@ def _setting(name: str, field: FieldInfo, value: Any) -> Iterator[str]:
     chosen = None
     if isinstance(value, BaseModel):
         chosen = type(value)
-        yield from _group(name, chosen, value)
+        yield from _group(name, chosen, value, _about(field, chosen))
     elif isinstance(value, list | tuple) and value and isinstance(value[0], BaseModel):
         yield f"{_key(name)}:"
         yield from (f"- {_flow(item)}" for item in value)
@@ -45,11 +48,12 @@ def _setting(name: str, field: FieldInfo, value: Any) -> Iterator[str]:
         yield f"# {name}: (to be given)" if value is PydanticUndefined else f"{_key(name)}: {_flow(value)}"
     for other in models_of(field):
         if other is not chosen:
-            yield from (f"# {line}" for line in _group(name, other, None))
+            yield from (f"# {line}" for line in _group(name, other, None, _about(field, other)))
 
 
-def _group(name: str, kind: type[BaseModel], values: BaseModel | None) -> Iterator[str]:
+def _group(name: str, kind: type[BaseModel], values: BaseModel | None, about: str) -> Iterator[str]:
     yield f"{_key(name)}:"
+    yield from (f"{INDENT}{line}" for line in _comment(about))
     for key, field in kind.model_fields.items():
         value = _default(field) if values is None else getattr(values, key)
         if _is_empty(field):
@@ -57,6 +61,12 @@ def _group(name: str, kind: type[BaseModel], values: BaseModel | None) -> Iterat
                 yield f"{INDENT}{_key(key)}: {{}}"
             continue
         yield from (f"{INDENT}{line}" for line in _setting(key, field, value))
+
+
+def _about(field: FieldInfo, kind: type[BaseModel]) -> str:
+    """Return what a model is, where its setting may hold others, or does not say it."""
+    has_alternatives = len(models_of(field)) > 1
+    return (kind.__doc__ or "").partition("\n")[0] if has_alternatives or not field.description else ""
 
 
 def _is_empty(field: FieldInfo) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -69,6 +69,7 @@ class RoundsConfig(Config):
 class FinetuneConfig(Config):
     """Settings of `cytomesh finetune`."""
 
+    presets: ClassVar[str] = "finetune"
     model: Network = AttentionModel(kind="gat")
     """`gat`, `gatv2`, `gcn` or `sage`; `mlp` tunes the encoder without the graph."""
     split: Split = SectionSplit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -71,6 +71,7 @@ class CheckConfig(Config):
 class BuildGraphConfig(Config):
     """Settings of build-graph."""
 
+    presets: ClassVar[str] = "build-graph"
     surface: SurfaceConfig = SurfaceConfig()
     """Reconstruction of the surfaces."""
     alignment: AlignmentConfig = AlignmentConfig()

@@ -141,6 +141,8 @@ def graph_inputs(
         "label table": digest(labels.indices, labels.names, labels.colours),
         "hemisphere": hemisphere,
     }
+    if study.manifest.annotations.classes:
+        values["annotation settings"] = study.manifest.annotations.model_dump(mode="json")
     named: Named = {}
     if transform.displacement:
         named["to_reference.displacement"] = folder / transform.displacement

@@ -231,7 +231,7 @@ def write_graph(
         write_surface(folder / f"{kind}.surf.gii", mesh, graph.hemisphere, kind)
         written.append(folder / f"{kind}.surf.gii")
     write_label_table(folder / "labels.tsv", graph.labels)
-    write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere)
+    write_labels(folder / "annotation.label.gii", graph.annotation, graph.labels, graph.hemisphere, "annotation")
     written.append(folder / "annotation.label.gii")
     # 0 is "no data" in these programs; NaN would break their palettes
     measures = {column: np.nan_to_num(graph.nodes[column]) for column in MEASURES if column in graph.nodes.columns}

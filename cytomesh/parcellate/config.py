@@ -136,6 +136,7 @@ class EvaluationConfig(Config):
 class ParcellateConfig(Config):
     """Settings of a parcellation."""
 
+    presets: ClassVar[str] = "parcellate"
     renamed: ClassVar[Mapping[str, str]] = {"types": SETTINGS["types"]}
     seed: Seed = 0
     """Seed of everything random."""

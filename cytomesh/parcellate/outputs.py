@@ -54,7 +54,7 @@ def write_parcels(
     """
     labels = np.zeros(graph.n_nodes, np.int32)
     labels[features.nodes] = parcels
-    write_labels(folder / f"{graph.name}.label.gii", labels, table, graph.hemisphere)
+    write_labels(folder / f"{graph.name}.label.gii", labels, table, graph.hemisphere, "parcels")
     write_cifti_labels(folder / f"{graph.name}.dlabel.nii", {graph.hemisphere: labels}, table, "parcels")
     write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.brain}.annot", labels, table)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -135,6 +135,7 @@ DEFAULT_BRAINS = (
 class PhantomConfig(Config):
     """The whole phantom study."""
 
+    presets: ClassVar[str] = "phantom"
     seed: Seed = 0
     """Seed of everything random."""
     name: str = "phantom-demo"

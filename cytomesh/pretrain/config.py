@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -19,8 +19,8 @@ BrainRoleName = Literal["train", "transfer", "unseen"]
 class EncoderConfig(Config):
     """A timm model and what is put in front of and behind it."""
 
-    name: str = "test_resnet"
-    """Name of the timm model (`timm.list_models()`), CNN or ViT."""
+    name: str = "auto"
+    """Name of the timm model (`timm.list_models()`), CNN or ViT; `auto`: resnet50 on a GPU, resnet18 on a CPU."""
     in_chans: Literal[1, 3] | None = None
     """Channels that the network takes, those of the study's images unless given. Grey images are repeated over three
     channels (for weights trained on photographs), of RGB images a grey network sees the luminance."""
@@ -67,10 +67,11 @@ class HeadConfig(Config):
 class PatchConfig(Config):
     """What the encoder looks at."""
 
-    size_px: Size = 64
-    """Side of a patch, pixels."""
-    um_per_px: PositiveFloat = 62.5
-    """Pixel size of a patch, micrometres; with `size_px`, the field of view."""
+    size_px: int = Field(default=0, ge=0, le=65536)
+    """Side of a patch, pixels; 0: a field of view of 1.6 times the thickness of the cortex."""
+    um_per_px: float = Field(default=0.0, ge=0)
+    """Pixel size of a patch, micrometres; 0: that of the images, or as much more as makes patches no larger than 256
+    px on a GPU, 128 px on a CPU."""
     border_px: int = Field(default=8, ge=0)
     """Extra pixels read on each side for training, so that rotated and shifted patches show tissue at their corners."""
     bank_gib: float = Field(default=4.0, ge=0)
@@ -100,8 +101,9 @@ class SamplingConfig(Config):
     """Patches drawn evenly over the cortex, of all ranks together: at least one a rank."""
     neighbours: int = Field(default=3, ge=0, le=1000)
     """Patches drawn around each seed, from other sections."""
-    radius_mm: PositiveFloat = 6.0
-    """Neighbours lie within this distance in reference space, mm; near ones are drawn more often."""
+    radius_mm: float = Field(default=0.0, ge=0)
+    """Neighbours lie within this distance in reference space, mm; near ones are drawn more often. 0: twice the width
+    of SpatialNCE's kernel, or of what it would be."""
     annotated_only: bool = False
     """Draw only annotated patches of training sections: for objectives that learn from nothing else."""
     section_balance: float = Field(default=0.0, ge=0, le=1)
@@ -156,6 +158,7 @@ class MonitorConfig(Config):
 class PretrainConfig(Config):
     """Settings of `cytomesh pretrain`."""
 
+    presets: ClassVar[str] = "pretrain"
     encoder: EncoderConfig = EncoderConfig()
     """The model."""
     head: HeadConfig = HeadConfig()
@@ -220,6 +223,7 @@ class PretrainConfig(Config):
 class EmbedConfig(Config):
     """Settings of `cytomesh embed`."""
 
+    presets: ClassVar[str] = "embed"
     rotations: PositiveInt = 1
     """Features are averaged over so many rotations of each patch, read anew from the image."""
     rotation_deg: float = Field(default=15.0, gt=0, le=180)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.digests import file_digests
+from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import CytomeshError, ImageError
 from cytomesh.core.files import digest, new_npy, remove
 from cytomesh.core.object_store import new_file, refuse_web
 from cytomesh.core.parallel import available_cpus
+from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs, said
 from cytomesh.core.remote import RemotePath
 from cytomesh.core.run import lock
@@ -36,6 +38,7 @@ from cytomesh.pretrain.bank_index import (
     read_index,
 )
 from cytomesh.pretrain.config import PatchConfig, PretrainConfig
+from cytomesh.pretrain.defaults import from_data
 from cytomesh.pretrain.job import open_data
 from cytomesh.pretrain.old_banks import adopt, keep_index, remove_banks, shown, take_over, vouch
 from cytomesh.pretrain.patches import images_of, mixed_channels, read_section
@@ -64,7 +67,7 @@ def export_run(
     run : Path
         Run directory, with graphs.
     settings : PretrainConfig
-        `patches` and `sampling.roles` count.
+        `patches` and `sampling.roles` count; where patches are left to the data, `device`, too.
     workers : int
         Processes; 0 takes every available processor.
     scheduler : str or None
@@ -87,6 +90,9 @@ def export_run(
     """
     data = open_data(run, settings)
     pool = data.pool
+    # patches for GPUs are extracted where there is none
+    device = settings.device if settings.device != "auto" else find_device("auto").type
+    settings = from_data(settings, pool, data.graphs, device, log)
     with file_digests(run) as digests:
         images, freshness = images_of(run, data.study, data.graphs, digests), Freshness(run, digests)
         freshness.check(images, allow_stale=allow_stale)

@@ -16,6 +16,7 @@ from cytomesh.core.random import isolated_seed
 from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.correspondence import place_by_registration
+from cytomesh.pretrain.defaults import from_data
 from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.find_bank import find_patches
@@ -75,7 +76,7 @@ def pretrain_run(
     """
     data = open_data(run, settings)
     with world(settings.device, settings.threads) as here:
-        settings = resolve(settings, data.pool, here)
+        settings = resolve(settings, data, here)
         with open_job(name, data, settings, here, resume=resume, overwrite=overwrite, allow_stale=allow_stale) as job:
             if job is None:
                 log(f"{name}: finished before, kept")
@@ -148,8 +149,11 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     return summary
 
 
-def resolve(settings: PretrainConfig, pool: PatchPool, here: World) -> PretrainConfig:
-    """Fill in the channels of the study's images, which one rank looks at, and check what only the data can tell."""
+def resolve(settings: PretrainConfig, data: Data, here: World) -> PretrainConfig:
+    """Fill in what settings leave to the data, such as channels, and check what only the data can tell."""
+    pool = data.pool
+    settings = from_data(settings, pool, data.graphs, here.device.type, log if here.is_main else None)
+    # one rank looks at the images
     n_channels = 3 if here.told(here.is_main and count_channels(pool.sections) == 3) else 1
     for name in [] if pool.probability.nnz else need(settings.objectives, "maps"):
         hint = "give the study an atlas with probability maps and build the graph again"

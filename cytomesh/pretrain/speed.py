@@ -52,7 +52,7 @@ def benchmark_run(run: Path, settings: PretrainConfig) -> dict[str, Any]:
     """
     data = open_data(run, settings)
     with world(settings.device, settings.threads) as here, tempfile.TemporaryDirectory() as folder:
-        settings = resolve(settings, data.pool, here)
+        settings = resolve(settings, data, here)
         settings = settings.model_copy(
             update={
                 "log_every": NEVER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class LimitsConfig(Config):
 class RegisterConfig(Config):
     """Everything `cytomesh register` can be told."""
 
+    presets: ClassVar[str] = "register"
     template: Literal["fsaverage", "study"] = "fsaverage"
     """`fsaverage`: FreeSurfer's human template, each hemisphere on that of its side; `study`: the mean of the study's
     own hemispheres, right ones mirrored, for any species. A hemisphere given as one of the other side is noticed by its

@@ -1,11 +1,11 @@
-"""Expert annotations of a section: label images, sampled at image positions."""
+"""Expert annotations of a section: areas at image positions, from label images (or polygons, see `drawn_areas`)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tifffile
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, ImageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import regular_size
+from cytomesh.study.drawn_areas import DRAWINGS, read_drawn_areas
 from cytomesh.study.image_formats.plain import check_sums, open_plain, refuse_turned
 from cytomesh.study.image_formats.png_chunks import grey_scale
 from cytomesh.study.image_formats.reader import MAX_DECODED_PX
@@ -23,8 +24,23 @@ from cytomesh.study.image_formats.tiff_tags import UPRIGHT, refuse_cut_off, refu
 from cytomesh.study.nifti import Nifti, open_nifti
 from cytomesh.study.sections import Section
 
+FORMATS = "PNG, TIFF, NIfTI, or for areas GeoJSON"
 # Of TIFF: JPEG in its variants, JPEG 2000, JPEG XR, JPEG XL, WebP. Those that can do without loss mostly do not.
 LOSSY = {6, 7, 22610, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34934, 50001, 50002, 52546}
+
+
+class Annotation(Protocol):
+    """Areas that somebody drew on one section, as an image or as polygons."""
+
+    def sample(self, pixels: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return the labels (n,) at (n, 2) (column, row) pixels of the section's image; 0 outside."""
+
+    def labelled(self, limit: int) -> NDArray[np.float64]:
+        """Return about `limit` places of labels, evenly drawn (all if there are fewer): (n, 2) pixels of the image."""
+
+    @property
+    def extent(self) -> NDArray[np.float64] | None:
+        """Columns and rows of the section's image; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +80,43 @@ class AnnotationImage:
         result[np.ix_(*inside)] = self.labels[np.ix_(*known)]
         return result
 
+    def labelled(self, limit: int) -> NDArray[np.float64]:
+        """Return about `limit` places of labels, evenly drawn (all if there are fewer): (n, 2) pixels of the image."""
+        labelled = np.flatnonzero(self.labels)
+        chosen = labelled[:: max(1, labelled.size // limit)]
+        rows, columns = np.divmod(chosen, self.labels.shape[1])
+        # corners of annotation and image coincide, not the centres of their pixels
+        return (np.column_stack([columns, rows]) + 0.5) * self.um_per_px / self.image_um_per_px - 0.5
+
+    @property
+    def extent(self) -> NDArray[np.float64]:
+        """Columns and rows of the section's image."""
+        return np.array(self.labels.shape[::-1]) * self.um_per_px / self.image_um_per_px
+
     def _nearest(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the annotation's pixels next to those of the image; corner-based: both images begin at -0.5."""
         return np.floor((np.asarray(pixels, np.float64) + 0.5) * (self.image_um_per_px / self.um_per_px) + 1e-9)
 
 
-def read_annotation(section: Section, labels: LabelTable) -> AnnotationImage:
-    """Read a section's annotation (PNG, TIFF, or NIfTI with axes column, row) and check its labels and size.
+def read_annotation(section: Section, labels: LabelTable) -> Annotation:
+    """Read a section's annotation and check its labels and size.
+
+    A label image (PNG, TIFF, or NIfTI with axes column, row), or areas as polygons (see `read_drawn_areas`).
 
     Raises
     ------
     ImageError
         If it is missing, unreadable, not of whole numbers, or does not cover the section's image.
+    ContourError
+        If polygons cannot be used.
     AtlasError
         If it holds labels that are not in the study's table, or shows them in the colours of others.
     """
     path = section.annotation
     if path is None:
         raise ImageError(section.name, found="no annotation", hint="declare it in the section table")
+    if path.name.lower().endswith(DRAWINGS):
+        return read_drawn_areas(section, labels)
     array = read_label_image(path)
     labels.check(array, str(path))
     _check_palette(path, array, labels)
@@ -122,7 +157,7 @@ def read_label_image(path: Path) -> NDArray[Any]:
         elif name.endswith((".nii", ".nii.gz")):
             array = _read_nifti(open_nifti(path, ImageError, missing=missing, hint=hint, needs_place=False))
         else:
-            raise ImageError(path, found=f"unknown format '{path.suffix}'", expected="PNG, TIFF or NIfTI")
+            raise ImageError(path, found=f"unknown format '{path.suffix}'", expected=FORMATS)
     except ImageError:
         raise
     except Exception as cause:  # decoders raise what they like on damaged input

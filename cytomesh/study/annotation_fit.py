@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
-from cytomesh.study.annotation import AnnotationImage
+from cytomesh.study.annotation import Annotation
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
 
@@ -28,7 +28,7 @@ SECTION_GAIN, GAIN = 0.3, 0.15
 
 
 def look_at_annotation(
-    section: Section, annotation: AnnotationImage, contours: SectionContours
+    section: Section, annotation: Annotation, contours: SectionContours
 ) -> tuple[list[CytomeshError], NDArray[np.float64] | None]:
     """Compare an annotation with the contours of its section: areas of the cortex lie in the cortex.
 
@@ -40,10 +40,10 @@ def look_at_annotation(
         Of the labelled pixels between pial and white boundary, for `ORIENTATIONS` of the annotation; None where there
         is nothing to compare.
     """
-    points = _labelled(section, annotation)
+    points = annotation.labelled(SAMPLED_PIXELS)
     if not len(points):
         return [], None
-    return _outside(section, points, contours), _ribbon_shares(section, annotation, points, contours)
+    return _outside(section, points, contours), _ribbon_shares(annotation.extent, points, contours)
 
 
 def _outside(section: Section, points: NDArray[np.float64], contours: SectionContours) -> list[CytomeshError]:
@@ -59,12 +59,11 @@ def _outside(section: Section, points: NDArray[np.float64], contours: SectionCon
 
 
 def _ribbon_shares(
-    section: Section, annotation: AnnotationImage, points: NDArray[np.float64], contours: SectionContours
+    size: NDArray[np.float64] | None, points: NDArray[np.float64], contours: SectionContours
 ) -> NDArray[np.float64] | None:
     cortex = shapely.union_all([rings.pial.difference(rings.white) for rings in contours.values()])
-    if cortex.is_empty:
+    if cortex.is_empty or size is None:
         return None
-    size = np.array(annotation.labels.shape[::-1]) * annotation.um_per_px / section.um_per_px
     shapely.prepare(cortex)
     turned = [np.where(np.array(signs) < 0, size - 1 - points, points) for signs in ORIENTATIONS.values()]
     return np.array([float(shapely.contains_xy(cortex, *there.T).mean()) for there in turned])
@@ -109,12 +108,3 @@ def check_orientation(
 
 def _fit(share: float) -> str:
     return f"{share:.0%} of the labelled pixels between pial and white boundary"
-
-
-def _labelled(section: Section, annotation: AnnotationImage) -> NDArray[np.float64]:
-    """Return (n, 2) places of labelled pixels, a sample of them, in pixels of the section's image."""
-    labelled = np.flatnonzero(annotation.labels)
-    chosen = labelled[:: max(1, labelled.size // SAMPLED_PIXELS)]
-    rows, columns = np.divmod(chosen, annotation.labels.shape[1])
-    # corners of annotation and image coincide, not the centres of their pixels
-    return (np.column_stack([columns, rows]) + 0.5) * annotation.um_per_px / section.um_per_px - 0.5

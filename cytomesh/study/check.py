@@ -24,6 +24,7 @@ from cytomesh.study.placement import check_maps, check_placement, ring_points
 from cytomesh.study.problems import absent_files, attempt
 from cytomesh.study.section_checks import Look, check_section, check_sections, problems_together
 from cytomesh.study.sections import Section
+from cytomesh.study.start_text import TODO
 from cytomesh.study.study import load_labels, load_sections
 from cytomesh.study.tolerant import tolerant_manifest
 from cytomesh.study.transforms import load_transform
@@ -69,6 +70,9 @@ def check_study(
     if manifest is None:
         return CheckReport(path, problems=tuple(problems))
     folder = path.parent
+    for key, value in {"species": manifest.species, "stain": manifest.stain, "space.name": manifest.space.name}.items():
+        if value == TODO:
+            problems.append(StudyError(path, key, found=TODO, expected="what it is", hint="fill it in"))
     labels = attempt(problems, lambda: load_labels(manifest, path))
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)

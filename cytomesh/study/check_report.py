@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cytomesh.core.errors import CytomeshError
+from cytomesh.core.remote import RemotePath
 from cytomesh.study.manifest import BrainConfig
 from cytomesh.study.section_order import positions
 from cytomesh.study.sections import Section
 
+# Of equal problems, so many are named.
+NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class BrainSummary:
-    """What one brain consists of; `first_mm` and `last_mm` are plane positions along the stack."""
+    """What one brain consists of, as far as files are there; `first_mm` and `last_mm`: planes along the stack."""
 
     id: str
     role: str
@@ -83,8 +90,33 @@ class CheckReport:
         }
 
 
+def grouped(problems: Sequence[CytomeshError]) -> list[CytomeshError]:
+    """Return problems as they are shown: those that differ in their place and in numbers only as one, with a count."""
+    groups: dict[tuple[str, ...], list[CytomeshError]] = {}
+    for problem in problems:
+        facts = (re.sub(r"\b\d+(\.\d+)?\b", "#", fact) for fact in (problem.found, problem.expected, problem.hint))
+        groups.setdefault((type(problem).__name__, *facts), []).append(problem)
+    return [group[0] if len(group) == 1 else _together(group) for group in groups.values()]
+
+
+def _together(group: Sequence[CytomeshError]) -> CytomeshError:
+    first = group[0]
+    facts = {"found": first.found, "expected": first.expected, "hint": first.hint}
+    source, sources = f"({len(group)} times) {first.source}", {problem.source for problem in group}
+    if len(sources) == 1:
+        return type(first)(source, _first([problem.place for problem in group]), **facts)
+    names = [": ".join(filter(None, (os.path.basename(p.source), p.place))) for p in group]  # noqa: PTH119 (or words)
+    names[0] = ": ".join(filter(None, (first.source, first.place)))
+    return type(first)(f"({len(group)} times) {_first(names)}", **facts)
+
+
+def _first(names: Sequence[str]) -> str:
+    some = list(dict.fromkeys(names))
+    return "; ".join(some[:NAMED]) + ("; ..." if len(some) > NAMED else "")
+
+
 def summarise(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSummary:
-    """Count what the sections of a brain have."""
+    """Count what the sections of a brain have; files that are not there are none."""
     offsets = positions(sections)
     statuses = [section.status for section in sections]
     return BrainSummary(
@@ -92,11 +124,16 @@ def summarise(settings: BrainConfig, sections: tuple[Section, ...]) -> BrainSumm
         role=settings.role,
         hemispheres="".join(settings.hemispheres),
         n_sections=len(sections),
-        n_images=sum(section.image is not None for section in sections),
-        n_contours=sum(section.contours is not None for section in sections),
-        n_annotations=sum(section.annotation is not None for section in sections),
+        n_images=sum(_is_there(section.image) for section in sections),
+        n_contours=sum(_is_there(section.contours) for section in sections),
+        n_annotations=sum(_is_there(section.annotation) for section in sections),
         n_missing=statuses.count("missing"),
         n_damaged=statuses.count("damaged"),
         first_mm=float(offsets[0]) if len(offsets) else 0.0,
         last_mm=float(offsets[-1]) if len(offsets) else 0.0,
     )
+
+
+def _is_there(path: Path | None) -> bool:
+    # whether something is at an address is seen when it is read
+    return path is not None and (isinstance(path, RemotePath) or path.exists())

@@ -78,7 +78,7 @@ def check_sizes(section: Section, polygons: Mapping[str, Sequence[Polygon]]) -> 
         found = f"rings to column {bounds[:, 2].max():.0f}, row {bounds[:, 3].max():.0f}"
         return [_micrometres(path, section, found, f"pixels of the image ({width} x {height} px, {image.name})")]
     problems: list[CytomeshError] = []
-    hint = "contours belong to another image or another pyramid level: export them at full resolution"
+    hint = "rings drawn on another image or another pyramid level: export them at full resolution"
     for (name, _), (left, top, right, bottom), out in zip(parts, bounds.tolist(), is_out.tolist(), strict=True):
         if out:
             found = f"ring over columns {left:.1f} to {right:.1f}, rows {top:.1f} to {bottom:.1f} px"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +11,16 @@ from typing import get_args
 import shapely
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
-from shapely.geometry.base import BaseGeometry
-from shapely.validation import explain_validity
 
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contour_cuts import CUT, lines_apart
-from cytomesh.study.contour_formats.features import CORNER, ContourFeature
+from cytomesh.study.contour_formats.features import CORNER, IGNORE, ContourFeature, meaning
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.nesting import rings_within
 from cytomesh.study.contour_formats.registry import read_features
+from cytomesh.study.contour_polygons import RING, multi_polygon, polygons_of, several_planes
 from cytomesh.study.contour_repair import Mender
-from cytomesh.study.contour_rings import check_sizes, clipped, ring_fault
+from cytomesh.study.contour_rings import check_sizes, clipped
 from cytomesh.study.manifest import ContourClass, ContourSettings
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import Section
@@ -113,7 +110,7 @@ def parse_contours(
     }
     mender = Mender(path)
     used = [feature for feature in features or [] if _add_feature(path, feature, section, polygons, mender, problems)]
-    problems += _several_planes(path, used)
+    problems += several_planes(path, used)
     if section.contour_settings.repair:
         polygons = clipped(section, polygons)
     problems += check_sizes(section, polygons)
@@ -122,7 +119,7 @@ def parse_contours(
         # merging thousands of rings over one another would take as long as looking at them
         return SectionContours({}), problems
     problems += nested
-    merged = {name: _multi(shapely.union_all(parts)) for name, parts in polygons.items()}
+    merged = {name: multi_polygon(shapely.union_all(parts)) for name, parts in polygons.items()}
     found: dict[str, HemisphereContours] = {}
     trimmed_mm2: dict[str, float] = {}
     for side in hemispheres:
@@ -133,7 +130,7 @@ def parse_contours(
         if outside is not None:
             problems.append(outside)
         elif section.contour_settings.repair:
-            inside = _multi(white.intersection(pial))
+            inside = multi_polygon(white.intersection(pial))
             column, row = section.plane.um_per_px
             trimmed_mm2[side] = (white.area - inside.area) * column * row / 1e6
             white = inside
@@ -162,38 +159,20 @@ def _add_feature(
 
     Returns whether the feature counts: its class is among those of `polygons`.
     """
-    place, settings = feature.place, section.contour_settings
-    known = {name: name for name in CLASSES} | {TISSUE: "ignore"} | settings.classes
-    written = next((name for name in feature.names if name in known), None)
-    if written is None:
+    settings = section.contour_settings
+    known = {name: name for name in CLASSES} | {TISSUE: IGNORE} | settings.classes
+    name = meaning(feature, known)
+    if name is None:
         problems.append(_unknown_class(path, feature, list(known)))
         return False
-    name = known[written]
     if name not in polygons:  # to be ignored, or of another hemisphere
         return False
     if name == CUT:
         feature, strips = lines_apart(feature, section.um_per_px)
         polygons[name].extend(strips)
-    if feature.fault:
-        expected = "a line or a closed ring" if name == CUT else "a closed ring (Polygon or MultiPolygon)"
-        hint = "draw it as a closed ring, delete it, or give it a class that contours.classes maps to ignore"
-        problems.append(ContourError(path, place, found=feature.fault, expected=expected, hint=hint))
-        return True
-    for rings in feature.polygons:
-        fault = next((fault for ring in rings for fault in [ring_fault(ring, settings.repair)] if fault), None)
-        if fault:
-            hint = "close it, or set contours.repair: true" if fault.startswith("an open") else "draw it again"
-            expected = "closed rings of 3 or more points, finite pixels"
-            problems.append(ContourError(path, place, found=fault, expected=expected, hint=hint))
-            continue
-        part = Polygon(rings[0], rings[1:])
-        if part.is_valid:
-            polygons[name].append(part)
-        elif settings.repair:
-            mended = attempt(problems, lambda part=part: mender.mend(part, place))  # type: ignore[misc]
-            polygons[name].extend([] if mended is None else _multi(mended).geoms)
-        else:
-            problems.append(_invalid(path, place, part))
+    expected = "a line or a closed ring" if name == CUT else RING
+    hint = "draw it as a closed ring, delete it, or give it a class that contours.classes maps to ignore"
+    polygons[name] += polygons_of(feature, mender, problems, settings.repair, expected, hint)
     return True
 
 
@@ -210,36 +189,6 @@ def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> Con
         hint=(f"did you mean '{near[0]}'? " if near else "")
         + "rename it in contours.classes of the manifest, or map it to ignore",
     )
-
-
-def _invalid(path: Path, place: str, polygon: Polygon) -> ContourError:
-    reason = explain_validity(polygon)
-    match = re.fullmatch(r"(.*)\[(\S+) (\S+)\]", reason)
-    words = {"Self-intersection": "ring crosses itself", "Ring Self-intersection": "ring touches itself"}
-    text = (
-        reason
-        if match is None
-        else f"{words.get(match[1], match[1])} at ({float(match[2]):.1f}, {float(match[3]):.1f}) px"
-    )
-    hint = "fix it in QuPath (Objects > Annotations > Fix geometry), or set contours.repair: true"
-    return ContourError(path, place, found=text, expected="simple closed rings", hint=hint)
-
-
-def _several_planes(path: Path, features: list[ContourFeature]) -> list[CytomeshError]:
-    """Complain about objects on several planes of a stack: of a section, only those of one belong together."""
-    counts = Counter(feature.plane for feature in features if feature.plane)
-    if len(counts) < 2:
-        return []
-    planes = "; ".join(f"{plane} ({count})" for plane, count in sorted(counts.items())[:10])
-    return [
-        ContourError(
-            path,
-            found=f"objects on {len(counts)} planes of a stack: {planes}",
-            expected="the objects of one plane",
-            hint="export those of the plane that is the section's image (in ImageJ: ROI Manager > More > Remove "
-            "Positions if all belong to it)",
-        )
-    ]
 
 
 def _nested(path: Path, polygons: dict[str, list[Polygon]]) -> list[CytomeshError]:
@@ -273,7 +222,7 @@ def _white_outside(
                 hint=f"draw the pial ring around it, give it another class than white_{side}, or, if it is a sliver, "
                 "set contours.repair: true",
             )
-    outside = _multi(white.difference(pial))
+    outside = multi_polygon(white.difference(pial))
     share = outside.area / white.area
     if share <= settings.max_white_outside:
         return None
@@ -285,19 +234,6 @@ def _white_outside(
         expected=f"at most {100 * settings.max_white_outside:g} %",
         hint="check that the two classes are not swapped, correct the lines there, or raise contours.max_white_outside",
     )
-
-
-def _multi(geometry: BaseGeometry) -> MultiPolygon:
-    """Return the polygons of any geometry; points and lines (left over by overlays) are dropped."""
-    parts = getattr(geometry, "geoms", [geometry])
-    polygons: list[Polygon] = []
-    for part in parts:
-        if isinstance(part, Polygon):
-            if not part.is_empty:
-                polygons.append(part)
-        elif hasattr(part, "geoms"):
-            polygons.extend(_multi(part).geoms)
-    return MultiPolygon(polygons)
 
 
 def _shift(polygons: MultiPolygon, by: float) -> MultiPolygon:

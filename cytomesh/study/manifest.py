@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -45,9 +45,7 @@ def _unique(values: tuple[Hemisphere, ...]) -> tuple[Hemisphere, ...]:
     return values
 
 
-def _composed(
-    classes: dict[str, ContourClass | Literal["ignore"]],
-) -> dict[str, ContourClass | Literal["ignore"]]:
+def _composed(classes: dict[str, Any]) -> dict[str, Any]:
     # as names in contour files are
     return {composed(name): meaning for name, meaning in classes.items()}
 
@@ -87,10 +85,12 @@ class ContourSettings(Config):
     classes: Annotated[dict[str, ContourClass | Literal["ignore"]], AfterValidator(_composed)] = Field(
         default_factory=dict
     )
-    """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry."""
+    """Class name in the files -> cytomesh's class, or "ignore"; names that are cytomesh's need no entry. "*" stands for
+    all other names; those that end in * (QuPath's Ignore*) are ignored."""
     repair: bool = False
-    """Mend self-crossing rings, clip those up to ten pixels or 1 % of the image beyond its border, and cut what little
-    white matter lies outside the pial boundary (see below); how much of which section is in qc.json."""
+    """Mend self-crossing rings (of drawn areas, too), clip those up to ten pixels or 1 % of the image beyond its
+    border, and cut what little white matter lies outside the pial boundary (see below); how much of which section is in
+    qc.json."""
     max_white_outside: float = Field(default=0.02, ge=0, lt=1)
     """Share of the white matter's area that may lie outside the pial contour (hand-drawn lines cross a little);
     more is refused in any case."""
@@ -103,6 +103,14 @@ class ContourSettings(Config):
     """SVG: image pixels per user unit (1 / 0.72 for a figure of 100 dpi measured in points)."""
     microdraw_px_per_unit: float | None = Field(default=None, gt=0)
     """MicroDraw: image pixels per unit, if it is not 1 / 1,000 of the image's width."""
+
+
+class AnnotationSettings(Config):
+    """How annotations that are drawn as polygons are read."""
+
+    classes: Annotated[dict[str, str], AfterValidator(_composed)] = Field(default_factory=dict)
+    """Class name in the files -> area of the label table, or "ignore"; names of areas need no entry, and contours in
+    the same file are ignored. "*" stands for all other names; those that end in * (QuPath's Ignore*) are ignored."""
 
 
 class TransformConfig(Config):
@@ -183,6 +191,8 @@ class Manifest(Config):
     """Areas and probability maps (optional)."""
     contours: ContourSettings = ContourSettings()
     """How contour files are read."""
+    annotations: AnnotationSettings = AnnotationSettings()
+    """How annotations that are drawn as polygons are read."""
     image: ImageSettings = ImageSettings()
     """How the pixels of images become 8-bit grey or RGB."""
     data_roots: list[Path] = Field(default_factory=list)

@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 def attempt(problems: list[CytomeshError], function: Callable[[], T]) -> T | None:
-    """Call `function`; on a CytomeshError append it to `problems` and return None."""
+    """Call `function`; on a CytomeshError append it, or all that it names together, to `problems` and return None."""
     try:
         return function()
     except CytomeshError as problem:
-        problems.append(problem)
+        problems.extend(problem.parts or (problem,))
         return None
 
 
@@ -35,7 +35,9 @@ def raise_problems(problems: Sequence[CytomeshError]) -> None:
         raise first
     texts = [f"({i}) {_without_source(problem)}" for i, problem in enumerate(problems, start=1)]
     hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
-    raise type(first)(first.source, found=f"{len(problems)} problems: {'; '.join(texts)}", hint="; ".join(hints))
+    together = type(first)(first.source, found=f"{len(problems)} problems: {'; '.join(texts)}", hint="; ".join(hints))
+    together.parts = tuple(problems)
+    raise together
 
 
 def _without_source(problem: CytomeshError) -> str:

@@ -14,7 +14,7 @@ from cytomesh.core.errors import CytomeshError, StudyError, TransformError, did_
 from cytomesh.core.files import write_text
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.part import ImagePart
-from cytomesh.study.manifest import ContourSettings
+from cytomesh.study.manifest import AnnotationSettings, ContourSettings
 from cytomesh.study.pixels import ImageSettings
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
@@ -49,13 +49,13 @@ class Section:
     plane : SectionPlane
         Pixels to world, mm.
     contours, annotation : Path or None
-        QuPath GeoJSON; label image.
+        QuPath GeoJSON; label image, or areas as QuPath GeoJSON.
     role : {"train", "val", "test", "none"}
         Which part of an evaluation the section belongs to.
     status : {"ok", "missing", "damaged"}
         Missing sections have a plane but no data; damaged ones are read like any other and marked.
     annotation_um_per_px : float
-        Pixel size of the annotation, um.
+        Pixel size of the annotation, um, if it is an image.
     displacement : Path or None
         In-plane displacement field (see `cytomesh.study.warps`), applied before `plane`.
     notes : str
@@ -64,6 +64,8 @@ class Section:
         Number of the section's scene (CZI) or slice (NIfTI), from 0, in a file of several.
     contour_settings : ContourSettings
         How the study's contour files are read.
+    annotation_settings : AnnotationSettings
+        How the study's annotations are read, where they are polygons.
     image_settings : ImageSettings
         How the pixels of the brain's images become 8-bit grey or RGB.
     normalisation : Normalisation or None
@@ -85,6 +87,7 @@ class Section:
     notes: str = ""
     scene: int | None = None
     contour_settings: ContourSettings = field(default_factory=ContourSettings)
+    annotation_settings: AnnotationSettings = field(default_factory=AnnotationSettings)
     image_settings: ImageSettings = field(default_factory=ImageSettings)
     normalisation: Normalisation | None = None
 
@@ -99,9 +102,7 @@ class Section:
         return self.image_settings.part(self.scene)
 
 
-def read_sections(
-    path: Path, brain: str, contours: ContourSettings | None = None, image: ImageSettings | None = None
-) -> tuple[Section, ...]:
+def read_sections(path: Path, brain: str) -> tuple[Section, ...]:
     """Read a section table; sections come sorted by plane position.
 
     Raises
@@ -109,13 +110,17 @@ def read_sections(
     StudyError, TransformError
         With every problem of the table.
     """
-    sections, problems = parse_sections(path, brain, contours, image)
+    sections, problems = parse_sections(path, brain)
     raise_problems(problems)
     return sections
 
 
 def parse_sections(
-    path: Path, brain: str, contours: ContourSettings | None = None, image: ImageSettings | None = None
+    path: Path,
+    brain: str,
+    contours: ContourSettings | None = None,
+    annotations: AnnotationSettings | None = None,
+    image: ImageSettings | None = None,
 ) -> tuple[tuple[Section, ...], list[CytomeshError]]:
     """Read a section table; return the sections that can be used and every problem found."""
     problems: list[CytomeshError] = []
@@ -129,7 +134,10 @@ def parse_sections(
         if section is None:
             continue
         section = replace(
-            section, contour_settings=contours or ContourSettings(), image_settings=image or ImageSettings()
+            section,
+            contour_settings=contours or ContourSettings(),
+            annotation_settings=annotations or AnnotationSettings(),
+            image_settings=image or ImageSettings(),
         )
         if section.index in lines:
             found = f"section {section.index} listed twice (lines {lines[section.index]} and {line})"

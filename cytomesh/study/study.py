@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cytomesh.core.errors import AtlasError, CytomeshError, StudyError
+from cytomesh.core.errors import AtlasError, CytomeshError, StudyError, did_you_mean
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.atlas import Atlas, load_atlas, read_labels
+from cytomesh.study.contour_formats.features import IGNORE
 from cytomesh.study.manifest import (
     BrainConfig,
     BrainRole,
@@ -141,7 +142,15 @@ def open_study(path: str | Path) -> Study:
 
 
 def load_labels(manifest: Manifest, path: Path) -> LabelTable:
-    """Read the study's label table; an empty one without an atlas."""
+    """Read the study's label table; an empty one without an atlas.
+
+    Raises
+    ------
+    AtlasError
+        If it cannot be read.
+    StudyError
+        If `annotations.classes` names areas that it does not have.
+    """
     if manifest.atlas is None:
         return LabelTable((), (), np.empty((0, 4)))
     table = path.parent / manifest.atlas.labels
@@ -149,6 +158,11 @@ def load_labels(manifest: Manifest, path: Path) -> LabelTable:
     if not len(labels):
         hint = "list the areas, or leave out atlas in the manifest: a study may do without areas"
         raise AtlasError(table, found="no area", expected="one row an area", hint=hint)
+    for name, area in manifest.annotations.classes.items():
+        if area != IGNORE and area not in labels.names:
+            expected = f"an area of {table.name}, or {IGNORE}"
+            hint = did_you_mean(area, labels.names, f"such as {labels.names[0]}")
+            raise StudyError(path, f"annotations.classes.{name}", found=f"'{area}'", expected=expected, hint=hint)
     return labels
 
 
@@ -172,6 +186,7 @@ def load_sections(
 ) -> tuple[tuple[Section, ...], list[CytomeshError]]:
     """Read a brain's section table; return the sections that can be used and every problem found."""
     table = path.parent / settings.sections
-    sections, problems = parse_sections(table, settings.id, manifest.contours, manifest.image_settings(settings))
+    image = manifest.image_settings(settings)
+    sections, problems = parse_sections(table, settings.id, manifest.contours, manifest.annotations, image)
     within, outside = refuse_outside(table, sections, path, [path.parent / folder for folder in manifest.data_roots])
     return tuple(within), [*problems, *outside]

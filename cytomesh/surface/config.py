@@ -10,11 +10,12 @@ from cytomesh.core.config import Config
 class SurfaceConfig(Config):
     """How section contours become cortical surfaces."""
 
-    voxel_mm: float | None = Field(default=0.5, gt=0)
+    voxel_mm: float | None = Field(default=None, gt=0)
     """Edge length of the cubic voxels of the implicit volume, mm. Banks of a sulcus closer than this stay separate.
-    null: chosen from section spacing, pixel size and extent, and printed (see `cytomesh.surface.resolution`)."""
+    null: half the spacing of the sections, at least two pixels, at most 0.5 mm, and no more than 20 million voxels;
+    printed with the reason (see `cytomesh.surface.resolution`)."""
 
-    edge_length_mm: float | None = Field(default=1.0, gt=0)
+    edge_length_mm: float | None = Field(default=None, gt=0)
     """Mean edge length of the final triangles on the midsurface, mm; null: two voxels."""
 
     repair_mm: float = Field(default=1.0, ge=0)

@@ -141,16 +141,23 @@ def _space_code(code: Any) -> int:
     return int(xform_codes.code[code])
 
 
-def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere: str) -> None:
-    """Write a `.label.gii` with its label table; 0 is the transparent "???", as Workbench and FreeSurfer have it."""
+def write_labels(path: Path, labels: NDArray[Any], table: LabelTable, hemisphere: str, name: str = "areas") -> None:
+    """Write a `.label.gii` with its label table; 0 is the transparent "???", as Workbench and FreeSurfer have it.
+
+    `name` is that of the map, as Workbench lists it.
+    """
     table.check(labels, str(path))
     gifti_table = GiftiLabelTable()
-    for index, name, rgba in [(0, "???", np.zeros(4)), *table.rows()]:
+    for index, area, rgba in [(0, "???", np.zeros(4)), *table.rows()]:
         label = GiftiLabel(index, *(float(value) for value in rgba))
-        label.label = name
+        label.label = area
         gifti_table.labels.append(label)
     array = GiftiDataArray(
-        labels.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32", coordsys=None
+        labels.astype(np.int32),
+        intent="NIFTI_INTENT_LABEL",
+        datatype="NIFTI_TYPE_INT32",
+        meta=GiftiMetaData({"Name": name}),
+        coordsys=None,
     )
     _save(path, GiftiImage(darrays=[array], labeltable=gifti_table, meta=_structure(hemisphere)))
 

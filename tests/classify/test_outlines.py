@@ -45,13 +45,18 @@ def test_half_rings_where_the_areas_are(lookup):
     assert found[1].intersection(found[2]).area < 0.01 * half_ring
 
 
-def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest(lookup, tmp_path):
+def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest_in_its_colours(lookup, tmp_path, monkeypatch):
     labels = np.where(lookup.graph.annotation == 2, 0, 1).astype(np.int32)
     found = section_outlines(lookup, 7, labels, step_mm=1.0)
     assert set(found) == {1}
-    write_outlines(tmp_path / "section.geojson", found, lookup.graph.labels)
-    written = json.loads((tmp_path / "section.geojson").read_text())
-    assert {f["properties"]["classification"]["name"] for f in written["features"]} == {"area 1"}
+    monkeypatch.setattr(outlines, "open_lookup", lambda run, name: lookup)
+    write_outlines(tmp_path, tmp_path, lookup.graph, labels, step_mm=1.0)
+    (path,) = (tmp_path / "outlines").iterdir()
+    assert path.name == f"{lookup.graph.name}_section-0007.geojson"
+    written = json.loads(path.read_text())
+    colour = np.rint(255 * lookup.graph.labels.colours[0, :3]).astype(int).tolist()
+    classes = [feature["properties"]["classification"] for feature in written["features"]]
+    assert all(item == {"name": "area 1", "color": colour} for item in classes)
     corner = np.array(written["features"][0]["geometry"]["coordinates"][0]).min(axis=0)
     assert corner == pytest.approx(np.array(found[1].bounds[:2]) + 0.5)  # QuPath counts from the pixel's corner
 

@@ -4,7 +4,7 @@ import nibabel
 import nibabel.freesurfer as freesurfer
 import numpy as np
 
-from cytomesh.classify.output import prediction_table, write_annot, write_cifti, write_predictions
+from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.core.tables import read_table
 from cytomesh.surface.gifti import read_labels, read_scalars
 
@@ -34,11 +34,14 @@ def test_formats_of_other_programs(synthetic, tmp_path):
     same[1] = same[0]  # FreeSurfer could not tell these two apart
     graph = replace(graph, labels=replace(graph.labels, colours=same))
     area = np.where(np.arange(graph.n_nodes) < 5, 0, graph.annotation).astype(np.int32)
-    rows, colours, names = freesurfer.read_annot(write_annot(tmp_path, graph, area))
+    probabilities = np.full((graph.n_nodes, 2), 0.5, np.float32)
+    table = prediction_table(graph, probabilities, np.array([1, 2], np.int32), np.full(graph.n_nodes, ""))
+    write_predictions(tmp_path, graph, table, area)
+    rows, colours, names = freesurfer.read_annot(tmp_path / f"lh.{graph.name}.annot")
     assert [name.decode() for name in names] == ["unknown", *graph.labels.names]
     assert [names[row].decode() for row in rows] == [graph.labels.name(int(a)) if a else "unknown" for a in area]
     assert len({tuple(colour) for colour in colours[:, :3].tolist()}) == len(colours)
-    image = nibabel.load(write_cifti(tmp_path, graph, area))
+    image = nibabel.load(tmp_path / f"{graph.name}.dlabel.nii")
     np.testing.assert_array_equal(image.get_fdata()[0], area)
     label_axis, vertices = (image.header.get_axis(i) for i in (0, 1))
     assert {k: v[0] for k, v in label_axis.label[0].items() if k} == dict(

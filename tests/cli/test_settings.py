@@ -1,10 +1,14 @@
+import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
 
 from cytomesh.cli.settings import PLACES
-from cytomesh.core.config import models_of
+from cytomesh.core.config import load_config, models_of, presets
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def kind_of(stage):
@@ -22,6 +26,48 @@ def test_all_settings_of_a_stage_are_printed_and_load_as_the_defaults(cytomesh, 
         if not (models := models_of(field)) or any(model.model_fields for model in models):
             assert f"{name}:" in text or f"'{name}':" in text
             assert " ".join(field.description.split())[:30] in text
+
+
+def names_below(kind, above=()):
+    """All names of settings, however deep; a model within itself once."""
+    for name, field in kind.model_fields.items():
+        models = [model for model in models_of(field) if model not in above]
+        if not models_of(field) or any(model.model_fields for model in models):
+            yield name
+        for model in models:
+            yield from names_below(model, (*above, kind))
+
+
+@pytest.mark.parametrize("stage", ["classify", "evaluate", "pretrain"])
+def test_settings_within_settings_are_listed_too(cytomesh, stage):
+    lines = cytomesh("settings", stage)[1].splitlines()
+    listed = {name for line in lines for name in re.findall(r"[{ ]'?(\w+)'?:", f" {line}")}
+    names = set(names_below(kind_of(stage)))
+    assert len(names) > 25 and names <= listed
+
+
+def test_every_folder_of_presets_belongs_to_a_command():
+    kinds = {kind.presets: kind for stage in PLACES if (kind := kind_of(stage)).presets}
+    folders = {folder.name for folder in CONFIGS.iterdir() if any(folder.glob("*.yaml"))}
+    assert kinds.keys() == folders
+    for folder, kind in kinds.items():
+        assert set(presets(folder)) == {file.stem for file in (CONFIGS / folder).glob("*.yaml")}
+        for name in presets(folder):
+            assert isinstance(load_config(kind, Path(name)), kind)
+
+
+def test_a_preset_is_printed_with_all_that_it_leaves_at_the_default(cytomesh):
+    code, text, _ = cytomesh("settings", "classify", "--config", "linear", "--set", "n_seeds=2")
+    assert code == 0 and "gat_deep, " in text and "#   kind: gat" in text.splitlines()
+    kind = kind_of("classify")
+    assert kind.model_validate(yaml.safe_load(text)) == load_config(
+        kind, CONFIGS / "classify/linear.yaml", ["n_seeds=2"]
+    )
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest(cytomesh):
+    code, _, errors = cytomesh("settings", "classify", "--config", "gatt")
+    assert code == 1 and "did you mean 'gat" in errors
 
 
 def test_what_is_not_chosen_by_default_is_commented_out(cytomesh):

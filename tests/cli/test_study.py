@@ -35,7 +35,9 @@ def test_check_prints_every_problem_and_fails(cytomesh, dataset):
         image_path(dataset, "B01", sample, ".png").unlink()
     code, out, _ = cytomesh("study", "check", dataset / "study.yaml")
     assert code == 1
-    assert "2 problems:" in out and out.count("no such image") == 2
+    assert "2 problems:" in out and out.count("no such image") == 1
+    assert "1. (2 times) " in out and "sample-0001_BF.png; sub-B01_sample-0002_BF.png: found no such image" in out
+    assert out.splitlines()[3].split()[3:5] == ["2", "0"]  # sections, images that are there
     code, out, _ = cytomesh("study", "check", dataset / "study.yaml", "--json")
     assert code == 1
     problems = json.loads(out)["problems"]

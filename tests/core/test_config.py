@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -141,8 +142,34 @@ def test_bad_overrides(tmp_path, override):
 
 def test_presets_are_found_and_near_ones_named():
     assert preset("pretrain", "tiny").name == "tiny.yaml"
-    with pytest.raises(ConfigError, match="one of .*tiny"):
+    with pytest.raises(ConfigError, match=r"one of .*simclr.*, tiny.*did you mean 'tiny'\?"):
         preset("pretrain", "tniy")
+
+
+class Tiny(Settings):
+    presets = "tiny"
+
+
+def test_a_bare_name_is_a_preset_unless_there_is_such_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("cytomesh.core.shipped.__file__", str(tmp_path / "cytomesh" / "core" / "shipped.py"))
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("a", 1), ("b", 2)):
+        file = tmp_path / "cytomesh" / "configs" / "tiny" / f"{name}.yaml"  # as in a wheel
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"seed: {seed}")
+    for given in ("a", "a.yaml"):
+        assert load_config(Tiny, Path(given), ["kernel.sigma_mm=2"]) == Tiny(seed=1, kernel=Kernel(sigma_mm=2.0))
+    Path("a").write_text("seed: 7")
+    assert load_config(Tiny, Path("a")).seed == 7
+    Path("b").mkdir()  # such as a run of that name
+    assert load_config(Tiny, Path("b")).seed == 2
+    for other in (Path("sub/b"), tmp_path / "c"):  # paths are never names
+        with pytest.raises(ConfigError, match="no such file"):
+            load_config(Tiny, other)
+    with pytest.raises(ConfigError, match="neither a file nor a preset of tiny, expected one of a, b"):
+        load_config(Tiny, Path("c"))
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(Settings, Path("c"))  # without presets
 
 
 STORED = {

@@ -112,7 +112,7 @@ def test_all_candidates_are_drawn_as_often_as_their_chance(pool):
 
 
 def test_batches_depend_on_seed_and_step_only(pool):
-    config = SamplingConfig(seeds_per_batch=10, neighbours=2)
+    config = SamplingConfig(seeds_per_batch=10, neighbours=2, radius_mm=6.0)
     first, second = PatchSampler(pool, config, 0), PatchSampler(pool, config, 0)
     for step in (0, 1, 2):
         first.draw(step)
@@ -123,7 +123,7 @@ def test_batches_depend_on_seed_and_step_only(pool):
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_ranks_share_one_batch(pool, size):
-    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=10, neighbours=2), 0)
+    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=10, neighbours=2, radius_mm=6.0), 0)
     batch = sampler.draw(4)
     shares = sampler.shares(batch, size, by_section=False)
     assert len(shares) == size
@@ -137,7 +137,7 @@ def test_ranks_share_one_batch(pool, size):
 
 def test_ranks_keep_to_their_slab_of_sections(pool):
     """Over many batches nearly all patches of a rank come from a few sections; which, its room decides for the rest."""
-    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=200, neighbours=2), 0)
+    sampler = PatchSampler(pool, SamplingConfig(seeds_per_batch=200, neighbours=2, radius_mm=6.0), 0)
     n_sections, size = int(pool.section.max()) + 1, 4
     counts = np.zeros((size, n_sections))
     for step in range(10):

@@ -20,7 +20,13 @@ def test_sigma_changes_by_the_same_factor():
 
 def test_terms_are_those_of_the_settings():
     settings = {
-        "spatial_nce": {"sigma_mm": 6.0, "sigma_end_mm": 3.0, "kernel": "exponential", "normal_factor": 2.0},
+        "spatial_nce": {
+            "sigma_mm": 6.0,
+            "sigma_end_mm": 3.0,
+            "reach_mm": 9.0,
+            "kernel": "exponential",
+            "normal_factor": 2.0,
+        },
         "probability_guided": {"weight": 0.5, "temperature": 0.2},
         "supervised_contrastive": {},
         "simclr": {},
@@ -39,5 +45,6 @@ def test_terms_are_those_of_the_settings():
     assert isinstance(spatial.distance, Euclidean)
     assert spatial.distance.normal_factor == 2.0
     assert (terms[1].weight, terms[1].temperature) == (0.5, 0.2)
-    geodesic = Terms(objectives_of(spatial_nce={"distance": "geodesic"}), torch.arange(0), surface_geodesics(5.0))
+    along = {"distance": "geodesic", "sigma_mm": 3.0, "reach_mm": 9.0}
+    geodesic = Terms(objectives_of(spatial_nce=along), torch.arange(0), surface_geodesics(5.0))
     assert isinstance(geodesic.at(0.0)[0].objective.distance, Geodesic)

@@ -166,6 +166,10 @@ def test_classes_can_be_renamed_and_ignored(tmp_path):
     path = write(tmp_path / "c.geojson", feature("Cortex left", SQUARE), feature("Tissue", BOW_TIE))
     contours = read_contours(section(path, classes={"Cortex left": "pial_L", "Tissue": "ignore"}))
     assert contours["L"].pial.area == 2400
+    write(path, *(feature(name, ring) for name, ring in (("pial_L", SQUARE), ("V1", BOW_TIE), ("Ignore*", BOW_TIE))))
+    assert read_contours(section(path, classes={"*": "ignore"}))["L"].pial.area == 2400
+    with pytest.raises(ContourError, match="unknown class 'V1'"):
+        read_contours(section(path))
 
 
 def test_every_problem_is_found(tmp_path):

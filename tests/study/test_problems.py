@@ -31,3 +31,10 @@ def test_raise_problems():
         ContourError, match=r"2 problems: \(1\) feature 1: a line; \(2\) feature 2: a point, expected a ring"
     ):
         raise_problems([one, two])
+
+
+def test_what_is_named_together_is_kept_apart_by_attempt():
+    faults = [ContourError("a.geojson", f"feature {i}", found="a line") for i in range(2)]
+    problems: list[CytomeshError] = []
+    assert attempt(problems, lambda: raise_problems(faults)) is None
+    assert problems == faults

@@ -35,7 +35,8 @@ def test_surface_round_trip_keeps_vertex_order(tmp_path):
 def test_labels_keep_their_table(tmp_path):
     table = LabelTable((3, 7), ("hOc1", "4a & <5>"), np.array([[1, 0, 0, 1], [0, 0.5, 0, 1.0]]))
     path = tmp_path / "a.label.gii"
-    write_labels(path, np.array([0, 3, 7, 7]), table, "R")
+    write_labels(path, np.array([0, 3, 7, 7]), table, "R", "cytoarchitectonic areas")
+    assert nib.load(path).darrays[0].meta["Name"] == "cytoarchitectonic areas"  # as Workbench lists it
     labels, back = read_labels(path)
     assert labels.tolist() == [0, 3, 7, 7]
     assert (back.indices, back.names) == (table.indices, table.names)

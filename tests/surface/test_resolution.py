@@ -4,7 +4,7 @@ import pytest
 from cytomesh.surface.config import SurfaceConfig
 from cytomesh.surface.resolution import choose_resolution
 
-OPEN = SurfaceConfig(voxel_mm=None, edge_length_mm=None)
+OPEN = SurfaceConfig()
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def test_voxels_are_not_more_than_fit_into_memory(nested_spheres):
 
 
 def test_what_the_settings_say_is_kept(nested_spheres, capsys):
-    found = choose_resolution(nested_spheres(10, 8, np.arange(-4, 4, 0.5)), SurfaceConfig())
-    assert (found.voxel_mm, found.edge_length_mm) == (0.5, 1.0)
+    found = choose_resolution(
+        nested_spheres(10, 8, np.arange(-4, 4, 0.5)), SurfaceConfig(voxel_mm=0.7, edge_length_mm=1.0)
+    )
+    assert (found.voxel_mm, found.edge_length_mm) == (0.7, 1.0)
     assert not capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -85,6 +85,7 @@ class VolumeConfig(Config):
 class CellsConfig(Config):
     """Everything `cytomesh cells` can be told."""
 
+    presets: ClassVar[str] = "cells"
     tables: TablesConfig = TablesConfig()
     """Tables of cells."""
     layers: LayersConfig = LayersConfig()

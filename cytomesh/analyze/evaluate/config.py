@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,7 @@ MESH_KINDS = ("label_propagation",)
 class EvaluateConfig(Config):
     """Everything `cytomesh evaluate` can be told: one protocol, for any number of encoders."""
 
+    presets: ClassVar[str] = "evaluate"
     encoders: list[str] = Field(default=[])
     """Names of features of the run that are set side by side: encoders, an untrained one, intensity profiles or
     whatever else was imported; by default all there are."""

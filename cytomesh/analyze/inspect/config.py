@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, field_validator
 
@@ -50,6 +50,7 @@ class ExamplesConfig(Config):
 class InspectConfig(Config):
     """Everything `cytomesh inspect` can be told."""
 
+    presets: ClassVar[str] = "inspect"
     features: str | None = None
     """Name of the features to look at: an encoder of the run, or what was imported; needed where there are several."""
     centred: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -90,6 +90,7 @@ class TrainingConfig(Config):
 class LayersConfig(Config):
     """Everything `cytomesh segment-layers` can be told."""
 
+    presets: ClassVar[str] = "segment-layers"
     encoders: list[str] = Field(default=[])
     """Encoders of the run, or folders of others, by default all of the run; each gets a decoder. The first one's maps
     and thicknesses are written, the others are scored beside it."""

@@ -28,14 +28,14 @@ class SpatialNCEConfig(ContrastiveConfig):
     """Compare hemispheres: right ones are mirrored (x -> -x in reference space) onto the left template."""
     normal_factor: PositiveFloat = 1.0
     """Euclidean: how much more distance along the cortical normal counts than distance within the cortex."""
-    sigma_mm: PositiveFloat = 3.0
-    """Width of the kernel, mm."""
+    sigma_mm: float = Field(default=0.0, ge=0)
+    """Width of the kernel, mm; 0: 1.2 times the thickness of the cortex, no less than the spacing of the sections."""
     sigma_end_mm: PositiveFloat | None = None
     """Width at the last step, if another: it changes by the same factor from step to step."""
     kernel: Kernel = "gaussian"
     """Shape of the kernel: gaussian, exponential, radius or inverse."""
-    reach_mm: PositiveFloat = 9.0
-    """Distance beyond which nothing attracts, mm."""
+    reach_mm: float = Field(default=0.0, ge=0)
+    """Distance beyond which nothing attracts, mm; 0: three times `sigma_mm`."""
     same_section_weight: float = Field(default=1.0, ge=0, le=1)
     """Factor of pairs from one section: low values keep staining from being the shortcut."""
     same_brain_weight: float = Field(default=1.0, ge=0, le=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ MAX_POINTS = 2_000_000
 MAX_FEATURES = 100_000
 MAX_DEPTH = 64
 GZIP = b"\x1f\x8b"
+
+# What classes are mapped to that mean nothing here, and the name that stands for all others.
+IGNORE = "ignore"
+OTHERS = "*"
 
 Ring = NDArray[np.float64]
 
@@ -131,6 +136,20 @@ def close(ring: Ring) -> Ring:
 def composed(name: str) -> str:
     """Return a name as it is compared: macOS writes letters and their accents apart, other systems as one (NFC)."""
     return unicodedata.normalize("NFC", name).strip()
+
+
+def meaning(feature: ContourFeature, known: Mapping[str, str]) -> str | None:
+    """Return what an object's class stands for; None if it is unknown.
+
+    The first of its names that is known counts. QuPath ignores classes whose names end in "*", such as its Ignore*, and
+    so do we. What is known as "*" takes all others, and objects without class.
+    """
+    for name in feature.names:
+        if name in known:
+            return known[name]
+    if feature.names and feature.names[0].endswith(OTHERS):
+        return IGNORE
+    return known.get(OTHERS)
 
 
 def without_number(name: str) -> tuple[str, ...]:

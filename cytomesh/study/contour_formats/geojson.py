@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,31 @@ def geojson_features(path: Path, document: Any) -> list[ContourFeature]:
     return found
 
 
-def write_geojson(path: Path, named: Mapping[str, MultiPolygon]) -> None:
-    """Write polygons (pixels, centres at integers) as QuPath annotations of these classes, whole or not at all."""
+def write_geojson(
+    path: Path, named: Mapping[str, MultiPolygon], colours: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Write polygons (pixels, centres at integers) as QuPath annotations of these classes, whole or not at all.
+
+    Parameters
+    ----------
+    colours : mapping, optional
+        Red, green and blue (0 to 255) of a class; QuPath chooses those of others.
+    """
+    colours = colours or {}
     features = [
         {
             "type": "Feature",
             "geometry": mapping(translate(polygon, CORNER, CORNER)),
-            "properties": {"objectType": "annotation", "classification": {"name": name}},
+            "properties": {"objectType": "annotation", "classification": _classification(name, colours.get(name))},
         }
         for name, polygons in named.items()
         for polygon in polygons.geoms
     ]
     write_text(path, json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+def _classification(name: str, colour: Sequence[int] | None) -> dict[str, Any]:
+    return {"name": name} if colour is None else {"name": name, "color": list(colour)}
 
 
 def _with_children(features: list[dict[str, Any]], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

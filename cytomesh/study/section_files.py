@@ -1,0 +1,81 @@
+"""Files of a series of sections in a folder, and the numbers of the sections by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cytomesh.core.errors import StudyError
+
+# One of them is in every folder that is a Zarr image.
+ZARR = ("zarr.json", ".zattrs", ".zgroup")
+
+
+def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, Path]:
+    """Return what one of some readers can read in a folder, by its name without suffix, in the order of the names.
+
+    Raises
+    ------
+    StudyError
+        If there is no such folder, nothing in it that can be read, or two files with one stem.
+    """
+    if not folder.is_dir():
+        raise StudyError(folder, found="no such folder", hint="check the path")
+    suffixes = [end for reader in readers.values() for end in reader.suffixes]
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        # "" is that of folders, whatever they are called
+        end = max((end for end in suffixes if path.name.lower().endswith(end)), key=len, default=None)
+        is_read = any((path / name).is_file() for name in ZARR) if path.is_dir() else bool(end)
+        if path.name.startswith(".") or end is None or not is_read:
+            continue
+        stem = path.name[: len(path.name) - len(end)]
+        stem = re.sub(r"(\.ome)?(\.zarr)?$", "", stem, flags=re.IGNORECASE)
+        if stem in found:
+            hint = "keep one file a section in this folder"
+            raise StudyError(folder, found=f"{found[stem].name} and {path.name}", expected="one of them", hint=hint)
+        found[stem] = path
+    if not found:
+        raise StudyError(
+            folder, found="no file of a section", expected=f"files that end in {', '.join(filter(None, suffixes))}"
+        )
+    return found
+
+
+def section_numbers(stems: Sequence[str], source: Path) -> dict[str, int]:
+    """Return the number of the section that each name stands for.
+
+    Of the numbers in the names, counted from their ends, it is the last one that differs between all of them:
+    12 in "B01_s0012_10x".
+
+    Raises
+    ------
+    StudyError
+        If there is none.
+    """
+    numbers = {stem: [int(digits) for digits in re.findall(r"\d+", stem)] for stem in stems}
+    fewest = min(map(len, numbers.values()))
+    for place in range(1, fewest + 1):
+        found = {stem: values[-place] for stem, values in numbers.items()}
+        if len(set(found.values())) == len(found):
+            return found
+    without = next((stem for stem, values in numbers.items() if not values), "")
+    what = f"no number in {without}" if without else f"no number that differs between all of {stems[0]}, ..."
+    hint = "rename the files, such as s0001.tif, s0002.tif: numbers that rise from section to section"
+    raise StudyError(source, found=what, expected="the number of the section in each name", hint=hint)
+
+
+def of_sections(files: Mapping[str, Path], numbers: Mapping[str, int], source: Path) -> dict[int, Path]:
+    """Return files by the section that they belong to: that of an image of the same stem, else by their number.
+
+    Parameters
+    ----------
+    files : dict
+        By stem.
+    numbers : dict
+        Section of each image's stem.
+    """
+    own = {} if files.keys() <= numbers.keys() else section_numbers(list(files), source)
+    return {numbers.get(stem, own.get(stem, -1)): path for stem, path in files.items()}

@@ -1,0 +1,251 @@
+"""`cytomesh init`: a study from a folder of images and contours, with what cannot be read from them left to fill in."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.errors import CytomeshError, StudyError
+from cytomesh.core.files import write_text
+from cytomesh.core.labels import LabelTable
+from cytomesh.study.annotation import read_label_image
+from cytomesh.study.atlas import read_labels, write_labels
+from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
+from cytomesh.study.contours import CLASSES, TISSUE
+from cytomesh.study.drawn_areas import DRAWINGS
+from cytomesh.study.image_checks import CheckedImage, check_image
+from cytomesh.study.image_formats.reader import ImageHeader
+from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
+from cytomesh.study.planes import SectionPlane
+from cytomesh.study.problems import raise_problems
+from cytomesh.study.roots import is_below
+from cytomesh.study.section_files import files_by_stem, of_sections, section_numbers
+from cytomesh.study.sections import Section, SectionRole, write_sections
+from cytomesh.study.start_text import TODO, Kind, Known, study_text
+
+Cut = Literal["coronal", "sagittal", "horizontal"]
+# Columns: a step along the image's columns, along its rows, and along the series; RAS.
+AXES: dict[Cut, list[list[int]]] = {
+    "coronal": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+    "sagittal": [[0, 1, 0], [0, 0, -1], [1, 0, 0]],
+    "horizontal": [[1, 0, 0], [0, -1, 0], [0, 0, 1]],
+}
+# Of annotated sections, a proposal: each fourth tests.
+ROLES: tuple[SectionRole, ...] = ("train", "train", "train", "test")
+BRAIN = "B01"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What `start_study` is told.
+
+    Parameters
+    ----------
+    kind : {"hemispheres", "block", "surfaces", "new-brain"}
+        Whole hemispheres; a block of tissue; a brain with surfaces of its own; one for a trained model.
+    images : Path
+        Folder of images, one a section, numbered.
+    contours, annotations : Path or None
+        Folders of contours and annotations, under the names of their images or with their numbers.
+    labels : Path or None
+        Table of the areas; without it, one is written of those that the annotations have.
+    surfaces : Path or None
+        Folder of the brain's own surfaces.
+    spacing_mm : float
+        Distance of sections whose numbers differ by one, towards anterior (coronal), right (sagittal) or superior
+        (horizontal); negative towards the other end.
+    um_per_px : float or None
+        Pixel size of the images, where they do not say it themselves.
+    cut : {"coronal", "sagittal", "horizontal"}
+    species, stain, space : str
+        As in a manifest.
+    """
+
+    kind: Kind
+    images: Path
+    spacing_mm: float
+    contours: Path | None = None
+    annotations: Path | None = None
+    labels: Path | None = None
+    surfaces: Path | None = None
+    um_per_px: float | None = None
+    cut: Cut = "coronal"
+    species: str = TODO
+    stain: str = TODO
+    space: str = "native"
+
+
+def start_study(folder: Path, start: Start) -> str:
+    """Write study.yaml, a section table and, with annotations, a label table; return study.yaml's text.
+
+    Raises
+    ------
+    StudyError
+        If one of them is there already, or numbers, pixel sizes or files of sections cannot be found.
+    """
+    manifest, table, labels_file = folder / "study.yaml", folder / "sections.tsv", folder / "labels.tsv"
+    for path in (manifest, table, *([labels_file] if start.labels is None else [])):
+        if path.exists():
+            raise StudyError(path, found="a file that is there already", hint="choose another folder, or remove it")
+    images = files_by_stem(start.images, IMAGE_READERS)
+    numbers = section_numbers(list(images), start.images)
+    by_number = {numbers[stem]: path for stem, path in images.items()}
+    contours, annotations = (_drawn(source, numbers) for source in (start.contours, start.annotations))
+    sections = _sections(by_number, contours, annotations, start)
+    checked = _look(sections)
+    names = list(dict.fromkeys(_classes(sections)))
+    labels = _labels(sections) if start.labels is None else read_labels(start.labels)
+    roots = [
+        item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
+    ]
+    known = Known(
+        name=folder.resolve().name,
+        species=start.species,
+        stain=start.stain,
+        space=start.space,
+        kind=start.kind,
+        brain=BRAIN,
+        hemispheres=[side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)] or ["L", "R"],
+        unknown_classes=[name for name in names if name not in (*CLASSES, TISSUE)],
+        has_contours=start.contours is not None,
+        labels=_relative(start.labels or labels_file, folder) if len(labels) else "",
+        has_unnamed_areas=start.labels is None and any(map(_has_label_image, sections)),
+        window=_window(checked),
+        data_roots=[_relative(root, folder) for root in dict.fromkeys(roots)],
+        surfaces=_surfaces(start.surfaces, folder),
+        axes=axes_text(start.cut),
+    )
+    text = study_text(known)
+    if len(labels) and start.labels is None:
+        write_labels(labels_file, labels)
+    write_sections(table, sections)
+    write_text(manifest, text)
+    return text
+
+
+def _drawn(source: Path | None, numbers: dict[str, int]) -> dict[int, Path]:
+    """Return contours or annotations by the number of their section."""
+    files = {} if source is None else of_sections(files_by_stem(source, CONTOUR_READERS), numbers, source)
+    if others := sorted(files.keys() - set(numbers.values())):
+        found = f"{files[others[0]].name} of section {others[0]}" + f", and {len(others) - 1} more" * (len(others) > 1)
+        raise StudyError(source or "", found=found, expected="sections that have an image")
+    return files
+
+
+def _sections(
+    images: dict[int, Path], contours: dict[int, Path], annotations: dict[int, Path], start: Start
+) -> list[Section]:
+    headers = {number: read_header(path) for number, path in sorted(images.items())}
+    silent = [header.path.name for header in headers.values() if not (start.um_per_px or header.um_per_px)]
+    if silent:
+        found = f"no pixel size in {silent[0]}" + (f" and {len(silent) - 1} more" if len(silent) > 1 else "")
+        raise StudyError(start.images, found=found, hint="give --um-per-px, of the full resolution")
+    first, n_annotated, sections = min(headers), 0, []
+    for number, header in headers.items():
+        um = start.um_per_px or header.um_per_px or 0.0
+        annotation = annotations.get(number)
+        role: SectionRole = "none"
+        if annotation is not None:
+            role = ROLES[n_annotated % len(ROLES)]
+            n_annotated += 1
+        plane = _plane(header, um, start.spacing_mm * (number - first), start.cut)
+        section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotation, role)
+        sections.append(replace(section, annotation_um_per_px=_annotation_um(section, header)))
+    return sections
+
+
+def _plane(header: ImageHeader, um_per_px: float, position_mm: float, cut: Cut) -> SectionPlane:
+    """Place an image by its centre on the axis of the series."""
+    height, width = header.shape
+    step = um_per_px / 1000
+    column, row, along = np.array(AXES[cut], np.float64)
+    origin = position_mm * along - step * ((width - 1) / 2 * column + (height - 1) / 2 * row)
+    return SectionPlane(np.column_stack([step * column, step * row, origin]))
+
+
+def _annotation_um(section: Section, header: ImageHeader) -> float | None:
+    """Return the pixel size of a label image that covers the section's image with other pixels."""
+    if section.annotation is None or not _has_label_image(section):
+        return None
+    width = read_label_image(section.annotation).shape[1]
+    return None if width == header.shape[1] else section.um_per_px * header.shape[1] / width
+
+
+def _has_label_image(section: Section) -> bool:
+    return section.annotation is not None and not section.annotation.name.lower().endswith(DRAWINGS)
+
+
+def _look(sections: Iterable[Section]) -> list[CheckedImage]:
+    problems: list[CytomeshError] = []
+    found = [check_image(section, "quick", problems) for section in sections]
+    raise_problems(problems)
+    return [item for item in found if item is not None]
+
+
+def _window(checked: Sequence[CheckedImage]) -> tuple[float, float] | None:
+    windows = [item.window for item in checked if item.window is not None]
+    return (min(low for low, _ in windows), max(high for _, high in windows)) if windows else None
+
+
+def _classes(sections: Iterable[Section]) -> Iterator[str]:
+    """Return the classes that contour files have, each object's as it is written or as it is known."""
+    for section in sections:
+        if section.contours is None or not section.contours.name.lower().endswith(DRAWINGS):
+            continue
+        for feature in read_features(section, frozenset(CLASSES)):
+            known = next((name for name in feature.names if name in (*CLASSES, TISSUE)), None)
+            yield from [known] if known else feature.names[:1]
+
+
+def _labels(sections: Iterable[Section]) -> LabelTable:
+    """Return a table of the areas that annotations have: names of polygons, numbers of images."""
+    names: Counter[str] = Counter()
+    values: set[int] = set()
+    for section in sections:
+        if section.annotation is None:
+            continue
+        if _has_label_image(section):
+            values |= set(np.unique(read_label_image(section.annotation)).astype(np.int64).tolist()) - {0}
+            continue
+        drawn = replace(section, contours=section.annotation)
+        names.update(name for feature in read_features(drawn, frozenset()) for name in feature.names[:1])
+    areas = [name for name in sorted(names) if name not in (*CLASSES, TISSUE) and not name.endswith("*")]
+    if not values:
+        return LabelTable.from_names(areas)
+    table = LabelTable.from_names([f"area {value}" for value in sorted(values)])
+    return replace(table, indices=tuple(sorted(values)))
+
+
+def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
+    """Return the pial and white surfaces of a folder by hemisphere, as FreeSurfer, HCP and BIDS name them."""
+    found: dict[str, dict[str, str]] = {}
+    if source is None:
+        return found
+    for path in sorted(source.iterdir()):
+        name = path.name.lower()
+        for side, marks in (("L", ("lh.", "hemi-l", ".l.", "left")), ("R", ("rh.", "hemi-r", ".r.", "right"))):
+            if name.startswith(marks[0]) or any(mark in name for mark in marks[1:]):
+                for kind in ("pial", "white", "midthickness"):
+                    if f".{kind}" in name or f"_{kind}" in name:
+                        found.setdefault(side, {}).setdefault(kind, _relative(path, folder))
+    return found
+
+
+def _relative(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path, folder)
+    return Path(relative).as_posix() if relative.count("..") <= 2 else str(path.resolve())
+
+
+def axes_text(cut: Cut) -> str:
+    """Return where the columns, the rows and the series of a cut point to."""
+    words = {1: ("right", "anterior", "superior"), -1: ("left", "posterior", "inferior")}
+    vectors: list[NDArray[np.int64]] = [np.array(axis) for axis in AXES[cut]]
+    column, row, along = (words[int(v[v.nonzero()[0][0]])][int(v.nonzero()[0][0])] for v in vectors)
+    return f"columns to the {column}, rows to {row}, numbers to {along}"

@@ -1,0 +1,161 @@
+"""`cytomesh init`: what it writes is a study at once, or as soon as the TODOs are filled in."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from shapely.geometry import MultiPolygon, box
+
+from cytomesh.core.errors import StudyError
+from cytomesh.study.check import check_study
+from cytomesh.study.contour_formats.geojson import write_geojson
+from cytomesh.study.contours import read_contours
+from cytomesh.study.start import AXES, Start, axes_text, start_study
+from cytomesh.study.study import open_study
+
+SPECIES = ("--species", "Homo sapiens", "--stain", "Nissl")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three sections without pixel size, 7 to 9; contours and areas of a laboratory's own names."""
+    random = np.random.default_rng(0)
+    for name in ("images", "contours", "areas"):
+        (tmp_path / name).mkdir()
+    for index in (7, 8, 9):
+        image = random.integers(0, 255, (60, 80), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "images" / f"B1_s{index:03d}.png")
+        rings = {"Cortex": MultiPolygon([box(10, 10, 70, 50)]), "white_R": MultiPolygon([box(20, 20, 60, 40)])}
+        write_geojson(tmp_path / "contours" / f"{index}.geojson", rings)
+        areas = {"V1": MultiPolygon([box(12, 12, 18, 48)]), "V2": MultiPolygon([box(62, 12, 68, 48)])}
+        write_geojson(tmp_path / "areas" / f"{index}.geojson", areas | {"Ignore*": MultiPolygon([box(0, 0, 5, 5)])})
+    return tmp_path
+
+
+def test_the_phantom_s_own_files_make_a_study_without_any_fault(small_study, tmp_path, cytomesh):
+    shutil.copytree(small_study / "sub-T01" / "micr", tmp_path / "images")
+    for name, pattern in (("contours", "*contours.geojson"), ("areas", "*_dseg.png")):
+        (tmp_path / name).mkdir()
+        for path in (small_study / "derivatives").rglob(f"sub-T01{pattern}"):
+            shutil.copy(path, tmp_path / name)
+    shutil.copy(small_study / "atlas" / "labels.tsv", tmp_path)
+    given = [word for name in ("images", "contours") for word in (f"--{name}", tmp_path / name)]
+    given += ["--annotations", tmp_path / "areas", "--spacing-mm", -8, "--labels", tmp_path / "labels.tsv", *SPECIES]
+    code, said, errors = cytomesh("init", tmp_path, *given)
+    assert code == 0, errors
+    assert "Nothing is left to fill in" in said and "cytomesh build-graph study.yaml" in said
+    code, said, _ = cytomesh("study", "check", tmp_path / "study.yaml", "--workers", 1)
+    assert (code, "No problem found." in said) == (0, True), said
+    (brain,) = open_study(tmp_path / "study.yaml").brains
+    (truth, *_) = open_study(small_study / "study.yaml").brains
+    assert brain.hemispheres == ("L",) and brain.role == "train"
+    theirs = {section.index: section for section in truth.sections}
+    assert len(brain.sections) == len(list((tmp_path / "images").glob("*.zarr")))
+    for section in brain.sections:
+        other = theirs[section.index]
+        assert section.um_per_px == other.um_per_px and section.annotation_um_per_px == other.annotation_um_per_px
+        assert read_contours(section)["L"].pial.equals(read_contours(other)["L"].pial)
+        y_mm = -8.0 * (section.index - brain.sections[-1].index)  # sections come by their place
+        np.testing.assert_allclose(section.plane.to_world[1], [0, 0, y_mm], atol=1e-12)
+    code, _, errors = cytomesh("init", tmp_path, *given)
+    assert code == 1 and "study.yaml: found a file that is there already" in errors
+
+
+def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytomesh):
+    study = folders / "new" / "study.yaml"
+    given = ["--images", folders / "images", "--contours", folders / "contours", "--spacing-mm", 0.5]
+    code, _, errors = cytomesh("init", study.parent, *given)
+    assert code == 1 and "no pixel size in B1_s007.png and 2 more" in errors and "--um-per-px" in errors
+    assert not study.parent.exists() or not any(study.parent.iterdir())
+    given += ["--um-per-px", 100, "--annotations", folders / "areas"]
+    code, said, _ = cytomesh("init", study.parent, *given)
+    assert code == 0 and "marked TODO: 3" in said
+    marked = [line for line in study.read_text().splitlines() if "TODO" in line][1:]
+    assert marked == ["species: TODO", "stain: TODO", '  classes: {"Cortex": TODO}']
+    found = "\n".join(map(str, check_study(study).problems))
+    for part in ("contours.classes.Cortex", "species: found TODO", "stain: found TODO"):
+        assert part in found
+    filled = study.read_text().replace('"Cortex": TODO', "Cortex: pial_R").replace(": TODO", ": Nissl")
+    study.write_text(filled)
+    assert check_study(study).problems == ()
+    opened = open_study(study)
+    assert opened.labels.names == ("V1", "V2")
+    (brain,) = opened.brains
+    assert [section.index for section in brain.sections] == [7, 8, 9] and brain.hemispheres == ("R",)
+    np.testing.assert_allclose([section.plane.to_world[1, 2] for section in brain.sections], [0, 0.5, 1.0])
+    centre = brain.sections[0].plane.to_world @ [39.5, 29.5, 1]
+    np.testing.assert_allclose(centre, 0, atol=1e-12)
+    assert opened.manifest.data_roots == [Path("../images"), Path("../contours"), Path("../areas")]
+
+
+@pytest.mark.parametrize("kind", ["hemispheres", "block", "surfaces", "new-brain"])
+def test_every_kind_is_a_study(folders, kind):
+    surfaces = folders / "surf"
+    surfaces.mkdir()
+    for name in ("lh.pial", "lh.white", "sub-1.R.pial.surf.gii", "sub-1_hemi-R_white.surf.gii", "lh.curv"):
+        (surfaces / name).write_bytes(b"")
+    own = surfaces if kind == "surfaces" else None
+    folder = folders / kind
+    start = Start(kind, folders / "images", 1.0, um_per_px=50.0, surfaces=own, species="Macaca", stain="Nissl")
+    text = start_study(folder, start)
+    (brain,) = open_study(folder / "study.yaml").brains
+    assert brain.role == ("unseen" if kind == "new-brain" else "train")
+    assert ("--config block" in text) == (kind == "block") and ("classify-predict" in text) == (kind == "new-brain")
+    if kind == "surfaces":
+        assert brain.surfaces["L"].pial == folder / "../surf/lh.pial"
+        assert brain.surfaces["R"].files == {
+            "pial": folder / "../surf/sub-1.R.pial.surf.gii",
+            "white": folder / "../surf/sub-1_hemi-R_white.surf.gii",
+        }
+        assert "TODO put in the table where sections lie" in text
+    else:
+        assert not brain.surfaces and "TODO contours of each section" in text
+
+
+def test_surfaces_that_are_not_found_are_left_to_fill_in(folders):
+    text = start_study(folders / "new", Start("surfaces", folders / "images", 1.0, um_per_px=50.0))
+    assert '      L: {"pial": "TODO", "white": "TODO"}\n      R: {"pial": "TODO", "white": "TODO"}\n' in text
+
+
+def test_images_of_16_bits_get_a_window(tmp_path):
+    (tmp_path / "images").mkdir()
+    values = np.random.default_rng(0).integers(100, 4000, (3, 60, 80)).astype(np.uint16)
+    for index, image in enumerate(values, start=1):
+        size = {"axes": "YX", "PhysicalSizeX": 5, "PhysicalSizeY": 5}
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.ome.tif", image, metadata=size)
+    start_study(tmp_path, Start("block", tmp_path / "images", 0.04, species="Mus musculus", stain="NeuN"))
+    opened = open_study(tmp_path / "study.yaml")
+    low, high = opened.manifest.image.window
+    assert 90 <= low < high <= 4000 and opened.brains[0].sections[0].um_per_px == 5.0
+
+
+def test_numbers_of_label_images_become_areas_without_names(folders):
+    areas = folders / "labels"
+    areas.mkdir()
+    Image.fromarray(np.kron([[0, 3], [12, 12]], np.ones((15, 20))).astype(np.uint8)).save(areas / "s8.png")
+    text = start_study(
+        folders / "new", Start("block", folders / "images", 1.0, annotations=areas, um_per_px=50.0, cut="sagittal")
+    )
+    assert "labels: labels.tsv  # TODO the names of the areas" in text
+    opened = open_study(folders / "new" / "study.yaml")
+    assert opened.labels.indices == (3, 12) and opened.labels.names == ("area 3", "area 12")
+    section = opened.brains[0].section(8)
+    assert section.annotation_um_per_px == 100.0 and section.role == "train"
+    assert opened.brains[0].section(7).annotation is None
+
+
+def test_drawings_without_an_image_are_named(folders):
+    (folders / "contours" / "9.geojson").rename(folders / "contours" / "12.geojson")
+    start = Start("block", folders / "images", 1.0, contours=folders / "contours", um_per_px=50.0)
+    with pytest.raises(StudyError, match=r"12.geojson of section 12, expected sections that have an image"):
+        start_study(folders / "new", start)
+
+
+def test_axes_are_said_as_they_are():
+    assert axes_text("coronal") == "columns to the right, rows to inferior, numbers to anterior"
+    assert axes_text("sagittal") == "columns to the anterior, rows to inferior, numbers to right"
+    for axes in AXES.values():
+        assert abs(np.linalg.det(axes)) == 1

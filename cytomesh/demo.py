@@ -60,8 +60,8 @@ MODELS: dict[str, tuple[str, list[str], tuple[str, ...], str]] = {
 }
 ORDER = (("linear", "linear-untrained"), ("gat", "linear"), ("gat-prior", "gat"), ("gat-prior", REGISTERED))
 """What has to be better than what."""
-NO_IMAGE = {"coordinates": "of the nearest training nodes", MAPS: "of the probability maps", REGISTERED: "registered"}
-"""What needs no image: areas ..."""
+NO_IMAGE = {"coordinates": "nearest training nodes", MAPS: MAPS, REGISTERED: REGISTERED}
+"""What needs no image, and its row of the table."""
 
 
 class DemoConfig(Config):
@@ -212,7 +212,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
     for name, row in NO_IMAGE.items():
         values = "".join(f"{summary['no_image'][name][f'macro_f1_{split}']:>16.3f}" for split in SPLITS)
-        lines.append(f"{f'no image: areas {row}':<44}{values}")
+        lines.append(f"{f'no image: {row}':<44}{values}")
     lines.append("")
     lines += _parcellation_rows(summary["parcellation"])
     lines += ["", *_variation_rows(summary["variation"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def cut_box(
     Raises
     ------
     ImageError
-        If the box does not lie within the image, is larger than 2 GB, or finer pixels are wanted than there are.
+        If the box does not lie within the image, is larger than 2 GB or smaller than half a wanted pixel, or finer
+        pixels are wanted than there are.
     """
     column, row, width, height = box
     rows, columns = pyramid.shape
@@ -63,6 +65,9 @@ def cut_box(
         found = f"a box of {width} x {height} px from column {column}, row {row}"
         raise ImageError(pyramid.path, found=found, expected=f"a box within {columns} columns and {rows} rows")
     step = 1.0 if um_per_px is None else um_per_px / um_per_px_of_level0
+    if min(width, height) < step / 2:
+        found = f"a box of {width} x {height} px for pixels as large as {step:g} of them"
+        raise ImageError(pyramid.path, found=found, expected="half a pixel at least", hint="ask for finer ones")
     if step < 1 / SLACK:
         hint = "leave --um-per-px out for the pixels as they are"
         expected = f"{um_per_px_of_level0:g} um/px, the image's own, or more"
@@ -106,7 +111,7 @@ def cut_stored(
     -------
     pixels : (rows, columns, channels)
     facts : dict
-        `image`, `box_px` and `um_per_px` of the cut-out.
+        `image`, `box_px` and `um_per_px` of the cut-out, `channels` if the file names them.
 
     Raises
     ------
@@ -119,7 +124,8 @@ def cut_stored(
             hint = "give a section of a study, which says it (--section), or convert it with --um-per-px"
             raise ImageError(path, found="no pixel size in the file", expected="um/px", hint=hint)
         pixels = cut_box(pyramid, own, box, um_per_px)
-    return pixels, {"image": str(path), "box_px": list(box), "um_per_px": um_per_px or own}
+        names = {"channels": list(pyramid.channel_names)} if pyramid.channel_names else {}
+    return pixels, {"image": str(path), "box_px": list(box), "um_per_px": um_per_px or own, **names}
 
 
 def cut_section(
@@ -151,7 +157,7 @@ def _means(start: int, length: int, step: float, scale: float, offset: float, n:
     return sp.csr_matrix(covered.multiply(1 / covered.sum(axis=1))), first
 
 
-def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
+def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float, channel_names: Sequence[str] = ()) -> None:
     """Write a cut-out as TIFF (with OME's pixel size, too) or PNG, whole or not at all, its scale in the header.
 
     Parameters
@@ -161,6 +167,8 @@ def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
     pixels : (rows, columns, channels) uint8, uint16 or float32
         PNG takes 8 bits grey or RGB, and 16 bits grey.
     um_per_px : float
+    channel_names : sequence of str
+        Kept in a TIFF; three channels that have names of their own are not RGB.
 
     Raises
     ------
@@ -180,15 +188,16 @@ def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
             scale = UM_PER_M / um_per_px * 0.0254  # Pillow counts in inches, the file in metres
             Image.fromarray(plain).save(temporary, format="PNG", dpi=(scale, scale))
             return
-        is_rgb = n_channels == 3
+        is_rgb = n_channels == 3 and not channel_names
         size = {"PhysicalSizeX": um_per_px, "PhysicalSizeY": um_per_px}
         units = {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+        names = {"Channel": {"Name": list(channel_names)}} if channel_names else {}
         tifffile.imwrite(
             temporary,
             plain if n_channels == 1 or is_rgb else np.moveaxis(pixels, -1, 0),
             ome=True,
             photometric="rgb" if is_rgb else "minisblack",
-            metadata={"axes": "YX" if n_channels == 1 else "YXS" if is_rgb else "CYX", **size, **units},
+            metadata={"axes": "YX" if n_channels == 1 else "YXS" if is_rgb else "CYX", **size, **units, **names},
             resolution=(UM_PER_CM / um_per_px, UM_PER_CM / um_per_px),
             resolutionunit="CENTIMETER",
             compression="zlib",

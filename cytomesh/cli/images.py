@@ -197,7 +197,13 @@ def cut(
     if sum(place is not None for place in places.values()) != 1:
         given = ", ".join(name for name, place in places.items() if place is not None) or "none"
         raise ConfigError("images cut", found=given, expected="one of --box, --node and --at")
+    for option, value, only in (("--section", section, "--box"), ("--brain", brain, "--at")):
+        if value is not None and places[only] is None:
+            raise ConfigError(option, found=value, expected=f"{only} beside it", hint="leave one of them out")
     _refuse_absent(source)
+    if node is not None and not source.is_dir():
+        expected = "a run, the folder that build-graph wrote"
+        raise ConfigError("--node", found=str(source), expected=expected, hint="give RUN instead")
     if node is not None or is_manifest(source):
         _refuse_for_studies({"--scene": scene, "--z": z, "--t": t})
     if node is not None:

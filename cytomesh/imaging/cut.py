@@ -68,10 +68,7 @@ def cut_box(
     if min(width, height) < step / 2:
         found = f"a box of {width} x {height} px for pixels as large as {step:g} of them"
         raise ImageError(pyramid.path, found=found, expected="half a pixel at least", hint="ask for finer ones")
-    if step < 1 / SLACK:
-        hint = "leave --um-per-px out for the pixels as they are"
-        expected = f"{um_per_px_of_level0:g} um/px, the image's own, or more"
-        raise ImageError(pyramid.path, "um_per_px", found=f"{um_per_px:g}", expected=expected, hint=hint)
+    refuse_pixel_size(pyramid, um_per_px_of_level0, um_per_px_of_level0 * step)
     level = choose_level(pyramid.level_scales, step)
     place = pyramid.levels[level]
     starts, lengths = (row, column), (height, width)
@@ -81,15 +78,30 @@ def cut_box(
     ]
     (by_row, row0), (by_column, column0) = axes
     n_values = max(by_row.shape[0] * by_column.shape[0], by_row.shape[1] * by_column.shape[1]) * pyramid.n_channels
-    if n_values * max(pyramid.dtype.itemsize, 4) > MAX_BYTES:
-        hint = "ask for coarser pixels (--um-per-px) or a smaller box; 'images convert' copies whole images"
-        raise ImageError(pyramid.path, found=f"a cut-out of {n_values:,} values", expected="2 GB at most", hint=hint)
+    way_out = "coarser pixels (--um-per-px) or a smaller box; 'images convert' copies whole images"
+    refuse_large(pyramid, n_values * max(pyramid.dtype.itemsize, 4), way_out)
     window = pyramid.read(level, row0, row0 + by_row.shape[1], column0, column0 + by_column.shape[1])
     if window.shape[:2] == (by_row.shape[0], by_column.shape[0]) and step == place.scale[0] == place.scale[1]:
         return window
     planes = [by_row @ (by_column @ window[:, :, c].astype(np.float64).T).T for c in range(pyramid.n_channels)]
     means = np.stack(planes, axis=-1)
     return np.asarray(means if pyramid.dtype.kind == "f" else np.rint(means), pyramid.dtype)
+
+
+def refuse_pixel_size(pyramid: StoredPyramid, um_per_px_of_level0: float, um_per_px: float) -> None:
+    """Raise ImageError if finer pixels are wanted than there are, or pixels larger than the image."""
+    most = um_per_px_of_level0 * max(pyramid.shape)
+    if um_per_px * SLACK < um_per_px_of_level0 or um_per_px > most:
+        hint = "leave --um-per-px out for the pixels as they are"
+        expected = f"{um_per_px_of_level0:g} um/px, the image's own, or more, up to its side of {most:g} um"
+        raise ImageError(pyramid.path, "um_per_px", found=f"{um_per_px:g}", expected=expected, hint=hint)
+
+
+def refuse_large(pyramid: StoredPyramid, n_bytes: int, way_out: str) -> None:
+    """Raise ImageError if a cut-out, or what is read for it, is larger than `MAX_BYTES`."""
+    if n_bytes > MAX_BYTES:
+        found, hint = f"a cut-out for which {n_bytes / 1e9:,.1f} GB are read", f"ask for {way_out}"
+        raise ImageError(pyramid.path, found=found, expected="2 GB at most", hint=hint)
 
 
 def cut_stored(

@@ -177,10 +177,17 @@ def test_a_node_a_point_and_a_box_from_the_command_line(small_chain, tmp_path, c
         (("--node", "B01"), "GRAPH:NUMBER"),
         (("--node", "{graph}:99999999"), "no such node"),
         (("--node", "B99_hemi-L:1"), "B99_hemi-L"),
+        (("--node", "{graph}:{node}", "--size-px", 200_000), "2 GB at most"),
+        (("--node", "{graph}:{node}", "--um-per-px", 0.5), "the image's own, or more"),
+        (("--node", "{graph}:{node}", "--um-per-px", 1e9), "up to its side"),
+        (("--node", "{graph}:{node}", "--section", "B01:12"), "--box beside it"),
+        (("--node", "{graph}:{node}", "--brain", "B01"), "--at beside it"),
     ],
 )
 def test_places_that_are_none(small_chain, tmp_path, cytomesh, words, said):
-    words = [str(word).format(graph=load_graphs(small_chain.run)[0].name) for word in words]
+    graph = load_graphs(small_chain.run)[0]
+    known = {"graph": graph.name, "node": np.flatnonzero(graph.is_linked)[20]}
+    words = [str(word).format(**known) for word in words]
     code, _, errors = cytomesh("images", "cut", small_chain.run, *words, "--out", tmp_path / "cut.tif")
     assert code == 1
     assert said in errors
@@ -213,6 +220,23 @@ def test_the_image_that_is_cut_is_not_written_over(tmp_path, cytomesh):
         assert code == 1
         assert "another name" in errors
     assert source.read_bytes() == before
+
+
+def test_what_is_no_run_and_a_point_beyond_the_stack(small_chain, tmp_path, cytomesh):
+    study = open_run_study(small_chain.run)
+    brain = study.brains[0]
+    first = next(section for section in brain.sections if section.image is not None)
+    last = next(section for section in reversed(brain.sections) if section.image is not None)
+    towards = np.sign(first.plane.distance(last.plane.world(np.zeros((1, 2))))[0])
+    beyond = first.plane.world(np.full((1, 2), 5.0))[0] - 100 * towards * first.plane.normal
+    for words, said in (
+        (("--node", "x:1"), "the folder that build-graph wrote"),
+        (("--brain", brain.id, "--at", *beyond), "100.0 mm from the nearest section"),
+    ):
+        code, _, errors = cytomesh("images", "cut", study.path, *words, "--out", tmp_path / "cut.tif")
+        assert code == 1
+        assert said in errors
+        assert "Way out" in errors
 
 
 def test_planes_are_named_for_one_image_only(small_chain, tmp_path, cytomesh):

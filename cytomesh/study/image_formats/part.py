@@ -69,7 +69,9 @@ class ImagePart:
         for axis, index in chosen.items():
             if index >= sizes[axis]:
                 known = f"{axis} from 0 to {sizes[axis] - 1}"
-                raise ImageError(path, found=f"no plane {axis} = {index}", expected=known, hint="correct image.plane")
+                raise ImageError(
+                    path, found=f"no plane {axis} = {index}", expected=known, hint=f"correct --{axis}, or image.plane"
+                )
         return chosen
 
 

@@ -123,10 +123,7 @@ def convert(
         made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, part=ImagePart(scene, z, t))
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
         return
-    for option, value in (("--um-per-px", um_per_px), ("--scene", scene), ("--z", z), ("--t", t)):
-        if value is not None:
-            hint = "leave it out: the section tables, and image.plane in the manifest, say it"
-            raise ConfigError(option, found="a study", expected="one image", hint=hint)
+    _refuse_for_studies({"--um-per-px": um_per_px, "--scene": scene, "--z": z, "--t": t})
     skip_bad = on_bad_section is OnBadSection.skip
     done = convert_study(
         source, out, update=update_study, workers=n_workers, scheduler=address, resume=resume, skip_bad=skip_bad
@@ -176,6 +173,9 @@ def cut(
             "--um-per-px", help="Pixel size to write; the image's own unless given.", show_default=False, min=1e-4
         ),
     ] = None,
+    scene: Scene = None,
+    z: PlaneZ = None,
+    t: PlaneT = None,
     as_json: AsJson = False,
 ) -> None:
     """Cut a region out of an image, or a square around a node or a point of the brain, with its scale in the header.
@@ -189,6 +189,7 @@ def cut(
     from cytomesh.graph.cut_outs import cut_node, cut_point
     from cytomesh.imaging.cut import cut_section, cut_stored, write_cut
     from cytomesh.imaging.normalise import normalised
+    from cytomesh.study.image_formats.part import ImagePart
     from cytomesh.study.manifest import is_manifest
     from cytomesh.study.study import open_study
 
@@ -196,7 +197,15 @@ def cut(
     if sum(place is not None for place in places.values()) != 1:
         given = ", ".join(name for name, place in places.items() if place is not None) or "none"
         raise ConfigError("images cut", found=given, expected="one of --box, --node and --at")
+    for option, value, only in (("--section", section, "--box"), ("--brain", brain, "--at")):
+        if value is not None and places[only] is None:
+            raise ConfigError(option, found=value, expected=f"{only} beside it", hint="leave one of them out")
     _refuse_absent(source)
+    if node is not None and not source.is_dir():
+        expected = "a run, the folder that build-graph wrote"
+        raise ConfigError("--node", found=str(source), expected=expected, hint="give RUN instead")
+    if node is not None or is_manifest(source):
+        _refuse_for_studies({"--scene": scene, "--z": z, "--t": t})
     if node is not None:
         graph, number = _two(node, "--node", "GRAPH:NUMBER, as B01_hemi-L:1204")
         pixels, facts = cut_node(source, graph, number, size_px, um_per_px)
@@ -216,8 +225,11 @@ def cut(
     else:
         if is_manifest(source):
             raise ConfigError("--section", found="none", expected="BRAIN:NUMBER, for --box in a study")
-        pixels, facts = cut_stored(source, box or (0, 0, 0, 0), um_per_px)
-    write_cut(out, pixels, facts["um_per_px"])
+        pixels, facts = cut_stored(source, box or (0, 0, 0, 0), um_per_px, part=ImagePart(scene, z, t))
+    image = Path(facts["image"])
+    if image.exists() and out.exists() and out.samefile(image):
+        raise ConfigError("--out", found=f"the image that is cut, {out}", expected="another name")
+    write_cut(out, pixels, facts["um_per_px"], facts.get("channels", ()))
     height, width = pixels.shape[:2]
     show({**facts, "width_px": width, "height_px": height, "written": str(out)}, as_json)
 
@@ -230,6 +242,16 @@ def _two(text: str, option: str, expected: str) -> tuple[str, int]:
     if not (colon and name and number.isdecimal()):
         raise ConfigError(option, found=text, expected=expected)
     return name, int(number)
+
+
+def _refuse_for_studies(options: dict[str, float | None]) -> None:
+    """Raise ConfigError for what is said of one image, given with a study or a run."""
+    from cytomesh.core.errors import ConfigError
+
+    for option, value in options.items():
+        if value is not None:
+            hint = "leave it out: the section tables, and image.plane in the manifest, say it"
+            raise ConfigError(option, found="a study", expected="one image", hint=hint)
 
 
 def _refuse_absent(path: Path) -> None:

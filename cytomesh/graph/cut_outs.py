@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError, StudyError
 from cytomesh.graph.storage import graph_folder, load_graph
+from cytomesh.imaging.cut import refuse_large, refuse_pixel_size
 from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_section
@@ -17,6 +18,7 @@ from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain
 
 UPRIGHT_DEG = 90.0
+HINT = "give world positions of this brain in mm, RAS"
 
 
 def cut_node(
@@ -41,6 +43,8 @@ def cut_node(
     ------
     GraphError
         If there is no such node, or it has no image.
+    ImageError
+        If a square of more than 2 GB, or finer pixels than there are, is wanted.
     """
     graph = load_graph(graph_folder(run, name))
     if not 0 <= node < graph.n_nodes:
@@ -74,23 +78,27 @@ def cut_point(
     Raises
     ------
     StudyError
-        If no section has an image, or the point lies beside that of the nearest.
+        If no section has an image, or the point lies beside that of the nearest, or farther from it than sections lie
+        apart.
     """
     sections = [section for section in brain.sections if section.image is not None]
     if not sections:
         raise StudyError(brain.id, found="no section with an image", expected="one at least")
-    distances = [abs(float(section.plane.distance(point[None])[0])) for section in sections]
-    nearest = int(np.argmin(distances))
-    section = sections[nearest]
+    heights = np.array([float(section.plane.distance(point[None])[0]) for section in sections])
+    nearest = int(np.argmin(np.abs(heights)))
+    section, distance = sections[nearest], abs(float(heights[nearest]))
+    apart = float(np.diff(np.sort(heights)).max(initial=0.0))
+    if len(sections) > 1 and distance > apart:
+        found = f"a point {distance:.1f} mm from the nearest section, {section.name}"
+        raise StudyError(brain.id, found=found, expected=f"{apart:.1f} mm at most, as sections lie apart", hint=HINT)
     pixel = section.plane.pixels(point[None])[0]
     with open_section(section) as pyramid:
         height, width = pyramid.shape
     if not (-0.5 <= pixel[0] <= width - 0.5 and -0.5 <= pixel[1] <= height - 0.5):
         found = f"a point at column {pixel[0]:.0f}, row {pixel[1]:.0f} of the nearest section, {section.name}"
-        hint = "give world positions of this brain in mm, RAS"
-        raise StudyError(brain.id, found=found, expected=f"within its {width} x {height} px", hint=hint)
+        raise StudyError(brain.id, found=found, expected=f"within its {width} x {height} px", hint=HINT)
     pixels, facts = _patch(section, pixel, UPRIGHT_DEG, size_px, um_per_px)
-    return pixels, {**facts, "distance_mm": round(distances[nearest], 4)}
+    return pixels, {**facts, "distance_mm": round(distance, 4)}
 
 
 def _patch(
@@ -98,6 +106,8 @@ def _patch(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     um_per_px = section.um_per_px if um_per_px is None else um_per_px
     with open_section(section) as pyramid:
+        refuse_pixel_size(pyramid, section.um_per_px, um_per_px)
+        refuse_large(pyramid, size_px**2 * pyramid.n_channels, "a smaller --size-px")
         patch = read_patches(pyramid, section.um_per_px, pixel[None], np.array([angle]), size_px, um_per_px)[0]
     place = {"column_px": round(float(pixel[0]), 2), "row_px": round(float(pixel[1]), 2), "angle_deg": round(angle, 2)}
     facts = {"section": section.name, "image": str(section.image), **place, "um_per_px": um_per_px}

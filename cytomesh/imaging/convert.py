@@ -19,6 +19,7 @@ from cytomesh.core.errors import ImageError
 from cytomesh.core.files import clear_partial, remove, replace_folder, settle_folder
 from cytomesh.core.parallel import mapping
 from cytomesh.core.progress import log, track
+from cytomesh.core.remote import RemotePath
 from cytomesh.core.run import lock
 from cytomesh.imaging.halving import halve, halved_levels
 from cytomesh.imaging.ome_zarr import CHUNK_PX, multiscales
@@ -70,8 +71,9 @@ def convert_image(
     source : Path
         What `open_image` reads.
     target : Path
-        Folder to write, usually `*.ome.zarr`. A finished conversion of the same image is kept, one of another image
-        under this name replaced; nothing else is.
+        Folder to write, usually `*.ome.zarr`. A finished conversion of the same image is kept, as is one that is the
+        source itself, which studies name once they are updated; one of another image under this name is replaced;
+        nothing else is.
     um_per_px : float or None
         Pixel size; None: what the image states.
     workers : int
@@ -104,7 +106,8 @@ def convert_image(
         if target.exists() and before is None:
             hint = "choose another name, or remove it"
             raise ImageError(target, found="something that is no conversion", expected="a new name", hint=hint)
-        if resume and before == made_from:
+        is_itself = before is not None and not isinstance(source, RemotePath) and target.samefile(source)
+        if is_itself or (resume and before == made_from):
             log(f"{target}: kept")
             return False
         if before is not None and resume:

@@ -178,8 +178,9 @@ def name_images(study: Study, copies: Mapping[Image, Path]) -> list[Path]:
             scene = ABSENT if scenes is None else cells[scenes].strip() or ABSENT
             image = named_file(table.parent, cells[column].strip())
             new = copies.get((image, None if scene == ABSENT else int(scene)))
-            if new is not None:
-                cells[column] = Path(os.path.relpath(new, table.parent)).as_posix()
+            name = None if new is None else Path(os.path.relpath(new, table.parent)).as_posix()
+            if name not in (None, cells[column].strip()):
+                cells[column] = name
                 if scenes is not None:
                     cells[scenes] = ABSENT
                 changed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def cut_box(
     Raises
     ------
     ImageError
-        If the box does not lie within the image, is larger than 2 GB, or finer pixels are wanted than there are.
+        If the box does not lie within the image, is larger than 2 GB or smaller than half a wanted pixel, or finer
+        pixels are wanted than there are.
     """
     column, row, width, height = box
     rows, columns = pyramid.shape
@@ -63,10 +65,10 @@ def cut_box(
         found = f"a box of {width} x {height} px from column {column}, row {row}"
         raise ImageError(pyramid.path, found=found, expected=f"a box within {columns} columns and {rows} rows")
     step = 1.0 if um_per_px is None else um_per_px / um_per_px_of_level0
-    if step < 1 / SLACK:
-        hint = "leave --um-per-px out for the pixels as they are"
-        expected = f"{um_per_px_of_level0:g} um/px, the image's own, or more"
-        raise ImageError(pyramid.path, "um_per_px", found=f"{um_per_px:g}", expected=expected, hint=hint)
+    if min(width, height) < step / 2:
+        found = f"a box of {width} x {height} px for pixels as large as {step:g} of them"
+        raise ImageError(pyramid.path, found=found, expected="half a pixel at least", hint="ask for finer ones")
+    refuse_pixel_size(pyramid, um_per_px_of_level0, um_per_px_of_level0 * step)
     level = choose_level(pyramid.level_scales, step)
     place = pyramid.levels[level]
     starts, lengths = (row, column), (height, width)
@@ -76,15 +78,30 @@ def cut_box(
     ]
     (by_row, row0), (by_column, column0) = axes
     n_values = max(by_row.shape[0] * by_column.shape[0], by_row.shape[1] * by_column.shape[1]) * pyramid.n_channels
-    if n_values * max(pyramid.dtype.itemsize, 4) > MAX_BYTES:
-        hint = "ask for coarser pixels (--um-per-px) or a smaller box; 'images convert' copies whole images"
-        raise ImageError(pyramid.path, found=f"a cut-out of {n_values:,} values", expected="2 GB at most", hint=hint)
+    way_out = "coarser pixels (--um-per-px) or a smaller box; 'images convert' copies whole images"
+    refuse_large(pyramid, n_values * max(pyramid.dtype.itemsize, 4), way_out)
     window = pyramid.read(level, row0, row0 + by_row.shape[1], column0, column0 + by_column.shape[1])
     if window.shape[:2] == (by_row.shape[0], by_column.shape[0]) and step == place.scale[0] == place.scale[1]:
         return window
     planes = [by_row @ (by_column @ window[:, :, c].astype(np.float64).T).T for c in range(pyramid.n_channels)]
     means = np.stack(planes, axis=-1)
     return np.asarray(means if pyramid.dtype.kind == "f" else np.rint(means), pyramid.dtype)
+
+
+def refuse_pixel_size(pyramid: StoredPyramid, um_per_px_of_level0: float, um_per_px: float) -> None:
+    """Raise ImageError if finer pixels are wanted than there are, or pixels larger than the image."""
+    most = um_per_px_of_level0 * max(pyramid.shape)
+    if um_per_px * SLACK < um_per_px_of_level0 or um_per_px > most:
+        hint = "leave --um-per-px out for the pixels as they are"
+        expected = f"{um_per_px_of_level0:g} um/px, the image's own, or more, up to its side of {most:g} um"
+        raise ImageError(pyramid.path, "um_per_px", found=f"{um_per_px:g}", expected=expected, hint=hint)
+
+
+def refuse_large(pyramid: StoredPyramid, n_bytes: int, way_out: str) -> None:
+    """Raise ImageError if a cut-out, or what is read for it, is larger than `MAX_BYTES`."""
+    if n_bytes > MAX_BYTES:
+        found, hint = f"a cut-out for which {n_bytes / 1e9:,.1f} GB are read", f"ask for {way_out}"
+        raise ImageError(pyramid.path, found=found, expected="2 GB at most", hint=hint)
 
 
 def cut_stored(
@@ -106,7 +123,7 @@ def cut_stored(
     -------
     pixels : (rows, columns, channels)
     facts : dict
-        `image`, `box_px` and `um_per_px` of the cut-out.
+        `image`, `box_px` and `um_per_px` of the cut-out, `channels` if the file names them.
 
     Raises
     ------
@@ -119,7 +136,8 @@ def cut_stored(
             hint = "give a section of a study, which says it (--section), or convert it with --um-per-px"
             raise ImageError(path, found="no pixel size in the file", expected="um/px", hint=hint)
         pixels = cut_box(pyramid, own, box, um_per_px)
-    return pixels, {"image": str(path), "box_px": list(box), "um_per_px": um_per_px or own}
+        names = {"channels": list(pyramid.channel_names)} if pyramid.channel_names else {}
+    return pixels, {"image": str(path), "box_px": list(box), "um_per_px": um_per_px or own, **names}
 
 
 def cut_section(
@@ -151,7 +169,7 @@ def _means(start: int, length: int, step: float, scale: float, offset: float, n:
     return sp.csr_matrix(covered.multiply(1 / covered.sum(axis=1))), first
 
 
-def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
+def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float, channel_names: Sequence[str] = ()) -> None:
     """Write a cut-out as TIFF (with OME's pixel size, too) or PNG, whole or not at all, its scale in the header.
 
     Parameters
@@ -161,6 +179,8 @@ def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
     pixels : (rows, columns, channels) uint8, uint16 or float32
         PNG takes 8 bits grey or RGB, and 16 bits grey.
     um_per_px : float
+    channel_names : sequence of str
+        Kept in a TIFF; three channels that have names of their own are not RGB.
 
     Raises
     ------
@@ -180,15 +200,16 @@ def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float) -> None:
             scale = UM_PER_M / um_per_px * 0.0254  # Pillow counts in inches, the file in metres
             Image.fromarray(plain).save(temporary, format="PNG", dpi=(scale, scale))
             return
-        is_rgb = n_channels == 3
+        is_rgb = n_channels == 3 and not channel_names
         size = {"PhysicalSizeX": um_per_px, "PhysicalSizeY": um_per_px}
         units = {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+        names = {"Channel": {"Name": list(channel_names)}} if channel_names else {}
         tifffile.imwrite(
             temporary,
             plain if n_channels == 1 or is_rgb else np.moveaxis(pixels, -1, 0),
             ome=True,
             photometric="rgb" if is_rgb else "minisblack",
-            metadata={"axes": "YX" if n_channels == 1 else "YXS" if is_rgb else "CYX", **size, **units},
+            metadata={"axes": "YX" if n_channels == 1 else "YXS" if is_rgb else "CYX", **size, **units, **names},
             resolution=(UM_PER_CM / um_per_px, UM_PER_CM / um_per_px),
             resolutionunit="CENTIMETER",
             compression="zlib",

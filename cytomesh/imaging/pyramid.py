@@ -56,6 +56,7 @@ class StoredPyramid:
         self.levels: tuple[ImageLevel, ...] = header.levels
         self.um_per_px: float | None = header.um_per_px
         self.n_channels: int = len(range(header.n_channels)[channels])
+        self.channel_names: tuple[str, ...] = header.channel_names[channels]
         self.dtype: np.dtype[Any] = np.dtype(header.dtype)
         self._channels = channels
         self._blocks: LastUsed[tuple[int, ...], NDArray[Any]] = LastUsed(cache_bytes, lambda block: block.nbytes)
@@ -215,7 +216,7 @@ class Pyramid(StoredPyramid):
         super().__init__(reader, cache_bytes, view.channels)
         self._view = view
         self._tables = None if normalisation is None else normalisation.tables()
-        self.n_channels, self.dtype = view.n_channels, np.dtype(np.uint8)
+        self.n_channels, self.channel_names, self.dtype = view.n_channels, (), np.dtype(np.uint8)
 
     def _seen(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
         seen = self._view(stored)

@@ -1,5 +1,6 @@
 """All images of a study at once, and tables that name the copies."""
 
+import json
 import shutil
 
 import numpy as np
@@ -51,6 +52,27 @@ def test_tables_name_the_copies_and_nothing_else_changes(manifest, tmp_path, cyt
     assert cytomesh("study", "check", manifest, "--quick")[1].count("problem") == 1
     code, out, _ = cytomesh("images", "convert", manifest, "--out", tmp_path / "again", "-j", 1, "--json")
     assert code == 0 and '"left out": 0' in out
+
+
+def test_the_same_command_keeps_what_the_tables_name_already(manifest, tmp_path, cytomesh):
+    """Else each call would convert the copies into themselves, and make all results stale."""
+    command = ("images", "convert", manifest, "--out", tmp_path / "copies", "--update-study", "-j", 1, "--json")
+    bad, *good = images(manifest)
+    kept = bad.read_bytes()
+    bad.write_bytes(b"nothing")
+    assert cytomesh(*command, "--on-bad-section", "skip")[0] == 0
+    bad.write_bytes(kept)
+    made = {path: path.read_bytes() for path in (tmp_path / "copies").rglob("*") if path.is_file()}
+    code, out, _ = cytomesh(*command)
+    assert code == 0 and json.loads(out) == {"converted": 1, "kept": len(good), "left out": 0, "tables written": 1}
+    tables = {table: table.stat().st_mtime_ns for table in manifest.parent.rglob("*.tsv")}
+    for words in ((), ("--no-resume",)):
+        code, out, said = cytomesh(*command, *words)
+        facts = {"converted": 0, "kept": len(good) + 1, "left out": 0, "tables written": 0}
+        assert code == 0 and json.loads(out) == facts
+        assert "stale" not in said
+    assert tables == {table: table.stat().st_mtime_ns for table in tables}
+    assert all(path.read_bytes() == content for path, content in made.items() if path.name != ".sections.jsonl")
 
 
 def test_a_bad_image_stops_and_changes_no_table_or_is_left_out(manifest, tmp_path, cytomesh):

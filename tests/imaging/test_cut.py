@@ -103,6 +103,9 @@ def test_what_cannot_be_cut_is_said(grey, tmp_path):
                 cut_box(pyramid, 1.0, box)
         with pytest.raises(ImageError, match="the image's own, or more"):
             cut_box(pyramid, 1.0, (0, 0, 5, 5), 0.5)
+        with pytest.raises(ImageError, match="half a pixel at least"):  # it would be the mean of much else
+            cut_box(pyramid, 1.0, (0, 0, 5, 30), 11.0)
+        assert cut_box(pyramid, 1.0, (0, 0, 5, 30), 10.0).shape == (3, 1, 1)
     with pytest.raises(ImageError, match="no pixel size in the file"):
         cut_stored(path, (0, 0, 5, 5))
     with pytest.raises(ImageError, match=r"one of \.tif"):
@@ -174,11 +177,71 @@ def test_a_node_a_point_and_a_box_from_the_command_line(small_chain, tmp_path, c
         (("--node", "B01"), "GRAPH:NUMBER"),
         (("--node", "{graph}:99999999"), "no such node"),
         (("--node", "B99_hemi-L:1"), "B99_hemi-L"),
+        (("--node", "{graph}:{node}", "--size-px", 200_000), "2 GB at most"),
+        (("--node", "{graph}:{node}", "--um-per-px", 0.5), "the image's own, or more"),
+        (("--node", "{graph}:{node}", "--um-per-px", 1e9), "up to its side"),
+        (("--node", "{graph}:{node}", "--section", "B01:12"), "--box beside it"),
+        (("--node", "{graph}:{node}", "--brain", "B01"), "--at beside it"),
     ],
 )
 def test_places_that_are_none(small_chain, tmp_path, cytomesh, words, said):
-    words = [str(word).format(graph=load_graphs(small_chain.run)[0].name) for word in words]
+    graph = load_graphs(small_chain.run)[0]
+    known = {"graph": graph.name, "node": np.flatnonzero(graph.is_linked)[20]}
+    words = [str(word).format(**known) for word in words]
     code, _, errors = cytomesh("images", "cut", small_chain.run, *words, "--out", tmp_path / "cut.tif")
     assert code == 1
     assert said in errors
     assert not list(tmp_path.iterdir())
+
+
+def test_channels_keep_their_names_and_three_of_them_are_no_rgb(tmp_path, cytomesh):
+    pixels = np.random.default_rng(4).integers(0, 65536, (2, 3, 40, 50), np.uint16)
+    source, cut = tmp_path / "stack.ome.tif", tmp_path / "cut.tif"
+    size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(source, pixels, metadata={"axes": "ZCYX", **size, "Channel": {"Name": ["DAPI", "NeuN", "GFP"]}})
+    words = ("images", "cut", source, "--box", 3, 4, 20, 10, "--out", cut)
+    code, _, errors = cytomesh(*words)
+    assert code == 1
+    assert "--z 0" in errors
+    code, _, errors = cytomesh(*words, "--z", 1)
+    assert code == 0, errors
+    header = read_header(cut)
+    assert (header.channel_names, header.axes) == (("DAPI", "NeuN", "GFP"), "cyx")
+    np.testing.assert_array_equal(tifffile.imread(cut), pixels[1, :, 4:14, 3:23])
+
+
+def test_the_image_that_is_cut_is_not_written_over(tmp_path, cytomesh):
+    source = tmp_path / "image.tif"
+    write_cut(source, np.zeros((20, 30, 1), np.uint8), 2.0)
+    before = source.read_bytes()
+    (tmp_path / "link.tif").symlink_to(source)
+    for out in (source, tmp_path / "link.tif"):
+        code, _, errors = cytomesh("images", "cut", source, "--box", 0, 0, 5, 5, "--out", out)
+        assert code == 1
+        assert "another name" in errors
+    assert source.read_bytes() == before
+
+
+def test_what_is_no_run_and_a_point_beyond_the_stack(small_chain, tmp_path, cytomesh):
+    study = open_run_study(small_chain.run)
+    brain = study.brains[0]
+    first = next(section for section in brain.sections if section.image is not None)
+    last = next(section for section in reversed(brain.sections) if section.image is not None)
+    towards = np.sign(first.plane.distance(last.plane.world(np.zeros((1, 2))))[0])
+    beyond = first.plane.world(np.full((1, 2), 5.0))[0] - 100 * towards * first.plane.normal
+    for words, said in (
+        (("--node", "x:1"), "the folder that build-graph wrote"),
+        (("--brain", brain.id, "--at", *beyond), "100.0 mm from the nearest section"),
+    ):
+        code, _, errors = cytomesh("images", "cut", study.path, *words, "--out", tmp_path / "cut.tif")
+        assert code == 1
+        assert said in errors
+        assert "Way out" in errors
+
+
+def test_planes_are_named_for_one_image_only(small_chain, tmp_path, cytomesh):
+    for words in ((small_chain.run, "--node", "x:1"), (open_run_study(small_chain.run).path, "--at", 0, 0, 0)):
+        code, _, errors = cytomesh("images", "cut", *words, "--z", 1, "--out", tmp_path / "cut.tif")
+        assert code == 1
+        assert "--z" in errors
+        assert "leave it out" in errors

@@ -60,7 +60,8 @@ class ImagePart:
         if lacking:
             ways = ", ".join(f"{axis}: 0" for axis in lacking if axis in PLANE_AXES)
             known = ", ".join(f"{axis} 0 to {n - 1}" for axis, n in lacking.items())
-            hint = f"name it in the manifest, image: {{plane: {{{ways}}}}} ({known}), or export one"
+            options = " ".join(f"--{axis} 0" for axis in lacking)
+            hint = f"name it: {options}, or in a study's manifest image: {{plane: {{{ways}}}}} ({known}); or export one"
             if set(lacking) - set(PLANE_AXES):
                 hint = "export one 2D plane, with all its channels"
             raise ImageError(path, found=f"planes: {found}", expected="one plane", hint=hint)
@@ -68,7 +69,9 @@ class ImagePart:
         for axis, index in chosen.items():
             if index >= sizes[axis]:
                 known = f"{axis} from 0 to {sizes[axis] - 1}"
-                raise ImageError(path, found=f"no plane {axis} = {index}", expected=known, hint="correct image.plane")
+                raise ImageError(
+                    path, found=f"no plane {axis} = {index}", expected=known, hint=f"correct --{axis}, or image.plane"
+                )
         return chosen
 
 

@@ -17,6 +17,7 @@ from cytomesh.core.errors import ImageError
 from cytomesh.study.image_formats.png_chunks import has_orientation, png_kind
 from cytomesh.study.image_formats.reader import (
     HINT_FORMATS,
+    Alpha,
     ImageHeader,
     ImageLevel,
     ImageReader,
@@ -30,6 +31,7 @@ PLAIN_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3}
 EXIF_ORIENTATION = 0x0112
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 DEEP_CHANNELS = {0: 1, 2: 3, 4: 1, 6: 3}
+WITH_ALPHA, DEEP_WITH_ALPHA = ("LA", "RGBA"), (4, 6)
 # Deflate makes data at most 1,032 times smaller; a JPEG has a bit or more for each 8 x 8 px.
 DEFLATE_RATIO = 1032
 JPEG_PX_PER_BYTE = 512
@@ -53,12 +55,15 @@ class PlainReader(ImageReader):
             width, height = image.size
             refuse_turned(path, image)
             bits, colour = png_kind(path) if image.format == "PNG" else (8, 0)
+            alpha: Alpha | None = "straight" if image.mode in WITH_ALPHA or "transparency" in image.info else None
+            levels = (ImageLevel("0", (height, width)),)
             if bits == 16:
-                return ImageHeader(path, DEEP_CHANNELS[colour], (ImageLevel("0", (height, width)),), dtype="uint16")
+                alpha = "straight" if colour in DEEP_WITH_ALPHA else None
+                return ImageHeader(path, DEEP_CHANNELS[colour], levels, dtype="uint16", alpha=alpha)
             if image.mode not in PLAIN_CHANNELS:
                 raise ImageError(path, found=f"colours of kind {image.mode}", expected="grey or RGB", hint=HINT_FORMATS)
             n_channels = PLAIN_CHANNELS[image.mode]
-        return ImageHeader(path, n_channels, (ImageLevel("0", (height, width)),))
+        return ImageHeader(path, n_channels, levels, alpha=alpha)
 
     def decode(self, level: int, rows: slice, columns: slice) -> NDArray[Any]:  # noqa: ARG002
         """Decode all of it, and return the window."""

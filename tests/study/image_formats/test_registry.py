@@ -106,6 +106,7 @@ def test_transparent_pixels_are_background(tmp_path, mode, colours, expected):
         image.putpixel((column, 0), colour)
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(pixels_of(tmp_path / "a.png")[0], expected)
+    assert read_header(tmp_path / "a.png").alpha == "straight"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
@@ -114,6 +115,7 @@ def test_a_colour_declared_transparent_is_background(tmp_path, mode):
     image = Image.new("L", (2, 1), 0)
     image.putpixel((1, 0), 255 if mode == "1" else 190)
     image.convert(mode).save(tmp_path / "a.png", transparency=(0, 0, 0) if mode == "RGB" else 0)
+    assert read_header(tmp_path / "a.png").alpha == "straight"
     pixels = pixels_of(tmp_path / "a.png")
     assert pixels[0, :, 0].tolist() == [255, 255 if mode == "1" else 190]
 

@@ -1,23 +1,14 @@
-"""What this installation and this machine are fit for: a finding on each part, and what to do about it.
-
-Nothing here imports torch into the calling process: one that does not match the machine may end the process that loads
-it, and then that is the finding.
-"""
+"""What this installation and this machine are fit for: a finding on each part, and what to do about it."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Any, Literal
@@ -28,14 +19,12 @@ from packaging.specifiers import SpecifierSet
 from cytomesh.core.extras import EXTRAS
 from cytomesh.core.parallel import THREAD_VARIABLES, available_cpus
 from cytomesh.core.provenance import PACKAGES
+from cytomesh.core.torch_facts import GIB, WITH_TORCH, torch_facts
 
-GIB = 2**30
 MEMORY_GIB = (1.5, 6.0)
 """A human hemisphere at 0.33 mm voxels; the demo."""
 DISK_GIB = (1.0, 8.0)
 """A small study and its run; installation and demo."""
-WITH_TORCH = ("torchvision", "timm", "torch_geometric")
-"""Packages that are made for certain versions of torch."""
 GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 DRIVER = Path("/proc/driver/nvidia/version")
 WORKBENCH_S = 30
@@ -282,73 +271,6 @@ def unmet(required: list[Requirement]) -> list[str]:
         else:
             faults += [fault for extra in sorted(item.extras) for fault in unmet(required_by(item.name, extra))]
     return faults
-
-
-def torch_facts() -> dict[str, Any]:
-    """Return what torch says of itself and its devices, asked in a process of its own."""
-    try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(_ask_torch).result()
-    except BrokenProcessPool:
-        return {"faults": {"torch": "the process that imports it ends at once"}}
-
-
-def _ask_torch() -> dict[str, Any]:
-    faults: dict[str, str] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in ("torch", *WITH_TORCH):
-            try:
-                import_module(name)
-            except Exception as error:  # whatever a broken package raises is the finding
-                faults[name] = f"{type(error).__name__}: {error}"
-            if "torch" in faults:
-                return {"faults": faults}
-    import torch
-
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    has_nccl = count > 0 and torch.distributed.is_nccl_available()
-    nccl = ".".join(map(str, torch.cuda.nccl.version())) if has_nccl else ""  # type: ignore[no-untyped-call]
-    return {
-        "faults": faults,
-        "cuda": torch.version.cuda,
-        "warnings": [str(item.message).partition("\n")[0] for item in said],
-        "devices": [_device_facts(number) for number in range(count)],
-        "nccl": nccl,
-        "nccl_fault": _fault_of_nccl() if nccl else "",
-    }
-
-
-def _device_facts(number: int) -> dict[str, Any]:
-    import torch
-
-    properties = torch.cuda.get_device_properties(number)
-    facts = {"name": properties.name, "gib": properties.total_memory / GIB, "free_gib": 0.0, "fault": ""}
-    try:
-        ones = torch.ones(64, 64, device=f"cuda:{number}")
-        facts["fault"] = "" if float((ones @ ones).sum()) == 64**3 else "it computes wrong numbers"
-        facts["free_gib"] = torch.cuda.mem_get_info(number)[0] / GIB
-    except RuntimeError as error:  # no kernels for this device, or it is in use
-        facts["fault"] = str(error).partition("\n")[0]
-    return facts
-
-
-def _fault_of_nccl() -> str:
-    import torch
-    import torch.distributed as dist
-    from torch._C._distributed_c10d import HashStore
-
-    try:
-        torch.cuda.set_device(0)
-        dist.init_process_group("nccl", store=HashStore(), rank=0, world_size=1)
-        dist.all_reduce(torch.ones(1, device="cuda"))
-        torch.cuda.synchronize()
-        dist.destroy_process_group()
-    except RuntimeError as error:
-        return str(error).partition("\n")[0]
-    return ""
 
 
 def _by_amount(subject: str, free: float, limits: tuple[float, float], found: str, advice: str) -> Finding:

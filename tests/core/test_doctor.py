@@ -12,6 +12,7 @@ from cytomesh.core import doctor
 from cytomesh.core.doctor import Finding, findings_table
 from cytomesh.core.extras import EXTRAS
 from cytomesh.core.parallel import THREAD_VARIABLES
+from cytomesh.core.torch_facts import torch_facts
 
 ROOT = Path(__file__).parents[2]
 GPU = {"name": "H100", "gib": 80.0, "free_gib": 70.0, "fault": ""}
@@ -95,7 +96,7 @@ def test_extras_of_what_is_required_are_required(site):
 )
 def test_a_torch_that_cannot_be_loaded_is_a_finding_and_not_the_end(site, module, said):
     site("torch", "9.0", module=module)
-    facts = doctor.torch_facts()
+    facts = torch_facts()
     assert list(facts) == ["faults"] and said in facts["faults"]["torch"]
     assert [item.level for item in doctor.match(facts)] == ["problem"]
     assert list(doctor.devices(facts, has_driver=True)) == []

@@ -10,7 +10,7 @@ from cytomesh.core.errors import PackageError
 EXTRAS = {
     "report": "pages with charts and surfaces (report, inspect, parcels.html)",
     "phantom": "the built-in study (phantom, demo, doctor --self-test)",
-    "register": "spheres and registration (register)",
+    "register": "spheres and registration (register, demo)",
     "leiden": "parcels by the Leiden method",
     "umap": "a UMAP of the features (inspect, method: umap)",
     "tensorboard": "curves of training in TensorBoard (metrics.jsonl has them without)",

@@ -16,6 +16,7 @@ import torch
 from cytomesh.classify.area_classifier import AreaClassifier
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.files import read_json
+from cytomesh.core.torch_facts import torch_facts
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.graph.features import load_features
@@ -51,6 +52,13 @@ def train(run: Path, name: str, *overrides: str) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def on_cpu(run) -> dict[str, float]:
     return train(run, "cpu", "device=cpu")
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="a process of its own asks for CUDA devices")
+def test_doctor_finds_that_it_computes():
+    facts = torch_facts()
+    assert facts["devices"] and not any(device["fault"] for device in facts["devices"])
+    assert facts["nccl"] and facts["nccl_fault"] == ""
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

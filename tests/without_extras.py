@@ -19,9 +19,18 @@ class WithoutExtras(PathFinder):
     def find_spec(cls, fullname, path=None, target=None):
         return None if fullname.partition(".")[0] in ABSENT else super().find_spec(fullname, path, target)
 
+    @classmethod
+    def find_distributions(cls, *context):
+        return (found for found in super().find_distributions(*context) if found.name not in ABSENT)
+
+
+def hide_extras() -> None:
+    """Let this process find none of them from now on, neither to import nor by name."""
+    sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
+
 
 if __name__ == "__main__":
-    sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
+    hide_extras()
     from cytomesh.cli.app import main
     from tests.provenance_chain import Chain
 

@@ -14,6 +14,7 @@ from cytomesh.cli import (
     classify,
     contours,
     demo,
+    doctor,
     embed,
     evaluate,
     finetune,
@@ -91,6 +92,7 @@ for _module in (
     report,
     status,
     settings,
+    doctor,
     demo,
 ):
     app.add_typer(_module.app)

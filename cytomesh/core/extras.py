@@ -7,6 +7,20 @@ from typing import Any
 
 from cytomesh.core.errors import PackageError
 
+EXTRAS = {
+    "report": "pages with charts and surfaces (report, inspect, parcels.html)",
+    "phantom": "the built-in study (phantom, demo, doctor --self-test)",
+    "register": "spheres and registration (register, demo)",
+    "leiden": "parcels by the Leiden method",
+    "umap": "a UMAP of the features (inspect, method: umap)",
+    "tensorboard": "curves of training in TensorBoard (metrics.jsonl has them without)",
+    "openslide": "images of slide scanners (.svs, .ndpi, .mrxs, ...)",
+    "czi": "images in Zeiss' .czi",
+    "dask": "sections over a Dask cluster (--scheduler)",
+    "cloud": "images at https://, s3:// and gs://",
+}
+"""What each extra is for; those of developers, and `all`, apart."""
+
 
 def optional(module: str, install: str) -> Any:
     """Import a module of a package that may be absent.

@@ -17,6 +17,7 @@ from cytomesh.core.progress import draw_no_bars, speak, speaks
 
 T = TypeVar("T")
 R = TypeVar("R")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def available_cpus() -> int:
@@ -85,7 +86,7 @@ def begin_worker(shows_lines: bool) -> None:
 
 def one_thread_each() -> None:
     """Let libraries that are loaded later begin with one thread."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ[name] = "1"
 
 

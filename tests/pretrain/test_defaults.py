@@ -114,3 +114,9 @@ def test_bare_training_and_export_record_the_same_choice(tmp_path):
     bank = export_run(run, bare, workers=1)["bank"]
     size = 32 + 2 * record.patches.border_px
     assert np.load(next(Path(bank).glob("0*.npy")), mmap_mode="r").shape[-2:] == (size, size)
+
+
+def test_patches_finer_than_the_images_are_said(data):
+    size = ("patches.size_px=64", "patches.um_per_px=10")
+    assert "patches.um_per_px: 10 is finer than the images, 20: interpolated" in chosen(data, *size)[1]
+    assert not [line for line in chosen(data, *size, um_per_px=10.1)[1] if "finer" in line]

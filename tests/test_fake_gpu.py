@@ -35,9 +35,10 @@ from tests.conftest import sphere_mesh
 from tests.fake_gpu import CUDA, Copies, fake_gpu, onto_gpu
 
 SURFACE = sphere_mesh(2, 20.0)
+WIDTHS = {"sigma_mm": 3.0, "reach_mm": 9.0}
 OBJECTIVES = {
-    "spatial": {"spatial_nce": {"same_section_weight": 0.5, "same_brain_weight": 0.7, "normal_factor": 2.0}},
-    "geodesic": {"spatial_nce": {"distance": "geodesic"}},
+    "spatial": {"spatial_nce": {"same_section_weight": 0.5, "same_brain_weight": 0.7, "normal_factor": 2.0, **WIDTHS}},
+    "geodesic": {"spatial_nce": {"distance": "geodesic", **WIDTHS}},
     "labels": {"supervised": {}, "supervised_contrastive": {}},
     "views": {"probability_guided": {}, "simclr": {}},
 }
@@ -71,7 +72,7 @@ def trainer_on_cpu(tmp_path: Path, objectives: dict, parts: int) -> Trainer:
             "objectives": objectives,
             "views": 2,
             "augment": AUGMENT,
-            "sampling": {"seeds_per_batch": 6, "neighbours": 1},
+            "sampling": {"seeds_per_batch": 6, "neighbours": 1, "radius_mm": 6.0},
             "schedule": {"steps": 8, "warmup_steps": 0, "ema_decay": 0.9, "parts": parts},
             "precision": "float32",
             "log_every": 4,

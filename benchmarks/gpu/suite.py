@@ -84,7 +84,8 @@ def settings_of(model: str, size_px: int, n_images: int, stem: str) -> PretrainC
             "encoder": {"name": model, "in_chans": 1, "stem": stem},
             "patches": {"size_px": size_px, "border_px": size_px // 8},
             "augment": {"rotation_deg": 20, "scale": 0.1, "blur_px": 1, "noise": 0.05, "intensity_scale": 0.2},
-            "sampling": {"seeds_per_batch": n_images // 4, "neighbours": 3},
+            "objectives": {"spatial_nce": {"sigma_mm": 3.0, "reach_mm": 9.0}},
+            "sampling": {"seeds_per_batch": n_images // 4, "neighbours": 3, "radius_mm": 6.0},
             "schedule": {"steps": 10**6, "warmup_steps": 0},
             "log_every": 10**6,
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.config import Candidate, ClassifyConfig
-from cytomesh.classify.models import fit_seed
+from cytomesh.classify.models import fit_seed, keep_seed
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.splits import TRAIN, VALIDATION, validation_blocks
 from cytomesh.core.distributed import World
@@ -63,7 +63,8 @@ def chosen(
         own = with_candidate(settings, candidate)
         place = folder / CANDIDATES / str(number)
         place.mkdir(parents=True, exist_ok=True)
-        data = _held_out(assemble(run, graphs, labels, own, place / "inputs")[0], graphs, settings.seed)
+        whole, *_ = assemble(run, graphs, labels, own, place / "inputs")
+        data = _held_out(whole, graphs, settings.seed)
         likely, _ = fit_seed(place, data, own, settings.seed, ranks)
         rows = np.flatnonzero(data.is_validation & (data.targets >= 0))
         if not rows.size:
@@ -73,6 +74,8 @@ def chosen(
         score = macro_f1(data.targets[rows], likely[rows].argmax(axis=1))
         records.append({"model": own.one_model.kind, "hops": own.inputs.hops, "macro_f1": score, "nodes": rows.size})
     best = ranks.given(int(np.argmax([record["macro_f1"] for record in records])))
+    if ranks.is_main and data is whole:  # validation nodes of the split: the best has learnt all that it is to learn
+        keep_seed(folder / CANDIDATES / str(best), folder, settings.seed)
     return with_candidate(settings, settings.candidates[best]), records
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def fit_seed(
     prior: RegisteredPrior | None = None,
 ) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
     """Train one model, or take it from an interrupted run; returns its probabilities for all nodes and its curve."""
-    weights, curve_path = (folder / f"seed-{seed}{end}" for end in (".safetensors", ".curve.json"))
+    weights, curve_path = _seed_files(folder, seed)
     is_trained = ranks.told(curve_path.is_file())
     if is_trained:
         model = make_classifier(settings, data.inputs.shape[1], data.classes.size, ranks.device)
@@ -88,8 +89,20 @@ def fit_seed(
     model, curve = fit_classifier(settings, data, seed, ranks.device, prior)
     if ranks.is_main:
         save_state(weights, model.state())
-        write_json(curve_path, curve)  # after the weights: it says that they are whole
+        write_json(curve_path, curve)
     return model.probabilities(data), curve
+
+
+def keep_seed(source: Path, folder: Path, seed: int) -> None:
+    """Copy a training of one folder into another, for `fit_seed` to find."""
+    for path, target in zip(_seed_files(source, seed), _seed_files(folder, seed), strict=True):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def _seed_files(folder: Path, seed: int) -> tuple[Path, Path]:
+    """Return the weights of a training, and its curve, which is written after them: it says that they are whole."""
+    return folder / f"seed-{seed}.safetensors", folder / f"seed-{seed}.curve.json"
 
 
 def load_classifier(classifier: Classifier, path: Path) -> None:

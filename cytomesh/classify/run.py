@@ -136,8 +136,9 @@ def _train_and_evaluate(
     spheres = load_spheres(run, graphs) if settings.null.spins else []  # first: if one is missing, nothing is trained
     labels = [graph.annotation for graph in graphs]
     settings, candidates = chosen(run, folder, graphs, labels, settings, ranks)
-    if candidates:
-        log(f"{result.folder.name}: {choice_note(candidates)}")
+    choice = [choice_note(candidates)] if candidates else []
+    for line in choice:
+        log(f"{result.folder.name}: {line}")
     data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
     if ranks.is_main:
         write_json(folder / "model.json", model_record(run, settings, data, inputs, graphs[0]))
@@ -182,7 +183,7 @@ def _train_and_evaluate(
         "n_train": int(data.is_train.sum()),
         "n_validation": int(data.is_validation.sum()),
         "curves": [{"seed": s, "epochs": curve} for s, (_, curve) in zip(_seeds(settings), fits, strict=True)],
-        "notes": [*([choice_note(candidates)] if candidates else []), *notes],
+        "notes": [*choice, *notes],
         **({"candidates": candidates} if candidates else {}),
     }
 

@@ -23,6 +23,7 @@ from cytomesh.core.remote import RemotePath, as_path
 
 if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
+    from cytomesh.study.study import Study
 
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
 Scene = Annotated[
@@ -191,7 +192,6 @@ def cut(
     from cytomesh.imaging.normalise import normalised
     from cytomesh.study.image_formats.part import ImagePart
     from cytomesh.study.manifest import is_manifest
-    from cytomesh.study.study import open_study
 
     places = {"--box": box, "--node": node, "--at": at}
     if sum(place is not None for place in places.values()) != 1:
@@ -209,29 +209,40 @@ def cut(
     if node is not None:
         graph, number = _two(node, "--node", "GRAPH:NUMBER, as B01_hemi-L:1204")
         pixels, facts = cut_node(source, graph, number, size_px, um_per_px)
-    elif at is not None or section is not None:
-        if not is_manifest(source):
-            raise ConfigError("--at" if at else "--section", found=str(source), expected="a study, its study.yaml")
-        study = open_study(source)
-        if at is not None:
-            known = [each.id for each in study.brains]
-            one = brain or (known[0] if len(known) == 1 else None)
-            if one is None:
-                raise ConfigError("--brain", found="none", expected=f"one of {', '.join(known)}")
-            pixels, facts = cut_point(normalised(study).brain(one), np.array(at), size_px, um_per_px)
-        else:
-            name, number = _two(section or "", "--section", "BRAIN:NUMBER, as B01:12")
-            pixels, facts = cut_section(study.brain(name).section(number), box or (0, 0, 0, 0), um_per_px)
+    elif at is not None:
+        study = _study(source, "--at")
+        known = [each.id for each in study.brains]
+        one = brain or (known[0] if len(known) == 1 else None)
+        if one is None:
+            raise ConfigError("--brain", found="none", expected=f"one of {', '.join(known)}")
+        pixels, facts = cut_point(normalised(study).brain(one), np.array(at), size_px, um_per_px)
     else:
-        if is_manifest(source):
+        assert box is not None
+        if section is not None:
+            study = _study(source, "--section")
+            name, number = _two(section, "--section", "BRAIN:NUMBER, as B01:12")
+            pixels, facts = cut_section(study.brain(name).section(number), box, um_per_px)
+        elif is_manifest(source):
             raise ConfigError("--section", found="none", expected="BRAIN:NUMBER, for --box in a study")
-        pixels, facts = cut_stored(source, box or (0, 0, 0, 0), um_per_px, part=ImagePart(scene, z, t))
+        else:
+            pixels, facts = cut_stored(source, box, um_per_px, part=ImagePart(scene, z, t))
     image = Path(facts["image"])
     if image.exists() and out.exists() and out.samefile(image):
         raise ConfigError("--out", found=f"the image that is cut, {out}", expected="another name")
     write_cut(out, pixels, facts["um_per_px"], facts.get("channels", ()))
     height, width = pixels.shape[:2]
     show({**facts, "width_px": width, "height_px": height, "written": str(out)}, as_json)
+
+
+def _study(path: Path, option: str) -> Study:
+    """Open the study that an option needs."""
+    from cytomesh.core.errors import ConfigError
+    from cytomesh.study.manifest import is_manifest
+    from cytomesh.study.study import open_study
+
+    if not is_manifest(path):
+        raise ConfigError(option, found=str(path), expected="a study, its study.yaml")
+    return open_study(path)
 
 
 def _two(text: str, option: str, expected: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from cytomesh.graph.storage import graph_folder, load_graph
 from cytomesh.imaging.cut import refuse_large, refuse_pixel_size
 from cytomesh.imaging.normalise import open_run_study
 from cytomesh.imaging.patches import read_patches
-from cytomesh.imaging.pyramid import open_section
+from cytomesh.imaging.pyramid import Pyramid, open_section
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain
 
@@ -55,7 +55,8 @@ def cut_node(
     section = open_run_study(run).brain(graph.brain).section(int(graph.section[node]))
     pixel = np.array([graph.nodes["column_px"][node], graph.nodes["row_px"][node]], np.float64)
     angle = float(graph.nodes["angle_deg"][node])
-    pixels, facts = _patch(section, pixel, angle, size_px, um_per_px)
+    with open_section(section) as pyramid:
+        pixels, facts = _patch(pyramid, section, pixel, angle, size_px, um_per_px)
     return pixels, {"graph": name, "node": node, **facts, "up": "pial side"}
 
 
@@ -94,21 +95,25 @@ def cut_point(
     pixel = section.plane.pixels(point[None])[0]
     with open_section(section) as pyramid:
         height, width = pyramid.shape
-    if not (-0.5 <= pixel[0] <= width - 0.5 and -0.5 <= pixel[1] <= height - 0.5):
-        found = f"a point at column {pixel[0]:.0f}, row {pixel[1]:.0f} of the nearest section, {section.name}"
-        raise StudyError(brain.id, found=found, expected=f"within its {width} x {height} px", hint=HINT)
-    pixels, facts = _patch(section, pixel, UPRIGHT_DEG, size_px, um_per_px)
+        if not (-0.5 <= pixel[0] <= width - 0.5 and -0.5 <= pixel[1] <= height - 0.5):
+            found = f"a point at column {pixel[0]:.0f}, row {pixel[1]:.0f} of the nearest section, {section.name}"
+            raise StudyError(brain.id, found=found, expected=f"within its {width} x {height} px", hint=HINT)
+        pixels, facts = _patch(pyramid, section, pixel, UPRIGHT_DEG, size_px, um_per_px)
     return pixels, {**facts, "distance_mm": round(distance, 4)}
 
 
 def _patch(
-    section: Section, pixel: NDArray[np.float64], angle: float, size_px: int, um_per_px: float | None
+    pyramid: Pyramid,
+    section: Section,
+    pixel: NDArray[np.float64],
+    angle: float,
+    size_px: int,
+    um_per_px: float | None,
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     um_per_px = section.um_per_px if um_per_px is None else um_per_px
-    with open_section(section) as pyramid:
-        refuse_pixel_size(pyramid, section.um_per_px, um_per_px)
-        refuse_large(pyramid, size_px**2 * pyramid.n_channels, "a smaller --size-px")
-        patch = read_patches(pyramid, section.um_per_px, pixel[None], np.array([angle]), size_px, um_per_px)[0]
+    refuse_pixel_size(pyramid, section.um_per_px, um_per_px)
+    refuse_large(pyramid, size_px**2 * pyramid.n_channels, "a smaller --size-px")
+    patch = read_patches(pyramid, section.um_per_px, pixel[None], np.array([angle]), size_px, um_per_px)[0]
     place = {"column_px": round(float(pixel[0]), 2), "row_px": round(float(pixel[1]), 2), "angle_deg": round(angle, 2)}
     facts = {"section": section.name, "image": str(section.image), **place, "um_per_px": um_per_px}
     return np.moveaxis(patch, 0, -1), facts

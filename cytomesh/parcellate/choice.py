@@ -10,11 +10,11 @@ import numpy as np
 from cytomesh.core.progress import log, track
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import ParcellateConfig, StabilityConfig
-from cytomesh.parcellate.consensus import pair_scores
 from cytomesh.parcellate.count import choose_count
 from cytomesh.parcellate.features import NodeFeatures
 from cytomesh.parcellate.group import join_parts
-from cytomesh.parcellate.stability import Replicates, make_replicates
+from cytomesh.parcellate.joint import JointFeatures
+from cytomesh.parcellate.stability import Replicates, halves_scores, make_replicates
 
 Group = tuple[Sequence[CortexGraph], Sequence[NodeFeatures]]
 """Graphs that are parcellated together, with their selected and smoothed nodes, not whitened."""
@@ -35,10 +35,14 @@ def best_method(groups: Sequence[Group], settings: ParcellateConfig) -> tuple[st
         `method`, and `halves_ami_over_noise` unless nothing could be divided.
     """
     records: list[dict[str, Any]] = []
+    evaluation = settings.evaluation.model_copy(update={"stability": StabilityConfig(splits=1, nulls=1)})
+    joints = [join_parts(graphs, parts, settings) for graphs, parts in groups]
     for method in track(settings.methods, "methods", unit="methods"):
-        evaluation = settings.evaluation.model_copy(update={"stability": StabilityConfig(splits=1, nulls=1)})
         own = settings.model_copy(update={"method": method, "evaluation": evaluation})
-        found = [over_noise(one) for graphs, parts in groups for one in _replicates(graphs, parts, own)]
+        replicates = [
+            one for group, joint in zip(groups, joints, strict=True) for one in _replicates(group, joint, own)
+        ]
+        found = [halves_scores(one)["ami"]["over_noise"] for one in replicates]
         records.append({"method": method, **({"halves_ami_over_noise": float(np.mean(found))} if found else {})})
     scores = [record.get("halves_ami_over_noise", 0.0) for record in records]
     best = settings.methods[int(np.argmax(scores))]
@@ -47,17 +51,8 @@ def best_method(groups: Sequence[Group], settings: ParcellateConfig) -> tuple[st
     return best, records
 
 
-def over_noise(replicates: Replicates) -> float:
-    """Return the AMI of the halves with each other less that of each with the parcels of random numbers."""
-    halves = [pair_scores(one, two)["ami"] for one, two in replicates.halves]
-    each = [half for pair in replicates.halves for half in pair]
-    noise = [pair_scores(half, labels)["ami"] for half in each for labels in replicates.noise_labels]
-    return float(np.mean(halves) - np.mean(noise))
-
-
-def _replicates(
-    graphs: Sequence[CortexGraph], parts: Sequence[NodeFeatures], settings: ParcellateConfig
-) -> list[Replicates]:
+def _replicates(group: Group, joint: JointFeatures, settings: ParcellateConfig) -> list[Replicates]:
+    graphs, parts = group
     source = f"{', '.join(graph.name for graph in graphs)} ({settings.one_method})"
-    count = choose_count(join_parts(graphs, parts, settings), graphs, parts, settings, source)
+    count = choose_count(joint, graphs, parts, settings, source)
     return make_replicates(graphs, parts, count.k, settings, source) or []

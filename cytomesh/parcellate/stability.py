@@ -140,18 +140,23 @@ def stability_scores(parcels: Labels, replicates: Replicates, tilings: Sequence[
         halves: ami, ari and co_assignment of the two halves; parcels: the same of the parcels and each half, whose
         co_assignment is the mean of the confidence. See `beside_nulls` for what each holds.
     """
+    own = {
+        "": [pair_scores(parcels, half) for pair in replicates.halves for half in pair],
+        "geometry": [pair_scores(parcels, tiling) for tiling in tilings],
+        "noise": [pair_scores(parcels, other) for other in replicates.noise_labels],
+    }
+    return {**replicates.facts, "halves": halves_scores(replicates, tilings), "parcels": beside_nulls(own)}
+
+
+def halves_scores(replicates: Replicates, tilings: Sequence[Labels] = ()) -> dict[str, dict[str, float]]:
+    """Score the halves against each other, beside the nulls: see `beside_nulls`."""
     every_half = [half for pair in replicates.halves for half in pair]
-    halves = {
+    rows = {
         "": [pair_scores(one, two) for one, two in replicates.halves],
         "geometry": [pair_scores(one, two) for one, two in pairwise(tilings)],
         "noise": [pair_scores(half, other) for half in every_half for other in replicates.noise_labels],
     }
-    own = {
-        "": [pair_scores(parcels, half) for half in every_half],
-        "geometry": [pair_scores(parcels, tiling) for tiling in tilings],
-        "noise": [pair_scores(parcels, other) for other in replicates.noise_labels],
-    }
-    return {**replicates.facts, "halves": beside_nulls(halves), "parcels": beside_nulls(own)}
+    return beside_nulls(rows)
 
 
 def confidence(parcels: Labels, replicates: Replicates) -> NDArray[np.float64]:

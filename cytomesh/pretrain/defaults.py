@@ -8,6 +8,7 @@ import numpy as np
 
 from cytomesh.core.errors import ConfigError
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.imaging.patches import SLACK
 from cytomesh.pretrain.config import EncoderConfig, PatchConfig, PretrainConfig
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.pool import PatchPool
@@ -20,8 +21,6 @@ ENCODERS = {"cpu": "resnet18", "cuda": "resnet50"}
 MOST_PX = {"cpu": 128, "cuda": 256}
 """Sides of patches that a batch of these encoders is trained on in reasonable time and memory."""
 LEAST_PX, TOKEN_PX = 32, 16
-SLACK = 1.02
-"""Rounding of declared pixel sizes."""
 FIELD_OF_VIEW = 1.6
 """Of the cortex's thickness: 4 mm for human cortex, which show all layers and where white matter begins."""
 SIGMA = 1.2
@@ -51,11 +50,11 @@ def from_data(
     tell = say or (lambda _: None)
     encoder = _encoder(settings.encoder, device, tell)
     patches, sampling, objectives = settings.patches, settings.sampling, settings.objectives
-    spatial = objectives.of(SpatialNCEConfig)
+    spatial, image_um = objectives.of(SpatialNCEConfig), _um_per_px(pool)
     if not (patches.size_px and patches.um_per_px):
-        patches = _patches(patches, encoder, _thickness_mm(graphs), _um_per_px(pool), device, tell)
-    if patches.um_per_px * SLACK < _um_per_px(pool):
-        tell(f"  patches.um_per_px: {patches.um_per_px:g} is finer than the images, {_um_per_px(pool):g}: interpolated")
+        patches = _patches(patches, encoder, _thickness_mm(graphs), image_um, device, tell)
+    if patches.um_per_px * SLACK < image_um:
+        tell(f"  patches.um_per_px: {patches.um_per_px:g} is finer than the images, {image_um:g}: interpolated")
     if not (sampling.radius_mm and (spatial is None or (spatial.sigma_mm and spatial.reach_mm))):
         given = spatial.sigma_mm if spatial else 0.0
         sigma = given or _sigma(_thickness_mm(graphs), _spacing_mm(pool), tell if spatial else lambda _: None)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cytomesh.classify import models
 from cytomesh.classify.assemble import assemble
 from cytomesh.classify.choice import with_candidate
 from cytomesh.classify.config import Candidate, ClassifyConfig, PredictConfig
@@ -73,6 +74,16 @@ def test_without_validation_nodes_blocks_of_the_training_side_decide(hemisphere_
     nodes = metrics["candidates"][0]["nodes"]
     assert 0.1 * metrics["n_train"] < nodes < 0.3 * metrics["n_train"]
     assert metrics["n_validation"] == 0, "the chosen model learns from all training nodes"
+
+
+def test_what_a_candidate_has_learnt_is_not_learnt_again(run, hemisphere_run, tmp_path, monkeypatch):
+    fitted, fit = [], models.fit_classifier
+    monkeypatch.setattr(models, "fit_classifier", lambda *given: fitted.append(1) or fit(*given))
+    classify_run(run, "areas", settings_of())
+    assert len(fitted) == 2
+    whole = shutil.copytree(hemisphere_run, tmp_path / "whole")
+    classify_run(whole, "areas", settings_of(split={"kind": "hemisphere", "validation": 0}))
+    assert len(fitted) == 2 + 3, "blocks were held out: the best learns again, from all"
 
 
 def test_candidates_have_hops_in_their_order():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from cytomesh.classify.pseudo_labels import SelfTrained
 from cytomesh.core.distributed import World
 from cytomesh.core.errors import CheckpointError
 from cytomesh.core.files import atomic_path, read_json, write_json
+from cytomesh.core.object_store import copy
 from cytomesh.core.reading import reading, refuse_no_safetensors
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def fit_seed(
 def keep_seed(source: Path, folder: Path, seed: int) -> None:
     """Copy a training of one folder into another, for `fit_seed` to find."""
     for path, target in zip(_seed_files(source, seed), _seed_files(folder, seed), strict=True):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(path, temporary)
+        copy(path, target, folder)
 
 
 def _seed_files(folder: Path, seed: int) -> tuple[Path, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,23 @@ from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.trainer import Trainer
 
 N_PATCHES = 4000
+N_DIFFERENT = 64
 
 
-@dataclass(frozen=True)
 class RandomPatches:
-    """A patch source of noise."""
+    """A patch source of noise, made once: each read copies some of it, as from a patch bank.
 
-    side_px: int
+    Parameters
+    ----------
+    side_px : int
+    """
+
+    def __init__(self, side_px: int) -> None:
+        self.patches = np.random.default_rng(0).integers(0, 256, (N_DIFFERENT, 1, side_px, side_px), np.uint8)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return (n, 1, s, s) uint8."""
-        rng = np.random.default_rng(int(rows[0]) if len(rows) else 0)
-        return rng.integers(0, 256, (len(rows), 1, self.side_px, self.side_px), np.uint8)
+        return self.patches[rows % N_DIFFERENT]
 
 
 def random_pool() -> PatchPool:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from cytomesh.classify.attention import MeshEdges
 from cytomesh.finetune.nodes import TrainingNodes
 from cytomesh.graph.neighbourhoods import impute
+from cytomesh.imaging.augment import crop
 from cytomesh.pretrain.encode import batch_slices, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
-from cytomesh.pretrain.patches import PatchSource, crop
+from cytomesh.pretrain.patches import PatchSource
 
 
 class JointModel(nn.Module):

@@ -30,7 +30,7 @@ from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.monitor import MetricsLog
 from cytomesh.pretrain.optimizer import parameter_groups
-from cytomesh.pretrain.patches import PatchSource, crop
+from cytomesh.pretrain.patches import PatchSource
 
 HEAD_WARMUP = 0.1
 
@@ -183,7 +183,7 @@ class JointTrainer:
         seed = derived_seed(self.settings.seed, "step", step)
         torch.manual_seed(seed)  # dropout
         patches = torch.from_numpy(data.patches).to(self.device)
-        images = crop(self.augment(patches, torch.Generator().manual_seed(seed)), self.border_px)
+        images = self.augment(patches, torch.Generator().manual_seed(seed), self.border_px)
         rate = warm_up_cosine(step, self.n_steps, self.settings.schedule.warmup_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * rate

@@ -83,9 +83,9 @@ class Augmentation:
     def __init__(self, config: AugmentConfig) -> None:
         self.config = config
 
-    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, batch: Tensor, generator: torch.Generator, border_px: int = 0) -> Tensor:
         """Augment and normalise by what a generator on the CPU gives; see `apply`."""
-        return self.apply(batch, self.draw(len(batch), generator).to(batch.device))
+        return self.apply(batch, self.draw(len(batch), generator).to(batch.device), border_px)
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         """Draw for n patches, on the generator's device."""
@@ -94,7 +94,7 @@ class Augmentation:
         sigma = self._blur_sigma(uniform)
         return Draws(uniform, noise_seed, math.ceil(BLUR_REACH * float(sigma.max())) if n else 0)
 
-    def apply(self, batch: Tensor, draws: Draws) -> Tensor:
+    def apply(self, batch: Tensor, draws: Draws, border_px: int = 0) -> Tensor:
         """Augment and normalise.
 
         Parameters
@@ -103,27 +103,31 @@ class Augmentation:
             Floats are intensities in 0..1.
         draws : Draws
             On the batch's device.
+        border_px : int
+            Width of a border that may come into view and is cut off; more than it is of use to is never computed.
 
         Returns
         -------
-        (n, c, s, s) float32 tensor, (intensity in 0..1 - mean) / std.
+        (n, c, s - 2 border_px, s - 2 border_px) float32 tensor, (intensity in 0..1 - mean) / std.
         """
         config, uniform, n = self.config, draws.uniform, len(batch)
         if not n:  # affine_grid refuses empty batches
-            return self.normalise(batch)
-        images = to_unit(batch)
+            return self.normalise(crop(batch, border_px))
+        margin = min(border_px, draws.blur_radius_px)  # what the blur sees of the border
         if config.rotation_deg or config.scale or config.shear_deg or config.shift or config.flip_probability:
-            images = self._warp(images, uniform)
+            images = self._warp(batch, uniform, border_px - margin)
+        else:
+            images = to_unit(crop(batch, border_px - margin))
         if config.blur_px:
             images = blur(images, self._blur_sigma(uniform), draws.blur_radius_px)
-        images = self._intensities(images, uniform)
+        images = self._intensities(crop(images, margin), uniform)
         if config.noise:
             own = torch.Generator(images.device).manual_seed(draws.noise_seed)
             noise = torch.randn(images.shape, generator=own, device=images.device)
-            images = (images + noise * (config.noise * uniform[:, 11]).view(n, 1, 1, 1)).clamp(0, 1)
+            images = images.addcmul(noise, (config.noise * uniform[:, 11]).view(n, 1, 1, 1)).clamp_(0, 1)
         if config.erase:
             images = self._erase(images, uniform)
-        return (images - config.mean) / config.std
+        return (images - config.mean).div_(config.std)
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return the batch as the encoder sees it, without random changes."""
@@ -132,8 +136,8 @@ class Augmentation:
     def _blur_sigma(self, uniform: Tensor) -> Tensor:
         return self.config.blur_px * uniform[:, 6] * (uniform[:, 7] < self.config.blur_probability)
 
-    def _warp(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """Resample once with the product of flip, scale, shear, rotation and shift (output to input)."""
+    def _warp(self, batch: Tensor, uniform: Tensor, cut_px: int) -> Tensor:
+        """Resample once with the product of flip, scale, shear, rotation and shift (output to input), less a border."""
         config = self.config
         centred = 2 * uniform - 1
         angle = centred[:, 0] * math.radians(config.rotation_deg)
@@ -146,10 +150,13 @@ class Augmentation:
         second = torch.stack([sine * mirror, sine * shear + cosine], dim=1)
         matrix = torch.stack([first, second], dim=1) * zoom.view(-1, 1, 1)
         theta = torch.cat([matrix, (2 * config.shift * centred[:, 4:6]).unsqueeze(2)], dim=2)
-        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        height, width = (side - 2 * cut_px for side in batch.shape[-2:])
+        theta[:, :, 0] *= width / batch.shape[-1]
+        theta[:, :, 1] *= height / batch.shape[-2]
+        grid = functional.affine_grid(theta, [*batch.shape[:2], height, width], align_corners=False)
         # grid_sample pads with 0: shift intensities so that 0 is the background.
-        moved = functional.grid_sample(images - config.background, grid, mode="bilinear", align_corners=False)
-        return moved + config.background
+        images = to_unit(batch).sub_(config.background)
+        return functional.grid_sample(images, grid, mode="bilinear", align_corners=False).add_(config.background)
 
     def _intensities(self, images: Tensor, uniform: Tensor) -> Tensor:
         config, n = self.config, len(images)
@@ -158,9 +165,10 @@ class Augmentation:
             return (2 * uniform[:, column] - 1).view(n, 1, 1, 1)
 
         if config.intensity_scale:  # about white: background stays background
-            images = (1 - (1 - images) * (1 + config.intensity_scale * factors(8))).clamp(0, 1)
+            contrast = 1 + config.intensity_scale * factors(8)
+            images = torch.addcmul(1 - contrast, images, contrast).clamp_(0, 1)
         if config.intensity_offset:
-            images = (images + config.intensity_offset * factors(9)).clamp(0, 1)
+            images = (images + config.intensity_offset * factors(9)).clamp_(0, 1)
         if config.gamma:
             images = images.clamp(0, 1) ** torch.exp(math.log1p(config.gamma) * factors(10))
         return images
@@ -176,16 +184,21 @@ class Augmentation:
         return images.masked_fill(mask.unsqueeze(1), self.config.background)
 
 
+def crop(images: Tensor, border_px: int) -> Tensor:
+    """Cut the border off (..., h, w) images."""
+    return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
+
+
 def to_unit(batch: Tensor) -> Tensor:
-    """Return intensities in 0..1 as float32; uint8 is divided by 255."""
-    return batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
+    """Return intensities in 0..1 as a float32 tensor of its own; uint8 is divided by 255."""
+    return batch.float().div_(255) if batch.dtype == torch.uint8 else batch.to(torch.float32, copy=True)
 
 
 def blur(images: Tensor, sigma: Tensor, radius_px: int) -> Tensor:
     """Blur each image of an (n, c, h, w) batch with its own Gaussian.
 
-    Separable, as a sum of shifted images (far faster on a CPU than a convolution with a group an image). Kernels
-    are cut at the radius and renormalised; edges are repeated.
+    Separable: on a CPU a sum of shifted images, on a GPU a convolution with a group per image; either is several times
+    as fast as the other there. Kernels are cut at the radius and renormalised; edges are repeated.
 
     Parameters
     ----------
@@ -201,11 +214,24 @@ def blur(images: Tensor, sigma: Tensor, radius_px: int) -> Tensor:
         return images
     at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernels = torch.exp(-0.5 * (at / sigma.to(images.dtype).clamp_min(1e-3).unsqueeze(1)) ** 2)
-    taps = (kernels / kernels.sum(dim=1, keepdim=True)).T.reshape(-1, len(images), 1, 1, 1)
+    kernels = kernels / kernels.sum(dim=1, keepdim=True)
     for axis, length in ((3, width), (2, height)):
         padding = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
         padded = functional.pad(images, padding, mode="replicate")
-        images = taps[0] * padded.narrow(axis, 0, length)
-        for k in range(1, 2 * radius + 1):
-            images = torch.addcmul(images, taps[k], padded.narrow(axis, k, length))
+        images = _by_groups(padded, kernels, axis) if images.is_cuda else _by_shifts(padded, kernels, axis, length)
     return images
+
+
+def _by_shifts(padded: Tensor, kernels: Tensor, axis: int, length: int) -> Tensor:
+    taps = kernels.T.reshape(-1, len(padded), 1, 1, 1)
+    images = taps[0] * padded.narrow(axis, 0, length)
+    for k in range(1, len(taps)):
+        images.addcmul_(taps[k], padded.narrow(axis, k, length))
+    return images
+
+
+def _by_groups(padded: Tensor, kernels: Tensor, axis: int) -> Tensor:
+    n, c, height, width = padded.shape
+    weight = kernels.repeat_interleave(c, dim=0).reshape(n * c, 1, *((1, -1) if axis == 3 else (-1, 1)))
+    found = functional.conv2d(padded.reshape(1, n * c, height, width), weight, groups=n * c)
+    return found.reshape(n, c, *found.shape[-2:])

@@ -20,7 +20,8 @@ def build_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Opt
         groups[0]["always_adapt"] = True
         optimizer: torch.optim.Optimizer = Lars(groups, lr=config.learning_rate, momentum=LARS_MOMENTUM)
         return optimizer
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    is_on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=is_on_gpu)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
@@ -132,11 +131,6 @@ def mixed_channels(channels: Mapping[int, Path]) -> StudyError:
 
 def _n_seen(part: SectionPatches) -> int:
     return n_seen(read_header(part.image, part.section.image_part), part.section.image_settings)
-
-
-def crop(images: Tensor, border_px: int) -> Tensor:
-    """Cut the border off."""
-    return images[..., border_px : images.shape[-2] - border_px, border_px : images.shape[-1] - border_px]
 
 
 def say_conversion(name: str, parts: Iterable[SectionPatches], n_channels: int) -> None:

@@ -15,11 +15,12 @@ from cytomesh.core.distributed import World
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.random import generator
+from cytomesh.imaging.augment import crop
 from cytomesh.pretrain.config import MonitorConfig, PretrainConfig
 from cytomesh.pretrain.encode import batch_slices, encode_patches
 from cytomesh.pretrain.encoder import PatchEncoder
 from cytomesh.pretrain.gather import gather_rows
-from cytomesh.pretrain.patches import PatchSource, crop
+from cytomesh.pretrain.patches import PatchSource
 from cytomesh.pretrain.pool import PatchPool
 
 KNN_TEMPERATURE = 0.07  # Wu et al., 2018

@@ -29,7 +29,7 @@ from cytomesh.pretrain.loss import LossValue, Outputs, Term, batch_loss
 from cytomesh.pretrain.monitor import MAX_PAIRED, alignment
 from cytomesh.pretrain.objectives.base import Contrastive
 from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer
-from cytomesh.pretrain.patches import PatchSource, crop
+from cytomesh.pretrain.patches import PatchSource
 from cytomesh.pretrain.probe import Probe
 from cytomesh.pretrain.report import Report
 from cytomesh.pretrain.sampling import PatchSampler
@@ -162,8 +162,8 @@ class Trainer:
         """Learn from a batch, which is on the device; but where a line is due, nothing here waits for the device."""
         settings, device, parts = self.settings, self.world.device, self.settings.schedule.parts
         seed = step_seed(settings.seed, self.step, self.world.rank)
-        augmented = [self.feed.augment.apply(batch.patches, draws) for draws in batch.draws]
-        images = torch.cat([crop(view, settings.patches.border_px) for view in augmented])
+        border_px, augment = settings.patches.border_px, self.feed.augment
+        images = torch.cat([augment.apply(batch.patches, draws, border_px) for draws in batch.draws])
         pieces = images.tensor_split(min(parts, len(images)))
         terms = self.terms.at(self.step / settings.schedule.steps)
         course = settings.schedule

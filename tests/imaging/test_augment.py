@@ -130,6 +130,21 @@ def test_blur_equals_scipy(batch):
         np.testing.assert_allclose(blurred[i].numpy(), expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("changes", [{"rotation_deg": 30, "scale": 0.2, "shift": 0.1}, {}])
+def test_what_lies_in_the_border_comes_into_view_and_the_border_is_cut_off(batch, changes):
+    augment = Augmentation(AugmentConfig(**changes, blur_px=1.5, gamma=0.3, intensity_scale=0.2))
+    draws = augment.draw(len(batch), generator())
+    whole = augment.apply(batch, draws)
+    for border in (1, 9):  # less than the blur reaches, and more
+        torch.testing.assert_close(
+            augment.apply(batch, draws, border)[..., 5:-5, 5:-5],
+            whole[..., border + 5 : -border - 5, border + 5 : -border - 5],
+            atol=2e-4,
+            rtol=0,
+        )
+    torch.testing.assert_close(augment.apply(batch, draws, 9), whole[..., 9:-9, 9:-9], atol=2e-4, rtol=0)
+
+
 def test_empty_batches_and_wrong_settings():
     assert run(torch.zeros(0, 1, 8, 8), **EVERYTHING).shape == (0, 1, 8, 8)
     with pytest.raises(ValidationError):

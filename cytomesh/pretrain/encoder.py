@@ -59,9 +59,6 @@ class PatchEncoder(nn.Module):
             self.dim = int(width or timm_model(self.backbone).num_features)
         if config.channels_last:
             self.to(memory_format=torch.channels_last)
-            for kernel in (p for p in self.parameters() if p.ndim == 4 and p.shape[1] == 1):
-                # either order is both with one channel; gradients have these strides, by which DDP compares them
-                kernel.data = kernel.data.clone(memory_format=torch.contiguous_format)
 
     @property
     def expects(self) -> dict[str, Any]:

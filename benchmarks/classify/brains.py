@@ -9,6 +9,8 @@ phantom of the demo is made (of the tiny one with --quick), which takes long.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,18 @@ QUICK = ("prior alone", "features, linear", "features, linear + prior")
 
 def measure(options: Options) -> Result:
     """Classify with each model; the quick form takes the linear ones."""
+    with registered_run(options) as run:
+        rows = [_row(run, row, *model) for row, model in MODELS.items() if not options.quick or row in QUICK]
+        names = [graph.name for graph in product_folders(run, "graphs")]
+    best = max(rows, key=lambda row: float(row[-4]))
+    claim = f"best: {best[0]}, {best[-4]:.3f}, {best[-3]:+.3f} over the prior on average, {best[-2]:+.3f} at least"
+    columns = ("model", *names, "mean", "over prior", "at least", "seconds")
+    return Result("Every brain once, learnt from the others: macro-F1", columns, rows, claim)
+
+
+@contextmanager
+def registered_run(options: Options) -> Iterator[Path]:
+    """Yield the run that options name, or a new one, with features and a registration."""
     size = "tiny" if options.quick and options.run is None else "demo"
     with grid_run(options, size) as run:
         if ENCODER not in {folder.name for folder in product_folders(run, "features")}:
@@ -55,12 +69,7 @@ def measure(options: Options) -> Result:
             embed_run(run, ENCODER, EmbedConfig())
         settings = RegisterConfig(template="study", spheres="made")
         register_run(run, REGISTRATION, settings, workers=1, allow_stale=True)
-        rows = [_row(run, row, *model) for row, model in MODELS.items() if not options.quick or row in QUICK]
-        names = [graph.name for graph in product_folders(run, "graphs")]
-    best = max(rows, key=lambda row: float(row[-4]))
-    claim = f"best: {best[0]}, {best[-4]:.3f}, {best[-3]:+.3f} over the prior on average, {best[-2]:+.3f} at least"
-    columns = ("model", *names, "mean", "over prior", "at least", "seconds")
-    return Result("Every brain once, learnt from the others: macro-F1", columns, rows, claim)
+        yield run
 
 
 def _row(run: Path, row: str, name: str, changes: list[str]) -> list[Any]:

@@ -1,6 +1,6 @@
 """Everything that cytomesh does on a GPU, in one go: training steps, one rank under NCCL, features, attention.
 
-Claims: a training step in bfloat16 takes at most 1.1 times what the bare encoder takes, at 512 px and at 2,048 px
+Aims: a training step in bfloat16 takes at most 1.1 times what the bare encoder takes, at 512 px and at 2,048 px
 behind the strided stem; features in bfloat16 are made at least 1.5 times as fast as in float32; graph attention, which
 is PyG's on a GPU, is as fast as PyG's own layer. The card and the date are printed. Without a CUDA device the quick
 form runs on the CPU: it shows that all of it works, and its ratios mean nothing.

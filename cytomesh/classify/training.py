@@ -118,12 +118,16 @@ class NeuralClassifier(Classifier):
             self.n_inputs = min(n_inputs, n_classes - 1)
         self.discriminant: Discriminant | None = None
         with isolated_seed(0, "classify"):  # until fit or load
-            self.network: nn.Module = make_network(settings, self.n_inputs, n_classes).to(device)
+            self.network = self.new_network()
 
     @classmethod
     def from_settings(cls, settings: NetworkConfig, task: Task) -> Self:
         """Make a network with random weights, from settings of a perceptron or of a graph layer."""
         return cls(settings, task.training, task.n_inputs, task.n_classes, task.device)
+
+    def new_network(self) -> nn.Module:
+        """Return the network with random weights, on the device."""
+        return make_network(self.settings, self.n_inputs, self.n_classes).to(self.device)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
         """Train; returns one record an epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
@@ -134,7 +138,7 @@ class NeuralClassifier(Classifier):
             If the loss is not finite.
         """
         with _deterministic(), isolated_seed(seed, "classify"):
-            self.network = make_network(self.settings, self.n_inputs, self.n_classes).to(self.device)
+            self.network = self.new_network()
             part = data.training_part()
             if self.settings.discriminant:
                 rows = part.is_train

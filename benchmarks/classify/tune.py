@@ -3,9 +3,9 @@
 RUN: as for `benchmarks.classify.brains`, with a registration "study". Every network learns from two brains and names a
 third, in all twelve ways: macro-F1 alone, and times the registered prior (of 3 degrees) of the same two brains at the
 weight that is best over these. Then, for each test brain, the network that is best among the other three learns from
-them and names it (nested leave-one-brain-out): what tuning gives beside the default. Fixed epochs, all nodes. Long
-context, beside deeper networks: edges between brains where registration puts nodes together, which attention tells from
-the mesh's, and attention among cells of the mesh, finer and coarser, between the layers.
+them and names it (nested leave-one-brain-out): what tuning gives beside the plain network. Fixed epochs, all nodes.
+Long context, beside deeper networks: edges between brains where registration puts nodes together, which attention tells
+from the mesh's, and attention among cells of the mesh, finer and coarser, between the layers.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Network:
     cells: tuple[int, ...] = ()
 
 
-DEFAULT = "GAT, 3 layers of 64"
-WIDE = {"hidden": 128}
+PLAIN = "GAT, 3 layers of 64"
+NARROW, WIDE = {"hidden": 64}, {"hidden": 128}
 NETWORKS = {
-    DEFAULT: Network(),
-    "1 layer": Network({"layers": 1}),
-    "6 layers, all read": Network({"layers": 6, "jumping_knowledge": True}),
+    PLAIN: Network(NARROW),
+    "1 layer": Network({**NARROW, "layers": 1}),
+    "6 layers, all read": Network({**NARROW, "layers": 6, "jumping_knowledge": True}),
     "32 wide": Network({"hidden": 32}),
     "128 wide": Network(WIDE),
     "256 wide": Network({"hidden": 256}),
@@ -82,12 +82,12 @@ NETWORKS = {
     "GATv2, 128 wide": Network({**WIDE, "kind": "gatv2"}),
     "GCN, 128 wide": Network({**WIDE, "kind": "gcn"}),
     "GraphSAGE, 128 wide": Network({**WIDE, "kind": "sage"}),
-    "registered neighbours, 1 a brain": Network(neighbours=1),
-    "registered neighbours, 3 a brain": Network(neighbours=3),
-    "cells of 32 nodes": Network(cells=CELLS[:1]),
-    "cells of 32 and 256 nodes": Network(cells=CELLS),
+    "registered neighbours, 1 a brain": Network(NARROW, neighbours=1),
+    "registered neighbours, 3 a brain": Network(NARROW, neighbours=3),
+    "cells of 32 nodes": Network(NARROW, cells=CELLS[:1]),
+    "cells of 32 and 256 nodes": Network(NARROW, cells=CELLS),
 }
-QUICK = (DEFAULT, "128 wide")
+QUICK = (PLAIN, "128 wide")
 
 
 class Pooled(GraphNetwork):
@@ -283,7 +283,7 @@ def measure(options: Options) -> Result:
 def _nested(
     nodes: Nodes, networks: Mapping[str, Network], found: Mapping[str, Mapping[Triple, Scores]], column: int
 ) -> str:
-    """Say what the default and the network that is best without the test brain score on it, on average over brains."""
+    """Say what the plain network and the one that is best without the test brain score on it, over all brains."""
     totals, chosen = np.zeros(2), set()
     for brain in range(nodes.n_brains):
         others = tuple(sorted(set(range(nodes.n_brains)) - {brain}))
@@ -293,13 +293,13 @@ def _nested(
         }
         best = max(means, key=lambda name, of=means: of[name][column])
         chosen.add(best)
-        for role, name in enumerate((DEFAULT, best)):
+        for role, name in enumerate((PLAIN, best)):
             at = WEIGHTS.index(means[name][2])
             scores = [named(nodes, networks[name], others, brain, seed) for seed in SEEDS]
             totals[role] += np.mean([score.voted[at] if column == VOTED else score.alone for score in scores])
-    default, tuned = totals / nodes.n_brains
+    plain, tuned = totals / nodes.n_brains
     what = "with the prior" if column == VOTED else "alone"
-    return f"{what} default {default:.3f}, tuned {tuned:.3f} ({', '.join(sorted(chosen))})"
+    return f"{what} plain {plain:.3f}, tuned {tuned:.3f} ({', '.join(sorted(chosen))})"
 
 
 def _mean(scores: Sequence[Scores]) -> tuple[float, float, float, float]:

@@ -24,7 +24,7 @@ class NetworkConfig(ModelConfig):
 class GraphConfig(NetworkConfig):
     """Residual graph layers over the mesh: input projection, layers, linear read-out."""
 
-    hidden: Size = 64
+    hidden: Size = 128
     """Width of all layers."""
     layers: int = Field(default=3, ge=1, le=1000)
     """Graph layers, i.e. how many hops a node sees beyond its inputs."""

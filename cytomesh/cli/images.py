@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,13 @@ from cytomesh.core.remote import RemotePath, as_path
 if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
     from cytomesh.study.study import Study
+
+class OmeVersion(StrEnum):
+    """Versions of OME-Zarr that are written."""
+
+    v05 = "0.5"
+    v04 = "0.4"
+
 
 app = typer.Typer(no_args_is_help=True, help="Look at images, convert them to OME-Zarr.")
 Scene = Annotated[
@@ -93,6 +101,9 @@ def convert(
     update_study: Annotated[
         bool, typer.Option("--update-study", help="Let the study's section tables name the copies.")
     ] = False,
+    ome_version: Annotated[
+        OmeVersion, typer.Option("--ome-version", help="OME-Zarr to write: 0.4 is what QuPath and Bio-Formats read.")
+    ] = OmeVersion.v05,
     on_bad_section: BadSection = None,
     workers: Workers = 0,
     scheduler: Scheduler = None,
@@ -100,7 +111,7 @@ def convert(
     resume: Resume = True,
     as_json: AsJson = False,
 ) -> None:
-    """Copy an image, or all of a study, to OME-Zarr 0.5: tiles, a pyramid, each copy compared with its original.
+    """Copy an image, or all of a study, to OME-Zarr: tiles, a pyramid, each copy compared with its original.
 
     Convert before you build and pretrain: with --update-study, results that were made from the originals are stale.
     """
@@ -121,14 +132,14 @@ def convert(
             hint = "leave it out: the rows of one image are converted by --workers of this machine"
             raise ConfigError("--scheduler", found=str(source), expected="a study", hint=hint)
         _refuse_absent(source)
-        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, part=ImagePart(scene, z, t))
+        how: dict[str, Any] = {"part": ImagePart(scene, z, t), "ome_version": ome_version.value}
+        made = convert_image(source, out, um_per_px, workers=n_workers, resume=resume, **how)
         show({"image": str(out), "converted": int(made), "kept": int(not made)}, as_json)
         return
     _refuse_for_studies({"--um-per-px": um_per_px, "--scene": scene, "--z": z, "--t": t})
     skip_bad = on_bad_section is OnBadSection.skip
-    done = convert_study(
-        source, out, update=update_study, workers=n_workers, scheduler=address, resume=resume, skip_bad=skip_bad
-    )
+    how = {"update": update_study, "skip_bad": skip_bad, "ome_version": ome_version.value}
+    done = convert_study(source, out, workers=n_workers, scheduler=address, resume=resume, **how)
     facts: dict[str, Any] = {"converted": len(done.copies) - done.n_kept, "kept": done.n_kept}
     facts |= {"left out": len(done.left_out), "tables written": len(done.tables)}
     show(facts, as_json)

@@ -1,4 +1,4 @@
-"""Images of any size to OME-Zarr 0.5: sharded, compressed, with levels of area averages, in bounded memory."""
+"""Images of any size to OME-Zarr: compressed, with levels of area averages, in bounded memory; sharded in 0.5."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numcodecs import Blosc
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
@@ -22,7 +23,7 @@ from cytomesh.core.progress import log, track
 from cytomesh.core.remote import RemotePath
 from cytomesh.core.run import lock
 from cytomesh.imaging.halving import halve, halved_levels
-from cytomesh.imaging.ome_zarr import CHUNK_PX, multiscales
+from cytomesh.imaging.ome_zarr import CHUNK_PX, OmeVersion, image_attributes, multiscales
 from cytomesh.imaging.pyramid import open_stored
 from cytomesh.study.image_formats.ome_zarr import missing_chunks
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
@@ -31,6 +32,7 @@ from cytomesh.study.image_formats.registry import data_folder, read_header, read
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 
 # One file for so many pixels a side: an image of 100,000 x 136,000 px has some 4,500, and a window reads chunks of one.
+# Without shards, what a process writes at once.
 SHARD_PX = 2048
 # What is read at once, of RGB several shards.
 WINDOW_BYTES = 3 * 2**25
@@ -40,13 +42,14 @@ MADE_FROM = "made_from"
 
 @dataclass(frozen=True, slots=True)
 class _Conversion:
-    """An image on its way: where it comes from, where it is written, and the size of each level."""
+    """An image on its way: where it comes from, where and how it is written, and the size of each level."""
 
     source: Path
     work: Path
     shapes: tuple[tuple[int, int], ...]
     decodes_whole: bool
     part: ImagePart
+    ome_version: OmeVersion
 
 
 def convert_image(
@@ -57,8 +60,11 @@ def convert_image(
     workers: int = 1,
     resume: bool = True,
     part: ImagePart = THE_ONLY,
+    ome_version: OmeVersion = "0.5",
 ) -> bool:
-    """Write an image as OME-Zarr 0.5: shards of 2048 px, chunks of 512 px, zstd, halved until 256 px are left.
+    """Write an image as OME-Zarr: chunks of 512 px, in shards of 2048 px, zstd, halved until 256 px are left.
+
+    OME-Zarr 0.4 has no shards, and Blosc's LZ4, as bioformats2raw writes it.
 
     Pixels are copied as they are stored, in their type and with all channels and their names: window and channels stay
     in the manifest. Only transparency is not: its pixels are white. Levels of the source other than its finest are
@@ -82,6 +88,8 @@ def convert_image(
         False: convert again whatever is there.
     part : ImagePart
         Which image of a file of several.
+    ome_version : "0.5" or "0.4"
+        That is written.
 
     Returns
     -------
@@ -100,6 +108,8 @@ def convert_image(
     if folder := data_folder(source):
         made_from["data"] = content_digest(folder)
     made_from |= part.facts
+    if ome_version != "0.5":  # which conversions that are there do not say
+        made_from["ome_version"] = ome_version
     with lock(target.parent, target.name):
         settle_folder(target)
         before = _made_from(target)
@@ -115,13 +125,19 @@ def convert_image(
                 f"{key} {before.get(key)} -> {made_from[key]}" for key in made_from if before.get(key) != made_from[key]
             )
             log(f"{target}: converted again: {changed}")
-        _convert(source, target, header, made_from, workers, resume)
+        _convert(source, target, header, made_from, workers, resume, ome_version)
         log(f"{target}: every pixel is that of {source}")
     return True
 
 
 def _convert(
-    source: Path, target: Path, header: ImageHeader, made_from: dict[str, Any], workers: int, resume: bool
+    source: Path,
+    target: Path,
+    header: ImageHeader,
+    made_from: dict[str, Any],
+    workers: int,
+    resume: bool,
+    ome_version: OmeVersion,
 ) -> None:
     work = target.with_name(f".next-{target.name}")
     if not resume or _made_from(work) != made_from:
@@ -130,7 +146,7 @@ def _convert(
     for path in work.rglob("*.partial"):  # zarr's own, of a process that was killed
         path.unlink()
     shapes = tuple(level.shape for level in halved_levels(header.shape))
-    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.part)
+    job = _Conversion(source, work, shapes, reader_of(source).decodes_whole, header.part, ome_version)
     if not work.exists():
         _create(job, target.name, header, made_from)
     with mapping(workers) as apply:
@@ -164,36 +180,42 @@ def _made_from(folder: Path) -> Any:
 def _create(job: _Conversion, name: str, header: ImageHeader, made_from: dict[str, Any]) -> None:
     """Write the metadata of all levels, and what they are made from last: without that, they are begun anew."""
     axes = "yx" if header.n_channels == 1 else "cyx"
-    group = zarr.create_group(store=str(job.work), zarr_format=3)
+    group = zarr.create_group(store=str(job.work), zarr_format=2 if job.ome_version == "0.4" else 3)
+    channels = () if axes == "yx" else (header.n_channels,)
     for level, shape in enumerate(job.shapes):
         chunks = tuple(min(CHUNK_PX, n) for n in shape)
-        shards = tuple(min(SHARD_PX // own, -(-n // own)) * own for n, own in zip(shape, chunks, strict=True))
-        channels = () if axes == "yx" else (header.n_channels,)
+        how: dict[str, Any]
+        if job.ome_version == "0.4":
+            how = {
+                "compressors": Blosc(cname="lz4", clevel=5),
+                "chunk_key_encoding": {"name": "v2", "separator": "/"},
+                "fill_value": 0,
+            }
+        else:
+            how = {
+                "shards": (*channels, *_blocks(chunks, shape)),
+                "compressors": ZstdCodec(level=ZSTD_LEVEL, checksum=True),
+                "dimension_names": list(axes),
+            }
+        one_each = tuple(1 for _ in channels)
         group.create_array(
-            str(level),
-            shape=(*channels, *shape),
-            dtype=header.dtype,
-            chunks=(*(1 for _ in channels), *chunks),
-            shards=(*channels, *shards),
-            compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
-            dimension_names=list(axes),
+            str(level), shape=(*channels, *shape), dtype=header.dtype, chunks=(*one_each, *chunks), **how
         )
-    group.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [multiscales(name, axes, made_from["um_per_px"], len(job.shapes))],
-        **(
-            {"omero": {"channels": [{"label": label} for label in header.channel_names]}}
-            if header.channel_names
-            else {}
-        ),
-    }
+    entries = [multiscales(name, axes, made_from["um_per_px"], len(job.shapes))]
+    group.attrs.update(image_attributes(entries, header.channel_names, job.ome_version))
     group.attrs[MADE_FROM] = made_from
+
+
+def _blocks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the rows and columns that are written at once: whole chunks, and the shard where there are shards."""
+    return tuple(min(SHARD_PX // own, -(-n // own)) * own for n, own in zip(shape[-2:], chunks[-2:], strict=True))
 
 
 def _each_row(job: _Conversion, level: int, do: Any, title: str, apply: Any) -> None:
     """Do something for all rows of shards of a level; files that are decoded whole are opened once."""
     height = job.shapes[level][0]
-    step = _array(job, level).shards[-2]
+    array = _array(job, level)
+    step, _ = _blocks(array.chunks, array.shape)
     rows = [(top, min(top + step, height)) for top in range(0, height, step)]
     batches = [rows] if job.decodes_whole and level == 0 else [[row] for row in rows]
     # for a single one, no process has to begin
@@ -236,10 +258,10 @@ def _windows(
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Yield rows with columns: as many whole shards side by side as are read at once."""
     array, width = _array(job, level), job.shapes[level][1]
-    shards = array.shards
+    block = _blocks(array.chunks, array.shape)
     finer = 1 if level == 0 else 4
     px_bytes = array.dtype.itemsize * math.prod(array.shape[:-2])
-    step = max(1, WINDOW_BYTES // (max(3, px_bytes) * finer * shards[-2] * shards[-1])) * shards[-1]
+    step = max(1, WINDOW_BYTES // (max(3, px_bytes) * finer * block[0] * block[1])) * block[1]
     for row in rows:
         for left in range(0, width, step):
             yield row, (left, min(left + step, width))

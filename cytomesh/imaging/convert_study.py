@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import write_text
@@ -14,6 +15,7 @@ from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.convert import convert_image
+from cytomesh.imaging.ome_zarr import OmeVersion
 from cytomesh.study.roots import is_below
 from cytomesh.study.sections import ABSENT, Section
 from cytomesh.study.study import Study, open_study
@@ -54,6 +56,7 @@ def convert_study(
     scheduler: str | None = None,
     resume: bool = True,
     skip_bad: bool = False,
+    ome_version: OmeVersion = "0.5",
 ) -> Converted:
     """Convert every image that a study's sections name to `out/<brain>/<name>.ome.zarr`, see `convert_image`.
 
@@ -76,6 +79,8 @@ def convert_study(
         False: convert again whatever is there.
     skip_bad : bool
         Whether to leave out images that cannot be converted: tables go on naming the originals.
+    ome_version : "0.5" or "0.4"
+        That is written.
 
     Raises
     ------
@@ -92,11 +97,12 @@ def convert_study(
     targets = _names(sections, out)
     if update:
         _refuse_outside(study, out)
+    version = {} if ome_version == "0.5" else {"ome_version": ome_version}
     tasks = [
         SectionTask(
             section.name,
             (section, target),
-            file_key(image[0], um_per_px=section.um_per_px, **section.image_part.facts),
+            file_key(image[0], um_per_px=section.um_per_px, **section.image_part.facts, **version),
             target,
         )
         for (image, section), target in zip(sections.items(), targets.values(), strict=True)
@@ -107,7 +113,7 @@ def convert_study(
         states = SectionLog(out, resume=resume)
         kept = {task.name for task in tasks if states.is_done(task.name, task.key, task.output)}
         done = map_sections(
-            partial(_convert_one, workers=within, resume=resume),
+            partial(_convert_one, workers=within, resume=resume, ome_version=ome_version),
             tasks,
             doing="convert",
             workers=workers,
@@ -121,11 +127,12 @@ def convert_study(
     return Converted(copies, list(made.values()).count(False), left_out, tables)
 
 
-def _convert_one(job: tuple[Section, Path], workers: int, resume: bool) -> bool:
+def _convert_one(job: tuple[Section, Path], workers: int, resume: bool, ome_version: OmeVersion) -> bool:
     section, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
     source, part = section.image or Path(), section.image_part
-    return convert_image(source, target, section.um_per_px, workers=workers, resume=resume, part=part)
+    how: dict[str, Any] = {"workers": workers, "resume": resume, "part": part, "ome_version": ome_version}
+    return convert_image(source, target, section.um_per_px, **how)
 
 
 def _refuse_outside(study: Study, out: Path) -> None:

@@ -1,9 +1,10 @@
-"""Writing OME-Zarr 0.5: pyramids of images that are in memory, and the metadata of all that are written."""
+"""Writing OME-Zarr: pyramids of images in memory (0.5), and the metadata of all that are written (0.4, 0.5)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -14,6 +15,8 @@ from cytomesh.core.files import atomic_path
 from cytomesh.imaging.halving import SMALLEST_PX, halve
 
 CHUNK_PX = 512
+OmeVersion = Literal["0.5", "0.4"]
+"""0.5 lies on Zarr v3, with shards; 0.4 on Zarr v2, which Bio-Formats, and QuPath with it, reads."""
 
 
 def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_levels: int | None = None) -> None:
@@ -49,7 +52,19 @@ def write_ome_zarr(path: Path, array: NDArray[np.uint8], um_per_px: float, n_lev
             facts = {"chunks": chunks, "dimension_names": list(axes), "config": {"write_empty_chunks": True}}
             group.create_array(str(level), data=np.ascontiguousarray(stored), **facts)
             planes = halve(planes)
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscales(path.name, axes, um_per_px, count)]}
+        group.attrs.update(image_attributes([multiscales(path.name, axes, um_per_px, count)]))
+
+
+def image_attributes(
+    entries: list[dict[str, Any]], channel_names: Sequence[str] = (), version: OmeVersion = "0.5"
+) -> dict[str, Any]:
+    """Return what the group of an image says of it, where a version of OME-Zarr has it."""
+    facts: dict[str, Any] = {"multiscales": entries}
+    if version == "0.4":
+        facts["multiscales"] = [{**entry, "version": version} for entry in entries]
+    if channel_names:
+        facts["omero"] = {"channels": [{"label": label} for label in channel_names]}
+    return facts if version == "0.4" else {"ome": {"version": version, **facts}}
 
 
 def multiscales(

@@ -1,5 +1,6 @@
 """Images to OME-Zarr: the same pixels and levels as from memory, in pieces, resumed, compared; nothing lost."""
 
+import json
 import shutil
 import time
 
@@ -75,6 +76,56 @@ def test_many_shards_and_windows(tmp_path, monkeypatch, channels):
         )
         == 5 * 6
     )
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_versions_are_what_the_specification_says(tmp_path, version, channels):
+    models = pytest.importorskip(f"ome_zarr_models.v{version.replace('.', '')}.image")
+    specs = pytest.importorskip(f"pydantic_zarr.v{2 if version == '0.4' else 3}")
+    models.Image.model_rebuild(_types_namespace=vars(specs) | vars(models))  # which it leaves to its reader
+    array, target = pixels(700, 1500, channels), tmp_path / "a.ome.zarr"
+    tifffile.imwrite(tmp_path / "a.tif", array, tile=(256, 256))
+    convert_image(tmp_path / "a.tif", target, 2.5, ome_version=version)
+    group = zarr.open_group(target, mode="r")
+    assert group.metadata.zarr_format == {"0.4": 2, "0.5": 3}[version]
+    attributes = models.Image.from_zarr(group).attributes
+    (entry,) = (attributes if version == "0.4" else attributes.ome).multiscales
+    scales = [level.coordinateTransformations[0].scale[-2:] for level in entry.datasets]
+    np.testing.assert_array_equal(scales, [[2.5 * 2**i] * 2 for i in range(4)])
+    np.testing.assert_array_equal(group["0"][:], array if channels == 1 else np.moveaxis(array, 2, 0))
+    write_ome_zarr(tmp_path / "b.ome.zarr", array, 2.5, 4)
+    assert_same_image(target, tmp_path / "b.ome.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_reads_both_versions(tmp_path, version):
+    reader, io = (pytest.importorskip(f"ome_zarr.{name}") for name in ("reader", "io"))
+    array, target = pixels(700, 1500, 3), tmp_path / "a.ome.zarr"
+    tifffile.imwrite(tmp_path / "a.tif", array, tile=(256, 256))
+    convert_image(tmp_path / "a.tif", target, 2.5, ome_version=version)
+    (node,) = reader.Reader(io.parse_url(str(target)))()
+    np.testing.assert_array_equal(np.asarray(node.data[0]), np.moveaxis(array, 2, 0))
+    assert [level.shape[1:] for level in node.data] == [level.shape for level in read_header(target).levels]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_channels_have_their_names_in_both_versions(tmp_path, version):
+    names = {"axes": "CYX", "Channel": {"Name": ["NeuN", "GFAP"]}}
+    values = np.random.default_rng(0).integers(0, 4000, (2, 90, 70), np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", values, tile=(64, 64), metadata=names)
+    convert_image(tmp_path / "a.ome.tif", tmp_path / "a.ome.zarr", 1.0, ome_version=version)
+    header = read_header(tmp_path / "a.ome.zarr")
+    assert header.channel_names == ("NeuN", "GFAP") and header.dtype == "uint16"
+
+
+def test_the_version_is_part_of_what_a_copy_was_made_from(tmp_path, cytomesh):
+    tifffile.imwrite(tmp_path / "a.tif", pixels(40, 30), tile=(16, 16))
+    words = ("images", "convert", tmp_path / "a.tif", "--out", tmp_path / "a.ome.zarr", "--um-per-px", "1")
+    for version, made in (("0.5", 1), ("0.4", 1), ("0.4", 0), ("0.5", 1)):
+        _, said, _ = cytomesh(*words, "--ome-version", version, "--workers", "1", "--json")
+        assert json.loads(said)["converted"] == made
+        assert (tmp_path / "a.ome.zarr" / "zarr.json").is_file() == (version == "0.5")
 
 
 def test_bytes_do_not_depend_on_workers(tmp_path):

@@ -1,4 +1,4 @@
-"""`cytomesh study`: check a study, or describe a BIDS dataset as one."""
+"""`cytomesh study`: check a study, describe a BIDS dataset as one, show where sections lie."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cytomesh.core.errors import ConfigError
 if TYPE_CHECKING:
     from cytomesh.study.check_report import CheckReport
 
-app = typer.Typer(no_args_is_help=True, help="Check a study, or describe a BIDS dataset as one.")
+app = typer.Typer(no_args_is_help=True, help="Check a study, describe a BIDS dataset as one, show where sections lie.")
 
 
 @app.command("check")
@@ -56,6 +56,33 @@ def from_bids(
     from cytomesh.study.bids import from_bids as describe
 
     typer.echo(describe(folder, space))
+
+
+@app.command("to-ome-zarr")
+def to_ome_zarr(
+    study: StudyPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the scenes; 'scenes' beside the manifest.",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Write where sections lie as OME-Zarr 0.6 scenes, one a brain: viewers such as napari show the stack.
+
+    Images are linked, not copied; they have to be copies by 'cytomesh images convert'.
+    """
+    from cytomesh.imaging.scene import write_scene
+    from cytomesh.study.study import open_study
+
+    for brain in open_study(study).brains:
+        path = (out or study.parent / "scenes") / f"{brain.id}.ome.zarr"
+        count = write_scene(path, brain)
+        typer.echo(f"{path}: {count} sections")
 
 
 def _text(report: CheckReport) -> str:

@@ -57,7 +57,8 @@ def installed(tmp_path_factory):
     with tarfile.open(archive) as files:
         files.extractall(home, filter="data")
     # of the source distribution, which has to be complete, too
-    run(sys.executable, "-c", build, "build", "-t", "wheel", "-d", home, cwd=home / archive.name.removesuffix(".tar.gz"))
+    source = home / archive.name.removesuffix(".tar.gz")
+    run(sys.executable, "-c", build, "build", "-t", "wheel", "-d", home, cwd=source)
     (wheel,) = home.glob("*.whl")
     venv.create(home / "env", with_pip=False)
     scripts = home / "env" / "bin"

@@ -17,6 +17,7 @@ from cytomesh.cli import (
     doctor,
     embed,
     evaluate,
+    export,
     finetune,
     graph,
     images,
@@ -71,6 +72,7 @@ app.add_typer(contours.app, name="contours")
 app.add_typer(images.app, name="images")
 app.add_typer(patches.app, name="patches")
 app.add_typer(graph.app, name="graph")
+app.add_typer(export.app, name="export")
 for _module in (
     init,
     phantom,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cytomesh.study.image_formats.reader import ImageHeader
     from cytomesh.study.study import Study
 
+
 class OmeVersion(StrEnum):
     """Versions of OME-Zarr that are written."""
 

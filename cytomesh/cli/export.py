@@ -1,0 +1,27 @@
+"""`cytomesh export`: a run for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cytomesh.cli.options import AsJson, OutDir, show
+
+app = typer.Typer(no_args_is_help=True, help="Give a run to FreeSurfer or Connectome Workbench.")
+
+
+@app.command("freesurfer")
+def freesurfer(
+    out: OutDir,
+    subjects: Annotated[
+        Path, typer.Option("--to", help="Folder of subjects (SUBJECTS_DIR).", file_okay=False, show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write every brain as a subject: surfaces and measures (surf/lh.pial), areas and parcels (label/lh.NAME.annot)."""
+    from cytomesh.export.freesurfer import export_freesurfer
+
+    written = export_freesurfer(out, subjects)
+    show(written if as_json else {brain: f"{len(files)} files" for brain, files in written.items()}, as_json)

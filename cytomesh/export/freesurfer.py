@@ -1,0 +1,83 @@
+"""The hemispheres of a run as FreeSurfer's subjects: `<brain>/surf/lh.pial`, `<brain>/label/lh.<name>.annot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cytomesh.core.config import load_config
+from cytomesh.core.files import write_text
+from cytomesh.core.run import finished_folders
+from cytomesh.export.results import label_files, surface_files
+from cytomesh.graph.storage import MEASURES, CortexGraph, load_graphs
+from cytomesh.register.config import RegisterConfig
+from cytomesh.surface.annot import write_annot
+from cytomesh.surface.any_surface import read_any_surface
+from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry
+from cytomesh.surface.gifti import read_labels
+
+MADE_ROUND = ("sphere", "sphere.reg", "inflated")
+
+
+def export_freesurfer(run: Path, subjects: Path) -> dict[str, list[str]]:
+    """Write surfaces, measures and labels of all graphs of a run in the layout of FreeSurfer's SUBJECTS_DIR.
+
+    Coordinates are the same numbers as in the run: the volume that the surfaces name is centred on the origin (c_ras
+    0), so that FreeSurfer's surface RAS is scanner RAS. `sphere.reg` is written if the registration's template is
+    fsaverage, which is what FreeSurfer means by it.
+
+    Parameters
+    ----------
+    run : Path
+        Run directory with graphs.
+    subjects : Path
+        Folder of subjects; those of the run's brains are added to, their files of the same names replaced.
+
+    Returns
+    -------
+    dict of str to list of str
+        Files of each brain, relative to `subjects`.
+    """
+    written: dict[str, list[str]] = {}
+    for graph in load_graphs(run):
+        files = _export_surfaces(run, graph, subjects / graph.brain) + _export_labels(
+            run, graph, subjects / graph.brain
+        )
+        written.setdefault(graph.brain, []).extend(sorted(path.relative_to(subjects).as_posix() for path in files))
+    return written
+
+
+def _export_surfaces(run: Path, graph: CortexGraph, subject: Path) -> list[Path]:
+    side, folder = FREESURFER_SIDE[graph.hemisphere], subject / "surf"
+    written = []
+    for kind, path in surface_files(run, graph).items():
+        if kind == "sphere.reg" and not _is_on_fsaverage(run):
+            continue
+        mesh = read_any_surface(path, is_sphere=kind in MADE_ROUND, hemisphere=graph.hemisphere)
+        written.append(folder / f"{side}.{kind}")
+        write_freesurfer(written[-1], mesh)
+    for column, (_, name) in MEASURES.items():
+        if column in graph.nodes.columns:
+            written.append(folder / f"{side}.{name}")
+            write_morphometry(written[-1], np.nan_to_num(graph.nodes[column]), graph.mesh.n_faces)
+    return written
+
+
+def _export_labels(run: Path, graph: CortexGraph, subject: Path) -> list[Path]:
+    side, folder = FREESURFER_SIDE[graph.hemisphere], subject / "label"
+    written = [folder / f"{side}.cortex.label"]
+    cortex = np.flatnonzero(graph.is_cortex)
+    rows = (f"{i} {x:.6f} {y:.6f} {z:.6f} 0" for i, (x, y, z) in zip(cortex, graph.positions[cortex], strict=True))
+    head = f"#!ascii label, from subject {graph.brain} vox2ras=TkReg"
+    write_text(written[0], "\n".join([head, str(len(cortex)), *rows]) + "\n")
+    for name, path in label_files(run, graph).items():
+        labels, table = read_labels(path, graph.hemisphere)
+        written.append(folder / f"{side}.{name}.annot")
+        write_annot(written[-1], labels, table)
+    return written
+
+
+def _is_on_fsaverage(run: Path) -> bool:
+    config = finished_folders(run, "register")[0] / "config.yaml"
+    return load_config(RegisterConfig, config, []).template == "fsaverage"

@@ -1,0 +1,38 @@
+"""What a run has for a hemisphere: surfaces, and labels of finished results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from cytomesh.core.run import finished_folders
+from cytomesh.graph.storage import CortexGraph, graph_folder
+
+SURFACES = ("pial", "white", "midthickness")
+REGISTERED = ("inflated", "sphere", "sphere.reg")
+LABEL_STAGES = ("classify", "parcellate")
+
+
+def surface_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
+    """Return the surfaces of a graph by their kind; inflated ones and spheres are those of the first registration."""
+    files = {kind: graph_folder(run, graph.name) / f"{kind}.surf.gii" for kind in SURFACES}
+    for folder in finished_folders(run, "register")[:1]:
+        files |= {kind: folder / graph.name / f"{kind}.surf.gii" for kind in REGISTERED}
+    return {kind: path for kind, path in files.items() if path.is_file()}
+
+
+def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
+    """Return the labels of a graph by the name of their result, `<stage>-<name>` where two stages have one of a name.
+
+    `annotation` is what it was given with; it is not there if no node is annotated.
+    """
+    folders = [folder for stage in LABEL_STAGES for folder in finished_folders(run, stage)]
+    times = Counter(folder.name for folder in folders)
+    files = {}
+    if graph.annotation.any():
+        files["annotation"] = graph_folder(run, graph.name) / "annotation.label.gii"
+    for folder in folders:
+        is_taken = times[folder.name] > 1 or folder.name in files
+        name = f"{folder.parent.name}-{folder.name}" if is_taken else folder.name
+        files[name] = folder / f"{graph.name}.label.gii"
+    return {name: path for name, path in files.items() if path.is_file()}

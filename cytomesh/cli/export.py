@@ -25,3 +25,12 @@ def freesurfer(
 
     written = export_freesurfer(out, subjects)
     show(written if as_json else {brain: f"{len(files)} files" for brain, files in written.items()}, as_json)
+
+
+@app.command("workbench")
+def workbench(out: OutDir, as_json: AsJson = False) -> None:
+    """Write RUN/workbench: a spec file a brain, and run.scene, which shows areas and parcels (wb_view opens both)."""
+    from cytomesh.export.workbench import export_workbench
+
+    written = export_workbench(out)
+    show({"files": [str(path) for path in written]} if as_json else {path.name: path for path in written}, as_json)

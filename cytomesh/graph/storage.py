@@ -238,7 +238,7 @@ def write_graph(
     for column, values in measures.items():
         written.append(folder / f"{MEASURES[column][0]}.shape.gii")
         write_scalars(written[-1], {f"{graph.name} {column}": values}, graph.hemisphere)
-    write_spec(folder / f"{graph.name}.spec", written, graph.hemisphere)
+    write_spec(folder / f"{graph.name}.spec", ((path, graph.hemisphere) for path in written))
     _write_formats(folder, graph.hemisphere, meshes, measures, formats)
     facts = dict(zip(FACTS, (graph.brain, graph.hemisphere, graph.brain_role), strict=True))
     nodes = Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -16,7 +17,7 @@ from cytomesh.surface.gifti import STRUCTURES
 from cytomesh.surface.mesh import Mesh
 
 FREESURFER_SIDE = {"L": "lh", "R": "rh"}
-_SPEC_TYPES = {
+_WORKBENCH_TYPES = {
     ".surf.gii": "SURFACE",
     ".label.gii": "LABEL",
     ".shape.gii": "METRIC",
@@ -24,22 +25,25 @@ _SPEC_TYPES = {
 }
 
 
-def write_spec(path: Path, files: Sequence[Path], hemisphere: str) -> None:
+def write_spec(path: Path, files: Iterable[tuple[Path, str]]) -> None:
     """Write a Connectome Workbench `.spec` that opens GIFTI files together; paths are written relative to it.
 
     Parameters
     ----------
-    files : sequence of Path
-        `.surf.gii`, `.label.gii`, `.shape.gii` and `.func.gii` files in the folder of the spec file or below it.
+    files : iterable of (Path, {"L", "R"})
+        `.surf.gii`, `.label.gii`, `.shape.gii` and `.func.gii` files, and the side of each.
     """
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<CaretSpecFile Version="1.0">', "   <MetaData></MetaData>"]
-    for file in files:
-        kind = _SPEC_TYPES["".join(file.suffixes[-2:])]
-        name = escape(file.relative_to(path.parent).as_posix())
-        lines.append(
-            f'   <DataFile Structure="{STRUCTURES[hemisphere]}" DataFileType="{kind}" Selected="true">{name}</DataFile>'
-        )
+    for file, hemisphere in files:
+        name = escape(Path(os.path.relpath(file, path.parent)).as_posix())
+        facts = f'Structure="{STRUCTURES[hemisphere]}" DataFileType="{workbench_type(file)}" Selected="true"'
+        lines.append(f"   <DataFile {facts}>{name}</DataFile>")
     write_text(path, "\n".join([*lines, "</CaretSpecFile>"]) + "\n")
+
+
+def workbench_type(file: Path) -> str:
+    """Return what Workbench calls the kind of a GIFTI file."""
+    return _WORKBENCH_TYPES["".join(file.suffixes[-2:])]
 
 
 def write_freesurfer(path: Path, mesh: Mesh) -> None:

@@ -45,7 +45,7 @@ def spec(mesh, tmp_path):
     write_surface(files[0], mesh, "L", "pial")
     write_surface(files[1], mesh, "L", "white")
     write_scalars(files[2], {"thickness_mm": np.full(mesh.n_vertices, 2.5)}, "L")
-    write_spec(tmp_path / "B & 1.spec", files, "L")
+    write_spec(tmp_path / "B & 1.spec", [(file, "L") for file in files])
     return tmp_path / "B & 1.spec"
 
 

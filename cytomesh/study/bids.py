@@ -25,6 +25,7 @@ from cytomesh.study.tables import read_dicts, table_text
 
 BIDS_VERSION = "1.10.0"
 DERIVATIVES = Path("derivatives") / "cytomesh"
+ANNOTATIONS = (".png", ".geojson", ".geojson.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,9 @@ def contours_path(folder: Path, brain: str, sample: str) -> Path:
     return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_contours.geojson"
 
 
-def annotation_path(folder: Path, brain: str, sample: str) -> Path:
-    """Return where the derivatives keep a sample's area labels."""
-    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg.png"
+def annotation_path(folder: Path, brain: str, sample: str, suffix: str = ANNOTATIONS[0]) -> Path:
+    """Return where the derivatives keep a sample's area labels: an image, or areas drawn in QuPath."""
+    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg{suffix}"
 
 
 def write_dataset_description(folder: Path, name: str, is_derivative: bool = False) -> None:
@@ -76,7 +77,7 @@ def write_dataset_description(folder: Path, name: str, is_derivative: bool = Fal
         facts["GeneratedBy"] = [{"Name": "cytomesh"}]
     write_json(folder / "dataset_description.json", facts)
     if is_derivative:  # BIDS has no names for contours, and none for label images of sections
-        write_text(folder / ".bidsignore", "sub-*/micr/*_contours.geojson\nsub-*/micr/*_dseg.png\n")
+        write_text(folder / ".bidsignore", "sub-*/micr/*_contours.geojson\nsub-*/micr/*_dseg.*\n")
 
 
 def write_bids_tables(folder: Path, participants: Sequence[Participant], samples: Sequence[Sample]) -> None:
@@ -144,8 +145,8 @@ def from_bids(folder: Path, space: str = "native") -> Path:
     Per section there is one bright-field image, whatever further entities (session, chunk, ...) its name has, and
     sidecars apply as BIDS says (inheritance principle). `to_world` is the sidecar's `ToWorld` if there is one; else the
     section is taken as coronal (column = right, row = inferior), centred, at `position_mm` of samples.tsv. Contours and
-    annotations are found in derivatives/cytomesh; label table and probability maps at atlas/labels.tsv and
-    atlas/pmaps.nii.gz.
+    annotations (label images, or QuPath's areas as .geojson) are found in derivatives/cytomesh; label table and
+    probability maps at atlas/labels.tsv and atlas/pmaps.nii.gz.
 
     Returns
     -------
@@ -232,7 +233,8 @@ def _section(files: BidsFiles, brain: str, row: dict[str, str], others: Sequence
     if not digits.isdigit():
         hint = "add a column 'section', or end the sample's label in its number"
         raise StudyError(table, place, found="no section number", hint=hint)
-    contours, annotation = contours_path(folder, brain, sample), annotation_path(folder, brain, sample)
+    contours = contours_path(folder, brain, sample)
+    annotations = (annotation_path(folder, brain, sample, suffix) for suffix in ANNOTATIONS)
     return Section(
         brain=brain,
         index=int(digits),
@@ -240,7 +242,7 @@ def _section(files: BidsFiles, brain: str, row: dict[str, str], others: Sequence
         um_per_px=um_per_px,
         plane=_plane(files, place, row, image, um_per_px),
         contours=contours if contours.is_file() else None,
-        annotation=annotation if annotation.is_file() else None,
+        annotation=next((path for path in annotations if path.is_file()), None),
         role=cast(SectionRole, _given(row, "role", "none")),
         status=cast(SectionStatus, status),
         notes=_given(row, "notes", ""),

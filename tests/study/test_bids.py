@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image
 
 from cytomesh.core.errors import StudyError
+from cytomesh.study.annotation import read_annotation
 from cytomesh.study.bids import (
     Participant,
     Sample,
@@ -68,6 +70,27 @@ def test_the_sidecar_plane_comes_first_and_derivatives_are_found(dataset):
     np.testing.assert_array_equal(section.plane.to_world, plane.to_world)
     assert section.contours.is_file() and section.annotation.is_file()
     assert study.labels.names == ("V1",) and study.atlas is None
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz"])
+def test_areas_drawn_in_qupath_are_found(dataset, suffix):
+    path = annotation_path(dataset, "B01", "0003", suffix)
+    path.parent.mkdir(parents=True)
+    ring = [[10, 10], [70, 10], [70, 50], [10, 50], [10, 10]]
+    area = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation", "classification": {"name": "V1"}},
+    }
+    text = json.dumps({"type": "FeatureCollection", "features": [area]}).encode()
+    path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    (dataset / "atlas").mkdir()
+    (dataset / "atlas" / "labels.tsv").write_text("index\tname\tr\tg\tb\ta\n7\tV1\t0\t0\t9\t255\n")
+    study = open_study(from_bids(dataset))
+    section = study.brain("B01").section(3)
+    assert section.annotation.samefile(path) and study.brain("B01").section(1).annotation is None
+    drawn = read_annotation(section, study.labels)
+    np.testing.assert_array_equal(drawn.sample(np.array([[20, 20], [75, 55]])), [7, 0])
 
 
 def test_nothing_is_overwritten(dataset):

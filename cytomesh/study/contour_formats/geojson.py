@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from shapely.affinity import translate
@@ -65,6 +66,8 @@ def write_geojson(
 ) -> None:
     """Write polygons (pixels, centres at integers) as QuPath annotations of these classes, whole or not at all.
 
+    Members are those that QuPath 0.6 writes (qupath.lib.io.QuPathTypeAdapters); identifiers are the same each time.
+
     Parameters
     ----------
     colours : mapping, optional
@@ -74,11 +77,12 @@ def write_geojson(
     features = [
         {
             "type": "Feature",
+            "id": str(uuid5(NAMESPACE_URL, f"{path.name}/{name}/{number}")),
             "geometry": mapping(translate(polygon, CORNER, CORNER)),
             "properties": {"objectType": "annotation", "classification": _classification(name, colours.get(name))},
         }
         for name, polygons in named.items()
-        for polygon in polygons.geoms
+        for number, polygon in enumerate(polygons.geoms)
     ]
     write_text(path, json.dumps({"type": "FeatureCollection", "features": features}))
 
@@ -92,9 +96,17 @@ def _with_children(features: list[dict[str, Any]], within: str = "") -> Iterator
     for number, feature in enumerate(features):
         place = f"{within}.{number}" if within else f"feature {number}"
         yield place, feature
-        children = feature.get("childObjects")
+        yield from _with_children(objects_within(feature), place)
+
+
+def objects_within(feature: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects that an export with the hierarchy has within another: QuPath keeps them in its properties."""
+    properties = feature.get("properties")
+    for place in (properties if isinstance(properties, dict) else {}, feature):
+        children = place.get("childObjects")
         if isinstance(children, list):
-            yield from _with_children([child for child in children if isinstance(child, dict)], place)
+            return [child for child in children if isinstance(child, dict)]
+    return []
 
 
 def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:

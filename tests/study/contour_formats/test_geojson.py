@@ -70,6 +70,10 @@ def test_children_of_children(tmp_path):
     assert [item.place for item in found] == [
         "feature 0 ('a')", "feature 1 ('b')", "feature 1.0 ('c')", "feature 1.0.0 ('d')", "feature 1.1 ('e')",
     ]  # fmt: skip
+    within = feature("b")
+    within["properties"]["childObjects"] = [inner, "no object", feature("e")]  # where QuPath itself writes them
+    again = geojson_features(path, write(path, feature("a"), within))
+    assert [item.place for item in again] == [item.place for item in found]
 
 
 @pytest.mark.parametrize("coordinates", [[], [[]]])

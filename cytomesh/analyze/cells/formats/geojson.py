@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cytomesh.analyze.cells.formats.reader import CellReader
 from cytomesh.analyze.cells.table import CellTable, Values, from_polygons, outline_polygons
 from cytomesh.core.errors import CellError
 from cytomesh.core.reading import gunzip, regular_size
+from cytomesh.study.contour_formats.geojson import objects_within
 
 MAX_BYTES = 2**32
 GZIP = b"\x1f\x8b"
@@ -45,13 +46,13 @@ class GeoJsonReader(CellReader):
         return from_polygons(_polygons(path, list(_cells(features))), is_corner=True)
 
 
-def _cells(features: list[Any]) -> Iterator[Mapping[str, Any]]:
+def _cells(features: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     for feature in features:
         properties = feature.get("properties") or {}
         kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
         if kind not in NO_CELLS:
-            yield feature["geometry"]
-        yield from _cells(feature.get("childObjects") or [])
+            yield feature.get("geometry")
+        yield from _cells(objects_within(feature))
 
 
 def _polygons(path: Path, geometries: list[Any]) -> NDArray[Any]:

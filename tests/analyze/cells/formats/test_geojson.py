@@ -13,7 +13,8 @@ from tests.analyze.cells.tables import disc, feature, write_geojson
 
 def test_polygons_have_centre_area_and_perimeter_and_cells_lie_within_annotations(tmp_path):
     inner = feature(disc(30, 40, 5))
-    outer = feature(disc(50, 50, 45), "annotation", childObjects=[inner])
+    outer = feature(disc(50, 50, 45), "annotation")
+    outer["properties"]["childObjects"] = [inner]  # where QuPath writes them
     point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [3, 4]}, "properties": {}}
     parts = [[disc(70, 70, 1).tolist()], [disc(80, 80, 2).tolist()]]
     several = {"type": "Feature", "geometry": {"type": "MultiPolygon", "coordinates": parts}}

@@ -34,3 +34,19 @@ def workbench(out: OutDir, as_json: AsJson = False) -> None:
 
     written = export_workbench(out)
     show({"files": [str(path) for path in written]} if as_json else {path.name: path for path in written}, as_json)
+
+
+@app.command("bids")
+def bids(
+    out: OutDir,
+    folder: Annotated[
+        Path,
+        typer.Option("--to", help="Folder of the derivative (derivatives/NAME).", file_okay=False, show_default=False),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write a BIDS derivative: hemi-L_atlas-areas_seg-NAME_dseg.label.gii with its label table, and surfaces."""
+    from cytomesh.export.bids import export_bids
+
+    written = export_bids(out, folder)
+    show(written if as_json else {brain: f"{len(files)} files" for brain, files in written.items()}, as_json)

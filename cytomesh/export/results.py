@@ -7,15 +7,16 @@ from pathlib import Path
 
 from cytomesh.core.run import finished_folders
 from cytomesh.graph.storage import CortexGraph, graph_folder
+from cytomesh.surface.gifti import SurfaceKind
 
-SURFACES = ("pial", "white", "midthickness")
+SURFACES: tuple[SurfaceKind, ...] = ("pial", "white", "midthickness")
 REGISTERED = ("inflated", "sphere", "sphere.reg")
 LABEL_STAGES = ("classify", "parcellate")
 
 
 def surface_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     """Return the surfaces of a graph by their kind; inflated ones and spheres are those of the first registration."""
-    files = {kind: graph_folder(run, graph.name) / f"{kind}.surf.gii" for kind in SURFACES}
+    files: dict[str, Path] = {kind: graph_folder(run, graph.name) / f"{kind}.surf.gii" for kind in SURFACES}
     for folder in finished_folders(run, "register")[:1]:
         files |= {kind: folder / graph.name / f"{kind}.surf.gii" for kind in REGISTERED}
     return {kind: path for kind, path in files.items() if path.is_file()}

@@ -23,7 +23,7 @@ from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.sections import ABSENT, Section, SectionRole, SectionStatus, write_sections
 from cytomesh.study.tables import read_dicts, table_text
 
-BIDS_VERSION = "1.10.0"
+BIDS_VERSION = "1.11.1"
 DERIVATIVES = Path("derivatives") / "cytomesh"
 ANNOTATIONS = (".png", ".geojson", ".geojson.gz")
 

@@ -1,4 +1,4 @@
-"""The self-test of `cytomesh doctor`."""
+"""The self-test of `cytomesh doctor`; that it maps a brain is seen in `test_wheel`."""
 
 import sys
 
@@ -7,14 +7,6 @@ import pytest
 from cytomesh import self_test as module
 from cytomesh.phantom.geometry import template
 from cytomesh.self_test import self_test
-
-
-@pytest.mark.slow
-def test_one_brain_is_mapped_and_nothing_left(tmp_path):
-    found = self_test(tmp_path / "not" / "there")
-    assert found.level == "ok", found
-    assert "one phantom brain, a graph of 4," in found.found and "macro-F1 0.9" in found.found
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_extra_it_does_not_run(tmp_path, monkeypatch):

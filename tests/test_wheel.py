@@ -96,6 +96,8 @@ def test_presets_and_templates_come_with_it(installed):
     shipped = {path.relative_to(ROOT).as_posix() for folder in ("configs", "data_manifests") for path in files(folder)}
     inside = next((scripts.parent).glob("lib/python*/site-packages/cytomesh"))
     assert shipped == {path for path in shipped if (inside / path).is_file()}
+    modules = {path.relative_to(ROOT / "cytomesh") for path in files("cytomesh")}
+    assert modules == {path for path in modules if (inside / path).is_file()}
 
 
 def files(folder: str) -> list[Path]:
@@ -103,11 +105,16 @@ def files(folder: str) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_it_maps_a_brain(installed):
+def test_it_maps_a_brain_and_leaves_nothing(installed):
     scripts, work = installed
-    found = json.loads(run(scripts / "cytomesh", "doctor", work, "--self-test", "--json", cwd=work))
-    (result,) = [item for item in found if item["subject"] == "self-test"]
+    before = sorted(work.iterdir())
+    words = ["doctor", work / "not" / "there", "--self-test", "--json"]
+    (result,) = [
+        item for item in json.loads(run(scripts / "cytomesh", *words, cwd=work)) if item["subject"] == "self-test"
+    ]
     assert result["level"] == "ok", result
+    assert "one phantom brain, a graph of 4," in result["found"] and "macro-F1 0.9" in result["found"]
+    assert sorted(work.iterdir()) == before
 
 
 def test_there_is_one_version():

@@ -25,7 +25,6 @@ from cytomesh.study.tables import read_dicts, table_text
 
 BIDS_VERSION = "1.11.1"
 DERIVATIVES = Path("derivatives") / "cytomesh"
-ANNOTATIONS = (".png", ".geojson", ".geojson.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,14 @@ def contours_path(folder: Path, brain: str, sample: str) -> Path:
     return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_contours.geojson"
 
 
-def annotation_path(folder: Path, brain: str, sample: str, suffix: str = ANNOTATIONS[0]) -> Path:
-    """Return where the derivatives keep a sample's area labels: an image, or areas drawn in QuPath."""
-    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg{suffix}"
+def annotation_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the derivatives keep a sample's area labels."""
+    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_dseg.png"
+
+
+def areas_path(folder: Path, brain: str, sample: str) -> Path:
+    """Return where the derivatives keep a sample's areas where they are drawn (QuPath GeoJSON)."""
+    return folder / DERIVATIVES / f"sub-{brain}" / "micr" / f"sub-{brain}_sample-{sample}_areas.geojson"
 
 
 def write_dataset_description(folder: Path, name: str, is_derivative: bool = False) -> None:
@@ -76,8 +80,9 @@ def write_dataset_description(folder: Path, name: str, is_derivative: bool = Fal
     if is_derivative:
         facts["GeneratedBy"] = [{"Name": "cytomesh"}]
     write_json(folder / "dataset_description.json", facts)
-    if is_derivative:  # BIDS has no names for contours, and none for label images of sections
-        write_text(folder / ".bidsignore", "sub-*/micr/*_contours.geojson\nsub-*/micr/*_dseg.*\n")
+    if is_derivative:  # BIDS has no names for contours and drawn areas, and none for label images of sections
+        own = ("contours.geojson", "areas.geojson", "dseg.png")
+        write_text(folder / ".bidsignore", "".join(f"sub-*/micr/*_{name}\n" for name in own))
 
 
 def write_bids_tables(folder: Path, participants: Sequence[Participant], samples: Sequence[Sample]) -> None:
@@ -145,7 +150,7 @@ def from_bids(folder: Path, space: str = "native") -> Path:
     Per section there is one bright-field image, whatever further entities (session, chunk, ...) its name has, and
     sidecars apply as BIDS says (inheritance principle). `to_world` is the sidecar's `ToWorld` if there is one; else the
     section is taken as coronal (column = right, row = inferior), centred, at `position_mm` of samples.tsv. Contours and
-    annotations (label images, or QuPath's areas as .geojson) are found in derivatives/cytomesh; label table and
+    annotations (label images, or areas drawn in QuPath) are found in derivatives/cytomesh; label table and
     probability maps at atlas/labels.tsv and atlas/pmaps.nii.gz.
 
     Returns
@@ -234,7 +239,8 @@ def _section(files: BidsFiles, brain: str, row: dict[str, str], others: Sequence
         hint = "add a column 'section', or end the sample's label in its number"
         raise StudyError(table, place, found="no section number", hint=hint)
     contours = contours_path(folder, brain, sample)
-    annotations = (annotation_path(folder, brain, sample, suffix) for suffix in ANNOTATIONS)
+    drawn = areas_path(folder, brain, sample)
+    annotations = (annotation_path(folder, brain, sample), drawn, drawn.with_name(f"{drawn.name}.gz"))
     return Section(
         brain=brain,
         index=int(digits),

@@ -11,6 +11,7 @@ from cytomesh.study.bids import (
     Participant,
     Sample,
     annotation_path,
+    areas_path,
     contours_path,
     from_bids,
     image_path,
@@ -72,9 +73,10 @@ def test_the_sidecar_plane_comes_first_and_derivatives_are_found(dataset):
     assert study.labels.names == ("V1",) and study.atlas is None
 
 
-@pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_areas_drawn_in_qupath_are_found(dataset, suffix):
-    path = annotation_path(dataset, "B01", "0003", suffix)
+    drawn = areas_path(dataset, "B01", "0003")
+    path = drawn.with_name(drawn.name + suffix)
     path.parent.mkdir(parents=True)
     ring = [[10, 10], [70, 10], [70, 50], [10, 50], [10, 10]]
     area = {
@@ -83,7 +85,7 @@ def test_areas_drawn_in_qupath_are_found(dataset, suffix):
         "properties": {"objectType": "annotation", "classification": {"name": "V1"}},
     }
     text = json.dumps({"type": "FeatureCollection", "features": [area]}).encode()
-    path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    path.write_bytes(gzip.compress(text) if suffix else text)
     (dataset / "atlas").mkdir()
     (dataset / "atlas" / "labels.tsv").write_text("index\tname\tr\tg\tb\ta\n7\tV1\t0\t0\t9\t255\n")
     study = open_study(from_bids(dataset))

@@ -9,7 +9,7 @@ import typer
 
 from cytomesh.cli.options import AsJson, OutDir, show
 
-app = typer.Typer(no_args_is_help=True, help="Give a run to FreeSurfer or Connectome Workbench.")
+app = typer.Typer(no_args_is_help=True, help="Give a run to FreeSurfer, Connectome Workbench or BIDS.")
 
 
 @app.command("freesurfer")

@@ -11,7 +11,7 @@ test test-gpu: export OMP_NUM_THREADS ?= 1
 test test-gpu: export PYTHONDONTWRITEBYTECODE :=
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-gpu lint bench clean
+.PHONY: demo test test-gpu lint bench docs clean
 
 demo: $(STAMP)
 	$(VENV)/bin/cytomesh demo --out runs/demo
@@ -30,6 +30,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m benchmarks
+
+# DOCS="-D plot_gallery=0" leaves the gallery's scripts unrun.
+docs: $(STAMP)
+	$(VENV)/bin/python -m sphinx -W --keep-going -q $(DOCS) docs runs/docs
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)

@@ -24,12 +24,18 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "benches",
+    "columns",
+    "commands",
+    "kinds",
     "mathml",
     "names",
+    "settings",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_ext", "_templates", "gallery"]
 nitpicky = True
+smartquotes = False
 default_role = "name"
 suppress_warnings = ["config.cache"]  # of sphinx-gallery's settings, which hold objects
 
@@ -47,6 +53,7 @@ html_title = "cytomesh"
 html_static_path = ["_static"]
 html_css_files = ["manual.css"]
 html_math_renderer = "mathml"
+html_sidebars = {"reference/changelog": []}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
@@ -55,7 +62,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": [],
     "footer_end": [],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["search-button"],
 }

@@ -1,0 +1,76 @@
+"""`{command} NAME`: what a command does and its options, as its `--help` says."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import typer
+from docutils import nodes
+from settings import entry, text_nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from cytomesh.cli.app import app as program
+
+SHARED = frozenset({"--config", "--set", "--seed", "--resume", "--json", "--workers", "--scheduler", "--scheduler-file"})
+"""Options that mean the same in every command: they are on the page of the command line."""
+
+
+def commands() -> dict[str, Any]:
+    """Return every command by its full name, such as `images cut`."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, words: list[str]) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, [*words, name])
+        if not hasattr(command, "commands"):
+            found[" ".join(words)] = command
+
+    walk(typer.main.get_command(program), [])
+    return found
+
+
+class Command(SphinxDirective):
+    """One command: its line, its words, its own options."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the documentation of a command."""
+        command = commands()[self.arguments[0]]
+        arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option" and not SHARED & {*p.opts}]
+        words = [_metavar(argument) for argument in arguments]
+        needed = [f"{option.opts[0]} {_metavar(option)}" for option in options if option.required]
+        line = " ".join(["cytomesh", self.arguments[0], *words, *needed, "[OPTIONS]"])
+        entries = [entry([nodes.literal("", _metavar(a))], *text_nodes(a.help or "")) for a in arguments]
+        entries += [entry(_head(option), *text_nodes(option.help or "")) for option in options]
+        block = nodes.literal_block(line, line, language="console")
+        paragraphs = [nodes.paragraph("", "", *text_nodes(part)) for part in (command.help or "").split("\n\n")]
+        return [block, *paragraphs, nodes.definition_list("", *entries, classes=["settings"])]
+
+
+def _metavar(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper().removesuffix("_")).strip("[]")
+
+
+def _head(option: Any) -> list[nodes.Node]:
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    if option.is_flag:
+        return [nodes.literal("", names)]
+    kind = getattr(option, "bare_type", type(option.default))
+    is_choice = isinstance(kind, type) and issubclass(kind, Enum)
+    value = "|".join(str(choice.value) for choice in kind) if is_choice else _metavar(option)
+    head: list[nodes.Node] = [nodes.literal("", f"{names} {value}")]
+    default = getattr(option.default, "value", option.default)
+    if default not in (None, (), []):
+        head += [nodes.Text(" = "), nodes.literal("", str(default))]
+    return head
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("command", Command)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

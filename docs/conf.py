@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import cytomesh  # noqa: E402
@@ -24,13 +24,13 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
-    "benches",
-    "columns",
-    "commands",
-    "kinds",
-    "mathml",
-    "names",
-    "settings",
+    "docs._ext.benches",
+    "docs._ext.columns",
+    "docs._ext.commands",
+    "docs._ext.kinds",
+    "docs._ext.mathml",
+    "docs._ext.names",
+    "docs._ext.settings",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_ext", "_templates", "gallery"]

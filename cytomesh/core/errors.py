@@ -39,6 +39,15 @@ class CytomeshError(Exception):
     ----------
     parts : tuple of CytomeshError
         What it names together; empty of a single fault.
+
+    Examples
+    --------
+    >>> from cytomesh import open_study
+    >>> try:
+    ...     open_study("study/nowhere.yaml")
+    ... except CytomeshError as error:
+    ...     error.found, error.hint
+    ('no such file', 'check the path')
     """
 
     parts: tuple[CytomeshError, ...] = ()

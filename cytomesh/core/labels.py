@@ -29,6 +29,14 @@ class LabelTable:
         One name a label, unique; accents that macOS writes apart become part of their letters (NFC).
     colours : (n, 4) float64
         RGBA in 0..1, one row a label.
+
+    Examples
+    --------
+    >>> table = LabelTable.from_names(["hOc1", "hOc2"])
+    >>> table.name(1), table.index("hOc2"), table.name(0)
+    ('hOc1', 2, 'none')
+    >>> table.colours.shape
+    (2, 4)
     """
 
     indices: tuple[int, ...]

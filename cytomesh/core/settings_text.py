@@ -100,6 +100,7 @@ def choices(field: FieldInfo) -> str:
 
 
 def flow(value: Any) -> str:
+    """Return a value as YAML, in one line."""
     plain = to_jsonable_python(value)
     text = yaml.safe_dump([plain], default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False)
     return text.strip()[1:-1]

@@ -66,6 +66,14 @@ def load_features(run: str | Path, encoder: str, graph: CortexGraph) -> NDArray[
         linked node.
     FormatError
         If they are of a newer format than this program knows.
+
+    Examples
+    --------
+    >>> from cytomesh import load_graphs
+    >>> graph = load_graphs("run")[0]
+    >>> features = load_features("run", "vit", graph)
+    >>> features.shape == (graph.n_nodes, 8), features.dtype  # one row a node
+    (True, dtype('float32'))
     """
     run = Path(run)
     path = run / "features" / check_name(encoder, "name of features") / f"{graph.name}.npy"

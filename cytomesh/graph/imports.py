@@ -59,6 +59,22 @@ def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True)
         If the manifest is wrong.
     SurfaceError, AtlasError, GraphError
         If a file cannot be read, or files of a hemisphere do not belong together.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> graphs = Path("run/graphs/T01_hemi-L").resolve()
+    >>> manifest = f'''
+    ... name: my-maps
+    ... hemispheres:
+    ... - {{brain: B01, hemisphere: L, midthickness: {graphs}/midthickness.surf.gii,
+    ...     features: [{graphs}/thickness.shape.gii], labels: {graphs}/annotation.label.gii}}
+    ... '''
+    >>> with TemporaryDirectory() as folder:
+    ...     written = Path(folder, "surfaces.yaml").write_text(manifest)
+    ...     made = import_graphs(Path(folder, "surfaces.yaml"), Path(folder, "run"))
+    >>> made["B01_hemi-L"]["n_features"]
+    1
     """
     manifest, run = Path(manifest), Path(run)
     own = validate(OwnSurfaces, read_yaml(manifest, StudyError), str(manifest), StudyError)

@@ -24,6 +24,15 @@ class Ribbon:
     ----------
     pial, midthickness, white : Mesh
         Same faces; vertex i of each lies on one line through the cortex.
+
+    Examples
+    --------
+    >>> import trimesh
+    >>> ball = trimesh.creation.icosphere(3)
+    >>> pial, middle, white = (Mesh(radius * ball.vertices, ball.faces) for radius in (10, 9, 8))
+    >>> ribbon = Ribbon(pial, middle, white)
+    >>> ribbon.midthickness.n_vertices
+    642
     """
 
     pial: Mesh
@@ -55,6 +64,13 @@ class LinkSection:
         Region that no link may lead into, in pixels.
     unusable : str
         Why no node may be linked here ("missing", "damaged"); empty for a usable section.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coronal = SectionPlane(np.array([[0.1, 0, -12], [0, 0, 0], [0, -0.1, 12]]))  # 100 um/px at y = 0
+    >>> LinkSection(index=1, plane=coronal, shape=(241, 241), excluded=None, unusable="").shape
+    (241, 241)
     """
 
     index: int
@@ -152,6 +168,18 @@ def link_positions(
         Outward unit normals of the midsurface at the positions. Given, a curve point on the opposite bank of a sulcus
         or the other side of a thin gyrus (normal more than 60 degrees off) is taken only where there is no other
         within tolerance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import trimesh
+    >>> ball = trimesh.creation.icosphere(3)
+    >>> ribbon = Ribbon(*(Mesh(radius * ball.vertices, ball.faces) for radius in (10, 9, 8)))
+    >>> coronal = SectionPlane(np.array([[0.1, 0, -12], [0, 0, 0], [0, -0.1, 12]]))  # 100 um/px at y = 0
+    >>> sections = [LinkSection(1, coronal, shape=(241, 241), excluded=None, unusable="")]
+    >>> links = link_positions(ribbon, sections, ribbon.midthickness.vertices, max_distance_mm=1.0, max_reach_mm=1.5)
+    >>> int(links.is_linked.sum()), bool(links.reach_mm[links.is_linked].max() < 1.0)
+    (64, True)
     """
     usable = [section for section in sections if not section.unusable]
     links = ImageLinks.empty(np.full(len(positions), "", dtype="<U48"))

@@ -99,6 +99,17 @@ def open_lookup(run: str | Path, name: str) -> CortexLookup:
     ------
     MissingStageError
         If the graph is not there.
+
+    Examples
+    --------
+    >>> lookup = open_lookup("run", "T01_hemi-L")
+    >>> node = int(lookup.graph.is_linked.argmax())
+    >>> sections, pixels = lookup.pixels([node])
+    >>> sections.shape, pixels.shape
+    ((1,), (1, 2))
+    >>> places = lookup.places(int(sections[0]), pixels)  # and back
+    >>> places.is_inside.tolist(), places.depth.round(2).tolist()
+    ([True], [0.5])
     """
     run = Path(run)
     graph = load_graph(graph_folder(run, name))

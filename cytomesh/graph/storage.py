@@ -84,6 +84,18 @@ class CortexGraph:
         One row a node; the columns are listed in the documentation of the run directory.
     labels : LabelTable
         The areas that `annotation` and the columns of `pmap` refer to.
+
+    Examples
+    --------
+    >>> graph = load_graphs("run")[0]
+    >>> graph.name, graph.brain_role, graph.n_nodes == graph.mesh.n_vertices
+    ('T01_hemi-L', 'train', True)
+    >>> graph.nodes.units["thickness_mm"], len(graph.nodes["thickness_mm"]) == graph.n_nodes
+    ('mm', True)
+    >>> graph.edge_index.shape == (2, 2 * len(graph.mesh.edges))  # both directions of every mesh edge
+    True
+    >>> graph.to_dataframe().columns[:3].tolist()
+    ['x_mm', 'y_mm', 'z_mm']
     """
 
     brain: str
@@ -343,7 +355,13 @@ def _check_rows(path: Path, graph: CortexGraph) -> None:
 
 
 def load_graphs(run: str | Path) -> list[CortexGraph]:
-    """Read every finished graph of a run, sorted by name."""
+    """Read every finished graph of a run, sorted by name.
+
+    Examples
+    --------
+    >>> [graph.name for graph in load_graphs("run")]
+    ['T01_hemi-L', 'T02_hemi-L']
+    """
     run = Path(run)
     if folders := [folder for folder in product_folders(run, "graphs") if (folder / "qc.json").is_file()]:
         return [load_graph(folder) for folder in folders]

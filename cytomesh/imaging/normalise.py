@@ -80,6 +80,17 @@ def normalised(study: Study, digests: FileDigests | None = None) -> Study:
     ------
     StudyError
         If no section of a brain can be measured, or grey and colour images are mixed.
+
+    Examples
+    --------
+    >>> from cytomesh import open_section, open_study
+    >>> study = normalised(open_study("study/study.yaml"))
+    >>> section = study.brains[0].sections[0]
+    >>> section.image_settings.normalise  # this study leaves its images as they are
+    'none'
+    >>> with open_section(section) as image:
+    ...     image.shape
+    (188, 134)
     """
     digests = digests or FileDigests()
     return replace(study, brains=tuple(_normalised(study, brain, digests) for brain in study.brains))
@@ -92,6 +103,13 @@ def open_run_study(run: Path, digests: FileDigests | None = None) -> Study:
     ------
     MissingStageError
         If the run has no study, or it has moved.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> study = open_run_study(Path("run"))
+    >>> study.brains[0].id
+    'T01'
     """
     study = open_study(read_study_path(run))
     if digests is not None:

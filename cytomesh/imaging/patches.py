@@ -62,6 +62,19 @@ def read_patches(
     ------
     ImageError
         If positions, angles or sizes are none, or the image cannot be read.
+
+    Examples
+    --------
+    >>> from cytomesh import load_graphs, open_section, open_study
+    >>> graph = load_graphs("run")[0]
+    >>> node = int(graph.is_linked.argmax())  # the first that has an image link
+    >>> sections = {section.index: section for section in open_study("study/study.yaml").brains[0].sections}
+    >>> section = sections[int(graph.section[node])]
+    >>> place, angle = graph.nodes.stack(["column_px", "row_px"])[[node]], graph.nodes["angle_deg"][[node]]
+    >>> with open_section(section) as image:
+    ...     patches = read_patches(image, section.um_per_px, place, angle, size_px=32, um_per_px=250.0)
+    >>> patches.shape
+    (1, 1, 32, 32)
     """
     pixels, angles = np.asarray(pixels, np.float64), np.deg2rad(np.asarray(angles_deg, np.float64))
     n = len(pixels)

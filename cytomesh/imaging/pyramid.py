@@ -248,6 +248,15 @@ def open_image(path: str | Path, cache_bytes: int = 1 << 26, settings: PixelSett
     ImageError
         If the image is missing, unreadable or of an unknown format, or `settings` do not say how its pixels become
         8-bit grey or RGB.
+
+    Examples
+    --------
+    >>> from cytomesh import open_study
+    >>> section = open_study("study/study.yaml").brains[0].sections[0]
+    >>> with open_image(section.image) as image:
+    ...     window = image.read(0, 0, 64, 0, 32)  # level, rows, columns
+    >>> window.shape, window.dtype
+    ((64, 32, 1), dtype('uint8'))
     """
     settings = settings or PixelSettings()
     with _opened(as_path(path), settings.part()) as reader:
@@ -261,6 +270,14 @@ def open_section(section: Section, cache_bytes: int = 1 << 26) -> Pyramid:
     ------
     ImageError
         As of `open_image`; also if there is no image, or it is to be normalised and its study has not been measured.
+
+    Examples
+    --------
+    >>> from cytomesh import open_study
+    >>> section = open_study("study/study.yaml").brains[0].sections[0]
+    >>> with open_section(section) as image:
+    ...     print(image.shape, image.n_channels)
+    (188, 134) 1
     """
     wanted = section.image_settings.normalise
     if wanted != "none" and section.normalisation is None:

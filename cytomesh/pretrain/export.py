@@ -66,6 +66,16 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
         If the weights are truncated or of another model, or their settings were changed.
     FormatError
         If it is of a newer format than this program knows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encoder = load_encoder("run/encoders/vit")
+    >>> encoder.patches.size_px, encoder.patches.um_per_px  # what it wants to see
+    (32, 125.0)
+    >>> patches = np.zeros((2, 1, 32, 32), np.uint8)
+    >>> encoder.embed(patches).shape
+    torch.Size([2, 8])
     """
     folder = Path(folder)
     path = folder / WEIGHTS

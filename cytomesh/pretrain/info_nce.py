@@ -60,6 +60,15 @@ def weighted_info_nce(
         Differentiable with respect to `anchors` and `others`.
     n_anchors : () int64 tensor
         Anchors with weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]), dim=1)
+    >>> alike = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 0]])  # the first two; the third is no anchor
+    >>> total, n_anchors = weighted_info_nce(vectors, vectors, lambda rows: alike[rows], temperature=0.1)
+    >>> round(float(total / n_anchors), 4), int(n_anchors)
+    (0.0001, 2)
     """
     total, count = _WeightedInfoNCE.apply(anchors, others, weights, temperature, first, chunk_elements)
     return total, count

@@ -85,6 +85,18 @@ def read_contours(section: Section, hemispheres: Collection[str] = HEMISPHERES) 
     ContourError
         If the file is missing or malformed, a class is unknown, a ring crosses itself or lies outside the image,
         or white matter lies outside the pial boundary; every problem of the file is named. If hemispheres are none.
+
+    Examples
+    --------
+    >>> from cytomesh import open_study
+    >>> section = open_study("study/study.yaml").brains[0].sections[0]
+    >>> contours = read_contours(section)
+    >>> list(contours)  # hemispheres
+    ['L']
+    >>> pial, white = contours["L"].pial, contours["L"].white  # shapely MultiPolygons, pixels
+    >>> cortex_mm2 = (pial.area - white.area) * (section.um_per_px / 1000) ** 2
+    >>> cortex_mm2 > 0
+    True
     """
     if not set(hemispheres) <= set(HEMISPHERES):
         raise ContourError(section.name, "hemispheres", found=str(hemispheres), expected="'L', 'R' or both")

@@ -82,7 +82,14 @@ class PixelSettings(Config):
 
 
 class ImageSettings(PixelSettings):
-    """How the pixels of a study's images become 8-bit grey or RGB that looks alike in all sections of a brain."""
+    """How the pixels of a study's images become 8-bit grey or RGB that looks alike in all sections of a brain.
+
+    Examples
+    --------
+    >>> neurons = ImageSettings(channels="NeuN", window=(110, 3900))
+    >>> neurons.window, neurons.normalise
+    ((110.0, 3900.0), 'none')
+    """
 
     normalise: NormaliseKind = "none"
     """Bright-field sections that are lighter or darker than their brain's others: `background` scales each until its

@@ -39,6 +39,14 @@ class SectionPlane:
     ------
     TransformError
         If the matrix is not 3 x 3 and finite, or its steps are zero or parallel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coronal = np.array([[0.1, 0, -12], [0, 0, 30], [0, -0.1, 12]])  # 100 um/px at y = 30 mm
+    >>> plane = SectionPlane(coronal)
+    >>> plane.world(np.array([[120.0, 20.0]])).tolist()  # column, row
+    [[0.0, 30.0, 10.0]]
     """
 
     to_world: NDArray[np.float64]

@@ -120,6 +120,17 @@ def open_study(path: str | Path) -> Study:
     ------
     StudyError, TransformError, AtlasError
         If the manifest, a section table, a transform or the atlas is wrong.
+
+    Examples
+    --------
+    >>> study = open_study("study/study.yaml")
+    >>> [brain.id for brain in study.brains]
+    ['T01', 'T02']
+    >>> section = study.brains[0].sections[0]
+    >>> section.name, section.um_per_px, section.status
+    ('T01 section 3', 250.0, 'ok')
+    >>> study.labels.names[:3]
+    ('P01', 'P02', 'P03')
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 (a manifest may be a link: paths are relative to where it is called)
     manifest = read_manifest(path)

@@ -84,6 +84,12 @@ def read_any_surface(path: str | Path, *, is_sphere: bool = False, hemisphere: s
     SurfaceError
         If the file is none of these, damaged, of the other side, of the size of no brain, or inside out, or its
         triangles are turned differently from each other.
+
+    Examples
+    --------
+    >>> mesh = read_any_surface("run/graphs/T01_hemi-L/midthickness.surf.gii", hemisphere="L")
+    >>> mesh.euler_number, mesh.n_components
+    (2, 1)
     """
     path = Path(path)
     if hemisphere not in (None, "L", "R"):

@@ -8,7 +8,13 @@ from cytomesh.core.config import Config
 
 
 class SurfaceConfig(Config):
-    """How section contours become cortical surfaces."""
+    """How section contours become cortical surfaces.
+
+    Examples
+    --------
+    >>> SurfaceConfig(voxel_mm=0.5).edge_length_mm is None  # left to the data: two voxels
+    True
+    """
 
     voxel_mm: float | None = Field(default=None, gt=0)
     """Edge length of the cubic voxels of the implicit volume, mm. Banks of a sulcus closer than this stay separate.

@@ -25,6 +25,16 @@ class Mesh:
         Positions, mm.
     faces : (m, 3) int64
         Vertex indices, counter-clockwise seen from outside.
+
+    Examples
+    --------
+    >>> import trimesh
+    >>> box = trimesh.creation.box()  # of 1 mm
+    >>> mesh = Mesh(box.vertices, box.faces)
+    >>> mesh.n_vertices, mesh.euler_number, float(mesh.vertex_areas.sum())
+    (8, 2, 6.0)
+    >>> mesh.adjacency().shape
+    (8, 8)
     """
 
     vertices: NDArray[np.float64]

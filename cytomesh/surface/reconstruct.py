@@ -81,6 +81,19 @@ def reconstruct(
     ------
     SurfaceError
         Too few contours, coinciding planes, or a surface that is not a closed sphere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from shapely import MultiPolygon, Point
+    >>> from cytomesh import PlaneContours, SurfaceConfig
+    >>> def disc(radius, y):  # of a ball in the plane y, pixels of 1 mm
+    ...     return MultiPolygon([Point(20, 20).buffer(max(radius**2 - y**2, 0) ** 0.5)] if radius > abs(y) else [])
+    >>> planes = [np.array([[1.0, 0, -20], [0, 0, y], [0, -1.0, 20]]) for y in range(-9, 10, 2)]
+    >>> contours = [PlaneContours(plane, disc(10, plane[1, 2]), disc(8, plane[1, 2])) for plane in planes]
+    >>> found = reconstruct(contours, SurfaceConfig(voxel_mm=1.0))
+    >>> found.pial.euler_number, round(float(found.thickness_mm.mean()), 1)
+    (2, 2.0)
     """
     clock = _Clock()
     resolution = choose_resolution(contours, settings)

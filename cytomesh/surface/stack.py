@@ -32,6 +32,16 @@ class PlaneContours:
         Columns: step per pixel column, step per pixel row, centre of pixel (0, 0); RAS, mm.
     pial, white : shapely.MultiPolygon
         Regions inside the two boundaries, in pixels (column, row); either may be empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from shapely import MultiPolygon, Point
+    >>> to_world = np.array([[0.1, 0, -20], [0, 0, 5], [0, -0.1, 20]])  # coronal, 100 um/px, y = 5 mm
+    >>> disc = [MultiPolygon([Point(200, 200).buffer(radius)]) for radius in (100, 75)]
+    >>> contours = PlaneContours(to_world, pial=disc[0], white=disc[1])
+    >>> round(contours.pial.area / 100)  # mm2
+    314
     """
 
     to_world: NDArray[np.float64]

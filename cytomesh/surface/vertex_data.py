@@ -50,6 +50,14 @@ def read_vertex_data(path: str | Path, n_vertices: int, hemisphere: str) -> Maps
     ------
     SurfaceError
         If the file is of no known kind, damaged, of the other side, or not of one row a vertex.
+
+    Examples
+    --------
+    >>> from cytomesh import read_any_surface
+    >>> n = read_any_surface("run/graphs/T01_hemi-L/pial.surf.gii").n_vertices
+    >>> maps = read_vertex_data("run/graphs/T01_hemi-L/thickness.shape.gii", n, "L")
+    >>> {name: len(values) == n for name, values in maps.items()}
+    {'T01_hemi-L thickness_mm': True}
     """
     path = Path(path)
     reader = _map_reader(path)
@@ -66,6 +74,14 @@ def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tu
     ------
     SurfaceError, AtlasError
         If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value a vertex.
+
+    Examples
+    --------
+    >>> from cytomesh import read_any_surface
+    >>> n = read_any_surface("run/graphs/T01_hemi-L/pial.surf.gii").n_vertices
+    >>> labels, table = read_vertex_labels("run/graphs/T01_hemi-L/annotation.label.gii", n, "L")
+    >>> labels.shape == (n,), table.name(1)
+    (True, 'P01')
     """
     path = Path(path)
     _check_name(path, hemisphere)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from settings import text_nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from docs._ext.settings import text_nodes
 
 HOME = Path(__file__).parents[2] / "benchmarks"
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 from docutils import nodes
-from settings import text_nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from docs._ext.settings import text_nodes
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,11 @@ class TableFile:
 def read_tables(path: Path) -> list[TableFile]:
     """Read the documentation of tables."""
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [
-        TableFile(
-            entry["files"], entry["about"], tuple(Column(name, *map(str, own)) for name, own in entry["columns"].items())
-        )
-        for entry in found
-    ]
+    tables = []
+    for entry in found:
+        columns = tuple(Column(name, *map(str, own)) for name, own in entry["columns"].items())
+        tables.append(TableFile(entry["files"], entry["about"], columns))
+    return tables
 
 
 class Columns(SphinxDirective):

@@ -7,13 +7,15 @@ from typing import Any
 
 import typer
 from docutils import nodes
-from settings import entry, text_nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from cytomesh.cli.app import app as program
+from docs._ext.settings import entry, text_nodes
 
-SHARED = frozenset({"--config", "--set", "--seed", "--resume", "--json", "--workers", "--scheduler", "--scheduler-file"})
+SHARED = frozenset(
+    {"--config", "--set", "--seed", "--resume", "--json", "--workers", "--scheduler", "--scheduler-file"}
+)
 """Options that mean the same in every command: they are on the page of the command line."""
 
 

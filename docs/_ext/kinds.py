@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import Any
 
 from docutils import nodes
-from settings import entry
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from cytomesh.core.registry import Registry
+from docs._ext.settings import entry
 
 REGISTRIES = {
     "objective of pretraining": "pretrain.objectives.kinds:OBJECTIVES",

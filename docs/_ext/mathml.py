@@ -21,5 +21,5 @@ def _inline(translator: Any, node: nodes.math) -> None:
 
 
 def _block(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append('<div class="math">' + latex2mathml.tex2mathml(node.astext(), as_block=True) + "</div>")
+    translator.body.append('<div class="formula">' + latex2mathml.tex2mathml(node.astext(), as_block=True) + "</div>")
     raise nodes.SkipNode

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 from docutils import nodes
@@ -83,7 +83,9 @@ class Settings(SphinxDirective):
         known = sorted({self.seen[model] for model in models if model in self.seen} - {dotted})
         if known and not isinstance(value, BaseModel):
             about += [nodes.Text(" Settings as of "), nodes.literal("", known[0]), nodes.Text(".")]
-        return entry([nodes.strong("", "", nodes.literal("", dotted)), *shown], *about, anchor=f"{self.anchor}-{dotted}")
+        return entry(
+            [nodes.strong("", "", nodes.literal("", dotted)), *shown], *about, anchor=f"{self.anchor}-{dotted}"
+        )
 
 
 def _presets(kind: type[BaseModel]) -> list[nodes.Node]:

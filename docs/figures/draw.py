@@ -55,8 +55,7 @@ def paint(axes: Any, mesh: cytomesh.Mesh, colours: np.ndarray, view: str = "late
 def label_colours(labels: np.ndarray, table: cytomesh.LabelTable) -> np.ndarray:
     """Return the colours of labels, grey for none."""
     of_label = {0: (0.8, 0.8, 0.8)} | {
-        index: tuple(colour[:3])
-        for index, colour in zip(table.indices, np.asarray(table.colours, float), strict=True)
+        index: tuple(colour[:3]) for index, colour in zip(table.indices, np.asarray(table.colours, float), strict=True)
     }
     return np.array([of_label[label] for label in labels.tolist()])
 
@@ -123,7 +122,13 @@ def patch(run: Path) -> Any:
     """Draw one node's patch at three pixel sizes."""
     study, graph = cytomesh.open_run_study(run), graph_of(run, "B01")
     oblique = np.where(graph.is_linked, graph.nodes["obliqueness_deg"], 90)
-    node = int(np.argmin(oblique + 50 * np.abs(np.nan_to_num(graph.nodes["thickness_mm"]) - 3) + 1e3 * (graph.nodes["sulcal_depth_mm"] > 2)))
+    node = int(
+        np.argmin(
+            oblique
+            + 50 * np.abs(np.nan_to_num(graph.nodes["thickness_mm"]) - 3)
+            + 1e3 * (graph.nodes["sulcal_depth_mm"] > 2)
+        )
+    )
     sections = next(brain.sections for brain in study.brains if brain.id == "B01")
     section = next(s for s in sections if s.index == graph.section[node])
     place = graph.nodes.stack(["column_px", "row_px"])[[node]]
@@ -243,7 +248,11 @@ def variation(run: Path) -> Any:
     """Draw R2 against the number of components."""
     table = pq.read_table(run / "analyze" / "variation" / "r2.parquet").to_pandas()
     means = table.groupby(["features", "target", "components"])["r2"].mean()
-    wanted = [name for name in ("thickness_mm", "curvature_per_mm", "ref_y_mm", "obliqueness_deg") if name in means.index.levels[1]]
+    wanted = [
+        name
+        for name in ("thickness_mm", "curvature_per_mm", "ref_y_mm", "obliqueness_deg")
+        if name in means.index.levels[1]
+    ]
     figure, panels = plt.subplots(1, len(wanted), figsize=(2.5 * len(wanted), 2.8), layout="constrained", sharey=True)
     for axes, target in zip(panels, wanted, strict=True):
         for features, (title, colour, pen) in SERIES.items():
@@ -289,7 +298,9 @@ def main(run: Path, names: list[str]) -> None:
         FIGURES[name](run).savefig(drawn, dpi=110)
         plt.close("all")
         image = Image.open(drawn).convert("RGB")
-        image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(HERE / f"{name}.png", optimize=True)
+        image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+            HERE / f"{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -3,19 +3,190 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from cytomesh.cli.settings import Stage
+import cytomesh
+from cytomesh.cli.settings import PLACES, Stage
+from cytomesh.core.config import load_config, models_of
+from cytomesh.core.settings_text import is_empty
+from cytomesh.study.atlas import COLUMNS
+from cytomesh.study.sections import OPTIONAL, REQUIRED
+
+pytest.importorskip("sphinx", reason="the manual is not built without cytomesh[docs]")
+
+from docs._ext.columns import TableFile, read_tables
+from docs._ext.commands import SHARED, commands
+from docs._ext.kinds import REGISTRIES, registries
+from docs._ext.settings import model_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [path for path in DOCS.rglob("*.md") if "start" not in path.parts]
-sys.path.insert(0, str(DOCS / "_ext"))
+PAGES = [path for part in ("stages", "methods", "reference", "api") for path in (DOCS / part).glob("*.md")]
+TABLES = DOCS / "reference" / "tables"
+TYPES = {"double": "float64", "float": "float32", "string": "str", "large_string": "str"}
 
-from columns import TableFile, read_tables  # noqa: E402
-from commands import commands  # noqa: E402
+
+def said(name: str) -> list[str]:
+    """Return the arguments of a directive, on all pages."""
+    return [word for page in PAGES for word in re.findall(rf"^```\{{{name}\}} (.+)$", page.read_text(), re.M)]
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory) -> Path:
+    """The manual without the gallery's examples, built from a copy: what is generated stays out of the checkout."""
+    home = tmp_path_factory.mktemp("manual")
+    shutil.copytree(DOCS, home / "docs", ignore=shutil.ignore_patterns("generated", "examples", "__pycache__"))
+    for name in ("CHANGELOG.md", "benchmarks", "cytomesh", "configs", "tests"):
+        (home / name).symlink_to(ROOT / name)
+    options = ("-W", "--keep-going", "-q", "-D", "plot_gallery=0")
+    build = [sys.executable, "-m", "sphinx", *options, home / "docs", home / "html"]
+    done = subprocess.run(build, cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return home / "html"
+
+
+@pytest.mark.slow
+def test_it_builds_without_a_warning(html):
+    page = (html / "stages" / "classify.html").read_text()
+    assert ">gat_plus<" in page and ">training.epochs<" in page
+    assert "<math" in (html / "methods" / "objectives.html").read_text()
+
+
+@pytest.mark.slow
+def test_it_needs_no_network(html):
+    pages = "".join(path.read_text() for path in html.rglob("*.html"))
+    assert not re.findall(r'(?:src|data-src)="https?://[^"]*|<link[^>]*href="https?://[^"]*', pages)
+
+
+@pytest.mark.slow
+def test_every_setting_of_every_stage_has_an_entry(html):
+    pages = "".join(path.read_text() for path in (html / "stages").glob("*.html"))
+    entries = set(re.findall(r'id="([^"]+)"', pages))
+    wanted = {f"{stage.value}-{path}" for stage in Stage for path in _paths(model_of(stage.value))}
+    assert wanted - entries == set()
+
+
+def _paths(kind, path="", seen=()):
+    """Every setting that a model and those in it have, as `--set` names them; what a model has is said once."""
+    seen = set(seen) | {kind}
+    for name, field in kind.model_fields.items():
+        if not is_empty(field):
+            yield f"{path}{name}"
+            inner = "[]." if isinstance(field.get_default(call_default_factory=True), list | tuple) else "."
+            if len(found := models_of(field)) == 1 and found[0] not in seen:
+                yield from _paths(found[0], f"{path}{name}{inner}", seen)
+                seen.add(found[0])
+
+
+def test_every_command_has_a_page_once():
+    assert sorted(said("command")) == sorted(commands())
+
+
+def test_every_stage_with_settings_has_them_on_a_page():
+    assert {word for word in said("settings") if ":" not in word} == {stage.value for stage in PLACES}
+
+
+def test_shared_options_are_explained_on_the_page_of_the_program():
+    page = (DOCS / "stages" / "program.md").read_text()
+    assert [option for option in SHARED if f"`{option}`" not in page] == []
+
+
+def test_errors_that_are_explained_are_those_of_the_code():
+    source = "\n".join(path.read_text() for path in (ROOT / "cytomesh").rglob("*.py"))
+    for page in (DOCS / "stages").glob("*.md"):
+        _, _, errors = page.read_text().partition("## What goes wrong\n")
+        for text in re.findall(r"^`([^`\n]+)`$", errors.partition("\n## ")[0], re.M):
+            assert text in source, f"{page.name}: {text}"
+
+
+def test_every_public_name_has_a_page_and_an_example():
+    listed = re.findall(r"^   (\w+)$", (DOCS / "api" / "index.md").read_text(), re.M)
+    assert sorted(listed) == cytomesh.__all__
+    assert [name for name in cytomesh.__all__ if ">>>" not in getattr(cytomesh, name).__doc__] == []
+
+
+def test_every_kind_that_can_be_added_is_listed():
+    source = "\n".join(path.read_text() for path in (ROOT / "cytomesh").rglob("*.py"))
+    made = re.findall(r"^\w+: Registry\[\w+\] = Registry\(\s*\"([\w.]+)\"", source, re.M)
+    assert len(REGISTRIES) == len(made)
+    assert {registry.group for registry in registries().values()} == set(made)
+
+
+def test_tables_of_a_study_are_those_that_are_read():
+    sections, labels = read_tables(TABLES / "study.yaml")
+    assert [column.name for column in sections.columns] == [*REQUIRED, *OPTIONAL]
+    assert {column.name for column in sections.columns if column.when} == set(OPTIONAL)
+    assert tuple(column.name for column in labels.columns) == COLUMNS
+
+
+def test_a_run_has_the_columns_that_are_documented(small_chain):
+    tables = [table for path in sorted(TABLES.glob("*.yaml")) for table in read_tables(path)]
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for folder in (small_chain.run, small_chain.study)
+        for path in folder.rglob("*.parquet")
+    }
+    kinds = {_check(found[name], name, tables) for name in found}
+    assert {"graphs/<graph>/nodes.parquet", "parcellate/<name>/<graph>_nulls.parquet"} <= kinds
+
+
+def _check(path: Path, folder: Path, tables: list[TableFile]) -> str:
+    """Compare a file with its documentation; returns the pattern that it fits."""
+    name = path.relative_to(folder).as_posix()
+    table = max((table for table in tables if table.pattern.fullmatch(name)), key=lambda table: len(table.files))
+    schema = pq.read_schema(path)
+    for field in schema:
+        column = next((column for column in table.columns if column.pattern.fullmatch(field.name)), None)
+        assert column, f"{name}: {field.name} is not documented"
+        assert _type(field.type) in column.type.split(" or "), f"{name}: {field.name}"
+        assert (field.metadata or {}).get(b"unit", b"").decode() == column.unit, f"{name}: {field.name}"
+    lacking = [c.name for c in table.columns if not c.when and not any(c.pattern.fullmatch(f.name) for f in schema)]
+    assert lacking == [], name
+    return table.files
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    return TYPES.get(str(kind), str(kind))
+
+
+def _lines():
+    for page in PAGES:
+        for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S):
+            for line in re.findall(r"^\$ (.+)$", block.replace("\\\n", " "), re.M):
+                yield page.name, line
+
+
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page, line in _lines() if "COMMAND" not in line])
+def test_commands_on_the_pages_are_commands_of_the_program(page, line):
+    words = shlex.split(line)
+    start = words.index("cytomesh") + 1
+    known = commands()
+    name = max(
+        (" ".join(words[start : start + n]) for n in (1, 2) if " ".join(words[start : start + n]) in known), key=len
+    )
+    options = {option for parameter in known[name].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert [word for word in words[start:] if word.startswith("--") and word not in options] == []
+    if name in set(Stage):
+        module = model_of(name)
+        given = {words[i]: words[i + 1] for i in range(start, len(words) - 1) if words[i] == "--config"}
+        overrides = [words[i + 1] for i in range(start, len(words)) if words[i] == "--set"]
+        load_config(module, given.get("--config") and Path(given["--config"]), overrides)
+
+
+def test_manifests_on_the_pages_are_manifests(tmp_path):
+    from cytomesh.study.manifest import Manifest
+
+    page = (DOCS / "reference" / "study-files.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    assert Manifest.model_validate(yaml.safe_load(text)).brains[0].id == "B01"

@@ -13,6 +13,15 @@ class ProbabilityGuided(Contrastive):
 
     w_ij = <p_i, p_j>, p_i the area probabilities at patch i, from the atlas; see `weighted_info_nce` for the loss. A
     patch outside all areas, or without an overlapping partner in the batch, has no weight and is no anchor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> criterion = ProbabilityGuided()
+    >>> vectors = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+    >>> areas = torch.tensor([[0.8, 0.2], [0.9, 0.1], [0.0, 0.0]])  # the third lies outside all areas
+    >>> bool(criterion(vectors, probability=areas) < 0.001)
+    True
     """
 
     needs = frozenset({"maps"})

@@ -13,6 +13,14 @@ class SupervisedContrastive(Contrastive):
 
     w_ij = 1 if both are annotated with the same area, or are views of one patch, 0 otherwise; see
     `weighted_info_nce` for the loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> criterion = SupervisedContrastive()
+    >>> vectors = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+    >>> bool(criterion(vectors, area=torch.tensor([3, 3, 0])) < 0.001)  # 0: not annotated
+    True
     """
 
     needs = frozenset({"labels"})

@@ -1,0 +1,1 @@
+"""What the manual takes from the code: settings, commands, tables, kinds, benchmarks."""

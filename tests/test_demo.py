@@ -37,6 +37,19 @@ def run(demo: tuple[Path, list[str]]) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_its_tables_have_the_documented_columns(run):
+    pytest.importorskip("sphinx", reason="the manual's lists are read by what shows them")
+    from tests.docs.documented import documented
+
+    shutil.copytree(run / "phantom" / "truth", run.parent / "study" / "truth")
+    kept = shutil.ignore_patterns("phantom", "patches", "pieces", ".*")
+    shutil.copytree(run, run.parent / "copy", ignore=kept)
+    kinds = documented(run.parent / "copy") | documented(run.parent / "study")
+    assert {"analyze/<layers>/scores.parquet", "analyze/<variation>/r2.parquet"} <= kinds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_stage_writes_what_the_documentation_says(run):
     graphs = load_graphs(run)
     assert {graph.brain_role for graph in graphs} == {"train", "transfer", "unseen"}

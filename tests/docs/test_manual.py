@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -23,16 +21,15 @@ from cytomesh.study.sections import OPTIONAL, REQUIRED
 
 pytest.importorskip("sphinx", reason="the manual is not built without cytomesh[docs]")
 
-from docs._ext.columns import TableFile, read_tables
+from docs._ext.columns import read_tables
 from docs._ext.commands import SHARED, commands
 from docs._ext.kinds import REGISTRIES, registries
 from docs._ext.settings import model_of
+from tests.docs.documented import TABLES, documented
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [path for part in ("stages", "methods", "reference", "api") for path in (DOCS / part).glob("*.md")]
-TABLES = DOCS / "reference" / "tables"
-TYPES = {"double": "float64", "float": "float32", "string": "str", "large_string": "str"}
 
 
 def said(name: str) -> list[str]:
@@ -129,35 +126,8 @@ def test_tables_of_a_study_are_those_that_are_read():
 
 
 def test_a_run_has_the_columns_that_are_documented(small_chain):
-    tables = [table for path in sorted(TABLES.glob("*.yaml")) for table in read_tables(path)]
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for folder in (small_chain.run, small_chain.study)
-        for path in folder.rglob("*.parquet")
-    }
-    kinds = {_check(found[name], name, tables) for name in found}
+    kinds = documented(small_chain.run) | documented(small_chain.study)
     assert {"graphs/<graph>/nodes.parquet", "parcellate/<name>/<graph>_nulls.parquet"} <= kinds
-
-
-def _check(path: Path, folder: Path, tables: list[TableFile]) -> str:
-    """Compare a file with its documentation; returns the pattern that it fits."""
-    name = path.relative_to(folder).as_posix()
-    table = max((table for table in tables if table.pattern.fullmatch(name)), key=lambda table: len(table.files))
-    schema = pq.read_schema(path)
-    for field in schema:
-        column = next((column for column in table.columns if column.pattern.fullmatch(field.name)), None)
-        assert column, f"{name}: {field.name} is not documented"
-        assert _type(field.type) in column.type.split(" or "), f"{name}: {field.name}"
-        assert (field.metadata or {}).get(b"unit", b"").decode() == column.unit, f"{name}: {field.name}"
-    lacking = [c.name for c in table.columns if not c.when and not any(c.pattern.fullmatch(f.name) for f in schema)]
-    assert lacking == [], name
-    return table.files
-
-
-def _type(kind: pa.DataType) -> str:
-    if pa.types.is_list(kind):
-        return f"list of {_type(kind.value_type)}"
-    return TYPES.get(str(kind), str(kind))
 
 
 def _lines():

@@ -194,7 +194,9 @@ def _segment_all(
         own = {method: shares[number] for method, shares in found.shares.items()}
         write_shares(job.folder, graph, {TRUE: found.true_shares[number], **own})
     rows = found.tally.rows()
-    write_table(job.folder / "scores.parquet", Table({key: np.array([row[key] for row in rows]) for key in rows[0]}))
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    units = {key: "um" for key in columns if key.endswith("_um")}
+    write_table(job.folder / "scores.parquet", Table(columns, units))
     facts = {
         "kind": "layers",
         "layers": LAYERS,

@@ -58,13 +58,19 @@ def _metavar(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper().removesuffix("_")).strip("[]")
 
 
+def _choices(option: Any) -> list[str]:
+    """Return the words that an option takes, if it takes only some."""
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(choice.value) for choice in kind]
+    return [str(choice) for choice in getattr(getattr(option, "type", None), "choices", ())]  # Typer on Click
+
+
 def _head(option: Any) -> list[nodes.Node]:
     names = ", ".join([*option.opts, *option.secondary_opts])
     if option.is_flag:
         return [nodes.literal("", names)]
-    kind = getattr(option, "bare_type", type(option.default))
-    is_choice = isinstance(kind, type) and issubclass(kind, Enum)
-    value = "|".join(str(choice.value) for choice in kind) if is_choice else _metavar(option)
+    value = "|".join(_choices(option)) or _metavar(option)
     head: list[nodes.Node] = [nodes.literal("", f"{names} {value}")]
     default = getattr(option.default, "value", option.default)
     if default not in (None, (), []):

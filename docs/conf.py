@@ -71,6 +71,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "examples",
     "filename_pattern": r"plot_",
+    "doc_module": ("cytomesh",),
+    "backreferences_dir": "api/used",  # which examples use a name: the end of its page
     "download_all_examples": False,
     "show_memory": False,
     "abort_on_example_error": True,

@@ -41,7 +41,7 @@ def said(name: str) -> list[str]:
 def html(tmp_path_factory) -> Path:
     """The manual without the gallery's examples, built from a copy: what is generated stays out of the checkout."""
     home = tmp_path_factory.mktemp("manual")
-    shutil.copytree(DOCS, home / "docs", ignore=shutil.ignore_patterns("generated", "examples", "__pycache__"))
+    shutil.copytree(DOCS, home / "docs", ignore=shutil.ignore_patterns("generated", "used", "examples", "__pycache__"))
     for name in ("CHANGELOG.md", "benchmarks", "cytomesh", "configs", "tests"):
         (home / name).symlink_to(ROOT / name)
     options = ("-W", "--keep-going", "-q", "-D", "plot_gallery=0")

@@ -19,6 +19,11 @@ REACH_MM = 4.0
 """Voxels within this distance of a brain's midsurface belong to the area next to them."""
 
 
+def area_name(label: int) -> str:
+    """Return the name of an area, P01, P02, ..."""
+    return f"P{label:02d}"
+
+
 def draw_atlas(cortex: PhantomCortex, n_areas: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Tile the cortex of the template with connected areas of uneven size.
 

@@ -22,7 +22,7 @@ from cytomesh.phantom.repertoire import Repertoire, change_repertoire
 from cytomesh.phantom.ribbon import Slab, crop
 from cytomesh.phantom.section import SectionJob, section_seed
 from cytomesh.phantom.stain import draw_stain
-from cytomesh.study.bids import annotation_path, contours_path, image_path
+from cytomesh.study.bids import annotation_path, areas_path, contours_path, image_path
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, SectionRole
 
@@ -110,7 +110,8 @@ def declare(
         index = start + i
         known = _misaligned(true, shape, config.misalignment_mm, section_seed(settings.seed, brain.config.id, index))
         sample, has_data = sample_label(index), artefact != "missing"
-        is_annotated = has_data and i % config.annotate_every == 0
+        is_annotated, is_drawn = has_data and i % config.annotate_every == 0, config.annotate_as == "drawn"
+        drawn_path = areas_path if is_drawn else annotation_path
         section = Section(
             brain=brain.config.id,
             index=index,
@@ -118,10 +119,10 @@ def declare(
             um_per_px=config.um_per_px,
             plane=known,
             contours=contours_path(folder, brain.config.id, sample) if has_data else None,
-            annotation=annotation_path(folder, brain.config.id, sample) if is_annotated else None,
+            annotation=drawn_path(folder, brain.config.id, sample) if is_annotated else None,
             role="none" if not has_data else ROLES[i % len(ROLES)] if brain.config.role == "train" else "test",
             status="ok" if has_data else "missing",
-            annotation_um_per_px=config.annotation_um_per_px if is_annotated else None,
+            annotation_um_per_px=config.annotation_um_per_px if is_annotated and not is_drawn else None,
             notes="" if artefact == "none" else artefact,
         )
         declared.append((section, true, shape, artefact))
@@ -157,7 +158,7 @@ def jobs(
             artefact=artefact,
             profiles=profiles,
             stain=stain,
-            is_annotated=section.annotation is not None,
+            annotation=section.annotation,
             sections=settings.sections,
             stains=settings.stain,
             seed=section_seed(settings.seed, brain.config.id, section.index),

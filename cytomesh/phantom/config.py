@@ -94,6 +94,8 @@ class SectionConfig(Config):
     """Thickness of a section: with the cell density it gives the number of cells in a pixel."""
     annotate_every: int = Field(1, ge=1)
     """Annotate every n-th section."""
+    annotate_as: Literal["image", "drawn"] = "image"
+    """Annotations are label images, or areas drawn as QuPath exports them (GeoJSON)."""
 
 
 class StainConfig(Config):

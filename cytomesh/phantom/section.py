@@ -10,18 +10,22 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image
-from shapely.geometry import MultiPolygon
+from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.core.files import atomic_path
 from cytomesh.core.random import derived_seed, generator
 from cytomesh.imaging.ome_zarr import write_ome_zarr
+from cytomesh.phantom.areas import area_name
 from cytomesh.phantom.artefacts import Artefact, stain_gradient, tear
 from cytomesh.phantom.config import SectionConfig, StainConfig
 from cytomesh.phantom.profiles import Profiles
 from cytomesh.phantom.ribbon import Slab, SlabRibbon, locate
 from cytomesh.phantom.slicing import cut, fill, polygons
 from cytomesh.phantom.stain import BACKGROUND_GREY, BrainStain, cells, coverage, develop, glia
-from cytomesh.study.bids import annotation_path, contours_path, image_path, write_sidecar
+from cytomesh.study.bids import contours_path, image_path, write_sidecar
+from cytomesh.study.contour_formats.geojson import write_geojson
+from cytomesh.study.contour_formats.masks import mask_rings
+from cytomesh.study.contour_formats.nesting import even_odd
 from cytomesh.study.contours import HemisphereContours, SectionContours, write_contours
 from cytomesh.study.planes import SectionPlane
 
@@ -53,8 +57,8 @@ class SectionJob:
         Layers of the areas in this brain.
     stain : BrainStain
         Stain of this brain.
-    is_annotated : bool
-        Whether to write the annotation.
+    annotation : Path or None
+        Where to write the annotation.
     sections : SectionConfig
     stains : StainConfig
     seed : int
@@ -72,7 +76,7 @@ class SectionJob:
     artefact: Artefact
     profiles: Profiles
     stain: BrainStain
-    is_annotated: bool
+    annotation: Path | None
     sections: SectionConfig
     stains: StainConfig
     seed: int
@@ -91,10 +95,7 @@ def make_section(job: SectionJob) -> dict[str, Any]:
     write_contours(contours_path(job.folder, job.brain, job.sample), SectionContours(hemispheres))
     full = np.zeros(job.shape, np.uint8 if len(job.profiles.columnarity) <= 256 else np.uint16)
     full[ribbon.rows, ribbon.columns] = ribbon.labels
-    if job.is_annotated:
-        step = round(job.sections.annotation_um_per_px / um)
-        with atomic_path(annotation_path(job.folder, job.brain, job.sample)) as temporary:
-            Image.fromarray(full[step // 2 :: step, step // 2 :: step]).save(temporary, format="PNG")
+    write_annotation(job, full)
     write_truth(job, ribbon, layers, full, core)
     return {
         "pixels": int(image.size),
@@ -139,6 +140,23 @@ def render(
     if job.artefact == "tear":
         return tear(image, BACKGROUND_GREY + job.stain.offset, job.sections.um_per_px, job.seed)
     return image
+
+
+def write_annotation(job: SectionJob, areas: NDArray[np.integer]) -> None:
+    """Write the areas of a section's pixels as a label image of coarser pixels, or outlined in full resolution."""
+    if job.annotation is None:
+        return
+    if job.sections.annotate_as == "drawn":
+        outlines = {
+            area_name(label): MultiPolygon([Polygon(ring, holes) for ring, *holes in polygons])
+            for label in np.unique(areas[areas > 0]).tolist()
+            for polygons in [even_odd(mask_rings(areas == label), job.annotation)]
+        }
+        write_geojson(job.annotation, outlines)
+        return
+    step = round(job.sections.annotation_um_per_px / job.sections.um_per_px)
+    with atomic_path(job.annotation) as temporary:
+        Image.fromarray(areas[step // 2 :: step, step // 2 :: step]).save(temporary, format="PNG")
 
 
 def write_truth(

@@ -20,7 +20,7 @@ from cytomesh.core.progress import track
 from cytomesh.core.provenance import RECORD, Inputs, Record, flat_settings, made_now, read_record, write_record
 from cytomesh.core.run import lock
 from cytomesh.core.tables import Table, write_table
-from cytomesh.phantom.areas import draw_atlas, probability_maps
+from cytomesh.phantom.areas import area_name, draw_atlas, probability_maps
 from cytomesh.phantom.artefacts import Artefact
 from cytomesh.phantom.brain import PhantomBrain, declare, draw_brain, jobs, sample_label
 from cytomesh.phantom.config import PhantomConfig
@@ -86,7 +86,7 @@ def write_phantom(out: Path, settings: PhantomConfig, *, workers: int = 0, resum
         common = template(settings.hemisphere)
         atlas, seeds = draw_atlas(common, settings.areas.count, settings.seed)
         profiles = draw_profiles(common.sphere[seeds], settings.areas.contrast, settings.seed)
-        labels = LabelTable.from_names([f"P{i:02d}" for i in range(1, settings.areas.count + 1)])
+        labels = LabelTable.from_names([area_name(i) for i in range(1, settings.areas.count + 1)])
         brains = [draw_brain(brain, settings, common, atlas) for brain in settings.brains]
         cuts = [declare(brain, settings, out) for brain in brains]
         _write_atlas(out, settings, common, atlas, labels, profiles, brains)

@@ -73,6 +73,26 @@ def test_images_contours_and_truth_agree(small):
     assert (sampled == truth["area"][rows, columns]).mean() > 0.85
 
 
+def test_areas_may_be_drawn_instead(small, small_settings, tmp_path):
+    changes = {"annotate_as": "drawn", "annotate_every": 3}
+    settings = small_settings.model_copy(
+        update={
+            "brains": small_settings.brains[:1],
+            "sections": small_settings.sections.model_copy(update=changes),
+        }
+    )
+    write_phantom(tmp_path, settings, workers=1)
+    study = open_study(tmp_path / "study.yaml")
+    drawn = [section for section in study.brains[0].sections if section.annotation]
+    assert {"_areas.geojson"} == {section.annotation.name[-14:] for section in drawn}
+    assert 1 < len(drawn) < len(study.brains[0].sections)
+    for section in drawn:
+        areas = np.load(truth_path(small, section.brain, f"{section.index:04d}"), allow_pickle=False)["area"]
+        rows, columns = np.nonzero(areas)
+        sampled = read_annotation(section, study.labels).sample(np.stack([columns, rows], axis=1).astype(float))
+        assert (sampled == areas[rows, columns]).mean() > 0.97
+
+
 def test_declared_planes_are_a_little_wrong(small):
     section = next(s for s in open_study(small / "study.yaml").brains[0].sections if s.image)
     corners = np.array([(0.0, 0.0), (300.0, 400.0)])

@@ -1,7 +1,8 @@
-"""`cytomesh phantom`: write the built-in study; `cytomesh phantom-cells`: and the cells it was drawn from."""
+"""`cytomesh phantom`: the built-in study; `phantom-cells`: the cells it was drawn from; `phantom-maps`: surfaces only."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,13 @@ import typer
 from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, Workers, load_settings, show
 
 app = typer.Typer()
+
+
+class Style(StrEnum):
+    """How surfaces and maps are written."""
+
+    freesurfer = "freesurfer"
+    hcp = "hcp"
 
 
 @app.command("phantom")
@@ -51,3 +59,20 @@ def phantom_cells(
     from cytomesh.phantom.cells import write_phantom_cells
 
     show(write_phantom_cells(folder, brains=brains or (), every=every, workers=workers), as_json)
+
+
+@app.command("phantom-maps")
+def phantom_maps(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", file_okay=False, show_default=False)],
+    style: Annotated[
+        Style,
+        typer.Option("--style", help="fsaverage5 in FreeSurfer's files; 32,492 vertices a side in GIFTI and CIFTI."),
+    ] = Style.freesurfer,
+    areas: Annotated[int, typer.Option("--areas", min=2, max=200, help="Number of areas.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of areas and noise.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write surfaces, maps of layer thickness and areas, to try 'graph import' with: no sections, no images."""
+    from cytomesh.phantom.maps import write_phantom_maps
+
+    show(write_phantom_maps(out, style.value, n_areas=areas, seed=seed), as_json)

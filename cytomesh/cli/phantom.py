@@ -1,4 +1,4 @@
-"""`cytomesh phantom`: the built-in study; `phantom-cells`: the cells it was drawn from; `phantom-maps`: surfaces only."""
+"""`cytomesh phantom`: the built-in study; `phantom-cells`: cells that it was drawn from; `phantom-maps`: surfaces."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _sphere(hemisphere: str, style: Style) -> Mesh:
 
 
 def divided_icosahedron(frequency: int) -> Mesh:
-    """Return the unit sphere with 10 * frequency**2 + 2 vertices: an icosahedron, its faces divided into equal parts."""
+    """Return a unit sphere of 10 * frequency**2 + 2 vertices: an icosahedron with its faces divided evenly."""
     base = icosahedron()
     first, second = np.array([(i, j) for i in range(frequency + 1) for j in range(frequency + 1 - i)]).T
     number = {(int(i), int(j)): k for k, (i, j) in enumerate(zip(first, second, strict=True))}

@@ -35,7 +35,7 @@ def run_in(folder: Path, command: str) -> tuple[int, str]:
 
     Python programs are forked from a process that has imported everything, which saves seconds each.
     """
-    words = shlex.split(command) if command.startswith(("cytomesh ", "torchrun ")) else []
+    words = shlex.split(command.replace("\\\n", "")) if command.startswith(("cytomesh ", "torchrun ")) else []
     if not words:
         done = subprocess.run(["bash", "-ec", command], cwd=folder, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr

@@ -1,0 +1,142 @@
+"""Values of vertices on a cortical surface as flat pictures: for notebooks and print, without a graphics card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytomesh.core.extras import optional
+from cytomesh.core.labels import LabelTable
+from cytomesh.surface.mesh import Mesh
+
+View = Literal["lateral", "medial", "dorsal", "ventral", "anterior", "posterior"]
+NONE = (0.72, 0.72, 0.72, 1.0)
+"""Vertices without a value."""
+BORDER = (0.1, 0.1, 0.1, 1.0)
+DARKEST = 0.55
+"""Of faces that are seen edge-on."""
+LETTERS = ("LR", "PA", "IS")
+"""Towards the negative and the positive end of x, y and z."""
+
+
+def surface_views(
+    mesh: Mesh,
+    values: NDArray[Any],
+    hemisphere: str,
+    *,
+    title: str = "",
+    label: str = "",
+    table: LabelTable | None = None,
+    limits: tuple[float, float] | None = None,
+    colours: str = "cividis",
+    views: Sequence[View] = ("lateral", "medial"),
+    into: Any = None,
+) -> Any:
+    """Draw values of vertices on a surface, seen from several sides, with letters of orientation.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        Of n vertices, RAS.
+    values : (n,) float or int
+        Numbers with a colour bar, or, with `table`, labels with borders between them. NaN, or label 0, is grey.
+    hemisphere : str
+        "L" or "R": which side is lateral.
+    title : str
+    label : str
+        What the numbers are, with their unit: beside the colour bar.
+    table : LabelTable, optional
+        Colours of labels.
+    limits : (float, float), optional
+        Numbers at the ends of the colour bar; by default the 2nd and 98th percentile.
+    colours : str
+        matplotlib's colour map.
+    views : sequence of str
+    into : Figure or SubFigure, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    Figure or SubFigure
+
+    Raises
+    ------
+    PackageError
+        If matplotlib is not installed.
+    """
+    optional("matplotlib", "cytomesh[report]")
+    import matplotlib.pyplot as plt
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    figure = into or plt.figure(figsize=(3.4 * len(views) + 0.9 * (table is None), 2.9), layout="constrained")
+    extents = [np.ptp(mesh.vertices @ axes_of(view, hemisphere)[:2].T, axis=0) for view in views]
+    # views are of one scale where panels are as wide as what they show
+    panels = figure.subplots(1, len(views), squeeze=False, width_ratios=[width for width, _ in extents])[0]
+    if table is not None:
+        faces = _label_colours(mesh, np.asarray(values), table)
+    else:
+        known = np.asarray(values, np.float64)
+        low, high = limits or np.nanpercentile(known, (2, 98)).tolist()
+        scale = ScalarMappable(Normalize(low, high), colours)
+        with np.errstate(invalid="ignore"):
+            mean = known[mesh.faces].mean(axis=1)
+        faces = np.where(np.isfinite(mean)[:, None], scale.to_rgba(mean), NONE)
+        figure.colorbar(scale, ax=panels.tolist(), label=label, shrink=0.75, aspect=25)
+    for panel, view in zip(panels, views, strict=True):
+        _draw(panel, mesh, faces, view, hemisphere)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _label_colours(mesh: Mesh, labels: NDArray[Any], table: LabelTable) -> NDArray[np.float64]:
+    """Return a colour for each face: that of its corners' label, dark where they differ."""
+    rgba = np.concatenate([[NONE], table.colours])
+    corners = table.columns(labels)[mesh.faces] + 1
+    result = rgba[corners[:, 0]].copy()
+    result[(corners != corners[:, :1]).any(axis=1)] = BORDER
+    return np.asarray(result)
+
+
+def axes_of(view: View, hemisphere: str) -> NDArray[np.float64]:
+    """Return what points to the right, up and towards the viewer, (3, 3) unit vectors in RAS."""
+    side = -1.0 if hemisphere == "L" else 1.0
+    x, y, z = np.eye(3)
+    towards: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
+        "lateral": (side * x, z),
+        "medial": (-side * x, z),
+        "dorsal": (z, y),
+        "ventral": (-z, y),
+        "anterior": (y, z),
+        "posterior": (-y, z),
+    }
+    eye, up = towards[view]
+    return np.stack([np.cross(up, eye), up, eye])
+
+
+def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemisphere: str) -> None:
+    from matplotlib.collections import PolyCollection
+
+    right, up, eye = axes_of(view, hemisphere)
+    corners = mesh.vertices[mesh.faces]  # (m, 3, 3)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    facing = normals @ eye / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
+    seen = np.flatnonzero(facing > 0)
+    order = seen[np.argsort(corners[seen].mean(axis=1) @ eye)]  # what is near is drawn last
+    shade = DARKEST + (1 - DARKEST) * facing[order]
+    rgb = np.clip(colours[order, :3] * shade[:, None], 0, 1)
+    flat = corners[order] @ np.stack([right, up], axis=1)
+    panel.add_collection(PolyCollection(flat, facecolors=rgb, edgecolors=rgb, linewidths=0.3, antialiaseds=False))
+    panel.set_aspect("equal")
+    panel.margins(0.06)
+    panel.set_axis_off()
+    for axis, places in ((right, ((0.02, 0.5), (0.98, 0.5))), (up, ((0.5, 0.02), (0.5, 0.98)))):
+        along = int(np.abs(axis).argmax())
+        ends = LETTERS[along] if axis[along] > 0 else LETTERS[along][::-1]
+        for letter, place in zip(ends, places, strict=True):
+            panel.text(*place, letter, transform=panel.transAxes, ha="center", va="center", color="0.35")
+    panel.set_title(view, fontsize="small", pad=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,17 @@ NONE = (0.72, 0.72, 0.72, 1.0)
 BORDER = (0.1, 0.1, 0.1, 1.0)
 DARKEST = 0.55
 """Of faces that are seen edge-on."""
+SMALLEST = 0.012
+"""Share of what is seen from which an area is named."""
 LETTERS = ("LR", "PA", "IS")
 """Towards the negative and the positive end of x, y and z."""
+
+
+class _Seen(NamedTuple):
+    """Faces in the order in which they are drawn, and their corners in the picture, (k, 3, 2)."""
+
+    faces: NDArray[np.int64]
+    corners: NDArray[np.float64]
 
 
 def surface_views(
@@ -49,7 +58,7 @@ def surface_views(
     label : str
         What the numbers are, with their unit: beside the colour bar.
     table : LabelTable, optional
-        Colours of labels.
+        Names and colours of labels; the larger areas of a view have their name on them.
     limits : (float, float), optional
         Numbers at the ends of the colour bar; by default the 2nd and 98th percentile.
     colours : str
@@ -87,7 +96,9 @@ def surface_views(
         faces = np.where(np.isfinite(mean)[:, None], scale.to_rgba(mean), NONE)
         figure.colorbar(scale, ax=panels.tolist(), label=label, shrink=0.75, aspect=25)
     for panel, view in zip(panels, views, strict=True):
-        _draw(panel, mesh, faces, view, hemisphere)
+        seen = _draw(panel, mesh, faces, view, hemisphere)
+        if table is not None:
+            _name_areas(panel, seen, np.asarray(values)[mesh.faces], table)
     if title:
         figure.suptitle(title)
     return figure
@@ -118,7 +129,8 @@ def axes_of(view: View, hemisphere: str) -> NDArray[np.float64]:
     return np.stack([np.cross(up, eye), up, eye])
 
 
-def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemisphere: str) -> None:
+def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemisphere: str) -> _Seen:
+    """Draw the faces that face the viewer, and letters around; return those faces."""
     from matplotlib.collections import PolyCollection
 
     right, up, eye = axes_of(view, hemisphere)
@@ -140,3 +152,36 @@ def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemi
         for letter, place in zip(ends, places, strict=True):
             panel.text(*place, letter, transform=panel.transAxes, ha="center", va="center", color="0.35")
     panel.set_title(view, fontsize="small", pad=8)
+    return _Seen(order, flat)
+
+
+def _name_areas(panel: Any, seen: _Seen, labels: NDArray[Any], table: LabelTable) -> None:
+    """Write the name of each area on it, where its middle is in sight and it is not too small for that.
+
+    Parameters
+    ----------
+    labels : (m, 3) int
+        Of the corners of all faces.
+    """
+    from matplotlib.patheffects import withStroke
+
+    of_face = np.where((labels == labels[:, :1]).all(axis=1), labels[:, 0], 0)[seen.faces]
+    first, second = seen.corners[:, 1] - seen.corners[:, 0], seen.corners[:, 2] - seen.corners[:, 0]
+    areas = 0.5 * np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+    middles = seen.corners.mean(axis=1)
+    for index, name, _ in table.rows():
+        own = np.flatnonzero(of_face == index)
+        if areas[own].sum() < SMALLEST * areas.sum():
+            continue
+        centre = np.average(middles[own], axis=0, weights=areas[own])
+        place = own[np.linalg.norm(middles[own] - centre, axis=1).argmin()]
+        if of_face[_last_at(seen.corners, middles[place])] == index:
+            outline = [withStroke(linewidth=1.5, foreground="white")]
+            panel.text(*middles[place], name, ha="center", va="center", fontsize="x-small", path_effects=outline)
+
+
+def _last_at(corners: NDArray[np.float64], point: NDArray[np.float64]) -> int:
+    """Return the last of (m, 3, 2) triangles around a point: that which is in sight there."""
+    a, b, c = np.moveaxis(corners - point, 1, 0)
+    turns = np.stack([p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0] for p, q in ((a, b), (b, c), (c, a))])
+    return int(np.flatnonzero((turns >= 0).all(axis=0) | (turns <= 0).all(axis=0))[-1])

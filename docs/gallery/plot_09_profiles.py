@@ -1,0 +1,75 @@
+"""
+Profiles along depth
+====================
+
+The staining of the cortex from pial to white, at equal shares of the cortex's volume: what is read of an image before
+any encoder is trained, and what an encoder has to be better than.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import yaml
+
+from cytomesh import load_features, load_graphs
+from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
+from cytomesh.core.config import load_config
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.write import write_phantom
+from cytomesh.report.views import surface_views
+
+# %%
+# A simulated hemisphere, cut every 9 mm, at 60 µm/px. Its surfaces are known, and named in the manifest, so that
+# `build_graphs` links the sections to them and rebuilds nothing.
+changes = ["brains=[{id: B01, role: train}]", "areas={count: 12, pmap_mm: 6}", "geometry.transform_mm=15"]
+changes += ["sections={um_per_px: 60, annotation_um_per_px: 240, truth_um_per_px: 240, spacing_mm: 9}"]
+changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
+write_phantom(folder, load_config(PhantomConfig, None, changes), workers=1)
+manifest = yaml.safe_load((folder / "study.yaml").read_text())
+own = {kind: f"truth/sub-B01/hemi-L_{kind}.surf.gii" for kind in ("pial", "white", "midthickness")}
+manifest["brains"][0]["surfaces"] = {"L": own}
+(folder / "study.yaml").write_text(yaml.safe_dump(manifest))
+
+run = folder / "run"
+build_graphs(folder / "study.yaml", run, load_config(BuildGraphConfig, None, ["checks.min_linked=0.1"]), workers=1)
+profiles_run(run, "profiles", ProfilesConfig(um_per_px=60.0))
+(graph,) = load_graphs(run)
+profiles = load_features(run, "profiles", graph)
+print(f"{int(graph.is_linked.sum()):,} profiles of {profiles.shape[1]} samples")
+
+# %%
+# Mean profiles of four areas, and where the layers lie that they were drawn with. Dark is much stained: cell bodies.
+layers = json.loads((folder / "truth" / "profiles.json").read_text())
+depth = (np.arange(profiles.shape[1]) + 0.5) / profiles.shape[1]
+figure, panels = plt.subplots(1, 4, figsize=(8, 3.6), sharex=True, sharey=True, layout="constrained")
+counts = np.bincount(graph.annotation[graph.is_linked], minlength=13)
+for panel, area in zip(panels, np.argsort(-counts[1:])[:4] + 1, strict=True):
+    rows = profiles[graph.is_linked & (graph.annotation == area)]
+    mean, sd = rows.mean(0), rows.std(0)
+    panel.fill_betweenx(depth, mean - sd, mean + sd, color="#56b4e9", alpha=0.4, label="mean ± SD")
+    panel.plot(mean, depth, color="#0072b2")
+    name = graph.labels.name(int(area))
+    edges = np.cumsum([0, *(layers[name][layer]["thickness"] for layer in ("I", "II", "III", "IV", "V", "VI"))])
+    for layer, (top, bottom) in zip(("I", "II", "III", "IV", "V", "VI"), zip(edges, edges[1:]), strict=True):
+        panel.axhline(bottom, color="0.6", lw=0.6)
+        panel.text(0.97, (top + bottom) / 2, layer, transform=panel.get_yaxis_transform(), ha="right", va="center")
+    panel.set_title(f"{name}, {len(rows):,} nodes", fontsize="medium")
+panels[0].set(ylabel="depth (0 pial, 1 white)", ylim=(1, 0))
+panels[0].legend(loc="lower left", fontsize="x-small")
+figure.supxlabel("grey value (0 black, 255 white)")
+plt.show()
+
+# %%
+# One number of a profile on the surface. Nodes far from every section have none.
+surface_views(
+    graph.mesh, profiles[:, :6].mean(1) - profiles[:, -6:].mean(1), "L", label="grey values", title="Outer minus inner third"
+)
+plt.show()
+temporary.cleanup()

@@ -1,0 +1,93 @@
+"""
+All maps of a run, with nilearn
+===============================
+
+Graphs give their values to nilearn as `SurfaceImage`, so that whatever it plots or computes on surfaces takes them.
+"""
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from nilearn import plotting
+
+from cytomesh import load_features, load_graphs, parcellate_nodes
+from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
+from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.run import classify_run
+from cytomesh.core.config import load_config, preset
+from cytomesh.core.tables import read_table
+from cytomesh.graph.build import build_graphs
+from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.write import write_phantom
+
+# %%
+# A small run: sections of one simulated hemisphere, surfaces from their contours, profiles, areas, parcels.
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
+run = folder / "run"
+brain = ["brains=[{id: B01, role: train}]"]
+write_phantom(folder / "study", load_config(PhantomConfig, preset("phantom", "tiny"), brain), workers=1)
+tiny = load_config(BuildGraphConfig, preset("build-graph", "tiny"))
+build_graphs(folder / "study" / "study.yaml", run, tiny, workers=1)
+profiles_run(run, "profiles", load_config(ProfilesConfig, preset("profiles", "tiny")))
+linear = load_config(ClassifyConfig, preset("classify", "linear"), ["inputs.names=[features:profiles]"])
+classify_run(run, "areas", linear)
+(graph,) = load_graphs(run)
+profiles = load_features(run, "profiles", graph)
+predictions = read_table(run / "classify" / "areas" / "predictions" / f"{graph.name}.parquet").columns
+
+# %%
+# The maps: name, unit, values of the nodes (NaN where there is none), colour map.
+cortex = graph.is_linked
+maps = [
+    ("thickness", "mm", graph.nodes["thickness_mm"], "cividis"),
+    ("curvature", "1/mm", graph.nodes["curvature_per_mm"], "PuOr"),
+    ("sulcal depth", "mm", graph.nodes["sulcal_depth_mm"], "cividis"),
+    ("obliqueness of the cut", "degrees", np.where(cortex, graph.nodes["obliqueness_deg"], np.nan), "cividis"),
+    ("distance to its section", "mm", np.where(cortex, graph.nodes["distance_mm"], np.nan), "cividis"),
+    ("mean of the profile", "grey value", profiles.mean(1), "cividis"),
+    ("confidence of the area", "probability", np.where(cortex, predictions["confidence"], np.nan), "cividis"),
+]
+
+
+def draw(axes: plt.Axes, values: np.ndarray, view: str, **style: object) -> None:
+    """Plot values of nodes as nilearn does, with letters where anterior and posterior are."""
+    plotting.plot_surf(graph.to_surface_image(values), hemi="left", view=view, axes=axes, **style)
+    ends = ("A", "P") if view == "lateral" else ("P", "A")
+    for letter, x in zip(ends, (0.12, 0.88), strict=True):
+        axes.text2D(x, 0.5, letter, transform=axes.transAxes, ha="center", color="0.3")
+
+
+figure, panels = plt.subplots(len(maps), 2, figsize=(6.5, 2.3 * len(maps)), subplot_kw={"projection": "3d"})
+for row, (name, unit, values, colours) in zip(panels, maps, strict=True):
+    values = np.asarray(values, np.float64)
+    low, high = np.nanpercentile(values, (2, 98))
+    if colours == "PuOr":  # white is 0
+        low, high = -max(-low, high), max(-low, high)
+    for axes, view in zip(row, ("lateral", "medial"), strict=True):
+        draw(axes, values, view, cmap=colours, vmin=low, vmax=high, colorbar=False, avg_method="mean")
+    row[0].set_title(f"{name}, left hemisphere, lateral and medial", loc="left", fontsize="medium")
+    scale = plt.cm.ScalarMappable(plt.Normalize(low, high), colours)
+    figure.colorbar(scale, ax=row.tolist(), label=unit, shrink=0.7)
+plt.show()
+
+# %%
+# Labels: annotated areas, predicted areas, parcels. Colours are those of the label table.
+parcels = parcellate_nodes(graph, profiles, 12, method="ward", min_nodes=4)
+palette = plt.matplotlib.colors.ListedColormap(np.vstack([[[0.8, 0.8, 0.8, 1.0]], graph.labels.colours]))
+figure, panels = plt.subplots(3, 2, figsize=(6.5, 7.2), subplot_kw={"projection": "3d"}, layout="constrained")
+for row, (name, labels) in zip(
+    panels,
+    (("annotated areas", graph.annotation), ("predicted areas", predictions["area"]), ("parcels", parcels)),
+    strict=True,
+):
+    for axes, view in zip(row, ("lateral", "medial"), strict=True):
+        draw(axes, np.asarray(labels, np.float64), view, cmap=palette, vmin=-0.5, vmax=12.5, colorbar=False, avg_method="median")
+    row[0].set_title(f"{name}, left hemisphere", loc="left", fontsize="medium")
+keys = [plt.Line2D([], [], marker="s", ls="", color=colour, label=name) for _, name, colour in graph.labels.rows()]
+figure.legend(handles=keys, loc="outside lower center", ncols=6, title="areas (parcels: 1 to 12 in the same colours)")
+plt.show()
+temporary.cleanup()

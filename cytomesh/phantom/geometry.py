@@ -80,7 +80,7 @@ def template(hemisphere: str) -> PhantomCortex:
     pial, white = thicken(pial, white, fine, smooth)
     pial, white = separate_banks(pial, white, fine, smooth)
     sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-    return PhantomCortex(pial, white, fine, sphere, _largest_patch(fine, refine @ is_thin > 0.5))
+    return PhantomCortex(pial, white, fine, sphere, largest_patch(fine, refine @ is_thin > 0.5))
 
 
 def subdivision(faces: NDArray[np.int64], n: int) -> tuple[sp.csr_matrix, NDArray[np.int64]]:
@@ -118,7 +118,8 @@ def smoothing(faces: NDArray[np.int64], n: int) -> sp.csr_matrix:
     return (sp.diags(1.0 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix).tocsr()
 
 
-def _largest_patch(faces: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def largest_patch(faces: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest connected part of some vertices, (n,) bool."""
     n = len(mask)
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     inside = directed[mask[directed].all(axis=1)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.random import generator
 from cytomesh.phantom.areas import area_name, draw_atlas
 from cytomesh.phantom.fields import smooth_field
-from cytomesh.phantom.geometry import PhantomCortex, template
+from cytomesh.phantom.geometry import MEDIAL_WALL_MM, PhantomCortex, largest_patch
 from cytomesh.phantom.profiles import LAYERS, draw_profiles
 from cytomesh.register.spherical import SphereLocator
 from cytomesh.surface.annot import write_annot
@@ -66,19 +67,20 @@ class PhantomMaps:
 
 def draw_maps(hemisphere: str, style: Style, n_areas: int = 20, seed: int = 0) -> PhantomMaps:
     """Draw surfaces, areas and maps of a hemisphere: on fsaverage5's 10,242 vertices, or on HCP's number, 32,492."""
-    cortex, sphere = template(hemisphere), _sphere(hemisphere, style)
+    cortex, sphere = _cortex(hemisphere), _sphere(hemisphere, style)
     locator = SphereLocator(Mesh(cortex.sphere, cortex.faces))
     pial, white, wall = (
         locator.interpolate(sphere.vertices, values)
         for values in (cortex.pial, cortex.white, cortex.is_medial_wall[:, None].astype(np.float64))
     )
     is_cortex = wall[:, 0] < 0.5
-    left = template("L")
+    left = _cortex("L")
     atlas, seeds = draw_atlas(left, n_areas, seed)
     labels = _of_nearest(left, atlas, sphere.vertices * (1.0 if hemisphere == "L" else MIRROR))
     labels[~is_cortex] = 0
     profiles = draw_profiles(left.sphere[seeds], 1.0, seed)
-    thickness = profiles.thickness[labels] * np.linalg.norm(pial - white, axis=1)[:, None]
+    total = np.maximum(np.linalg.norm(pial - white, axis=1), MEDIAL_WALL_MM)
+    thickness = profiles.thickness[labels] * total[:, None]
     smooth = smooth_field(seed, "maps", hemisphere, rms=SMOOTH_SD, wavelength=(0.3, 0.9), components=len(LAYERS))
     noise = generator(seed, "maps", hemisphere).normal(0, NODE_SD, thickness.shape)
     thickness *= np.exp(smooth(sphere.vertices) + noise) * is_cortex[:, None]
@@ -156,12 +158,22 @@ def _write_hcp(out: Path, sides: Mapping[str, PhantomMaps], table: LabelTable) -
             nib.save(image, temporary)
 
 
+@cache
+def _cortex(hemisphere: str) -> PhantomCortex:
+    """Return fsaverage5 as it is: nobody cuts it into sections, so that banks may touch."""
+    surfaces = fsaverage5(hemisphere)
+    pial, white, sphere = (surfaces[kind].vertices for kind in ("pial", "white", "sphere"))
+    is_thin = np.linalg.norm(pial - white, axis=1) < MEDIAL_WALL_MM
+    faces = surfaces["pial"].faces
+    return PhantomCortex(pial, white, faces, unit(sphere), largest_patch(faces, is_thin))
+
+
 def _sphere(hemisphere: str, style: Style) -> Mesh:
     """Return the mesh of a style as a unit sphere."""
     if style == "hcp":
         return divided_icosahedron(HCP_FREQUENCY)
-    mesh = fsaverage5(hemisphere)["sphere"]
-    return Mesh(unit(mesh.vertices), mesh.faces)
+    cortex = _cortex(hemisphere)
+    return Mesh(cortex.sphere, cortex.faces)
 
 
 def divided_icosahedron(frequency: int) -> Mesh:

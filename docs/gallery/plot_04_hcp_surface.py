@@ -30,7 +30,8 @@ temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
 write_phantom_maps(folder, "hcp", n_areas=16)
 image = nib.load(folder / "layers.32k.dscalar.nii")
-print(list(image.header.get_axis(0).name), [model[0] for model in image.header.get_axis(1).iter_structures()])
+print(*image.header.get_axis(0).name, sep=", ")
+print(*(name for name, *_ in image.header.get_axis(1).iter_structures()), sep=", ")
 hemispheres = [
     {
         "brain": "sub-01",

@@ -24,10 +24,10 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.report.views import surface_views
 
 # %%
-# A simulated hemisphere, cut every 9 mm, at 60 µm/px. Its surfaces are known, and named in the manifest, so that
+# A simulated hemisphere, cut every 16 mm, at 60 µm/px. Its surfaces are known, and named in the manifest, so that
 # `build_graphs` links the sections to them and rebuilds nothing.
 changes = ["brains=[{id: B01, role: train}]", "areas={count: 12, pmap_mm: 6}", "geometry.transform_mm=15"]
-changes += ["sections={um_per_px: 60, annotation_um_per_px: 240, truth_um_per_px: 240, spacing_mm: 9}"]
+changes += ["sections={um_per_px: 60, annotation_um_per_px: 240, truth_um_per_px: 240, spacing_mm: 16}"]
 changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)

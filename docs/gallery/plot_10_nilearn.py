@@ -33,8 +33,8 @@ write_phantom(folder / "study", load_config(PhantomConfig, preset("phantom", "ti
 tiny = load_config(BuildGraphConfig, preset("build-graph", "tiny"))
 build_graphs(folder / "study" / "study.yaml", run, tiny, workers=1)
 profiles_run(run, "profiles", load_config(ProfilesConfig, preset("profiles", "tiny")))
-linear = load_config(ClassifyConfig, preset("classify", "linear"), ["inputs.names=[features:profiles]"])
-classify_run(run, "areas", linear)
+around = load_config(ClassifyConfig, preset("classify", "neighbour_lda"), ["inputs.names=[features:profiles]"])
+classify_run(run, "areas", around)
 (graph,) = load_graphs(run)
 profiles = load_features(run, "profiles", graph)
 predictions = read_table(run / "classify" / "areas" / "predictions" / f"{graph.name}.parquet").columns
@@ -47,7 +47,7 @@ maps = [
     ("curvature", "1/mm", graph.nodes["curvature_per_mm"], "PuOr"),
     ("sulcal depth", "mm", graph.nodes["sulcal_depth_mm"], "cividis"),
     ("obliqueness of the cut", "degrees", np.where(cortex, graph.nodes["obliqueness_deg"], np.nan), "cividis"),
-    ("distance to its section", "mm", np.where(cortex, graph.nodes["distance_mm"], np.nan), "cividis"),
+    ("distance to its section", "mm", np.where(cortex, graph.nodes["distance_mm"], np.nan), "PuOr"),
     ("mean of the profile", "grey value", profiles.mean(1), "cividis"),
     ("confidence of the area", "probability", np.where(cortex, predictions["confidence"], np.nan), "cividis"),
 ]
@@ -55,9 +55,10 @@ maps = [
 
 def draw(axes: plt.Axes, values: np.ndarray, view: str, **style: object) -> None:
     """Plot values of nodes as nilearn does, with letters where anterior and posterior are."""
-    plotting.plot_surf(graph.to_surface_image(values), hemi="left", view=view, axes=axes, **style)
+    plotting.plot_surf(surf_map=graph.to_surface_image(values), hemi="left", view=view, axes=axes, **style)
     ends = ("A", "P") if view == "lateral" else ("P", "A")
-    for letter, x in zip(ends, (0.12, 0.88), strict=True):
+    axes.set_box_aspect(axes._box_aspect, zoom=1.5)
+    for letter, x in zip(ends, (0.0, 1.0), strict=True):
         axes.text2D(x, 0.5, letter, transform=axes.transAxes, ha="center", color="0.3")
 
 

@@ -64,6 +64,12 @@ class PhantomMaps:
     labels: NDArray[np.int32]
     maps: dict[str, NDArray[np.float64]]
 
+    @property
+    def midsurface(self) -> Mesh:
+        """Half-way between pial and white, mm."""
+        pial, white = self.surfaces["pial"], self.surfaces["white"]
+        return Mesh(0.5 * (pial.vertices + white.vertices), pial.faces)
+
 
 def draw_maps(hemisphere: str, style: Style, n_areas: int = 20, seed: int = 0) -> PhantomMaps:
     """Draw surfaces, areas and maps of a hemisphere: on fsaverage5's 10,242 vertices, or on HCP's number, 32,492."""

@@ -16,8 +16,8 @@ from cytomesh.report.views import surface_views
 
 # %%
 # Contours are drawn by you, in QuPath say, and `cytomesh.read_contours` reads them. Here, the surfaces of fsaverage
-# are cut every 4 mm by coronal planes. A plane is a 3 x 3 matrix: the step per pixel column (to the right), the step per
-# pixel row (downwards) and the centre of pixel (0, 0), in mm, RAS.
+# are cut every 4 mm by coronal planes. A plane is a 3 x 3 matrix: the step per pixel column (to the right), the step
+# per pixel row (downwards) and the centre of pixel (0, 0), in mm, RAS.
 brain = template("L")
 positions_mm = np.arange(brain.pial[:, 1].min() + 2, brain.pial[:, 1].max() - 1, 4.0)
 contours = []

@@ -68,8 +68,8 @@ surface_views(right.mesh, np.asarray(predicted), "R", table=right.labels, title=
 plt.show()
 
 # %%
-# Third, parcels, without any label. Their agreement with areas stands beside that of areas rotated on the sphere: tilings
-# of one mesh agree to some degree, whatever the features are.
+# Third, parcels, without any label. Their agreement with areas stands beside that of areas rotated on the sphere:
+# tilings of one mesh agree to some degree, whatever the features are.
 evaluation = "evaluation={spins: 10, tilings: 2, baselines: [], stability: {splits: 0}}"
 settings = load_config(ParcellateConfig, preset("parcellate", "ward"), ["n_parcels=12", evaluation])
 for name, found in parcellate_run(run, "parcels", settings).items():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from cytomesh import Mesh, SpatialNCE
+from cytomesh import SpatialNCE
 from cytomesh.phantom.maps import draw_maps
 from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.report.views import surface_views
@@ -41,7 +41,7 @@ plt.show()
 torch.manual_seed(0)
 random = np.random.default_rng(0)
 brain = draw_maps("L", "freesurfer", n_areas=20)
-middle = Mesh((brain.surfaces["pial"].vertices + brain.surfaces["white"].vertices) / 2, brain.surfaces["pial"].faces)
+middle = brain.midsurface
 nodes = np.flatnonzero(brain.is_cortex)
 place = middle.vertices[nodes]
 section = np.floor(place[:, 1] / 4.0).astype(int) - int(np.floor(place[:, 1].min() / 4.0))

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import f1_score
 
-from cytomesh import AreaClassifier, Mesh, mesh_graph, rotations, spin_sources
+from cytomesh import AreaClassifier, mesh_graph, rotations, spin_sources
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.neighbourhoods import neighbour_means
 from cytomesh.phantom.areas import area_name
@@ -18,14 +18,16 @@ from cytomesh.phantom.maps import draw_maps
 from cytomesh.report.views import surface_views
 
 # %%
-# Two hemispheres with simulated maps of layer thickness and 20 areas; the left one is learnt from, the right one tested.
+# Two hemispheres with simulated maps of layer thickness and 20 areas; the left one is learnt from, the right one
+# tested.
 table = LabelTable.from_names([area_name(i) for i in range(1, 21)])
 graphs, features, spheres = [], [], []
 for side in "LR":
     known = draw_maps(side, "freesurfer", n_areas=20)
-    middle = Mesh((known.surfaces["pial"].vertices + known.surfaces["white"].vertices) / 2, known.surfaces["pial"].faces)
     graphs.append(
-        mesh_graph(middle, labels=known.labels, table=table, is_cortex=known.is_cortex, brain="B01", hemisphere=side)
+        mesh_graph(
+            known.midsurface, labels=known.labels, table=table, is_cortex=known.is_cortex, brain="B01", hemisphere=side
+        )
     )
     maps = np.column_stack(list(known.maps.values())).astype(np.float32)
     features.append(np.where(known.is_cortex[:, None], maps, np.nan).astype(np.float32))

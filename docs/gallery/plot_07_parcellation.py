@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from cytomesh import Mesh, mesh_graph, parcellate_nodes, rotations, spin_sources
+from cytomesh import mesh_graph, parcellate_nodes, rotations, spin_sources
 from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.phantom.maps import draw_maps
 from cytomesh.report.views import surface_views
@@ -18,8 +18,7 @@ from cytomesh.report.views import surface_views
 # %%
 # Simulated maps of layer thickness on fsaverage5, and the 20 areas that they were made from.
 known = draw_maps("L", "freesurfer", n_areas=20)
-middle = Mesh((known.surfaces["pial"].vertices + known.surfaces["white"].vertices) / 2, known.surfaces["pial"].faces)
-graph = mesh_graph(middle, labels=known.labels, is_cortex=known.is_cortex)
+graph = mesh_graph(known.midsurface, labels=known.labels, is_cortex=known.is_cortex)
 features = np.column_stack(list(known.maps.values()))
 
 # %%
@@ -33,7 +32,7 @@ parcels = {
 figure = plt.figure(figsize=(7, 8), layout="constrained")
 table = LabelTable(tuple(range(1, 21)), tuple(map(str, range(1, 21))), distinct_colours(20))
 for part, (name, labels) in zip(figure.subfigures(3, 1), parcels.items(), strict=True):
-    surface_views(middle, labels, "L", table=table, title=f"{name}, 20 parcels", into=part)
+    surface_views(graph.mesh, labels, "L", table=table, title=f"{name}, 20 parcels", into=part)
 plt.show()
 
 # %%
@@ -42,9 +41,11 @@ plt.show()
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
 sphere = known.surfaces["sphere"].vertices
 spun = [known.labels[spin_sources(sphere, rotation)] for rotation in rotations(50, seed=0)]
-for row, (name, labels) in enumerate(parcels.items()):
+for row, labels in enumerate(parcels.values()):
     inside = labels > 0
-    null = [adjusted_mutual_info_score(turned[keep], labels[keep]) for turned in spun for keep in [inside & (turned > 0)]]
+    null = [
+        adjusted_mutual_info_score(turned[keep], labels[keep]) for turned in spun for keep in [inside & (turned > 0)]
+    ]
     observed = adjusted_mutual_info_score(known.labels[inside], labels[inside])
     above = (observed - np.mean(null)) / np.std(null)
     axes.plot(null, np.full(50, row), "|", ms=12, color="#d55e00", label=None if row else "rotated areas (50 spins)")

@@ -14,31 +14,38 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 
-from cytomesh import load_features, load_graphs
+from cytomesh import Mesh, load_features, load_graphs
 from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
 from cytomesh.core.config import load_config
 from cytomesh.graph.build import build_graphs
 from cytomesh.graph.config import BuildGraphConfig
 from cytomesh.phantom.config import PhantomConfig
+from cytomesh.phantom.profiles import LAYERS
 from cytomesh.phantom.write import write_phantom
 from cytomesh.report.views import surface_views
+from cytomesh.surface.fsaverage import fsaverage5
+from cytomesh.surface.gifti import read_surface, write_surface
 
 # %%
-# A simulated hemisphere, cut every 16 mm, at 60 µm/px. Its surfaces are known, and named in the manifest, so that
-# `build_graphs` links the sections to them and rebuilds nothing.
+# A simulated hemisphere, cut every 16 mm, at 60 µm/px. Its surfaces are known: named in the manifest, at the 10,242
+# vertices of fsaverage5, they become the graph, and nothing is rebuilt from contours.
 changes = ["brains=[{id: B01, role: train}]", "areas={count: 12, pmap_mm: 6}", "geometry.transform_mm=15"]
 changes += ["sections={um_per_px: 60, annotation_um_per_px: 240, truth_um_per_px: 240, spacing_mm: 16}"]
 changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
 write_phantom(folder, load_config(PhantomConfig, None, changes), workers=1)
+own = {}
+for kind in ("pial", "white", "midthickness"):
+    vertices = read_surface(folder / f"truth/sub-B01/hemi-L_{kind}.surf.gii").vertices
+    own[kind] = f"{kind}.surf.gii"
+    write_surface(folder / own[kind], Mesh(vertices[:10_242], fsaverage5("L")["pial"].faces), "L", kind)
 manifest = yaml.safe_load((folder / "study.yaml").read_text())
-own = {kind: f"truth/sub-B01/hemi-L_{kind}.surf.gii" for kind in ("pial", "white", "midthickness")}
 manifest["brains"][0]["surfaces"] = {"L": own}
 (folder / "study.yaml").write_text(yaml.safe_dump(manifest))
 
 run = folder / "run"
-build_graphs(folder / "study.yaml", run, load_config(BuildGraphConfig, None, ["checks.min_linked=0.1"]), workers=1)
+build_graphs(folder / "study.yaml", run, BuildGraphConfig(), workers=1)
 profiles_run(run, "profiles", ProfilesConfig(um_per_px=60.0))
 (graph,) = load_graphs(run)
 profiles = load_features(run, "profiles", graph)
@@ -56,10 +63,12 @@ for panel, area in zip(panels, np.argsort(-counts[1:])[:4] + 1, strict=True):
     panel.fill_betweenx(depth, mean - sd, mean + sd, color="#56b4e9", alpha=0.4, label="mean ± SD")
     panel.plot(mean, depth, color="#0072b2")
     name = graph.labels.name(int(area))
-    edges = np.cumsum([0, *(layers[name][layer]["thickness"] for layer in ("I", "II", "III", "IV", "V", "VI"))])
-    for layer, (top, bottom) in zip(("I", "II", "III", "IV", "V", "VI"), zip(edges, edges[1:]), strict=True):
+    top = 0.0
+    for layer in LAYERS:
+        bottom = top + layers[name][layer]["thickness"]
         panel.axhline(bottom, color="0.6", lw=0.6)
         panel.text(0.97, (top + bottom) / 2, layer, transform=panel.get_yaxis_transform(), ha="right", va="center")
+        top = bottom
     panel.set_title(f"{name}, {len(rows):,} nodes", fontsize="medium")
 panels[0].set(ylabel="depth (0 pial, 1 white)", ylim=(1, 0))
 panels[0].legend(loc="lower left", fontsize="x-small")
@@ -67,9 +76,14 @@ figure.supxlabel("grey value (0 black, 255 white)")
 plt.show()
 
 # %%
-# One number of a profile on the surface. Nodes far from every section have none.
+# One number of each profile on the surface. A node takes its profile from the nearest section, so that values change in
+# steps, and stain that differs between sections shows as stripes.
 surface_views(
-    graph.mesh, profiles[:, :6].mean(1) - profiles[:, -6:].mean(1), "L", label="grey values", title="Outer minus inner third"
+    graph.mesh,
+    profiles[:, :6].mean(1) - profiles[:, -6:].mean(1),
+    "L",
+    label="grey values",
+    title="Outer minus inner third",
 )
 plt.show()
 temporary.cleanup()

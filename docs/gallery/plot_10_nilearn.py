@@ -63,6 +63,7 @@ def draw(axes: plt.Axes, values: np.ndarray, view: str, **style: object) -> None
 
 
 figure, panels = plt.subplots(len(maps), 2, figsize=(6.5, 2.3 * len(maps)), subplot_kw={"projection": "3d"})
+figure.subplots_adjust(left=0, bottom=0.01, top=0.98, hspace=0.15)
 for row, (name, unit, values, colours) in zip(panels, maps, strict=True):
     values = np.asarray(values, np.float64)
     low, high = np.nanpercentile(values, (2, 98))
@@ -86,7 +87,16 @@ for row, (name, labels) in zip(
     strict=True,
 ):
     for axes, view in zip(row, ("lateral", "medial"), strict=True):
-        draw(axes, np.asarray(labels, np.float64), view, cmap=palette, vmin=-0.5, vmax=12.5, colorbar=False, avg_method="median")
+        draw(
+            axes,
+            np.asarray(labels, np.float64),
+            view,
+            cmap=palette,
+            vmin=-0.5,
+            vmax=12.5,
+            colorbar=False,
+            avg_method="median",
+        )
     row[0].set_title(f"{name}, left hemisphere", loc="left", fontsize="medium")
 keys = [plt.Line2D([], [], marker="s", ls="", color=colour, label=name) for _, name, colour in graph.labels.rows()]
 figure.legend(handles=keys, loc="outside lower center", ncols=6, title="areas (parcels: 1 to 12 in the same colours)")

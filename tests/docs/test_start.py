@@ -87,7 +87,8 @@ def test_every_page_names_its_results():
 
 
 def test_what_a_page_shows_is_read_as_a_shell_reads_it(tmp_path):
-    text = "```console\n$ cat > a.txt <<'END'\n> one\n>   two\n> END\nsome output\n$ ls \\\n>   a.txt\n```\n```bash\nfalse\n```\n"
+    shown = ["$ cat > a.txt <<'END'", "> one", ">   two", "> END", "some output", "$ ls \\", ">   a.txt"]
+    text = "\n".join(["```console", *shown, "```", "```bash", "false", "```", ""])
     first, second = commands(text)
     assert run_in(tmp_path, first) == (0, "") and (tmp_path / "a.txt").read_text() == "one\n  two\n"
     assert run_in(tmp_path, second) == (0, "a.txt\n")

@@ -12,6 +12,7 @@ import nibabel.freesurfer as freesurfer
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import reading
@@ -29,6 +30,9 @@ EXTENT_MM = (3.0, 500.0)
 # How much of a surface may be missing, as the share of its area that does not cancel out (closed surfaces: 0), so that
 # it still says by itself which way is out; of a patch either may be.
 MAX_OPEN = 0.3
+# Two hemispheres in one mesh: the smaller has at least this share of the other's vertices, and they overlap along x by
+# no more than what reaches over the midline.
+LEAST_HALF, MIDLINE_MM = 0.7, 5.0
 
 
 def read_surfaces(paths: Mapping[str, Path], hemisphere: str | None = None) -> dict[SurfaceKind, Mesh]:
@@ -175,18 +179,34 @@ def _check_turned(path: Path, mesh: Mesh) -> None:
 
 
 def _check_brain(path: Path, mesh: Mesh) -> None:
-    """Refuse surfaces whose unit is not the mm, or whose triangles are seen from inside."""
+    """Refuse surfaces whose unit is not the mm, of two hemispheres, or whose triangles are seen from inside."""
     extent, (low, high) = float(np.ptp(mesh.vertices, axis=0).max(initial=0.0)), EXTENT_MM
     if not low <= extent <= high:
         found = f"a surface that is {extent:g} mm long"
         hint = "bring its coordinates from their unit into mm (wb_command -surface-apply-affine)"
         raise SurfaceError(path, found=found, expected=f"{low:g} to {high:g} mm, the size of a cortex", hint=hint)
+    if len(pieces := _halves(mesh)) == 2:
+        found = f"two surfaces that lie side by side, of {pieces[0]:,} and {pieces[1]:,} vertices"
+        hint = "write each hemisphere, and its values, to files of its own"
+        raise SurfaceError(path, found=found, expected="one hemisphere", hint=hint)
     if mesh.openness <= MAX_OPEN and mesh.volume_mm3 < 0:
         found = f"triangles that are clockwise seen from outside (volume {mesh.volume_mm3:.0f} mm3)"
         hint = (
             "if its coordinates are mirrored, correct them; else turn its triangles (wb_command -surface-flip-normals)"
         )
         raise SurfaceError(path, found=found, expected="triangles counter-clockwise seen from outside", hint=hint)
+
+
+def _halves(mesh: Mesh) -> list[int]:
+    """Return how many vertices two hemispheres in one mesh have, left and right; an empty list if it holds one."""
+    _, piece = connected_components(mesh.adjacency(), directed=False)
+    sizes = np.bincount(piece[np.unique(mesh.faces)])
+    first, second = np.argsort(-sizes, kind="stable")[:2].tolist() if len(sizes) > 1 else (0, 0)
+    if first == second or sizes[second] < LEAST_HALF * sizes[first]:
+        return []
+    x = {each: mesh.vertices[piece == each, 0] for each in (first, second)}
+    left, right = sorted(x, key=lambda each: float(x[each].mean()))
+    return sizes[[left, right]].tolist() if x[left].max() <= x[right].min() + MIDLINE_MM else []
 
 
 def _same_triangles(path: Path, mesh: Mesh, other_path: Path, other: Mesh) -> None:

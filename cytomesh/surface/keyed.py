@@ -65,5 +65,9 @@ def keyed_labels(path: Path, values: NDArray[Any], entries: Sequence[Entry]) -> 
     except AtlasError as cause:
         hint = cause.hint or "give every key its own name"
         raise SurfaceError(path, "label table", found=cause.found, expected=cause.expected, hint=hint) from cause
+    if not len(table) and whole.any():
+        hint = "write it with the names of its labels (wb_command -metric-label-import), or give an .annot"
+        found = f"labels such as {whole[whole != 0][0]}, and no label table"
+        raise AtlasError(path, found=found, expected="a name for every label", hint=hint)
     table.check(whole, str(path))
     return whole.astype(np.int32), table

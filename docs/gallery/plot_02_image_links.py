@@ -21,9 +21,9 @@ from cytomesh.phantom.write import write_phantom
 from cytomesh.surface.gifti import read_surface
 
 # %%
-# Three simulated sections of one brain, 1 mm apart, at 30 µm/px.
+# Three simulated sections of one brain, 1 mm apart, at 40 µm/px.
 changes = ["brains=[{id: B01, role: train}]", "areas.count=12", "areas.pmap_mm=6", "geometry.transform_mm=15"]
-changes += ["sections.um_per_px=30", "sections.truth_um_per_px=240", "sections.annotation_um_per_px=240"]
+changes += ["sections.um_per_px=40", "sections.truth_um_per_px=240", "sections.annotation_um_per_px=240"]
 changes += ["sections.spacing_mm=1", "sections.first_mm=70", "sections.last_mm=73.4"]
 changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
@@ -53,29 +53,29 @@ lateral = np.flatnonzero(here)[np.argsort(links.pixels[here, 0])[40]]
 column, row = links.pixels[lateral]
 angle = float(links.angle_deg[lateral])
 
-figure, panels = plt.subplot_mosaic([["section"] * 3, [30, 60, 120]], figsize=(7, 8), height_ratios=[1.7, 1])
+figure, panels = plt.subplot_mosaic([["section"] * 3, [40, 80, 160]], figsize=(7, 8), height_ratios=[1.7, 1])
 with open_section(section) as image:
     height, width = image.shape
     shown = image.read(0, 0, height, 0, width)[::8, ::8, 0]
-    extent_mm = (0, 0.03 * width, 0.03 * height, 0)
+    extent_mm = (0, 0.04 * width, 0.04 * height, 0)
     panels["section"].imshow(shown, cmap="gray", extent=extent_mm, vmin=0, vmax=255)
     up = np.array([np.cos(np.radians(angle)), -np.sin(np.radians(angle))])  # rows count downwards
     across = np.array([-up[1], up[0]])
-    for um_per_px, colour in ((30, "#0072b2"), (60, "#d55e00"), (120, "#009e73")):
-        half_mm = um_per_px * 64 / 1000
+    for um_per_px, colour in ((40, "#0072b2"), (80, "#d55e00"), (160, "#009e73")):
+        half_mm = um_per_px * 48 / 1000
         corners = [
-            0.03 * links.pixels[lateral] + half_mm * (a * across + b * up)
+            0.04 * links.pixels[lateral] + half_mm * (a * across + b * up)
             for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))
         ]
         panels["section"].add_patch(Polygon(corners, fill=False, color=colour, lw=2))
-        patch = read_patches(image, section.um_per_px, links.pixels[[lateral]], np.array([angle]), 128, um_per_px)[0, 0]
+        patch = read_patches(image, section.um_per_px, links.pixels[[lateral]], np.array([angle]), 96, um_per_px)[0, 0]
         panel = panels[um_per_px]
         panel.imshow(patch, cmap="gray", extent=(-half_mm, half_mm, -half_mm, half_mm), vmin=0, vmax=255)
         panel.set_title(f"{um_per_px} µm/px", color=colour)
         panel.set(xlabel="along the cortex (mm)")
         panel.text(0, 0.98 * half_mm, "pial", ha="center", va="top", color=colour)
-panels[30].set(ylabel="towards pial (mm)")
-panels["section"].plot(0.03 * column, 0.03 * row, ".", color="#cc79a7")
+panels[40].set(ylabel="towards pial (mm)")
+panels["section"].plot(0.04 * column, 0.04 * row, ".", color="#cc79a7")
 panels["section"].set(
     xlabel="column (mm)", ylabel="row (mm)", title=f"Section {section.index}, left hemisphere, coronal"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -219,6 +220,8 @@ def test_again_only_what_changed(manifest, tmp_path):
         ({"features": ["L.areas.label.gii"]}, "arrays of intent LABEL"),
         ({"features": ["huge.npy"]}, "huge.npy: huge: found 1e[+]300"),
         ({"pial": "R.pial.surf.gii"}, "R.pial.surf.gii: found structure CortexRight"),
+        ({"features": ["both.npy"]}, "both.npy: both: found 1284 values.*642 vertices"),
+        ({"labels": "bare.label.gii"}, "bare.label.gii: found labels such as [1-4], and no label table"),
     ],
 )
 def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
@@ -229,6 +232,10 @@ def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
     (folder / "text.csv").write_text("section\n" + "A1\n" * 642)
     np.save(folder / "none.npy", np.zeros(642))
     np.save(folder / "huge.npy", np.full(642, 1e300))
+    np.save(folder / "both.npy", np.ones(2 * 642))
+    bare = nib.load(folder / "L.areas.label.gii")
+    bare.labeltable = nib.gifti.GiftiLabelTable()
+    nib.save(bare, folder / "bare.label.gii")
     change(manifest, **keys)
     with pytest.raises((StudyError, GraphError, CytomeshError), match=words):
         import_graphs(manifest, tmp_path / "run")

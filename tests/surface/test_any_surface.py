@@ -96,6 +96,22 @@ def test_sizes_of_no_brain_are_refused(tmp_path, unit_mm):
     assert read_any_surface(tmp_path / "a.surf.gii", is_sphere=True).n_vertices == mesh.n_vertices
 
 
+def test_two_hemispheres_in_one_file_are_refused(tmp_path):
+    one, path = sphere_mesh(2, radius_mm=30.0), tmp_path / "both.surf.gii"
+
+    def both(shift):
+        points = np.concatenate([one.vertices - shift, one.vertices + shift])
+        return Mesh(points, np.concatenate([one.faces, one.faces + one.n_vertices]))
+
+    write_surface(path, both(np.array([30.0, 0, 0])), "L", "pial")
+    with pytest.raises(
+        SurfaceError, match=r"both\.surf\.gii: found two surfaces .* 162 and 162 vertices.*files of its own"
+    ):
+        read_any_surface(path, hemisphere="L")
+    write_surface(path, both(np.array([0, 40.0, 0])), "L", "pial")  # pieces of one, one behind the other
+    assert read_any_surface(path, hemisphere="L").n_vertices == 324
+
+
 def test_surfaces_that_are_inside_out_are_refused(tmp_path):
     mesh = sphere_mesh(3)
     mirrored, turned = Mesh(mesh.vertices * [-1, 1, 1], mesh.faces), Mesh(mesh.vertices + 100.0, mesh.faces[:, ::-1])

@@ -101,6 +101,7 @@ def label_gifti(path, values, entries):
     ("values", "entries", "error", "message"),
     [
         ([0, 1, 7], [(0, "???", 0.0), (1, "V1", 1.0)], AtlasError, r"outside the label table: \[7\]"),
+        ([0, 3, 1], [(0, "???", 0.0)], AtlasError, "labels such as 3, and no label table.*-metric-label-import"),
         ([0, 1, 2], [(1, "V1", 1.0), (2, "V1", 1.0)], SurfaceError, "names listed twice: V1.*its own name"),
         ([0, 1, 1], [(0, "V0", 1.0), (1, "V1", 1.0)], SurfaceError, "an area with key 0, 'V0'.*another key"),
         ([0, -1, 1], [(-1, "unknown", 1.0), (1, "V1", 1.0)], SurfaceError, r"indices \[-1\]"),

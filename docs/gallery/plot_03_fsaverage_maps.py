@@ -17,6 +17,7 @@ from cytomesh import import_graphs, load_features, load_graphs
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
+from cytomesh.core.files import write_text
 from cytomesh.core.tables import read_table
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.run import parcellate_run
@@ -43,7 +44,7 @@ hemispheres = [
     }
     for side, h in (("L", "lh"), ("R", "rh"))
 ]
-(folder / "maps.yaml").write_text(yaml.safe_dump({"name": "layers on fsaverage5", "hemispheres": hemispheres}))
+write_text(folder / "maps.yaml", yaml.safe_dump({"name": "layers on fsaverage5", "hemispheres": hemispheres}))
 
 # %%
 # First, import: one graph and one table of features for each hemisphere.

@@ -17,6 +17,7 @@ from cytomesh import import_graphs, load_graphs
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
+from cytomesh.core.files import write_text
 from cytomesh.core.tables import read_table
 from cytomesh.parcellate.config import ParcellateConfig
 from cytomesh.parcellate.run import parcellate_run
@@ -45,7 +46,7 @@ hemispheres = [
     }
     for side in "LR"
 ]
-(folder / "hcp.yaml").write_text(yaml.safe_dump({"name": "layers", "features": "layers", "hemispheres": hemispheres}))
+write_text(folder / "hcp.yaml", yaml.safe_dump({"name": "layers", "features": "layers", "hemispheres": hemispheres}))
 
 # %%
 # Import, areas (left to right hemisphere), parcels.

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 
-from cytomesh import import_graphs, load_features, load_graphs
+from cytomesh import LabelTable, import_graphs, load_features, load_graphs
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
@@ -76,6 +76,7 @@ settings = load_config(ParcellateConfig, preset("parcellate", "ward"), ["n_parce
 for name, found in parcellate_run(run, "parcels", settings).items():
     print(f"{name}: AMI {found['ami']:.3f}, {found['ami_over_spin']:+.3f} above rotated areas")
 parcels, table = read_labels(run / "parcellate" / "parcels" / f"{left.name}.label.gii")
+table = LabelTable(table.indices, tuple(map(str, table.indices)), table.colours)  # "4" instead of "parcel 4"
 surface_views(left.mesh, parcels, "L", table=table, title="Twelve parcels")
 plt.show()
 temporary.cleanup()

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import yaml
 
-from cytomesh import import_graphs, load_graphs
+from cytomesh import LabelTable, import_graphs, load_graphs
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config, preset
@@ -65,6 +65,7 @@ for name, found in parcellate_run(run, "parcels", parcels).items():
 right = load_graphs(run)[1]
 predictions = read_table(run / "classify" / "areas" / "predictions" / f"{right.name}.parquet").columns
 labels, found = read_labels(run / "parcellate" / "parcels" / f"{right.name}.label.gii")
+found = LabelTable(found.indices, tuple(map(str, found.indices)), found.colours)  # "4" instead of "parcel 4"
 figure = plt.figure(figsize=(7, 8), layout="constrained")
 top, middle, bottom = figure.subfigures(3, 1)
 surface_views(right.mesh, np.asarray(predictions["area"]), "R", table=right.labels, title="Predicted areas", into=top)

@@ -37,7 +37,9 @@ def chart(
     """Return a figure with its axes and legend: data block, place to draw (at most `width_px` wide) and caption."""
     figure = {"data": list(traces), "layout": {"xaxis": x, "yaxis": y, "showlegend": True, **layout}}
     limit = "" if width_px is None else f";max-width:{width_px}px"
-    place = tag("div", class_="plot", style=f"height:{height_px}px{limit}")
+    # a chart that is about square stays so where the page is narrow
+    height = f"{height_px}px" if width_px is None else f"min({height_px}px, 100vw + 6rem)"
+    place = tag("div", class_="plot", style=f"height:{height}{limit}")
     return tag("figure", place, embed_json(figure, class_="figure"), tag("figcaption", caption), class_="chart")
 
 
@@ -51,7 +53,8 @@ def axis(title: str, unit: str = "", /, **more: Any) -> dict[str, Any]:
     """Return an axis with its title and unit, in lines that fit beside a chart."""
     text = f"{title} ({unit})" if unit else title
     lines = textwrap.wrap(text, LINE_LETTERS, break_long_words=False, break_on_hyphens=False)
-    return {"title": {"text": "<br>".join(lines)}, "automargin": True, **more}
+    # with a stand-off the title keeps clear of long tick labels
+    return {"title": {"text": "<br>".join(lines), "standoff": 8}, "automargin": True, **more}
 
 
 def category_axis(title: str, names: Sequence[str]) -> dict[str, Any]:
@@ -115,6 +118,11 @@ def label(name: str) -> str:
 def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
     """Return colours as plotly's evenly spaced colour scale."""
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def colour_bar(title: str) -> dict[str, Any]:
+    """Return a colour bar with its title, above the chart: beside it, it would take a narrow page's width."""
+    return {"title": {"text": title, "side": "top"}, "orientation": "h", "y": 1.0, "yanchor": "bottom", "thickness": 12}
 
 
 def numbers(values: Values, digits: int = 5) -> list[float | None]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from cytomesh.page.charts import axis, chart, colour_scale, label, numbers
+from cytomesh.page.charts import axis, chart, colour_bar, colour_scale, label, numbers
 from cytomesh.page.colours import CIVIDIS
 from cytomesh.page.html import Html
 from cytomesh.report.results import Model
@@ -32,7 +32,7 @@ def confusion_chart(model: Model, side: str) -> Html:
         "xgap": 1,
         "ygap": 1,
         "colorscale": colour_scale(CIVIDIS),
-        "colorbar": {"title": {"text": "share of the annotated area (%)", "side": "right"}, "thickness": 14},
+        "colorbar": colour_bar("share of the annotated area (%)"),
         "hovertemplate": "annotated %{y}<br>predicted %{x}<br>%{z:.1f} % (%{customdata} nodes)<extra></extra>",
     }
     # area names such as 3b or 44 are categories, not numbers

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.analyze.inspect.latent_map import METHODS
 from cytomesh.core.tables import Table, read_table
-from cytomesh.page.charts import axis, chart, colour_scale, label, numbers
+from cytomesh.page.charts import axis, chart, colour_bar, colour_scale, label, numbers
 from cytomesh.page.colours import CIVIDIS, LINES, VIRIDIS, line_colour
 from cytomesh.page.html import Html, choice
 
@@ -77,7 +77,7 @@ def _by_number(table: Table, name: str, values: NDArray[Any]) -> dict[str, Any]:
         "cmin": float(low),
         "cmax": float(high),
         "colorscale": colour_scale(VIRIDIS),
-        "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 14},
+        "colorbar": colour_bar(title),
     }
     hover = "%{marker.color:.4g}<br>%{text}<extra></extra>"
     return _dots(table, known, label(name), marker) | {"hovertemplate": hover}
@@ -124,7 +124,7 @@ def _matrix(
         "zmin": float(limits[0]),
         "zmax": float(limits[1]),
         "colorscale": colour_scale(CIVIDIS),
-        "colorbar": {"title": {"text": "mean cosine similarity", "side": "right"}, "thickness": 14},
+        "colorbar": colour_bar("mean cosine similarity"),
         "hovertemplate": "%{y}<br>%{x}<br>%{z:.3f}<extra></extra>",
     }
     # area names such as 3b or 44 are categories, not numbers

@@ -18,6 +18,7 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
 from cytomesh.core.run import finished_folders
 from cytomesh.core.tables import read_table
+from cytomesh.graph.neighbourhoods import nearest_source
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.page.colours import CIVIDIS, OKABE_ITO, VIRIDIS, table_colours
 from cytomesh.surface.gifti import read_labels, read_scalars
@@ -25,6 +26,7 @@ from cytomesh.surface.gifti import read_labels, read_scalars
 MAX_GRADIENTS = 3
 ANNOTATION, THICKNESS = "annotation", "cortical thickness"
 NO_CORTEX = "no cortex"
+PALE = "from the nearest annotated section"
 NO_CORTEX_COLOUR = "#6f6a63"
 BLUE, YELLOW, VERMILION = (OKABE_ITO[name] for name in ("blue", "yellow", "vermilion"))
 GREEN, ORANGE, PURPLE = (OKABE_ITO[name] for name in ("green", "orange", "purple"))
@@ -55,6 +57,8 @@ class LabelMap:
     ----------
     details : tuple of tuples of str
         Lines shown below the name of each label, in the order of the table; empty: none.
+    is_pale : (n,) bool or None
+        Nodes whose label is not their own, see `PALE`.
     """
 
     title: str
@@ -63,6 +67,7 @@ class LabelMap:
     table: LabelTable
     none: str = "none"
     details: tuple[tuple[str, ...], ...] = ()
+    is_pale: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +110,35 @@ def node_maps(run: Path, graph: CortexGraph) -> list[NodeMap]:
 
 
 def annotation_map(graph: CortexGraph) -> LabelMap:
-    """Return the map of expert areas; faces at which the tissue was cut are told from what is not annotated."""
-    table, values = graph.labels, graph.annotation
+    """Return the map of expert areas; faces at which the tissue was cut are told from what is not annotated.
+
+    Where only some sections are annotated, nodes of sections between them take the nearest annotated node's area, and
+    are pale: they would be grey stripes.
+    """
+    table, values = graph.labels, filled_annotation(graph)
+    is_pale = values != graph.annotation
     if not graph.is_cortex.all():
         outside = max(table.indices, default=0) + 1
         colours = np.vstack([table.colours.reshape(-1, 4), table_colours(NO_CORTEX_COLOUR)])
         table = LabelTable((*table.indices, outside), (*table.names, NO_CORTEX), colours)
         values = np.where(graph.is_cortex, values, outside).astype(np.int32)
-    return LabelMap(ANNOTATION, "areas", values, table, "not annotated")
+    return LabelMap(ANNOTATION, "areas", values, table, "not annotated", is_pale=is_pale if is_pale.any() else None)
+
+
+def filled_annotation(graph: CortexGraph) -> NDArray[np.int32]:
+    """Return annotations, (n,), with those of the nearest node along the mesh in sections between annotated ones."""
+    annotated = np.flatnonzero(graph.annotation > 0)
+    values = graph.annotation.copy()
+    sections = np.unique(graph.section[annotated])
+    sections = sections[sections >= 0]
+    if not len(sections):
+        return values
+    is_between = (graph.section > sections[0]) & (graph.section < sections[-1]) & ~np.isin(graph.section, sections)
+    empty = np.flatnonzero(is_between & graph.is_cortex & (values == 0))
+    if len(empty):
+        nearest = nearest_source(graph.adjacency, annotated)[empty]
+        values[empty[nearest >= 0]] = values[annotated[nearest[nearest >= 0]]]
+    return values
 
 
 def thickness_map(graph: CortexGraph) -> ScalarMap:

@@ -17,6 +17,7 @@ from cytomesh.core.run import finished_folders, product_folders
 from cytomesh.page.html import Html, not_shown
 
 T = TypeVar("T")
+PREDICTION = "prediction.json"
 SIDES = ("seen", "transfer", "unseen", "test")
 
 
@@ -123,6 +124,11 @@ def read_parcellations(run: Path) -> dict[str, Mapping[str, Any]]:
     return _readable(run, "parcellate", _parcellation)
 
 
+def read_predictions(run: Path) -> dict[str, Mapping[str, Any]]:
+    """Read `classify/<name>/prediction.json` of every finished `classify-predict` of a run, by name."""
+    return _readable(run, "classify", _prediction, file=PREDICTION)
+
+
 def analysis_kinds(run: Path) -> dict[str, str]:
     """Return of which kind each analysis is ("variation"), by its name; "" of those whose `metrics.json` is damaged."""
     # its first version did not say so
@@ -170,17 +176,21 @@ def unfinished_notes(run: Path, stage: str) -> list[Html]:
     return [not_shown(f"Not shown, since it is not finished ('cytomesh status' says why): {name}.") for name in begun]
 
 
-def _metrics(run: Path, stage: str) -> list[Path]:
-    paths = [folder / "metrics.json" for folder in finished_folders(run, stage)]
+def _metrics(run: Path, stage: str, file: str = "metrics.json") -> list[Path]:
+    paths = [folder / file for folder in finished_folders(run, stage)]
     return [path for path in paths if path.is_file()]
 
 
 def _readable(
-    run: Path, stage: str, read: Callable[[str, Mapping[str, Any]], T], names: Collection[str] | None = None
+    run: Path,
+    stage: str,
+    read: Callable[[str, Mapping[str, Any]], T],
+    names: Collection[str] | None = None,
+    file: str = "metrics.json",
 ) -> dict[str, T]:
     """Read a stage's finished results by name; a damaged one is logged and left out, so that the others are shown."""
     results = {}
-    for path in _metrics(run, stage):
+    for path in _metrics(run, stage, file):
         if names is not None and path.parent.name not in names:
             continue
         try:
@@ -203,6 +213,13 @@ def _parcellation(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
     missing_areas = [graph for graph, metrics in record["graphs"].items() if "areas" not in metrics]
     if missing_areas:
         raise KeyError(f"{name}: no scores for {', '.join(missing_areas)}")
+    return record
+
+
+def _prediction(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    for graph, found in record["graphs"].items():
+        if not {"n_areas", "share_unknown", "confidence", "surface_mm2"} <= found.keys():
+            raise KeyError(f"{name}: incomplete record of {graph}")
     return record
 
 

@@ -30,7 +30,7 @@ from cytomesh.page.html import (
 )
 from cytomesh.report.confusion import confusion_chart
 from cytomesh.report.reliability import reliability_charts
-from cytomesh.report.results import Model, damage_notes, read_models, unfinished_notes
+from cytomesh.report.results import Model, damage_notes, read_models, read_predictions, unfinished_notes
 from cytomesh.report.score_table import SIDE_MEANING, score_cell, sides_of
 from cytomesh.report.unknown import unknown_part
 
@@ -50,7 +50,8 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with every classification of the run."""
     models = read_models(run)
     left_out = damage_notes(run, "classify", {model.name for model in models}) + unfinished_notes(run, "classify")
-    if not models and not left_out:
+    predicted = _predictions(read_predictions(run))
+    if not models and not left_out and not predicted:
         return missing(
             "classification", TITLE, "No area has been classified in this run: 'cytomesh classify' has not run."
         )
@@ -58,7 +59,7 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     pairs = [(model, side) for model in models for side in model.sides]
     sides = sides_of(models)
     if not models:
-        return Part("classification", TITLE, join(left_out), is_absent=True)
+        return Part("classification", TITLE, join([*left_out, *predicted]), is_absent=not predicted)
     body = [
         *left_out,
         _score_chart(models),
@@ -76,8 +77,33 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         choice("Side of the split", [(side, reliability_charts(models, side)) for side in sides]),
         *unknown_part(models),
         *_curves(models),
+        *predicted,
     ]
     return Part("classification", TITLE, join(body))
+
+
+def _predictions(records: Mapping[str, Mapping[str, Any]]) -> list[Html]:
+    """Return what classifiers that were trained elsewhere have predicted in this run."""
+    if not records:
+        return []
+    rows: list[Row] = [
+        [name, graph, found["n_areas"], 100 * found["share_unknown"], found["confidence"], found["surface_mm2"]]
+        for name, record in records.items()
+        for graph, found in record["graphs"].items()
+    ]
+    columns: list[Column] = [
+        "prediction",
+        "graph",
+        Number("areas", form=",d"),
+        Number("unknown", "% of linked nodes", ".1f"),
+        Number("mean confidence"),
+        Number("surface", "mm²", ",.0f"),
+    ]
+    caption = (
+        "Areas predicted by trained classifiers (cytomesh classify-predict). They are not scored; nodes that resemble "
+        "no area of the training are left unknown. Surface: of all predicted areas."
+    )
+    return [tag("h3", "Predictions by trained classifiers"), table(columns, rows, caption=caption, sortable=True)]
 
 
 def _measure_table(models: Sequence[Model], side: str) -> Html:

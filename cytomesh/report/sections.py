@@ -15,6 +15,7 @@ from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
 from cytomesh.report.head import lacks_images
+from cytomesh.report.maps import thickness_map
 from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
@@ -22,7 +23,6 @@ from cytomesh.study.study import Brain, Study
 
 SECTIONS_PER_BRAIN = 4
 IMAGE_PX = 1000
-NORMAL_MM = 1.6
 NO_AREA = "#8a8a8a"
 TITLE = "Sections and image links"
 
@@ -47,19 +47,20 @@ def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) 
         tag("span", class_="key pial"),
         "pial contour  ",
         tag("span", class_="key white"),
-        "white contour. Each tick is one image link: it starts at the node and points to the pial surface "
-        f"({NORMAL_MM:g} mm long), coloured by the annotated area of the node, grey where there is none.",
+        "white contour. Each tick is one image link: it starts at the node and points to the pial surface (as long as "
+        "half of the cortex is thick in the median), coloured by the annotated area of the node, grey where there is "
+        "none.",
     )
     return Part("sections", TITLE, join([intro, choice("Brain", panels)]))
 
 
 def _choose(brain: Brain, graphs: Sequence[CortexGraph]) -> list[Section]:
-    """Choose sections spread evenly over the linked ones, so that the ends of the brain are seen too."""
-    counts: dict[int, int] = {}
-    for graph in graphs:
-        for index, n in zip(*np.unique(graph.section[graph.is_linked], return_counts=True), strict=True):
-            counts[int(index)] = counts.get(int(index), 0) + int(n)
-    usable = [section for section in brain.sections if counts.get(section.index, 0) > 0]
+    """Choose sections spread evenly over those with annotated links, else over all linked ones."""
+    linked = {int(index) for graph in graphs for index in np.unique(graph.section[graph.is_linked])}
+    annotated = {
+        int(index) for graph in graphs for index in np.unique(graph.section[graph.is_linked & (graph.annotation > 0)])
+    }
+    usable = [section for section in brain.sections if section.index in (annotated or linked)]
     if len(usable) <= SECTIONS_PER_BRAIN:
         return usable
     # the first and last sections graze the pole: start inside
@@ -75,7 +76,8 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
         log(f"section left out of the report: {error}")
         return None
     width = box[3] - box[2]
-    links, areas, n_links, angles = _links(section, graphs, NORMAL_MM * 1000 / section.um_per_px)
+    length_px = _half_thickness_mm(graphs) * 1000 / section.um_per_px
+    links, areas, n_links, angles = _links(section, graphs, length_px or 0.02 * width)
     layers = [picture, _contour_paths(contours, 0.4 * width / IMAGE_PX), links]
     label = f"section {section.index} of brain {brain.id} with contours and image links"
     drawing = section_drawing(section, box, layers, 0.026 * width, label)
@@ -85,6 +87,13 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
     legend: list[Content] = [tag("strong", where), f"; {facts}. "]
     legend += [tag("span", swatch(colour), name, "  ") for name, colour in areas]
     return tag("figure", drawing, tag("figcaption", *legend))
+
+
+def _half_thickness_mm(graphs: Sequence[CortexGraph]) -> float:
+    """Return half of the median thickness, which is about how far nodes lie from the pial surface; 0 if unknown."""
+    known = np.concatenate([thickness_map(graph).values for graph in graphs])
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) / 2 if known.size else 0.0
 
 
 def _picture(

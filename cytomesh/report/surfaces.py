@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from cytomesh.core.extras import optional
 from cytomesh.core.labels import LabelTable
+from cytomesh.graph.neighbourhoods import hop_mean
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.page.charts import chart_scripts
 from cytomesh.page.colours import css_colour
@@ -22,6 +23,7 @@ from cytomesh.page.document import asset
 from cytomesh.page.html import Html, Part, embed_json, join, tag
 from cytomesh.report.maps import (
     ANNOTATION,
+    PALE,
     THICKNESS,
     LabelMap,
     NodeMap,
@@ -36,6 +38,7 @@ from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh
 
 MAX_NODES = 20_000
+FOLD_HOPS = 4
 SURFACE_TITLES = {"midthickness": "midsurface", "pial": "pial", "white": "white", "inflated": "inflated (display only)"}
 VIEWS = ("lateral", "medial", "dorsal", "ventral", "anterior", "posterior")
 
@@ -90,9 +93,11 @@ def viewer(
     fewer = f" Shown with {MAX_NODES:,} of all nodes: {', '.join(reduced)}." if reduced else ""
     intro = tag(
         "p",
-        "Drag to turn, scroll to zoom; both panels turn together. Every node colours its own cell of the mesh, so area "
-        "borders run halfway between nodes and nothing is interpolated across them. Choose an area in a legend to "
-        f"highlight it (colour alone does not tell many areas apart). {note} Coordinates: world space, mm, RAS.{fewer}",
+        "Drag to turn, scroll to zoom (or arrow keys, plus and minus); both panels turn together. Every node colours "
+        "its own cell of the mesh, so area borders run halfway between nodes and nothing is interpolated across them. "
+        "Choose an area in a legend to highlight it (colour alone does not tell many areas apart). Areas are darker in "
+        "sulci. "
+        f"{note} Coordinates: world space, mm, RAS.{fewer}",
     )
     bar = tag(
         "div",
@@ -106,6 +111,7 @@ def viewer(
             aria_label="view",
         ),
         tag("label", tag("input", type="checkbox", class_="borders", checked=True), " area borders"),
+        tag("label", tag("input", type="checkbox", class_="folds", checked=True), " folds"),
         class_="bar",
     )
     panels = tag("div", *(_panel(title) for title in shown), class_="panels")
@@ -121,7 +127,9 @@ def _panel(title: str) -> Html:
     return tag(
         "div",
         tag("label", "Map ", tag("select", class_="map")),
-        tag("div", class_="scene"),
+        tag(
+            "div", class_="scene", tabindex=0, role="application", aria_label=f"{title} on a surface that can be turned"
+        ),
         tag("div", class_="legend"),
         class_="view-panel",
         data_map=title,
@@ -129,13 +137,13 @@ def _panel(title: str) -> Html:
 
 
 def _second_map(run: Path, maps: Sequence[NodeMap]) -> str:
-    """Return what is first shown beside the annotation: the best model's prediction, else parcels, else thickness."""
-    titles = [item.title for item in maps if item.group in ("parcels", "morphometry")]
-    predictions = {item.title for item in maps if item.group == "prediction"}
+    """Return what is first shown beside the annotation: the best prediction, else any, else parcels or thickness."""
+    predictions = [item.title for item in maps if item.group == "prediction"]
     models = [model for model in read_models(run) if prediction_title(model.name) in predictions]
     if models:
         return prediction_title(max(models, key=lambda model: model.mean_macro_f1).name)
-    return titles[0] if titles else maps[0].title
+    others = [item.title for item in maps if item.group in ("parcels", "morphometry")]
+    return next(iter([*predictions, *others]), maps[0].title)
 
 
 def _packed_graph(
@@ -161,6 +169,7 @@ def _packed_graph(
         "hemisphere": graph.hemisphere,
         "faces": pack(faces.astype(np.uint16 if len(keep) <= 65535 else np.uint32)),
         "surfaces": {kind: _packed_points(vertices) for kind, vertices in points.items()},
+        "folds": pack(folds(graph)[keep]),
         "nodes": pack(keep.astype(np.uint32)) if len(keep) < graph.n_nodes else None,
         "maps": [_packed_map(item, keep, limits, tables) for item in maps],
         "marks": _packed_marks(graph, keep, marks),
@@ -187,11 +196,15 @@ def _packed_map(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"title": item.title, "group": item.group}
     if isinstance(item, LabelMap):
-        values = (item.table.columns(item.values[keep]) + 1).astype(np.uint16)
+        values = item.table.columns(item.values[keep]) + 1
+        if item.is_pale is not None:
+            values = np.where(item.is_pale[keep], values + len(item.table) + 1, values)
+        values = values.astype(np.uint16)
         return {
             **facts,
             "kind": "labels",
             "none": item.none,
+            "pale": PALE,
             "table": _table_number(item.table, tables),
             "values": pack(values),
             "details": [list(lines) for lines in item.details],
@@ -268,6 +281,14 @@ def inflated(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: in
     centre, spread = vertices.mean(axis=0), vertices.std(axis=0)
     unit = (smooth - smooth.mean(axis=0)) / np.maximum(smooth.std(axis=0), 1e-9)
     return np.asarray(unit * spread + centre, np.float64)
+
+
+def folds(graph: CortexGraph) -> NDArray[np.uint8]:
+    """Return how far each node bulges, (n,): 0 at the bottom of a sulcus, 128 where it is flat, 255 on a crown."""
+    curvature = np.nan_to_num(np.asarray(graph.nodes["curvature_per_mm"], np.float64))
+    bulge = hop_mean(graph.adjacency, curvature, FOLD_HOPS)
+    high = float(np.percentile(np.abs(bulge), 80)) or 1.0
+    return np.clip(np.round(128 + 127 * bulge / high), 0, 255).astype(np.uint8)
 
 
 def pack(array: NDArray[Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cytomesh.core.tables import read_table
-from cytomesh.page.charts import axis, chart, colour_scale, curve, label, numbers
+from cytomesh.page.charts import axis, chart, colour_bar, colour_scale, curve, label, numbers
 from cytomesh.page.colours import CIVIDIS
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, table, tag, without_empty
 from cytomesh.report.results import damage_notes, read_variations
@@ -101,7 +101,7 @@ def _importance(path: Path) -> Html:
             "xgap": 1,
             "ygap": 1,
             "colorscale": colour_scale(CIVIDIS),
-            "colorbar": {"title": {"text": "SD of the target per SD", "side": "right"}, "thickness": 14},
+            "colorbar": colour_bar("SD of the target per SD"),
             "hovertemplate": "%{y}<br>component %{x}: %{z:.3f} SD<extra></extra>",
         }
         caption = (

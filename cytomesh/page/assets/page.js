@@ -3,9 +3,10 @@
 (() => {
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"] };
   const ONE_ROW = 30; // px, at most, of a legend
+  const TICK_PX = 13;
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  function themed(layout) {
+  function themed(layout, width) {
     const line = css("--line");
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
     const merged = {
@@ -14,15 +15,23 @@
       margin: { l: 60, r: 15, t: layout.title ? 40 : 28, b: 45 }, hovermode: "closest",
       legend: { orientation: "h", yanchor: "bottom", y: 1.01, x: 0, maxheight: 10000 }, ...layout,
     };
-    for (const key of Object.keys(merged)) if (/^[xy]axis/.test(key)) merged[key] = { ...axis, ...merged[key] };
+    for (const key of Object.keys(merged)) if (/^[xy]axis/.test(key)) merged[key] = { ...axis, ...fewerTicks(merged[key], width) };
     return merged;
+  }
+
+  // Of very many names an axis shows as many as can be read.
+  function fewerTicks(axis, width) {
+    const every = Math.ceil((axis.tickvals?.length ?? 0) / (width / TICK_PX));
+    if (every < 2) return axis;
+    const kept = (values) => values.filter((_, i) => i % every === 0);
+    return { ...axis, tickvals: kept(axis.tickvals), ticktext: kept(axis.ticktext) };
   }
 
   function draw(place) {
     if (place.dataset.drawn || place.closest("[hidden]")) return;
     place.dataset.drawn = "yes";
     const figure = JSON.parse(place.parentElement.querySelector("script.figure").textContent);
-    Plotly.newPlot(place, figure.data, themed(figure.layout), CONFIG).then(() => makeRoom(place));
+    Plotly.newPlot(place, figure.data, themed(figure.layout, place.clientWidth), CONFIG).then(() => makeRoom(place));
   }
 
   // A legend of many rows makes its figure higher: it neither leaves series out nor takes the drawing's place.
@@ -38,6 +47,9 @@
     for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
   }, { rootMargin: "400px" });
   document.querySelectorAll(".plot").forEach((place) => watcher.observe(place));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    document.querySelectorAll(".plot[data-drawn]").forEach((place) => { delete place.dataset.drawn; draw(place); });
+  });
   window.addEventListener("beforeprint", () => document.querySelectorAll(".plot").forEach(draw));
 
   document.querySelectorAll(".choice").forEach((choice) => {

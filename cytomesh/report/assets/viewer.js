@@ -4,9 +4,10 @@
   const root = document.getElementById("viewer");
   if (!root) return;
   const data = JSON.parse(root.querySelector("script").textContent);
-  const TYPES = { Uint16Array, Uint32Array };
+  const TYPES = { Uint8Array, Uint16Array, Uint32Array };
   const NONE = "#c9c9c9";
   const GREY = [201, 201, 201];
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const cache = new WeakMap();
 
   function unpack(packed) {
@@ -30,13 +31,16 @@
   const cssOf = (rgb) => `rgb(${rgb[0]},${rgb[1]},${rgb[2]})`;
 
   // Split triangles whose corners differ along the lines between edge midpoints (and the centre where three labels meet).
-  function labelMesh(points, faces, labels) {
+  // `shades` of the new corners are means, too; a border is drawn where `areaOf` the labels differs.
+  function labelMesh(points, faces, labels, shades, areaOf) {
     const xyz = Array.from(points);
+    const shade = Array.from(shades);
     const [i, j, k, owner, border] = [[], [], [], [], []];
     const middles = new Map();
     const n = points.length / 3;
     const add = (weights) => {
       for (let axis = 0; axis < 3; axis++) xyz.push(weights.reduce((sum, v) => sum + points[3 * v + axis], 0) / weights.length);
+      shade.push(weights.reduce((sum, v) => sum + shades[v], 0) / weights.length);
       return xyz.length / 3 - 1;
     };
     const middle = (a, b) => {
@@ -54,15 +58,15 @@
         for (const [v, next, last] of [[a, ab, ca], [b, bc, ab], [c, ca, bc]]) {
           face(v, next, centre, labels[v]); face(v, centre, last, labels[v]);
         }
-        border.push(ab, centre, bc, centre, ca, centre);
+        for (const [v, w, on] of [[a, b, ab], [b, c, bc], [c, a, ca]]) if (areaOf(labels[v]) !== areaOf(labels[w])) border.push(on, centre);
         continue;
       }
       while (labels[b] !== labels[c]) [a, b, c] = [b, c, a]; // a is the odd one
       const [ab, ca] = [middle(a, b), middle(c, a)];
       face(a, ab, ca, labels[a]); face(ab, b, c, labels[b]); face(ab, c, ca, labels[b]);
-      border.push(ab, ca);
+      if (areaOf(labels[a]) !== areaOf(labels[b])) border.push(ab, ca);
     }
-    return { xyz, i, j, k, owner, border };
+    return { xyz, i, j, k, owner, border, shade };
   }
 
   function normalsOf(points, faces) {
@@ -91,21 +95,36 @@
 
   const nodeName = (graph, v) => (graph.nodes ? unpack(graph.nodes)[v] : v);
 
-  function labelTraces(graph, surface, map, chosen, withBorders) {
+  // From 1 on a gyrus to DARKEST in a sulcus.
+  const DARKEST = 0.72;
+  const FLAT = 128;
+
+  function labelTraces(graph, surface, map, chosen, withBorders, withFolds) {
     const table = data.tables[map.table];
+    const n = table.names.length + 1;
+    const areaOf = (label) => label % n; // n and more: the same area, pale
     const names = [map.none, ...table.names];
-    const colours = [NONE, ...table.colours].map((hex, label) => {
-      const rgb = rgbOf(hex);
-      return chosen && chosen !== label ? cssOf(rgb.map((x, c) => Math.round(0.12 * x + 0.88 * 232))) : cssOf(rgb);
-    });
+    const pale = (rgb, share) => rgb.map((x) => share * x + (1 - share) * 232);
+    const plainColours = [NONE, ...table.colours].map((hex, label) => (chosen && chosen !== label ? pale(rgbOf(hex), 0.12) : rgbOf(hex)));
+    const colours = [...plainColours, ...plainColours.map((rgb) => pale(rgb, 0.4))];
     const labels = unpack(map.values);
     const faces = unpack(graph.faces);
     const points = pointsOf(surface);
-    const cells = labelMesh(points, faces, labels);
+    const folds = unpack(graph.folds);
+    const cells = labelMesh(points, faces, labels, folds, areaOf);
+    const lightOf = (f) => {
+      if (!withFolds) return 1;
+      const mean = (cells.shade[cells.i[f]] + cells.shade[cells.j[f]] + cells.shade[cells.k[f]]) / 3;
+      return mean < FLAT ? 1 - (1 - DARKEST) * (1 - mean / FLAT) : 1;
+    };
+    const facecolor = cells.owner.map((label, f) => cssOf(colours[label].map((x) => Math.round(lightOf(f) * x))));
     const details = (label) => (map.details?.[label - 1] ?? []).map((line) => `<br>${plain(line)}`).join("");
-    const text = Array.from(labels, (label, v) => `${plain(names[label])}${details(label)}<br>node ${nodeName(graph, v)}`);
+    const text = Array.from(labels, (label, v) => {
+      const source = label < n ? "" : `<br>${plain(map.pale)}`;
+      return `${plain(names[areaOf(label)])}${source}${details(areaOf(label))}<br>node ${nodeName(graph, v)}`;
+    });
     while (text.length < cells.xyz.length / 3) text.push("area border");
-    const traces = [mesh(cells.xyz, cells.i, cells.j, cells.k, text, { facecolor: cells.owner.map((label) => colours[label]) })];
+    const traces = [mesh(cells.xyz, cells.i, cells.j, cells.k, text, { facecolor })];
     if (withBorders && cells.border.length) {
       const flat = [];
       for (let f = 0; f < cells.i.length; f++) flat.push(cells.i[f], cells.j[f], cells.k[f]);
@@ -160,7 +179,7 @@
     return [["L", "R", "x"], ["P", "A", "y"], ["I", "S", "z"]].flatMap(([low, high, axis], a) => [low, high].map((text, end) => {
       const at = box.centre.map((value, other) => (other === a ? (end ? box.high[a] + 0.6 * box.margin : box.low[a] - 0.6 * box.margin) : value));
       const visible = Math.abs(eye[axis]) / length < 0.9;
-      return { x: at[0], y: at[1], z: at[2], text: `<b>${text}</b>`, showarrow: false, visible, font: { size: 15, color: "#1b1f24" } };
+      return { x: at[0], y: at[1], z: at[2], text: `<b>${text}</b>`, showarrow: false, visible, font: { size: 15, color: css("--ink") } };
     }));
   }
 
@@ -177,13 +196,20 @@
     return Math.max(...[0, 1, 2].map((a) => box.high[a] - box.low[a]));
   }
 
+  // The height of a panel is what a scene is scaled to: one that is higher than wide shows it smaller, and whole.
+  function ratioOf(graph) {
+    const box = boxOf(graph);
+    const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
+    const { clientWidth, clientHeight } = panels[0].scene;
+    const most = 1.9 * Math.min(1, (1.05 * clientWidth) / clientHeight);
+    const [x, y, z] = sides.map((side) => (most * side) / Math.max(...sides));
+    return { x, y, z };
+  }
+
   function frame(graph) {
     const box = boxOf(graph);
     const axis = (a) => ({ visible: false, range: [box.low[a] - box.margin, box.high[a] + box.margin], autorange: false });
-    const sides = [0, 1, 2].map((a) => box.high[a] - box.low[a] + 2 * box.margin);
-    const [x, y, z] = sides.map((side) => (1.9 * side) / Math.max(...sides));
-    const ratio = zoom ?? { x, y, z };
-    return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: ratio, annotations: letters(box, view.eye), bgcolor: "#ffffff", camera: view };
+    return { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", aspectratio: zoom ?? ratioOf(graph), annotations: letters(box, view.eye), bgcolor: css("--paper"), camera: view };
   }
 
   function camera(view, hemisphere) {
@@ -203,6 +229,7 @@
   const graphSelect = root.querySelector("select.graph");
   const surfaceSelect = root.querySelector("select.surface");
   const borders = root.querySelector("input.borders");
+  const folds = root.querySelector("input.folds");
   const panels = [...root.querySelectorAll(".view-panel")].map((element) => ({
     element, scene: element.querySelector(".scene"), select: element.querySelector("select.map"), legend: element.querySelector(".legend"), chosen: 0,
   }));
@@ -226,7 +253,12 @@
     }
     const table = data.tables[map.table];
     const counts = new Map();
-    for (const label of unpack(map.values)) counts.set(label, (counts.get(label) ?? 0) + 1);
+    const n = table.names.length + 1;
+    let hasPale = false;
+    for (const label of unpack(map.values)) {
+      counts.set(label % n, (counts.get(label % n) ?? 0) + 1);
+      hasPale ||= label >= n;
+    }
     const names = [map.none, ...table.names];
     const colours = [NONE, ...table.colours];
     const labels = [...counts.keys()].sort((a, b) => (a === 0) - (b === 0) || a - b);
@@ -240,6 +272,7 @@
       button.setAttribute("aria-pressed", panel.chosen === label && label > 0);
       return button;
     }));
+    if (hasPale) panel.legend.append(Object.assign(document.createElement("span"), { textContent: `pale: ${map.pale}` }));
   }
 
   function swatchButton(colour, name, action) {
@@ -255,15 +288,53 @@
     const graph = currentGraph();
     const map = graph.maps.find((item) => item.title === panel.select.value);
     const surface = graph.surfaces[surfaceSelect.value];
-    const traces = map.kind === "labels" ? labelTraces(graph, surface, map, panel.chosen, borders.checked) : scalarTraces(graph, surface, map);
+    const traces = map.kind === "labels" ? labelTraces(graph, surface, map, panel.chosen, borders.checked, folds.checked) : scalarTraces(graph, surface, map);
     traces.push(...markTraces(graph, surface));
     const focused = panel.legend.contains(document.activeElement) ? document.activeElement.textContent : null;
     const place = panel.legend.scrollTop;
     showLegend(panel, map);
     panel.legend.scrollTop = place;
     if (focused !== null) [...panel.legend.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
-    const layout = { scene: frame(graph), margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: "#ffffff", modebar: { bgcolor: "rgba(0,0,0,0)" } };
+    const layout = { scene: frame(graph), margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: css("--paper"), modebar: { bgcolor: "rgba(0,0,0,0)" } };
+    panel.scene.setAttribute("aria-label", `${map.title} on the ${data.surfaces[surfaceSelect.value]} surface, ${graph.title}. ${KEYS}`);
     Plotly.react(panel.scene, traces, layout, { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["sendChartToCloud", "tableRotation", "resetCameraLastSave3d"] });
+  }
+
+  const KEYS = "Arrow keys turn it, plus and minus zoom, Home shows it as at first.";
+  const STEP = Math.PI / 18;
+
+  // Turns a vector round a unit axis (Rodrigues' formula).
+  function turned(v, axis, angle) {
+    const [c, s] = [Math.cos(angle), Math.sin(angle)];
+    const along = (1 - c) * (axis.x * v.x + axis.y * v.y + axis.z * v.z);
+    const cross = cross3(axis, v);
+    return { x: c * v.x + s * cross.x + along * axis.x, y: c * v.y + s * cross.y + along * axis.y, z: c * v.z + s * cross.z + along * axis.z };
+  }
+
+  const cross3 = (a, b) => ({ x: a.y * b.z - a.z * b.y, y: a.z * b.x - a.x * b.z, z: a.x * b.y - a.y * b.x });
+  const unit = (v) => { const length = Math.hypot(v.x, v.y, v.z); return { x: v.x / length, y: v.y / length, z: v.z / length }; };
+
+  function press(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const across = unit(cross3(view.up, view.eye));
+    const turn = (axis, angle) => { view = { ...view, eye: turned(view.eye, axis, angle), up: turned(view.up, axis, angle) }; };
+    const scale = (factor) => { const { x, y, z } = zoom ?? ratioOf(currentGraph()); zoom = { x: factor * x, y: factor * y, z: factor * z }; };
+    const actions = {
+      ArrowLeft: () => turn(unit(view.up), -STEP), ArrowRight: () => turn(unit(view.up), STEP),
+      ArrowUp: () => turn(across, -STEP), ArrowDown: () => turn(across, STEP),
+      "+": () => scale(1.15), "=": () => scale(1.15), "-": () => scale(1 / 1.15),
+      Home: () => { view = camera("lateral", currentGraph().hemisphere); zoom = null; },
+    };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+    look();
+  }
+
+  // Shows both panels as `view` and `zoom` say.
+  function look() {
+    const graph = currentGraph();
+    move(panels, { "scene.camera": view, "scene.aspectratio": zoom ?? ratioOf(graph), "scene.annotations": letters(boxOf(graph), view.eye) });
   }
 
   function move(targets, change) {
@@ -318,10 +389,14 @@
     graphSelect.addEventListener("change", () => { chooseGraph(); view = camera("lateral", currentGraph().hemisphere); zoom = null; showAll(); });
     surfaceSelect.addEventListener("change", showAll);
     borders.addEventListener("change", showAll);
+    folds.addEventListener("change", showAll);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll);
+    window.addEventListener("resize", look);
+    panels.forEach((panel) => panel.scene.addEventListener("keydown", press));
     panels.forEach((panel) => panel.select.addEventListener("change", () => { panel.chosen = 0; show(panel); }));
     root.querySelectorAll("button[data-view]").forEach((button) => button.addEventListener("click", () => {
       view = camera(button.dataset.view, currentGraph().hemisphere);
-      move(panels, { "scene.camera": view, "scene.annotations": letters(boxOf(currentGraph()), view.eye) });
+      look();
     }));
   }
 

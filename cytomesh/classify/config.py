@@ -93,9 +93,9 @@ class ClassifyConfig(Config):
     """`temperature`: logits are divided by a number fitted on the validation nodes, one a training."""
     null: NullConfig = NullConfig()
     """Spin null; networks are trained once a spin."""
-    outlines: bool = False
-    """Whether to write outlines of the areas in all sections for QuPath, as `classify-predict` does: about as long as
-    a second a section."""
+    outlines: bool = True
+    """Whether to write outlines of the areas in all sections for QuPath; needs the study's section table, not its
+    images, and about a tenth of a second a section."""
     outline_step_mm: OutlineStep = 0.25
     """Grid on which sections are sampled for the areas' outlines."""
     n_seeds: int = Field(default=3, ge=1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from shapely.geometry import MultiPolygon, Polygon
 
+from cytomesh.classify.label_rings import label_polygons
 from cytomesh.core.progress import track
 from cytomesh.graph.lookup import CortexLookup, open_lookup
 from cytomesh.graph.storage import CortexGraph
@@ -18,7 +19,7 @@ from cytomesh.surface.distance import signed_distance
 
 REACH_MM = 5.0
 """Cortex is looked for this far around the pixels of linked nodes: more than it is thick."""
-MARGIN = 2.0
+MARGIN = 0.25
 
 
 def section_outlines(
@@ -43,13 +44,22 @@ def section_outlines(
     reach = REACH_MM / step_mm * step
     low, high = seen.min(axis=0) - reach, seen.max(axis=0) + reach
     columns, rows = (np.arange(a, b + step, step) for a, b in zip(low, high, strict=True))
-    grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-    near, _ = cKDTree(seen).query(grid, distance_upper_bound=reach)
-    candidates = np.flatnonzero(np.isfinite(near) & _is_cortex(lookup, section, low, step, (len(columns), len(rows))))
-    node = lookup.places(section, grid[candidates]).nodes(lookup.ribbon)
-    image = np.zeros(len(grid), np.int32)
+    candidates = np.flatnonzero(_is_cortex(lookup, section, low, step, (len(columns), len(rows))))
+    row, column = np.divmod(candidates, len(columns))
+    samples = np.stack([columns[column], rows[row]], axis=1)
+    is_near = np.isfinite(cKDTree(seen).query(samples, distance_upper_bound=reach)[0])
+    candidates, samples = candidates[is_near], samples[is_near]
+    node = lookup.places(section, samples, _earlier(candidates, len(columns))).nodes(lookup.ribbon)
+    image = np.zeros(len(rows) * len(columns), np.int32)
     image[candidates] = np.where(node >= 0, labels[node], 0)
     return _polygons(image.reshape(len(rows), len(columns)), low, step)
+
+
+def _earlier(candidates: NDArray[np.int64], n_columns: int) -> NDArray[np.int64]:
+    """Return the rows of the samples on the left of each candidate and above it, (n, 2); -1 where that is none."""
+    sides = candidates[:, None] - [1, n_columns]  # one to the left of a row's first is at most a bad guess
+    rows = np.searchsorted(candidates, sides)
+    return np.where(candidates[rows] == sides, rows, -1)
 
 
 def _is_cortex(
@@ -103,15 +113,8 @@ def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[
 def _polygons(image: NDArray[np.int32], origin: NDArray[np.float64], step: float) -> dict[int, MultiPolygon]:
     """Outline each value of a label image whose pixel (0, 0) is centred on `origin`, as polygons with their holes."""
     result = {}
-    for label in np.unique(image[image > 0]).tolist():
-        padded = np.pad(image == label, ((0, 0), (1, 1))).astype(np.int8)
-        change = np.diff(padded, axis=1)
-        row, start = np.nonzero(change == 1)
-        _, stop = np.nonzero(change == -1)
-        left, right = (origin[0] + (edge - 0.5) * step for edge in (start, stop))
-        top = origin[1] + (row - 0.5) * step
-        joined = shapely.union_all(shapely.box(left, top, right, top + step))
+    for label, region in label_polygons(image).items():
         # steps of the grid become slanted lines; the outline stays within half a step
-        parts = shapely.get_parts(shapely.simplify(joined, step / 2))
+        parts = shapely.get_parts(shapely.simplify(shapely.transform(region, lambda xy: origin + step * xy), step / 2))
         result[label] = MultiPolygon([part for part in parts if isinstance(part, Polygon)])
     return result

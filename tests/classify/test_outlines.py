@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import shapely
 
 from cytomesh.classify import outlines
+from cytomesh.classify.label_rings import label_polygons
 from cytomesh.classify.outlines import section_outlines, write_outlines
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.lookup import CortexLookup
@@ -65,9 +67,9 @@ def test_samples_outside_the_cortex_are_not_looked_up_and_nothing_else_changes(l
     looked_up = []
     places = CortexLookup.places
 
-    def count(self, section, pixels):
+    def count(self, section, pixels, near):
         looked_up.append(len(pixels))
-        return places(self, section, pixels)
+        return places(self, section, pixels, near)
 
     monkeypatch.setattr(CortexLookup, "places", count)
     few = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.4)
@@ -77,3 +79,28 @@ def test_samples_outside_the_cortex_are_not_looked_up_and_nothing_else_changes(l
     assert all(few[label].equals_exact(everything[label], 0) for label in few)
     # a ring of 3 mm and its margin, of one of 10 mm
     assert looked_up[0] < 0.5 * looked_up[1]
+
+
+def _boxes_joined(image):
+    """Each label's pixels as squares, joined. Slow on purpose."""
+    squares = {}
+    for (row, column), label in np.ndenumerate(image):
+        if label:
+            squares.setdefault(int(label), []).append(shapely.box(column - 0.5, row - 0.5, column + 0.5, row + 0.5))
+    return {label: shapely.union_all(own) for label, own in squares.items()}
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 5])
+def test_label_polygons_are_their_pixels(n_labels):
+    random = np.random.default_rng(n_labels)
+    # pixels at random: holes, islands in holes, regions that touch themselves and others at corners, and the border
+    image = random.integers(0, n_labels + 1, (30, 40)).astype(np.int32)
+    found, expected = label_polygons(image), _boxes_joined(image)
+    assert found.keys() == expected.keys()
+    for label, region in found.items():
+        assert region.is_valid
+        assert region.equals(expected[label])
+
+
+def test_no_labels_no_polygons():
+    assert label_polygons(np.zeros((4, 5), np.int32)) == {}

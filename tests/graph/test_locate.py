@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cytomesh.graph.links import LinkSection, link_positions
-from cytomesh.graph.locate import CortexLocator, depth_of_share, volume_share
+from cytomesh.graph.links import LinkSection, Ribbon, link_positions
+from cytomesh.graph.locate import SLACK, CortexLocator, depth_of_share, volume_share
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_mesh
 
@@ -93,3 +93,29 @@ def test_surface_encloses_the_volume_it_is_named_after():
         surface = Mesh((1 - depth) * pial.vertices + depth * white.vertices, pial.faces)
         expected = pial.volume_mm3 + share * (white.volume_mm3 - pial.volume_mm3)
         assert surface.volume_mm3 == pytest.approx(expected, rel=2e-3)
+
+
+def test_places_are_those_of_a_closed_form_in_whatever_order_points_come():
+    middle = sphere_mesh(3, 40.0)
+    pial, white = (Mesh(middle.vertices * r / 40, middle.faces) for r in (41.5, 38.5))
+    locator = CortexLocator(Ribbon(pial, middle, white))
+    # a section through the middle, row by row, as outlines ask for it; most samples lie outside
+    across = np.arange(-43.0, 43.1, 1.1)
+    points = np.stack(np.meshgrid(across, [0.3], across, indexing="ij"), axis=-1).reshape(-1, 3)
+    # p = s (w . corners), whose s is the radius and tells the depth: linear for copies of one mesh
+    parts = np.einsum("fij,nj->nfi", np.linalg.inv(middle.vertices[middle.faces].transpose(0, 2, 1)), points)
+    scale = parts.sum(axis=2)
+    is_over = (parts >= 0).all(axis=2) & (scale > 0)
+    face = np.where(is_over.any(axis=1), is_over.argmax(axis=1), -1)
+    scale = scale[np.arange(len(points)), face]
+    depth = 0.5 + (1 - scale) * 40 / 3
+    is_inside = (face >= 0) & (np.abs(depth - 0.5) < 0.5)
+    for order in (np.arange(len(points)), np.random.default_rng(0).permutation(len(points))):
+        places = locator.places(points[order])
+        is_clear = np.abs(np.abs(depth - 0.5) - 0.5)[order] > 2 * SLACK
+        assert (places.is_inside == is_inside[order])[is_clear].all()
+        inside = np.flatnonzero(places.is_inside & is_clear)
+        assert (places.face[inside] == face[order][inside]).all()
+        weights = (parts[np.arange(len(points)), face] / scale[:, None])[order]
+        assert places.weights[inside] == pytest.approx(weights[inside], abs=1e-9)
+        assert places.depth[inside] == pytest.approx(depth[order][inside], abs=1e-9)

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from cytomesh.core.extras import EXTRAS
+from cytomesh.core.groups import memory_limit, processor_quota
 from cytomesh.core.parallel import THREAD_VARIABLES, available_cpus
 from cytomesh.core.provenance import PACKAGES
 from cytomesh.core.torch_facts import GIB, WITH_TORCH, torch_facts
@@ -25,7 +26,6 @@ MEMORY_GIB = (1.5, 6.0)
 """A human hemisphere at 0.33 mm voxels; the demo."""
 DISK_GIB = (1.0, 8.0)
 """A small study and its run; installation and demo."""
-GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 DRIVER = Path("/proc/driver/nvidia/version")
 WORKBENCH_S = 30
 
@@ -158,9 +158,9 @@ def memory() -> Finding:
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024 / GIB
     found = f"{free:.1f} of {total:.1f} GiB free"
-    limits = [int(text) / GIB for text in _group_limits("memory.max") if text.isdecimal()]
-    if limits and min(limits) < free:
-        free = min(limits)
+    limit = memory_limit()
+    if limit is not None and limit / GIB < free:
+        free = limit / GIB
         found += f", {free:.1f} GiB allowed for this job"
     advice = "take few --workers, and coarse voxels (surface.voxel_mm): a human hemisphere takes 1.3 GB at 0.33 mm"
     return _by_amount("memory", free, MEMORY_GIB, found, advice)
@@ -187,16 +187,10 @@ def nearest_folder(folder: Path) -> Path:
 
 def processors() -> Iterator[Finding]:
     """Say how many processors may be used, and whether the number of threads fits them."""
-    usable, machine = available_cpus(), os.cpu_count() or 1
-    found = f"{usable} of {machine} may be used"
-    quotas = [int(a) / int(b) for a, b in map(str.split, _group_limits("cpu.max")) if a.isdecimal()]
-    granted = max(1, round(min(quotas, default=usable)))
-    if granted < usable:
-        advice = f"set --workers {granted} and OMP_NUM_THREADS={granted}: the default is one for each that may be used"
-        yield Finding("processors", "note", f"{found}, but with the time of {granted} only", advice)
-    else:
-        yield Finding("processors", "ok", found)
-    cpus = min(usable, granted)
+    cpus, machine = available_cpus(), os.cpu_count() or 1
+    quota = processor_quota()
+    limit = f" (the time of {quota:.3g} is granted to this job)" if quota is not None else ""
+    yield Finding("processors", "ok", f"{cpus} of {machine} may be used{limit}")
     settings = {name: os.environ[name] for name in THREAD_VARIABLES if os.environ.get(name)}
     numbers = {name: text.partition(",")[0].strip() for name, text in settings.items()}
     said = ", ".join(f"{name}={text}" for name, text in settings.items())
@@ -278,15 +272,6 @@ def _by_amount(subject: str, free: float, limits: tuple[float, float], found: st
     if free >= note:
         return Finding(subject, "ok", found)
     return Finding(subject, "problem" if free < problem else "note", found, advice)
-
-
-def _group_limits(name: str) -> list[str]:
-    """Return a limit of the control group (version 2) of this process and of those above it."""
-    lines = OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else []
-    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
-    folder = GROUPS / own.lstrip("/")
-    files = [place / name for place in (folder, *folder.parents) if place.is_relative_to(GROUPS)]
-    return [file.read_text().strip() for file in files if file.is_file()]
 
 
 def _version(package: str) -> str:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from cytomesh.core.groups import processors_granted
 from cytomesh.core.progress import draw_no_bars, speak, speaks
 
 T = TypeVar("T")
@@ -21,10 +22,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def available_cpus() -> int:
-    """Return the number of processors this process may use (affinity, not the machine's total)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS
+    """Return the number of processors this process may use: by its affinity and its control groups' quota."""
+    # macOS knows no affinity
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors_granted(usable)
 
 
 def map_ordered(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:

@@ -1,5 +1,6 @@
 """What `cytomesh doctor` finds, on this installation and on ones that are made to be wrong."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from cytomesh.core import doctor
+from cytomesh.core import doctor, groups
 from cytomesh.core.doctor import Finding, findings_table
 from cytomesh.core.extras import EXTRAS
 from cytomesh.core.parallel import THREAD_VARIABLES
@@ -48,8 +49,8 @@ def group(tmp_path, monkeypatch):
     own = tmp_path / "groups" / "slurm" / "job"
     own.mkdir(parents=True)
     (tmp_path / "own").write_text("0::/slurm/job\n")
-    monkeypatch.setattr(doctor, "GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(doctor, "OWN_GROUP", tmp_path / "own")
+    monkeypatch.setattr(groups, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(groups, "OWN_GROUP", tmp_path / "own")
     return own
 
 
@@ -173,12 +174,12 @@ def test_one_thread_of_many_processors_is_a_note(no_thread_settings, group, monk
 
 
 def test_processors_of_which_only_some_time_is_given(no_thread_settings, group, monkeypatch):
-    monkeypatch.setattr(doctor, "available_cpus", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert levels(doctor.processors()) == {"processors": "ok", "threads": "ok"}
     (group.parent / "cpu.max").write_text("max 100000\n")
     (group / "cpu.max").write_text("400000 100000\n")
     found, _ = doctor.processors()
-    assert found.level == "note" and "--workers 4" in found.advice
+    assert found.found.startswith("4 of ") and "the time of 4 is granted" in found.found
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert levels(doctor.processors())["threads"] == "problem"
 

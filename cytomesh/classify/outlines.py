@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.classify.label_rings import label_polygons
-from cytomesh.core.progress import track
+from cytomesh.core.errors import CytomeshError
+from cytomesh.core.progress import track, warn
 from cytomesh.graph.lookup import CortexLookup, open_lookup
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.study.contour_formats.geojson import write_geojson
@@ -92,6 +93,8 @@ def _is_cortex(
 def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[np.int32], step_mm: float) -> None:
     """Write `outlines/<graph>_section-<index>.geojson` for each section: QuPath annotations in the areas' colours.
 
+    Where the study is not there, nothing is written, and a warning says so.
+
     Parameters
     ----------
     labels : (n,) int32
@@ -102,7 +105,11 @@ def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[
     sections = np.unique(graph.section[graph.has_image]).tolist()
     if not sections:
         return
-    lookup = open_lookup(run, graph.name)
+    try:
+        lookup = open_lookup(run, graph.name)
+    except CytomeshError as error:  # areas and scores are whole without
+        warn(f"{graph.name}: no outlines: {error}")
+        return
     colours = {name: np.rint(255 * rgba[:3]).astype(int).tolist() for _, name, rgba in graph.labels.rows()}
     for section in track(sections, f"outlines of {graph.name}", unit="sections"):
         outlines = section_outlines(lookup, section, labels, step_mm)

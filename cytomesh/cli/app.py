@@ -40,6 +40,7 @@ from cytomesh.cli import (
 )
 from cytomesh.core.errors import CytomeshError, StorageError
 from cytomesh.core.progress import speak
+from cytomesh.core.run_log import logged
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,7 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
     anywhere = [word for word in arguments if word in ("--quiet", "-q", "--debug")]
     arguments = anywhere + [word for word in arguments if word not in anywhere]
     try:
-        app(arguments)
+        with logged(arguments):
+            app(arguments)
     except CytomeshError as error:
         if "--debug" in anywhere:
             raise

@@ -14,7 +14,25 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 StudyPath = Annotated[Path, typer.Argument(help="Study manifest (YAML).", metavar="STUDY.yaml")]
-OutDir = Annotated[Path, typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False)]
+
+
+def _logged(run: Path) -> Path:
+    """Keep a log in the run directory of a command."""
+    from cytomesh.core.run_log import begin_log
+
+    begin_log(run)
+    return run
+
+
+OutDir = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False, callback=_logged),
+]
+ReadDir = Annotated[Path, typer.Option("--out", "-o", help="Run directory.", file_okay=False, show_default=False)]
+"""Of a command that writes nothing there."""
+StudyDir = Annotated[
+    Path, typer.Option("--out", "-o", help="Directory of the study.", file_okay=False, show_default=False)
+]
 Name = Annotated[str, typer.Option("--name", "-n", help="Name of this result within the run.")]
 ConfigPath = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, Workers, load_settings, show
+from cytomesh.cli.options import AsJson, ConfigPath, Overrides, Resume, Seed, StudyDir, Workers, load_settings, show
 
 app = typer.Typer()
 
@@ -22,7 +22,7 @@ class Style(StrEnum):
 
 @app.command("phantom")
 def phantom(
-    out: OutDir,
+    out: StudyDir,
     config: ConfigPath = None,
     overrides: Overrides = None,
     seed: Seed = None,

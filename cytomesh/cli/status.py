@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 import typer
 
-from cytomesh.cli.options import AsJson, OutDir
+from cytomesh.cli.options import AsJson, ReadDir
 
 app = typer.Typer()
 
 
 @app.command()
-def status(out: OutDir, as_json: AsJson = False) -> None:
+def status(out: ReadDir, as_json: AsJson = False) -> None:
     """Say for every product of a run whether it is done, stale (and why), stopped or failed."""
     from cytomesh.report.status import run_status, status_table
 

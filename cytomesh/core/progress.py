@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
-_LOGGER = logging.getLogger("cytomesh")
+LOGGER = logging.getLogger("cytomesh")
 _bars_left = 1
 
 
@@ -23,37 +23,37 @@ class _StandardError(logging.Handler):
 def speak(*, quiet: bool = False) -> None:
     """Show log lines, and progress bars on a terminal, on standard error; for programs. With `quiet` show nothing."""
     hush()
-    _LOGGER.addHandler(logging.NullHandler() if quiet else _StandardError())
-    _LOGGER.setLevel(logging.INFO)
-    _LOGGER.propagate = False
+    LOGGER.addHandler(logging.NullHandler() if quiet else _StandardError())
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
 
 
 def hush() -> None:
     """Leave log lines to the logging of whoever uses the library, and draw no bars: how it is before `speak`."""
-    for handler in [h for h in _LOGGER.handlers if isinstance(h, (_StandardError, logging.NullHandler))]:
-        _LOGGER.removeHandler(handler)
-    _LOGGER.setLevel(logging.NOTSET)
-    _LOGGER.propagate = True
+    for handler in [h for h in LOGGER.handlers if isinstance(h, (_StandardError, logging.NullHandler))]:
+        LOGGER.removeHandler(handler)
+    LOGGER.setLevel(logging.NOTSET)
+    LOGGER.propagate = True
 
 
 def speaks() -> bool:
     """Return whether log lines are shown."""
-    return any(isinstance(handler, _StandardError) for handler in _LOGGER.handlers)
+    return any(isinstance(handler, _StandardError) for handler in LOGGER.handlers)
 
 
 def log(message: str) -> None:
     """Log a line on the course of things."""
-    _LOGGER.info("%s", message)
+    LOGGER.info("%s", message)
 
 
 def warn(message: str) -> None:
     """Log a line on what a user should look at."""
-    _LOGGER.warning("%s", message)
+    LOGGER.warning("%s", message)
 
 
 def relay(level: int, message: str) -> None:
     """Log a line that another process has logged."""
-    _LOGGER.log(level, "%s", message)
+    LOGGER.log(level, "%s", message)
 
 
 def draw_no_bars() -> None:

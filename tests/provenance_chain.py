@@ -111,7 +111,7 @@ class Chain:
 
 def _without_time(value):
     if isinstance(value, dict):
-        return {name: _without_time(item) for name, item in value.items() if name not in ("seconds", "key")}
+        return {name: _without_time(item) for name, item in value.items() if name not in ("seconds", "phases", "key")}
     return [_without_time(item) for item in value] if isinstance(value, list) else value
 
 

@@ -33,6 +33,7 @@ from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import digest, read_json, remove, write_json
 from cytomesh.core.formats import FORMATS
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log
 from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.provenance import flat_settings
@@ -135,25 +136,29 @@ def _train_and_evaluate(
     run, folder = result.run, result.work_folder
     spheres = load_spheres(run, graphs) if settings.null.spins else []  # first: if one is missing, nothing is trained
     labels = [graph.annotation for graph in graphs]
-    settings, candidates = chosen(run, folder, graphs, labels, settings, ranks)
+    with phase("choice of the model"):
+        settings, candidates = chosen(run, folder, graphs, labels, settings, ranks)
     choice = [choice_note(candidates)] if candidates else []
     for line in choice:
         log(f"{result.folder.name}: {line}")
-    data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
+    with phase("inputs"):
+        data, inputs, notes = assemble(run, graphs, labels, settings, folder / "inputs")
     if ranks.is_main:
         write_json(folder / "model.json", model_record(run, settings, data, inputs, graphs[0]))
         save_state(folder / "scaling.safetensors", inputs.scaling)
     prior = RegisteredPrior.if_placed(data, settings.prior.sd_deg)
     fits = []
     for seed in _seeds(settings):
-        probabilities, curve = fit_seed(folder, data, settings, seed, ranks, prior)
+        with phase("training"):
+            probabilities, curve = fit_seed(folder, data, settings, seed, ranks, prior)
         fits.append((probabilities, curve))
         log(f"{result.folder.name}: " + (f"seed {seed} done, {len(curve)} epochs" if curve else "fitted"))
     if not ranks.is_main:
         return {}
     averaged = average([probabilities for probabilities, _ in fits])
-    baselines = baseline_predictions(data, graphs, prior)
-    metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed, baselines)
+    with phase("evaluation"):
+        baselines = baseline_predictions(data, graphs, prior)
+        metrics = evaluate(data, graphs, [p for p, _ in fits], _names(data, graphs[0]), settings.seed, baselines)
     if settings.areas.leave_out:
         is_left_out = np.isin(np.concatenate(labels), left_out_labels(settings.areas.leave_out, graphs[0].labels))
         distances = input_distances(data.inputs)

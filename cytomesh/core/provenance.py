@@ -146,6 +146,8 @@ class Record:
     seconds : float
     contents : dict of str to str
         Digest of each of these files that is small: of what somebody edits, or a disk spoils, the size may stay.
+    phases : dict of str to float
+        Seconds of parts of the work; "outer: inner" are in those of "outer", and what is in none is in `seconds` only.
     """
 
     stage: str
@@ -156,6 +158,7 @@ class Record:
     made: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     contents: Mapping[str, str] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -184,10 +187,10 @@ def read_record(path: Path) -> Record | None:
                 for name, (product, part, content) in found["products"].items()
             },
         )
-        known = {"format", "key", "stage", "name", "inputs", "outputs", "files", "contents", "seconds"}
+        known = {"format", "key", "stage", "name", "inputs", "outputs", "files", "contents", "seconds", "phases"}
         made = {name: value for name, value in data.items() if name not in known}
         outputs, files, contents = (dict(data.get(name, {})) for name in ("outputs", "files", "contents"))
-        facts = inputs, outputs, files, made, float(data["seconds"]), contents
+        facts = inputs, outputs, files, made, float(data["seconds"]), contents, dict(data.get("phases", {}))
         return Record(str(data["stage"]), str(data["name"]), *facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -26,6 +26,7 @@ from cytomesh.core.files import (
     write_json,
     write_text,
 )
+from cytomesh.core.phases import spent, spent_since
 from cytomesh.core.progress import log, warn
 from cytomesh.core.provenance import (
     RECORD,
@@ -257,13 +258,15 @@ class Work:
         self.record = record
         self.is_finished = False
         self._began = time.perf_counter()
+        self._before = spent()
 
     def finish(self, outputs: Mapping[str, str] | None = None) -> None:
         """Declare the product whole; `outputs` are the digests of the parts that later stages read."""
         seconds = round(time.perf_counter() - self._began, 3)
         files = file_sizes(self.folder)
         contents = file_contents(self.folder, files)
-        record = replace(self.record, outputs=dict(outputs or {}), files=files, contents=contents, seconds=seconds)
+        done = {"seconds": seconds, "phases": spent_since(self._before)}
+        record = replace(self.record, outputs=dict(outputs or {}), files=files, contents=contents, **done)
         write_record(self.folder / RECORD, record)
         (self.folder / UNFINISHED).unlink()
         self.is_finished = True

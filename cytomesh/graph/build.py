@@ -13,6 +13,7 @@ from cytomesh.core.config import write_config
 from cytomesh.core.digests import file_digests
 from cytomesh.core.files import read_json, write_text
 from cytomesh.core.parallel import available_cpus, map_ordered
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.run import Product, lock, product, product_folders, write_study_path
@@ -178,25 +179,28 @@ def _write(task: _Task, folder: Path) -> float:
     study = open_study(task.manifest)
     brain = study.brain(task.brain)
     skip_bad = task.settings.on_bad_section == "skip"
-    inputs = read_inputs(
-        brain.sections, task.hemisphere, task.workers, skip_bad, scheduler=task.scheduler, manifest=study.path
-    )
+    with phase("contours"):
+        inputs = read_inputs(
+            brain.sections, task.hemisphere, task.workers, skip_bad, scheduler=task.scheduler, manifest=study.path
+        )
     drawn = [item.drawn for item in inputs]
     raise_problems(check_extent(study.path, brain.id, [item.section for item in inputs], drawn))
     objections = stack_objections(task.manifest, inputs)
     if task.is_first:
         for line in said(objections, task.manifest):
             warn(line if line.startswith(f"{task.brain} ") else f"{task.brain}: {line}")
-    if task.hemisphere in brain.surfaces:
-        cortex = own_cortex(brain, task.hemisphere, inputs, task.settings, study.path.parent)
-    else:
-        cortex = rebuilt_cortex(task.name, task.hemisphere, inputs, task.settings)
+    with phase("surfaces"):
+        if task.hemisphere in brain.surfaces:
+            cortex = own_cortex(brain, task.hemisphere, inputs, task.settings, study.path.parent)
+        else:
+            cortex = rebuilt_cortex(task.name, task.hemisphere, inputs, task.settings)
     ribbon, is_cortex = cortex.ribbon, cortex.is_cortex
-    facts = {
-        **cortex.record,
-        "surfaces": surface_facts(ribbon, cortex.thickness_mm[is_cortex]),
-        "cortex": cortex_facts(cortex.outside, ribbon, cortex.is_cut),
-    }
+    with phase("checks of surfaces"):
+        facts = {
+            **cortex.record,
+            "surfaces": surface_facts(ribbon, cortex.thickness_mm[is_cortex]),
+            "cortex": cortex_facts(cortex.outside, ribbon, cortex.is_cut),
+        }
     for line in surface_notes(facts):
         log(f"{task.name}: {line}")
     check_cortex(task.name, facts["cortex"])
@@ -208,12 +212,15 @@ def _write(task: _Task, folder: Path) -> float:
     nodes, sections = ribbon.midthickness.vertices, link_sections(cortex.inputs)
     max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
     max_reach_mm = task.settings.links.max_reach_mm or 2.0 * max_distance_mm
-    links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, ribbon.midthickness.vertex_normals)
+    normals = ribbon.midthickness.vertex_normals
+    with phase("image links"):
+        links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, normals)
     links = links.without(cortex.outside)
     n_reachable = count_reachable(sections, nodes[is_cortex], max_distance_mm)
     check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
 
-    graph = _graph(study, brain, task.hemisphere, cortex, links)
+    with phase("annotations and maps"):
+        graph = _graph(study, brain, task.hemisphere, cortex, links)
     seconds = time.perf_counter() - start
     qc = {
         "name": task.name,
@@ -238,7 +245,8 @@ def _write(task: _Task, folder: Path) -> float:
     surfaces: dict[SurfaceKind, Mesh] = {"pial": ribbon.pial, "white": ribbon.white}
     if cortex.sphere is not None:
         surfaces["sphere"] = cortex.sphere
-    write_graph(folder, graph, surfaces, qc, task.settings.formats)
+    with phase("files"):
+        write_graph(folder, graph, surfaces, qc, task.settings.formats)
     return seconds
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import read_json, write_json
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import RECORD, Inputs, damage, flat_settings
 from cytomesh.core.reading import command, reading
@@ -191,12 +192,16 @@ def parcellate_group(
 ) -> list[dict[str, Any]]:
     """Parcellate one graph, or several together, write their files, and return the metrics of each."""
     source = f"{', '.join(graph.name for graph in graphs)} ({encoder})"
-    parts = group_parts(run, encoder, graphs, settings, spheres)
-    joint = join_parts(graphs, parts, settings)
-    count = choose_count(joint, graphs, parts, settings, source)
+    with phase("features"):
+        parts = group_parts(run, encoder, graphs, settings, spheres)
+        joint = join_parts(graphs, parts, settings)
+    with phase("number of parcels"):
+        count = choose_count(joint, graphs, parts, settings, source)
     k = count.k
-    found = parcellate_joint(joint, k, settings, source)
-    replicates = make_replicates(graphs, parts, k, settings, source)
+    with phase("parcels"):
+        found = parcellate_joint(joint, k, settings, source)
+    with phase("stability"):
+        replicates = make_replicates(graphs, parts, k, settings, source)
     everything = from_the_front(np.concatenate(found.labels), joint.features.positions)
     table = parcel_table(joint.features.values, everything)
     levels = nested_levels(everything, joint.features, settings.hierarchy, source)
@@ -207,7 +212,8 @@ def parcellate_group(
         own = parcels[number]
         own_levels = {level: joint.split(labels)[number] for level, labels in levels.items()}
         sphere = load_sphere(run, graph)
-        nulls = nulls_of(graph, part, own, sphere, settings)
+        with phase("nulls"):
+            nulls = nulls_of(graph, part, own, sphere, settings)
         repeated = replicates[number] if replicates else None
         again = confidence(own, repeated) if repeated else None
         write_parcels(folder, graph, part, own, table, gradients[number], own_levels, nulls.tilings, again)

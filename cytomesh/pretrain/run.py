@@ -11,6 +11,7 @@ from torch import nn
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log
 from cytomesh.core.random import isolated_seed
 from cytomesh.pretrain.checkpoints import go_on
@@ -124,7 +125,8 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         sampler = new_sampler(data, settings, here)
         if job.freshness:
             say_conversion(name, pool.sections, settings.encoder.in_chans or 1)
-        source = find_patches(run, pool, settings.patches, job.inputs, name, job.freshness, here, resume=job.resume)
+        with phase("patches"):
+            source = find_patches(run, pool, settings.patches, job.inputs, name, job.freshness, here, resume=job.resume)
         trainer = Trainer(settings, projector, sampler, source, here, job.folder, job.key)
         checkpoint = go_on(job.folder / "checkpoints", job.key, trainer.restore)
         here.barrier()  # all ranks have read before the main one writes

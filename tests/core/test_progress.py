@@ -68,3 +68,35 @@ def test_within_a_bar_and_in_workers_none_is_drawn(capsys, monkeypatch):
     capsys.readouterr()
     assert list(track([1], "worker")) == [1]
     assert capsys.readouterr().err == ""
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
+    speak()
+    seconds = iter(range(0, 6000, 100))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(seconds)))
+    assert list(track(range(6), "embed", unit="sections", note=lambda: "reading")) == list(range(6))
+    # one look at the clock before each item: 100 s apart, a line after 180 s or more
+    assert capsys.readouterr().err.splitlines() == [
+        "embed: 1 of 6 sections, 17 min left, reading",
+        "embed: 3 of 6 sections, 7 min left, reading",
+        "embed: 5 of 6 sections, 2 min left, reading",
+    ]
+
+
+def test_quick_work_without_a_terminal_is_silent_and_so_are_workers(capsys, monkeypatch):
+    speak()
+    list(track(range(100), "embed"))
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    monkeypatch.setattr(progress, "_bars_left", 1)
+    progress.draw_no_bars()
+    list(track(range(100), "embed"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_hours_are_said_as_such():
+    assert [progress._duration(seconds) for seconds in (1, 3599, 3661, 360000)] == [
+        "1 min",
+        "1 h 00 min",
+        "1 h 02 min",
+        "100 h 00 min",
+    ]

@@ -8,6 +8,7 @@ from cytomesh.cli.options import (
     AsJson,
     BadSection,
     ConfigPath,
+    DryRun,
     OutDir,
     Overrides,
     Resume,
@@ -18,6 +19,7 @@ from cytomesh.cli.options import (
     Workers,
     bad_section_setting,
     load_settings,
+    show,
     show_table,
 )
 
@@ -36,14 +38,19 @@ def build_graph(
     scheduler: Scheduler = None,
     scheduler_file: SchedulerFile = None,
     resume: Resume = True,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct cortical surfaces from contours, or take those that the study gives; link every node to its image."""
     from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig
+    from cytomesh.graph.plan import plan_graphs
 
     choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
+    if dry_run:
+        show(plan_graphs(study, out, settings, resume=resume), as_json)
+        return
     address = scheduler_address(scheduler, scheduler_file)
     show_table(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

@@ -11,6 +11,7 @@ from cytomesh.cli.options import (
     AllowStale,
     AsJson,
     ConfigPath,
+    DryRun,
     Name,
     OutDir,
     Overrides,
@@ -33,13 +34,18 @@ def classify(
     seed: Seed = None,
     resume: Resume = True,
     allow_stale: AllowStale = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Name the cytoarchitectonic area of every node."""
     from cytomesh.classify.config import ClassifyConfig
+    from cytomesh.classify.plan import plan_classify
     from cytomesh.classify.run import classify_run
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
+    if dry_run:
+        show(plan_classify(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+        return
     show(classify_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
 

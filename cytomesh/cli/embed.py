@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cytomesh.cli.options import AllowStale, AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, show
+from cytomesh.cli.options import (
+    AllowStale,
+    AsJson,
+    ConfigPath,
+    DryRun,
+    OutDir,
+    Overrides,
+    Resume,
+    Seed,
+    load_settings,
+    show,
+)
 
 app = typer.Typer()
 
@@ -22,11 +33,16 @@ def embed(
     seed: Seed = None,
     resume: Resume = True,
     allow_stale: AllowStale = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute the features of every linked node; alone or under torchrun."""
     from cytomesh.pretrain.config import EmbedConfig
     from cytomesh.pretrain.embed import embed_run
+    from cytomesh.pretrain.plan import plan_embed
 
     settings = load_settings(EmbedConfig, config, overrides, seed)
+    if dry_run:
+        show(plan_embed(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)
+        return
     show(embed_run(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)

@@ -69,6 +69,9 @@ SchedulerFile = Annotated[
     Path | None, typer.Option("--scheduler-file", help="The same, by the file that it wrote.", show_default=False)
 ]
 Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done and what would be kept; write nothing.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 

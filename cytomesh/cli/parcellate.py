@@ -10,12 +10,14 @@ from cytomesh.cli.options import (
     AllowStale,
     AsJson,
     ConfigPath,
+    DryRun,
     Name,
     OutDir,
     Overrides,
     Resume,
     Seed,
     load_settings,
+    show,
     show_table,
 )
 
@@ -41,6 +43,7 @@ def parcellate(
     seed: Seed = None,
     resume: Resume = True,
     allow_stale: AllowStale = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Divide every hemisphere into connected parcels of similar cortex; scores are printed with their nulls.
@@ -50,10 +53,14 @@ def parcellate(
     from cytomesh.core.errors import PackageError
     from cytomesh.core.progress import warn
     from cytomesh.parcellate.config import ParcellateConfig
+    from cytomesh.parcellate.plan import plan_parcellate
     from cytomesh.parcellate.run import parcellate_run
     from cytomesh.report.parcels import parcel_page
 
     settings = load_settings(ParcellateConfig, config, overrides, seed)
+    if dry_run:
+        show(plan_parcellate(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+        return
     summary = parcellate_run(out, name, settings, resume=resume, allow_stale=allow_stale)
     try:
         parcel_page(out, name)

@@ -11,6 +11,7 @@ from cytomesh.cli.options import (
     AllowStale,
     AsJson,
     ConfigPath,
+    DryRun,
     Name,
     OutDir,
     Overrides,
@@ -42,6 +43,7 @@ def pretrain(
         bool,
         typer.Option("--benchmark", help="Say how fast training is, by how it is fed; keep nothing."),
     ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn an image encoder from where patches lie, without labels; alone or under torchrun.
@@ -50,6 +52,7 @@ def pretrain(
     under the name of an encoder that is there are refused, but for more schedule.steps, which continue it.
     """
     from cytomesh.pretrain.config import PretrainConfig
+    from cytomesh.pretrain.plan import plan_pretrain
     from cytomesh.pretrain.run import pretrain_run
 
     settings = load_settings(PretrainConfig, config, overrides, seed)
@@ -59,6 +62,10 @@ def pretrain(
         speeds = benchmark_run(out, settings)
         if os.environ.get("RANK", "0") == "0":
             show_table(speeds, as_json)
+        return
+    if dry_run:
+        choices = {"resume": resume, "overwrite": overwrite, "allow_stale": allow_stale}
+        show(plan_pretrain(out, name, settings, **choices), as_json)
         return
     summary = pretrain_run(out, name, settings, resume=resume, overwrite=overwrite, allow_stale=allow_stale)
     show(summary, as_json)

@@ -23,6 +23,8 @@ LARGE_BYTES = 2**28
 SAMPLES, SAMPLE_BYTES = 64, 2**20
 SETTLED_S = 2.0
 """A file that changed less than this ago may change again within one tick of its clock: it is not remembered."""
+DIGESTS = ".digests.json"
+"""Of a run: what it remembers of files."""
 
 
 class FileDigests:
@@ -97,7 +99,7 @@ class FileDigests:
 @contextmanager
 def file_digests(run: Path) -> Iterator[FileDigests]:
     """Open the digests that a run remembers."""
-    digests = FileDigests(run / ".digests.json")
+    digests = FileDigests(run / DIGESTS)
     try:
         yield digests
     finally:

@@ -15,6 +15,8 @@ from cytomesh import __version__
 from cytomesh.core.progress import LOGGER
 
 NAME = "log.txt"
+DRY_RUN = "--dry-run"
+"""Writes nothing, and so no log."""
 
 
 class RunLog(logging.Handler):
@@ -51,7 +53,7 @@ _log: RunLog | None = None
 def begin_log(run: Path) -> None:
     """Let what is logged from now on go to the log of a run, too; on the first rank only."""
     global _log
-    if _log is None and os.environ.get("RANK", "0") == "0":
+    if _log is None and os.environ.get("RANK", "0") == "0" and DRY_RUN not in _arguments:
         _log = RunLog(run)
         LOGGER.addHandler(_log)
         _note(logging.INFO, f"cytomesh {__version__}: {shlex.join(_arguments)}")

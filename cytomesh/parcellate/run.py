@@ -66,7 +66,7 @@ def parcellate_run(
     StaleError
         If graphs or features are stale, unless `allow_stale`.
     """
-    encoder = _encoder(run, settings.encoder)
+    encoder = find_encoder(run, settings.encoder)
     graphs = load_graphs(run)
     result = product(run, "parcellate", name)
     with file_digests(run) as digests, result.open():
@@ -246,7 +246,8 @@ def nulls_file(folder: Path, graph: CortexGraph) -> Path:
     return folder / f"{graph.name}_nulls.parquet"
 
 
-def _encoder(run: Path, wanted: str | None) -> str:
+def find_encoder(run: Path, wanted: str | None) -> str:
+    """Return the encoder whose features are meant: the named one, or the only one of a run."""
     if wanted is not None:
         return wanted
     known = [folder.name for folder in product_folders(run, "features")]

@@ -140,7 +140,7 @@ def open_job(
             resume=resume,
             is_same=lambda before: (
                 not before.without(STEPS).changes(inputs.without(STEPS))
-                and _steps_done(encoder.work_folder) <= settings.schedule.steps
+                and steps_done(encoder.work_folder) <= settings.schedule.steps
             ),
             start_from=partial(_copy_training, encoder, inputs),
         ) as work:
@@ -179,10 +179,10 @@ def refuse_others(encoder: Product, inputs: Inputs, *, resume: bool) -> None:
         That names the settings which differ.
     """
     if encoder.is_finished:
-        done = _steps_done(encoder.folder)
+        done = steps_done(encoder.folder)
         before = encoder.record.inputs if encoder.record else None
         _refuse(encoder, "finished", before, inputs, done + 1 if resume and done else None)
-    done = _steps_done(encoder.work_folder)
+    done = steps_done(encoder.work_folder)
     if resume and encoder.begun and done:
         _refuse(encoder, f"stopped after {done} steps", encoder.begun, inputs, done)
 
@@ -204,7 +204,7 @@ def _refuse(encoder: Product, state: str, before: Inputs | None, inputs: Inputs,
         raise ConfigError("--name", encoder.folder.name, found=found, hint=hint)
 
 
-def _steps_done(folder: Path) -> int:
+def steps_done(folder: Path) -> int:
     """Return the steps of the last checkpoint of a training or tuning; 0 without one."""
     found = [path for place in ("checkpoints", "tuning/checkpoints") for path in list_checkpoints(folder / place)]
     return max(map(step_of, found), default=0)

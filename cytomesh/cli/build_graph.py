@@ -19,8 +19,8 @@ from cytomesh.cli.options import (
     Workers,
     bad_section_setting,
     load_settings,
-    show,
     show_table,
+    tell,
 )
 
 app = typer.Typer()
@@ -50,7 +50,7 @@ def build_graph(
     choices = [*(overrides or ()), *bad_section_setting(on_bad_section)]
     settings = load_settings(BuildGraphConfig, config, choices, seed)
     if dry_run:
-        show(plan_graphs(study, out, settings, resume=resume), as_json)
+        tell(plan_graphs(study, out, settings, resume=resume), as_json)
         return
     address = scheduler_address(scheduler, scheduler_file)
     show_table(build_graphs(study, out, settings, resume=resume, workers=workers, scheduler=address), as_json)

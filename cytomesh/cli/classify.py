@@ -20,6 +20,7 @@ from cytomesh.cli.options import (
     load_settings,
     show,
     show_table,
+    tell,
 )
 
 app = typer.Typer()
@@ -44,7 +45,7 @@ def classify(
 
     settings = load_settings(ClassifyConfig, config, overrides, seed)
     if dry_run:
-        show(plan_classify(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+        tell(plan_classify(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
         return
     show(classify_run(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
 
@@ -101,4 +102,4 @@ def compare(
     """Compare classifiers of one run, node by node on the same test nodes."""
     from cytomesh.classify.compare import compare_runs
 
-    show(compare_runs(out, names), as_json)
+    tell(compare_runs(out, names), as_json)

@@ -20,6 +20,7 @@ from cytomesh.cli.options import (
     load_settings,
     show,
 )
+from cytomesh.core.progress import is_quiet
 
 app = typer.Typer(no_args_is_help=True, help="Draw, check and make section contours.")
 
@@ -89,4 +90,6 @@ def from_volume(
     from cytomesh.study.volume import VolumeCut, cut_volume
 
     cut = VolumeCut(axis, tuple(gm or (1,)), tuple(wm or (2,)), every, midline_mm, brain)
-    typer.echo(cut_volume(volume, cut, out))
+    manifest = cut_volume(volume, cut, out)
+    if not is_quiet():
+        typer.echo(manifest)

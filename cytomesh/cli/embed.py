@@ -17,6 +17,7 @@ from cytomesh.cli.options import (
     Seed,
     load_settings,
     show,
+    tell,
 )
 
 app = typer.Typer()
@@ -43,6 +44,6 @@ def embed(
 
     settings = load_settings(EmbedConfig, config, overrides, seed)
     if dry_run:
-        show(plan_embed(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)
+        tell(plan_embed(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)
         return
     show(embed_run(out, encoder, settings, resume=resume, allow_stale=allow_stale), as_json)

@@ -19,7 +19,9 @@ from cytomesh.cli.options import (
     SchedulerFile,
     Workers,
     show,
+    tell,
 )
+from cytomesh.core.progress import log, warn
 from cytomesh.core.remote import RemotePath, as_path
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def info(
     for level in header.levels:
         rows, columns = level.shape
         facts[f"level {level.name}"] = f"{columns} x {rows} px, each of {level.scale[1]:g} x {level.scale[0]:g} px"
-    show(facts | _values(header), as_json)
+    tell(facts | _values(header), as_json)
 
 
 @app.command("convert")
@@ -145,11 +147,11 @@ def convert(
     facts |= {"left out": len(done.left_out), "tables written": len(done.tables)}
     show(facts, as_json)
     for table in done.tables:
-        typer.echo(f"{table} names the copies now", err=True)
+        log(f"{table} names the copies now")
     if done.tables:
-        typer.echo("what runs have made from the images before is stale now: their files are others", err=True)
+        warn("what runs have made from the images before is stale now: their files are others")
     for section, problem in done.left_out.items():
-        typer.echo(f"{section} is left out: {problem}", err=True)
+        warn(f"{section} is left out: {problem}")
 
 
 @app.command("cut")

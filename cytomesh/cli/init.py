@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cytomesh.core.progress import is_quiet
+
 app = typer.Typer()
 
 
@@ -92,6 +94,8 @@ def init(
         space=space,
     )
     text = start_study(folder, start)
+    if is_quiet():
+        return
     lines = text.splitlines()
     typer.echo(folder / "study.yaml")
     for line in lines[1 : lines.index("")]:

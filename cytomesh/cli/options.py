@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from cytomesh.core.progress import is_quiet
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -107,7 +109,13 @@ def bad_section_setting(choice: OnBadSection | None) -> list[str]:
 
 
 def show(summary: dict[str, Any], as_json: bool) -> None:
-    """Print a stage's summary to standard output: JSON, or one aligned line a value."""
+    """Print a stage's summary to standard output: JSON, or one aligned line a value, which --quiet leaves out."""
+    if as_json or not is_quiet():
+        tell(summary, as_json)
+
+
+def tell(summary: dict[str, Any], as_json: bool) -> None:
+    """Print what a command was asked for, as `show` does, with --quiet, too."""
     if as_json:
         typer.echo(json.dumps(summary, indent=2, default=float))
         return
@@ -120,9 +128,9 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
 def show_table(summary: dict[str, Any], as_json: bool) -> None:
     """Print a summary to standard output: JSON, or its single values and then its rows, each by column.
 
-    Columns of large numbers have no decimals; where small ones stand among them, rows of large numbers have none.
+    --quiet leaves the latter out. Columns of large numbers have no decimals; where small ones stand among them, rows of large numbers have none.
     """
-    if as_json:
+    if as_json or is_quiet():
         show(summary, as_json)
         return
     rows = {name: row for name, row in summary.items() if isinstance(row, dict)}

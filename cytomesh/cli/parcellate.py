@@ -17,8 +17,8 @@ from cytomesh.cli.options import (
     Resume,
     Seed,
     load_settings,
-    show,
     show_table,
+    tell,
 )
 
 app = typer.Typer()
@@ -59,7 +59,7 @@ def parcellate(
 
     settings = load_settings(ParcellateConfig, config, overrides, seed)
     if dry_run:
-        show(plan_parcellate(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
+        tell(plan_parcellate(out, name, settings, resume=resume, allow_stale=allow_stale), as_json)
         return
     summary = parcellate_run(out, name, settings, resume=resume, allow_stale=allow_stale)
     try:

@@ -21,6 +21,7 @@ from cytomesh.cli.options import (
     load_settings,
     show,
     show_table,
+    tell,
 )
 
 app = typer.Typer()
@@ -65,7 +66,7 @@ def pretrain(
         return
     if dry_run:
         choices = {"resume": resume, "overwrite": overwrite, "allow_stale": allow_stale}
-        show(plan_pretrain(out, name, settings, **choices), as_json)
+        tell(plan_pretrain(out, name, settings, **choices), as_json)
         return
     summary = pretrain_run(out, name, settings, resume=resume, overwrite=overwrite, allow_stale=allow_stale)
     show(summary, as_json)

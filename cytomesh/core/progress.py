@@ -42,6 +42,11 @@ def hush() -> None:
     LOGGER.propagate = True
 
 
+def is_quiet() -> bool:
+    """Return whether a program was asked to say nothing but errors."""
+    return any(isinstance(handler, logging.NullHandler) for handler in LOGGER.handlers)
+
+
 def speaks() -> bool:
     """Return whether log lines are shown."""
     return any(isinstance(handler, _StandardError) for handler in LOGGER.handlers)

@@ -120,7 +120,7 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
     run, pool = data.run, data.pool
     projector = new_projector(settings, pool).to(here.device)
     encoder = projector.encoder
-    is_done = True
+    is_done, step = True, 0
     if settings.schedule.steps:
         sampler = new_sampler(data, settings, here)
         if job.freshness:
@@ -132,19 +132,22 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         here.barrier()  # all ranks have read before the main one writes
         if checkpoint:
             log(f"{name}: going on from step {checkpoint.step}")
-        is_done = trainer.train()
+        is_done, step = trainer.train(), trainer.step
         if is_done:
             trainer.settle()
-    summary = _summary(name, job.folder, settings, encoder.dim, pool, time.perf_counter() - began, is_done)
+        else:
+            log(f"{name}: stopped at step {step} of {settings.schedule.steps}; the same command goes on from there")
+    facts: dict[str, Any] = {"dim": encoder.dim, "steps": step, "preempted": int(not is_done)}
+    summary = _summary(name, job.folder, settings, pool) | facts | {"seconds": time.perf_counter() - began}
     if job.work and is_done:
         brains = sorted({graph.brain for graph in data.graphs})
         study = data.study
-        facts: dict[str, Any] = {
+        card: dict[str, Any] = {
             "Data": f"{study.name} ({study.species}, {study.stain}): brains {', '.join(brains)}; "
             f"{len(pool.sections)} sections, {len(pool):,} patches; reference space {study.space}",
             **{key: summary[key] for key in IN_CARD if key in summary},
         }
-        save_encoder(job.folder, name, encoder, settings, facts)
+        save_encoder(job.folder, name, encoder, settings, card)
         write_json(job.folder / "summary.json", summary)
         job.work.finish(encoder_parts(job.folder))
     here.barrier()
@@ -169,19 +172,13 @@ def resolve(settings: PretrainConfig, data: Data, here: World) -> PretrainConfig
     return settings.model_copy(update={"encoder": encoder})
 
 
-def _summary(
-    name: str, folder: Path, settings: PretrainConfig, dim: int, pool: PatchPool, seconds: float, is_done: bool
-) -> dict[str, Any]:
+def _summary(name: str, folder: Path, settings: PretrainConfig, pool: PatchPool) -> dict[str, Any]:
     lines = read_metrics(folder)
     summary: dict[str, Any] = {
         "encoder": name,
         "model": settings.encoder.name,
-        "dim": dim,
-        "steps": settings.schedule.steps,
         "patches": len(pool),
         "sections": len(pool.sections),
-        "preempted": int(not is_done),
-        "seconds": seconds,
     }
     if lines:
         steps = [line for line in lines if "loss" in line]

@@ -1,0 +1,53 @@
+"""`--quiet`: not a word but errors, and what was asked for. In processes of their own: libraries' words count, too."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cytomesh.core.config import write_config
+
+
+@pytest.fixture
+def run(small_chain, tmp_path):
+    """Run a command of the chain quietly, and return what it says."""
+
+    def call(*words, stage=None, code=0):
+        more = []
+        if stage:
+            path = tmp_path / f"{stage}.yaml"
+            path.write_text(write_config(small_chain.settings()[stage]))
+            more = ["--config", str(path)]
+        command = [sys.executable, "-m", "cytomesh", "-q", *map(str, words), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout, done.stderr
+
+    return call
+
+
+def test_results_are_made_without_a_word(run, small_chain, tmp_path):
+    out = tmp_path / "run"
+    assert run("build-graph", small_chain.study / "study.yaml", "--out", out, "--workers", 1, stage="graphs") == (
+        "",
+        "",
+    )
+    assert run("pretrain", "--name", "vit", "--out", out, stage="encoders") == ("", "")
+    assert run("embed", "--encoder", "vit", "--out", out, stage="features") == ("", "")
+    assert run("classify", "--name", "linear", "--out", out, stage="classify") == ("", "")
+    assert run("parcellate", "--name", "parcels", "--out", out, stage="parcellate") == ("", "")
+    assert run("report", "--out", out) == ("", "")
+    assert (out / "report.html").is_file()
+    assert "done in" in (out / "log.txt").read_text()
+
+
+def test_errors_are_said_and_what_was_asked_for(run, small_chain, tmp_path):
+    out, err = run("classify", "--out", tmp_path / "nothing", code=1)
+    assert out == "" and err.startswith("cytomesh: ")
+    out, err = run("report", "--out", small_chain.run, "--json")
+    assert json.loads(out)["parts"] and err == ""
+    out, err = run("status", "--out", small_chain.run)
+    assert "done" in out and err == ""
+    out, err = run("settings", "embed")
+    assert "batch_size" in out and err == ""

@@ -59,7 +59,7 @@ def _trace(parts):  # type: ignore[no-untyped-def]  # pragma: no cover
     # the end of a pixel's upper, right, lower and left edge
     end_row, end_column = np.array((0, 1, 1, 0)), np.array((1, 1, 0, 0))
     is_seen = np.zeros(parts.shape, np.bool_)
-    corners, starts, part_of = [], [], []
+    corners, starts, part_of = [], [], []  # type: ignore[var-annotated]
     for row in range(1, parts.shape[0] - 1):
         for column in range(1, parts.shape[1] - 1):
             part = parts[row, column]

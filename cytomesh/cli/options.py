@@ -128,7 +128,8 @@ def tell(summary: dict[str, Any], as_json: bool) -> None:
 def show_table(summary: dict[str, Any], as_json: bool) -> None:
     """Print a summary to standard output: JSON, or its single values and then its rows, each by column.
 
-    --quiet leaves the latter out. Columns of large numbers have no decimals; where small ones stand among them, rows of large numbers have none.
+    --quiet leaves the latter out. Columns of large numbers have no decimals; where small ones stand among them, rows
+    of large numbers have none.
     """
     if as_json or is_quiet():
         show(summary, as_json)

@@ -20,7 +20,7 @@ def processor_quota() -> float | None:
 
     Of version 2 (`cpu.max`: microseconds in a period) and version 1 (`cpu.cfs_quota_us`, -1 for no limit).
     """
-    quotas = [text.split() for text in _values("cpu.max")]
+    quotas = [(text.split()[0], text.split()[-1]) for text in _values("cpu.max")]
     quotas += zip(_values("cpu.cfs_quota_us", "cpu"), _values("cpu.cfs_period_us", "cpu"), strict=False)
     granted = [int(time) / int(period) for time, period in quotas if time.isdecimal() and int(period) > 0]
     return min(granted, default=None)

@@ -265,8 +265,8 @@ class Work:
         seconds = round(time.perf_counter() - self._began, 3)
         files = file_sizes(self.folder)
         contents = file_contents(self.folder, files)
-        done = {"seconds": seconds, "phases": spent_since(self._before)}
-        record = replace(self.record, outputs=dict(outputs or {}), files=files, contents=contents, **done)
+        written = replace(self.record, outputs=dict(outputs or {}), files=files, contents=contents)
+        record = replace(written, seconds=seconds, phases=spent_since(self._before))
         write_record(self.folder / RECORD, record)
         (self.folder / UNFINISHED).unlink()
         self.is_finished = True

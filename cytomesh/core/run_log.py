@@ -9,9 +9,9 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-from cytomesh import __version__
 from cytomesh.core.progress import LOGGER
 
 NAME = "log.txt"
@@ -56,7 +56,7 @@ def begin_log(run: Path) -> None:
     if _log is None and os.environ.get("RANK", "0") == "0" and DRY_RUN not in _arguments:
         _log = RunLog(run)
         LOGGER.addHandler(_log)
-        _note(logging.INFO, f"cytomesh {__version__}: {shlex.join(_arguments)}")
+        _note(logging.INFO, f"cytomesh {version('cytomesh')}: {shlex.join(_arguments)}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`--quiet`: not a word but errors, and what was asked for. In processes of their own: libraries' words count, too."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -27,12 +28,10 @@ def run(small_chain, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_results_are_made_without_a_word(run, small_chain, tmp_path):
-    out = tmp_path / "run"
-    assert run("build-graph", small_chain.study / "study.yaml", "--out", out, "--workers", 1, stage="graphs") == (
-        "",
-        "",
-    )
+    out, study = tmp_path / "run", small_chain.study / "study.yaml"
+    assert run("build-graph", study, "--out", out, "--workers", 1, stage="graphs") == ("", "")
     assert run("pretrain", "--name", "vit", "--out", out, stage="encoders") == ("", "")
     assert run("embed", "--encoder", "vit", "--out", out, stage="features") == ("", "")
     assert run("classify", "--name", "linear", "--out", out, stage="classify") == ("", "")
@@ -42,12 +41,18 @@ def test_results_are_made_without_a_word(run, small_chain, tmp_path):
     assert "done in" in (out / "log.txt").read_text()
 
 
+def test_nothing_is_said_of_what_is_kept_or_shown_on_a_page(cytomesh, small_chain, tmp_path):
+    shutil.copytree(small_chain.study.parent, tmp_path / "all")
+    run = tmp_path / "all" / small_chain.run.name
+    for words in (["embed", "--encoder", "vit"], ["report"]):
+        assert cytomesh("-q", *words, "--out", run) == (0, "", "")
+    assert "report" in cytomesh("report", "--out", run)[1]
+
+
 def test_errors_are_said_and_what_was_asked_for(run, small_chain, tmp_path):
     out, err = run("classify", "--out", tmp_path / "nothing", code=1)
     assert out == "" and err.startswith("cytomesh: ")
-    out, err = run("report", "--out", small_chain.run, "--json")
-    assert json.loads(out)["parts"] and err == ""
-    out, err = run("status", "--out", small_chain.run)
-    assert "done" in out and err == ""
+    out, err = run("status", "--out", small_chain.run, "--json")
+    assert {item["state"] for item in json.loads(out)} == {"done"} and err == ""
     out, err = run("settings", "embed")
     assert "batch_size" in out and err == ""

@@ -14,7 +14,7 @@ from dask_jobqueue import SLURMCluster
 
 if __name__ == "__main__":
     file, n_jobs = Path(sys.argv[1]), int(sys.argv[2])
-    # one thread a process: as many sections at once as cores, each with its share of the memory
+    # one thread per process: as many sections at once as cores, each with its share of the memory
     cluster = SLURMCluster(
         cores=16,
         processes=16,

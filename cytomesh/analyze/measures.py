@@ -1,4 +1,4 @@
-"""What analyses measure at nodes, one table a graph: targets of other analyses, columns for anybody's statistics."""
+"""What analyses measure at nodes, one table per graph: targets of other analyses, columns for anybody's statistics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save_measures(
     graph : CortexGraph
         Whose identity the table carries: it will not be read for another mesh or other image links.
     columns : dict of str to (n,) array
-        One row a node; NaN where nothing was measured.
+        One row per node; NaN where nothing was measured.
     units : dict of str to str
         By column ("mm", "1/mm3"), where it has one.
     origin : str
@@ -44,7 +44,7 @@ def save_measures(
     """
     for name, values in columns.items():
         if len(values) != graph.n_nodes:
-            raise GraphError(graph.name, name, found=f"{len(values)} values", expected=f"{graph.n_nodes}, one a node")
+            raise GraphError(graph.name, name, found=f"{len(values)} values", expected=f"{graph.n_nodes}, one per node")
     facts = {DIGEST: graph.digest, "graph": graph.name, **({ORIGIN: origin} if origin else {})}
     write_table(measures_path(folder, graph.name), Table(dict(columns), units, facts))
 
@@ -97,7 +97,7 @@ def load_measure(run: Path, graph: CortexGraph, name: str) -> NDArray[np.float64
 
 
 def numeric_columns(table: Table) -> list[str]:
-    """Return the names of a table's columns that hold one number a row."""
+    """Return the names of a table's columns that hold one number per row."""
     return [name for name, values in table.columns.items() if np.ndim(values) == 1 and values.dtype.kind in "iuf"]
 
 

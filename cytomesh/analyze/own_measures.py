@@ -35,7 +35,7 @@ class MeasuresConfig(Config):
 
     files: str
     """Where the values of a graph's nodes are, with {graph}, or {brain} and {hemisphere}, for what differs between
-    graphs: "maps/{graph}.csv". One row a node, in the order of `nodes.parquet` and of the vertices of the surfaces."""
+    graphs: "maps/{graph}.csv". One row per node, in the order of `nodes.parquet` and of the surfaces' vertices."""
 
 
 def measures_run(
@@ -55,7 +55,7 @@ def measures_run(
     MissingStageError
         If there is no such file, or the run has no graphs.
     GraphError, SurfaceError
-        If a file cannot be read, has no numbers, or not one row a node.
+        If a file cannot be read, has no numbers, or not one row per node.
     StaleError
         If graphs are stale, unless `allow_stale`.
     """
@@ -93,7 +93,7 @@ def measure_files(graphs: Sequence[CortexGraph], pattern: str) -> dict[str, Path
     paths = {name: Path(fill_pattern("files", pattern, **own)).expanduser() for name, own in words.items()}
     if len(set(paths.values())) < len(paths):
         hint = "write {graph} where the names of their files differ"
-        raise ConfigError("files", pattern, found="one file for several graphs", expected="one a graph", hint=hint)
+        raise ConfigError("files", pattern, found="one file for several graphs", expected="one per graph", hint=hint)
     there = {graph: path for graph, path in paths.items() if path.is_file()}
     if not there:
         name, path = next(iter(paths.items()))
@@ -112,7 +112,7 @@ def read_measures(path: Path, graph: CortexGraph, common: str) -> dict[str, NDAr
     Raises
     ------
     GraphError, SurfaceError
-        If the file cannot be read, has no numbers, numbers with text among them, or not one row a node.
+        If the file cannot be read, has no numbers, numbers with text among them, or not one row per node.
     """
     found = {}
     own = re.compile(re.escape(stem(path)) + r"(?= \d+$|$)")

@@ -44,7 +44,7 @@ class AreaClassifier:
     classes_ : (k,) int32
         Labels of the areas that were learnt, ascending.
     curve_ : list of dict
-        One record an epoch, for networks.
+        One record per epoch, for networks.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class AreaClassifier:
         Raises
         ------
         FeatureError
-            If inputs, labels and the others are not one row a node, inputs are infinite, or the adjacency is not
+            If inputs, labels and the others are not one row per node, inputs are infinite, or the adjacency is not
             symmetric.
         AtlasError
             If labels are no whole numbers.

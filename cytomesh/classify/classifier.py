@@ -78,7 +78,7 @@ class Classifier(ABC):
 
     @abstractmethod
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
-        """Learn from the training nodes; returns the training curve, one record an epoch."""
+        """Learn from the training nodes; returns the training curve, one record per epoch."""
 
     @abstractmethod
     def probabilities(self, data: NodeData) -> Floats:

@@ -90,12 +90,12 @@ class ClassifyConfig(Config):
     pseudo_labels: PseudoLabelsConfig = PseudoLabelsConfig()
     """Unlabelled nodes that become labelled ones."""
     calibration: Literal["none", "temperature"] = "none"
-    """`temperature`: logits are divided by a number fitted on the validation nodes, one a training."""
+    """`temperature`: logits are divided by a number fitted on the validation nodes, one per training."""
     null: NullConfig = NullConfig()
     """Spin null; networks are trained once a spin."""
     outlines: bool = True
     """Whether to write outlines of the areas in all sections for QuPath; needs the study's section table, not its
-    images, and about a tenth of a second a section."""
+    images, and about a tenth of a second per section."""
     outline_step_mm: OutlineStep = 0.25
     """Grid on which sections are sampled for the areas' outlines."""
     n_seeds: int = Field(default=3, ge=1)

@@ -43,7 +43,7 @@ def evaluate(
     Parameters
     ----------
     probabilities : sequence of (n, k) float32
-        One array a training (seed).
+        One array per training (seed).
     names : sequence of str
         Area of each class.
     seed : int
@@ -210,7 +210,7 @@ def paired_interval(
 
 
 def section_numbers(graphs: Sequence[CortexGraph]) -> NDArray[np.int64]:
-    """Return one number a section of a brain, for all nodes; -1 without."""
+    """Return one number per section of a brain, for all nodes; -1 without."""
     brains = {name: i for i, name in enumerate(sorted({graph.brain for graph in graphs}))}
     widest = 1 + max(int(graph.section.max()) for graph in graphs)
     numbers = [

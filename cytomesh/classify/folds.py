@@ -49,7 +49,7 @@ def folds_run(
     settings : ClassifyConfig
         All but `split`.
     n_folds : int
-        Folds that the annotated brains are dealt to by chance (of `settings.seed`); 0: one a brain.
+        Folds that the annotated brains are dealt to by chance (of `settings.seed`); 0: one per brain.
     resume : bool
 
     Returns

@@ -157,7 +157,7 @@ class NodeInputs:
     Parameters
     ----------
     values : list of (n, d) float32
-        One a graph, complete: arrays, or `StoredInputs` where all together exceed `InputsConfig.memory_gib`.
+        One per graph, complete: arrays, or `StoredInputs` where all together exceed `InputsConfig.memory_gib`.
     names : tuple of str
         Input names, `features` resolved to `features:<encoder>`.
     widths : tuple of int
@@ -250,7 +250,7 @@ def standardise(
 
     Parameters
     ----------
-    columns, known, is_train : one a graph
+    columns, known, is_train : one per graph
         Values, which rows are finite, which are learnt from.
     scaling : (2, d) float32, optional
         Mean and SD of earlier training nodes.

@@ -61,7 +61,7 @@ def make_classifier(
 def fit_classifier(
     settings: ClassifyConfig, data: NodeData, seed: int, device: torch.device, prior: RegisteredPrior | None = None
 ) -> tuple[Classifier, list[dict[str, float]]]:
-    """Fit the classifier that the settings describe; returns it with its curve, one record an epoch.
+    """Fit the classifier that the settings describe; returns it with its curve, one record per epoch.
 
     It predicts with the numbers that are stored: some models compute in float64, all are kept as float32.
     """

@@ -81,7 +81,7 @@ class NodeData:
         return np.asarray((self.sides == side) & (self.targets >= 0))
 
     def graphs(self, per_node: NDArray[ScalarT]) -> list[NDArray[ScalarT]]:
-        """Cut an array with one row a node into one array a graph."""
+        """Cut an array with one row per node into one array per graph."""
         return np.split(per_node, np.cumsum(self.sizes)[:-1])
 
     def training_part(self) -> NodeData:

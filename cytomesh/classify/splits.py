@@ -80,7 +80,7 @@ class NodeSplit:
     Parameters
     ----------
     sides : list of (n,) str
-        One array a graph: "train", "validation", an evaluation side ("seen", "transfer", "unseen", "test"), or ""
+        One array per graph: "train", "validation", an evaluation side ("seen", "transfer", "unseen", "test"), or ""
         for nodes without a label or a part in it.
     notes : tuple of str
         What a reader of the scores should know.

@@ -130,7 +130,7 @@ class NeuralClassifier(Classifier):
         return make_network(self.settings, self.n_inputs, self.n_classes).to(self.device)
 
     def fit(self, data: NodeData, seed: int) -> list[dict[str, float]]:
-        """Train; returns one record an epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
+        """Train; returns one record per epoch: epoch, loss, and at validations validation_loss, validation_macro_f1.
 
         Raises
         ------

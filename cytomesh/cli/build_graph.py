@@ -41,7 +41,7 @@ def build_graph(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reconstruct cortical surfaces from contours, or take those that the study gives; link every node to its image."""
+    """Reconstruct cortical surfaces from contours, or take those of the study, and link every node to its image."""
     from cytomesh.core.sections import scheduler_address
     from cytomesh.graph.build import build_graphs
     from cytomesh.graph.config import BuildGraphConfig

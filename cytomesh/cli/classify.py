@@ -38,7 +38,7 @@ def classify(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Name the cytoarchitectonic area of every node."""
+    """Predict the cytoarchitectonic area of every node."""
     from cytomesh.classify.config import ClassifyConfig
     from cytomesh.classify.plan import plan_classify
     from cytomesh.classify.run import classify_run
@@ -64,8 +64,8 @@ def folds(
 ) -> None:
     """Cross-validate over brains: each annotated brain is tested once, by a classifier trained on the others.
 
-    Stopped at any moment, the same command goes on with the folds that are missing. Take features of an encoder that
-    was not tuned on these brains' labels.
+    If it is stopped, the same command continues with the missing folds. Use features of an encoder that was not tuned
+    on these brains' labels.
     """
     from cytomesh.classify.config import ClassifyConfig
     from cytomesh.classify.folds import folds_run
@@ -85,7 +85,7 @@ def predict(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Name the areas of brains without labels, with a classifier trained elsewhere."""
+    """Predict the areas of brains without labels, with a classifier trained elsewhere."""
     from cytomesh.classify.config import PredictConfig
     from cytomesh.classify.predict import predict_run
 

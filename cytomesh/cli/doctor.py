@@ -24,7 +24,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at packages, GPU, memory, disk and threads, and say what to do; exit with 1 if something is a problem."""
+    """Check packages, GPU, memory, disk and threads, and say what to do; exits with 1 if something is a problem."""
     from cytomesh.core.doctor import examine, findings_table
 
     found = examine(folder)

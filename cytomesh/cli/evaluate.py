@@ -31,9 +31,9 @@ def evaluate(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set the features of several encoders side by side: areas, few annotated sections, structure, probes, doubt.
+    """Compare the features of several encoders: areas, few annotated sections, structure, probes, uncertainty.
 
-    Embeddings are there already ('cytomesh embed'); what a task said of an encoder is kept when another one joins.
+    Needs embeddings ('cytomesh embed'); scores of an encoder are kept when another one is added.
     """
     from cytomesh.analyze.evaluate.config import EvaluateConfig
     from cytomesh.analyze.evaluate.run import evaluate_run

@@ -37,11 +37,11 @@ def finetune(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tune a pretrained encoder end to end: together with a graph network, on annotated training sections.
+    """Fine-tune a pretrained encoder end to end: together with a graph network, on annotated training sections.
 
     Writes RUN/encoders/NAME, for embed --encoder NAME and then classify --set inputs.names=[features:NAME]. Labels
     of validation sections choose the round that is exported; those of test sections and other brains are not read.
-    Stopped at any moment, the same command goes on from the last round.
+    If it is stopped, the same command continues from the last round.
     """
     from cytomesh.finetune.config import FinetuneConfig
     from cytomesh.finetune.run import finetune_run

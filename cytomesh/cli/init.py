@@ -37,7 +37,7 @@ def _folder(name: str, words: str) -> typer.models.OptionInfo:
 @app.command("init")
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write study.yaml.", metavar="DIR", file_okay=False)],
-    images: Annotated[Path, _folder("images", "Folder of images, one a section, with numbers in their names.")],
+    images: Annotated[Path, _folder("images", "Folder of images, one per section, with numbers in their names.")],
     spacing_mm: Annotated[
         float,
         typer.Option(
@@ -50,7 +50,7 @@ def init(
     kind: Annotated[
         Kind,
         typer.Option(
-            "--kind", "-k", help="Whole hemispheres; a block; a brain with own surfaces; one for a trained model."
+            "--kind", "-k", help="Whole hemispheres; a block; a brain with your own surfaces; one for a trained model."
         ),
     ] = Kind.hemispheres,
     contours: Annotated[
@@ -73,9 +73,9 @@ def init(
     stain: Annotated[str, typer.Option("--stain", help="Such as Nissl.")] = "TODO",
     space: Annotated[str, typer.Option("--space", help="Name of the reference space.")] = "native",
 ) -> None:
-    """Write a commented study.yaml and its tables from a folder of images, with TODO where it cannot know.
+    """Write a commented study.yaml and its tables from a folder of images; TODO marks what only you can know.
 
-    Pixel sizes, numbers, classes of contours and areas are read from the files. Nothing is written over.
+    Pixel sizes, numbers, classes of contours and areas are read from the files. Nothing is overwritten.
     """
     from cytomesh.study.start import Start, start_study
 

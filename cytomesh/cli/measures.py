@@ -20,9 +20,9 @@ def measures(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take over your own numbers of nodes, for 'variation' ("NAME:COLUMN" as target) and the report.
+    """Import your own values per node, for 'variation' ("NAME:COLUMN" as target) and the report.
 
-    One row a node, in the order of nodes.parquet and of the vertices of the surfaces of a graph, as GIFTI, CIFTI-2,
+    One row per node, in the order of nodes.parquet and of the vertices of the surfaces of a graph, as GIFTI, CIFTI-2,
     FreeSurfer, NumPy, Parquet or text.
     """
     from cytomesh.analyze.own_measures import MeasuresConfig, measures_run

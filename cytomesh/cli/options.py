@@ -52,27 +52,25 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N."
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume/--no-resume", help="Keep what is finished and go on from what was stopped, or start from nothing."
+        "--resume/--no-resume", help="Keep finished results and continue what was stopped, or start from scratch."
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Let this take the place of an encoder of other settings.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an encoder that has other settings.")]
 AllowStale = Annotated[
-    bool, typer.Option("--allow-stale", help="Go on where what this reads is not what its own inputs give now.")
+    bool, typer.Option("--allow-stale", help="Continue although something that this reads is stale.")
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        "--scheduler", help="Work on sections over a Dask cluster: its scheduler, tcp://HOST:8786.", show_default=False
+        "--scheduler", help="Process sections on a Dask cluster: its scheduler, tcp://HOST:8786.", show_default=False
     ),
 ]
 SchedulerFile = Annotated[
-    Path | None, typer.Option("--scheduler-file", help="The same, by the file that it wrote.", show_default=False)
+    Path | None, typer.Option("--scheduler-file", help="The same, by the scheduler's file.", show_default=False)
 ]
-Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes; 0 takes every available processor.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", help="Number of processes; 0 uses every available processor.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done and what would be kept; write nothing.")
+    bool, typer.Option("--dry-run", help="Say what would be done and what kept, without writing anything.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
@@ -86,7 +84,7 @@ class OnBadSection(StrEnum):
 
 BadSection = Annotated[
     OnBadSection | None,
-    typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and say so.", show_default="stop"),
+    typer.Option("--on-bad-section", help="Stop at a bad section, or leave it out and report it.", show_default="stop"),
 ]
 
 LARGE, SMALL = 100.0, 10.0

@@ -55,7 +55,7 @@ def phantom_cells(
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write the cells that a phantom's sections were drawn from: up to a million rows a section, beside the truth."""
+    """Write the cells that a phantom's sections were drawn from: up to a million rows per section, beside the truth."""
     from cytomesh.phantom.cells import write_phantom_cells
 
     show(write_phantom_cells(folder, brains=brains or (), every=every, workers=workers), as_json)

@@ -42,15 +42,15 @@ def pretrain(
     allow_stale: AllowStale = False,
     benchmark: Annotated[
         bool,
-        typer.Option("--benchmark", help="Say how fast training is, by how it is fed; keep nothing."),
+        typer.Option("--benchmark", help="Measure how fast training runs, by how it is fed; keeps nothing."),
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn an image encoder from where patches lie, without labels; alone or under torchrun.
+    """Train an image encoder without labels, from the positions of patches; alone or under torchrun.
 
-    Stopped by SIGTERM, it writes a checkpoint and exits with 75: run the same command again to go on. Other settings
-    under the name of an encoder that is there are refused, but for more schedule.steps, which continue it.
+    Stopped by SIGTERM, it writes a checkpoint and exits with 75: run the same command again to continue. Other
+    settings under the name of an existing encoder are refused, except more schedule.steps, which continue it.
     """
     from cytomesh.pretrain.config import PretrainConfig
     from cytomesh.pretrain.plan import plan_pretrain

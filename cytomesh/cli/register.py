@@ -31,7 +31,7 @@ def register(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make an inflated surface and a sphere for every hemisphere, and bring all onto a template by their folds.
+    """Make an inflated surface and a sphere for every hemisphere, and align all with a template by their folding.
 
     The template is fsaverage, or the mean of the study's own hemispheres (--set template=study). Spheres serve spin
     tests; registered ones carry maps, areas and features from brain to brain ('cytomesh resample').

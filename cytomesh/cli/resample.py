@@ -19,12 +19,12 @@ Surface = Annotated[
         show_default=False,
     ),
 ]
-Target = Annotated[str, typer.Option("--to", help="The same, of where to.", show_default=False)]
+Target = Annotated[str, typer.Option("--to", help="Target, given in the same way.", show_default=False)]
 
 
 @app.command()
 def resample(
-    file: Annotated[Path, typer.Argument(help="One value a vertex: GIFTI, CIFTI-2, FreeSurfer, NumPy, table.")],
+    file: Annotated[Path, typer.Argument(help="One value per vertex: GIFTI, CIFTI-2, FreeSurfer, NumPy, table.")],
     to_file: Annotated[
         Path, typer.Argument(help=".label.gii, .annot or .dlabel.nii for labels; .func.gii or .shape.gii for numbers.")
     ],
@@ -34,7 +34,7 @@ def resample(
     registration: Annotated[str, typer.Option("--registration", "-r", help="Name of the registration.")] = "folding",
     as_json: AsJson = False,
 ) -> None:
-    """Carry values of vertices between brains and templates, along a registration ('cytomesh register').
+    """Resample vertex values between brains and templates, along a registration ('cytomesh register').
 
     Numbers by adaptive barycentric means, labels by the largest area, as Connectome Workbench does.
     """

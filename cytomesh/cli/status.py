@@ -14,7 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def status(out: ReadDir, as_json: AsJson = False) -> None:
-    """Say for every product of a run whether it is done, stale (and why), stopped or failed."""
+    """Say whether each result of a run is done, stale (and why), stopped or failed."""
     from cytomesh.report.status import run_status, status_table
 
     found = run_status(out)

@@ -31,7 +31,7 @@ def variation(
     allow_stale: AllowStale = False,
     as_json: AsJson = False,
 ) -> None:
-    """Explain thickness, curvature, coordinates or any node column by features, on cortex that was left out.
+    """Explain thickness, curvature, coordinates or any node column by features, on held-out cortex.
 
     R2 of regressions on principal components, beside what location explains alone and, with spins, a null.
     """

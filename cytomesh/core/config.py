@@ -162,7 +162,7 @@ def validate_stored(kind: type[ConfigT], data: dict[str, Any], source: str, erro
 
 
 def describe(kind: type[BaseModel], cause: ValidationError) -> list[str]:
-    """Return one line a problem, each with its field, and the nearest known key for an unknown one."""
+    """Return one line per problem, each with its field, and the nearest known key for an unknown one."""
     return [_problem(kind, item["loc"], item) for item in cause.errors()]
 
 

@@ -26,9 +26,9 @@ class LabelTable:
     indices : tuple of int
         Label values, positive, unique, of 32 bits: label arrays are int32. In any order.
     names : tuple of str
-        One name a label, unique; accents that macOS writes apart become part of their letters (NFC).
+        One name per label, unique; accents that macOS writes apart become part of their letters (NFC).
     colours : (n, 4) float64
-        RGBA in 0..1, one row a label.
+        RGBA in 0..1, one row per label.
 
     Examples
     --------

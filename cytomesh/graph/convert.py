@@ -73,7 +73,7 @@ def to_networkx(graph: CortexGraph) -> nx.Graph:
 
 
 def to_dataframe(graph: CortexGraph) -> pd.DataFrame:
-    """Return one row a node; `area` is the name of the annotation, area probabilities become columns `p <area>`."""
+    """Return one row per node; `area` is the name of the annotation, area probabilities become columns `p <area>`."""
     pandas = optional("pandas", "pandas")
     columns = {name: np.asarray(values) for name, values in graph.nodes.columns.items() if name != "pmap"}
     names = np.array(["", *graph.labels.names], object)
@@ -105,4 +105,4 @@ def to_surface_image(graph: CortexGraph, values: NDArray[Any]) -> SurfaceImage:
 
 def _one_row_a_node(graph: CortexGraph, values: NDArray[Any]) -> None:
     if len(values) != graph.n_nodes:
-        raise GraphError(graph.name, found=f"{len(values)} rows", expected=f"{graph.n_nodes}, one a node")
+        raise GraphError(graph.name, found=f"{len(values)} rows", expected=f"{graph.n_nodes}, one per node")

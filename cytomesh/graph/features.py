@@ -27,7 +27,7 @@ SECTIONS = ".sections-"
 def save_features(
     run: Path, encoder: str, graph: CortexGraph, features: NDArray[Any], facts: Mapping[str, Any]
 ) -> None:
-    """Write node features, checked: one row a node, finite where linked, not constant.
+    """Write node features, checked: one row per node, finite where linked, not constant.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def refuse_other_widths(name: str, values: Sequence[Any], graphs: Sequence[Corte
 
 
 def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> str:
-    """Raise FeatureError unless there is one row a node, finite at linked nodes, and not the same everywhere.
+    """Raise FeatureError unless there is one row per node, finite at linked nodes, and not the same everywhere.
 
     Returns
     -------

@@ -96,7 +96,7 @@ def read_inputs(
 
 
 def plane_contours(inputs: Sequence[SectionInput], hemisphere: str) -> list[PlaneContours]:
-    """Return the contours of one hemisphere, one item a section that has them drawn (empty ones included)."""
+    """Return the contours of one hemisphere, one item per section that has them drawn (empty ones included)."""
     return list(_plane_contours(inputs, hemisphere))
 
 

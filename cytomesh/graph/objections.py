@@ -13,7 +13,7 @@ N_SAID = 5
 
 
 def stack_objections(table: Path, inputs: Sequence[SectionInput]) -> list[str]:
-    """Return what `cytomesh study check` would say of a brain's sections beside each other, one line a problem.
+    """Return what `cytomesh study check` would say of a brain's sections beside each other, one line per problem.
 
     None of it need spoil a surface, so nothing stops for it: sections absent from a series, hemispheres exchanged, a
     flipped or torn section.

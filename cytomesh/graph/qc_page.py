@@ -48,12 +48,12 @@ def quality_page(qc: Mapping[str, Any]) -> str:
     if moved:
         parts.append(Part("corrections", "Correction of each section", _corrections(moved)))
     if notes := surface_notes(qc):
-        rebuilt, given = "What the surfaces have and the contours have not", "Surfaces and cortex"
+        rebuilt, given = "What the surfaces have and the contours lack", "Surfaces and cortex"
         parts.append(Part("notes", rebuilt if is_rebuilt(qc) else given, bullets(notes)))
     if qc.get("objections"):
         parts.append(Part("objections", "Sections that do not fit their stack", bullets(qc["objections"])))
     if unused:
-        parts.append(Part("unused", "Sections without use", bullets(unused)))
+        parts.append(Part("unused", "Unusable sections", bullets(unused)))
     return page(f"{qc['name']}: quality", join(head), parts)
 
 
@@ -61,7 +61,7 @@ def _origin(qc: Mapping[str, Any]) -> str:
     if is_rebuilt(qc):
         return "Surfaces rebuilt from the contours of the sections."
     files = "; ".join(f"{kind}: {path}" for kind, path in qc["own_files"].items())
-    return f"Surfaces from own files, node i is their vertex i. {files}."
+    return f"Surfaces from your own files: node i is vertex i. {files}."
 
 
 def _fidelity(qc: Mapping[str, Any]) -> list[Part]:
@@ -115,8 +115,12 @@ def _stains(sections: Sequence[Mapping[str, Any]]) -> Html:
     at = np.array([item["position_mm"] for item in sections])
     charts = []
     for name, axis, caption in (
-        ("background", Axis("light", "grey levels"), "Light of the glass, as stored: image.normalise is not in it."),
-        ("density", Axis("optical density"), "Optical density that only the darkest twentieth of the tissue exceeds."),
+        (
+            "background",
+            Axis("light", "grey levels"),
+            "Brightness of the glass, as stored: image.normalise is not applied.",
+        ),
+        ("density", Axis("optical density"), "95th percentile of the tissue's optical density."),
     ):
         values = np.array([item["stain"][name] for item in sections], np.float64)
         channels = CHANNELS if values.shape[1] == len(CHANNELS) else ("",)
@@ -143,7 +147,7 @@ def _corrections(sections: Sequence[Mapping[str, Any]]) -> Html:
     columns += [Number(title, "mm", "+.3f") for title in ("first axis", "second axis")]
     columns += [Number("turn", "deg", "+.3f"), ""]
     axes = [Line("first axis", at, shifts[:, 0]), Line("second axis", at, shifts[:, 1], 1, DASHED)]
-    shift, turn = "Shift of each section within its plane.", "Turn of each section about the stack's axis."
+    shift, turn = "Shift of each section within its plane.", "Rotation of each section about the stack's axis."
     return join(
         [
             line_chart(axes, ALONG, Axis("shift", "mm"), shift),

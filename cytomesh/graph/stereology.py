@@ -73,7 +73,7 @@ def section_facts(
     alignment: Alignment | None,
     stains: Mapping[int, StainStatistics],
 ) -> list[dict[str, Any]]:
-    """Return one record a section: place, stain, distance of contours to the surfaces, correction, nodes linked.
+    """Return one record per section: place, stain, distance of contours to the surfaces, correction, nodes linked.
 
     Parameters
     ----------

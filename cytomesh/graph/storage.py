@@ -1,4 +1,4 @@
-"""Cortical graphs on disk: one folder a hemisphere, see the run directory's layout in the docs."""
+"""Cortical graphs on disk: one folder per hemisphere, see the run directory's layout in the docs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class CortexGraph:
     mesh : Mesh
         The midsurface.
     nodes : Table
-        One row a node; the columns are listed in the documentation of the run directory.
+        One row per node; the columns are listed in the documentation of the run directory.
     labels : LabelTable
         The areas that `annotation` and the columns of `pmap` refer to.
 
@@ -108,11 +108,11 @@ class CortexGraph:
     def __post_init__(self) -> None:
         if len(self.nodes) != self.mesh.n_vertices:
             found = f"{len(self.nodes)} node rows for {self.mesh.n_vertices} mesh vertices"
-            raise GraphError(self.name, found=found, expected="one row a vertex")
+            raise GraphError(self.name, found=found, expected="one row per vertex")
         self.labels.check(self.annotation, f"{self.name}: annotation")
         if self.pmap is not None and self.pmap.shape[1] != len(self.labels):
             found = f"{self.pmap.shape[1]} probability columns for {len(self.labels)} labels"
-            raise GraphError(self.name, "pmap", found=found, expected="one column a label")
+            raise GraphError(self.name, "pmap", found=found, expected="one column per label")
 
     @property
     def name(self) -> str:
@@ -202,7 +202,7 @@ class CortexGraph:
         return convert.to_networkx(self)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a node as pandas' `DataFrame`, see `cytomesh.graph.convert`."""
+        """Return one row per node as pandas' `DataFrame`, see `cytomesh.graph.convert`."""
         return convert.to_dataframe(self)
 
     def to_surface_image(self, values: NDArray[Any]) -> SurfaceImage:

@@ -92,7 +92,7 @@ def _others(
 
 
 def _points(ring: shapely.LinearRing, step: float) -> NDArray[np.float64]:
-    """Return points along a ring, one a pixel of the thumbnail."""
+    """Return points along a ring, one per pixel of the thumbnail."""
     n = max(8, int(ring.length / step))
     return shapely.get_coordinates(shapely.line_interpolate_point(ring, np.linspace(0, 1, n, False), normalized=True))
 

@@ -101,7 +101,7 @@ def check_offsets(
     table : Path
         The section table.
     offsets : sequence of RingOffset or None
-        One a section; None where nothing could be measured.
+        One per section; None where nothing could be measured.
     """
     measured = [(section, offset) for section, offset in zip(sections, offsets, strict=True) if offset is not None]
     if len(measured) < FEWEST:

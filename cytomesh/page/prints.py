@@ -88,7 +88,7 @@ def line_pen(order: int, n_points: int) -> dict[str, Any]:
 
 
 def dots(rows: Sequence[tuple[str, Mapping[str, Score]]], names: Sequence[str], title: str) -> Any:
-    """Draw scores as dots with bars, one row a line, names side by side; returns the figure.
+    """Draw scores as dots with bars, one row per line, names side by side; returns the figure.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def _solve(
     coarse = sp.csr_matrix(member.T @ weights @ member)
     values, vectors, _ = _solve(coarse, k, n_columns, 0.0, COARSE_SWEEPS)
     vectors = root[:, None] * (member @ (vectors / np.sqrt(np.asarray(coarse.sum(axis=1)).ravel())[:, None]))
-    if vectors.shape[1] < n_columns:  # many edges a node leave few aggregates: chance fills the other columns
+    if vectors.shape[1] < n_columns:  # many edges per node leave few aggregates: chance fills the other columns
         shape = len(root), n_columns - vectors.shape[1]
         vectors = np.hstack([vectors, generator(0, "chebyshev start").standard_normal(shape)])
 

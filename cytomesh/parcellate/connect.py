@@ -15,7 +15,7 @@ from cytomesh.parcellate.ward import ward_tree
 
 
 def check_count(k: int, adjacency: sp.csr_matrix, source: str) -> None:
-    """Raise GraphError unless k connected parcels can exist: at most one a node, at least one a component."""
+    """Raise GraphError unless k connected parcels can exist: at most one per node, at least one per component."""
     n = adjacency.shape[0]
     n_components = int(connected_components(adjacency, directed=False, return_labels=False))
     if not n_components <= k <= n:

@@ -90,7 +90,7 @@ def select_nodes(
     Parameters
     ----------
     features : (n, d) float
-        One row a node of `graph`; rows of unlinked nodes are ignored.
+        One row per node of `graph`; rows of unlinked nodes are ignored.
     min_nodes : int
         Islands of the selected mesh with fewer nodes are left out.
     source : str

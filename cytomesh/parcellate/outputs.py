@@ -35,7 +35,7 @@ def write_parcels(
     """Write labels, gradients, confidence, cards and the graph of parcels.
 
     `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<brain>.annot`, `<graph>_gradients.func.gii`,
-    `<graph>_confidence.func.gii`, `<graph>.parquet` (one row a node), `<graph>_parcels.json` (cards) and
+    `<graph>_confidence.func.gii`, `<graph>.parquet` (one row per node), `<graph>_parcels.json` (cards) and
     `<graph>_parcels.graphml`.
 
     Parameters
@@ -97,7 +97,7 @@ def write_nulls(
     tilings: Sequence[NDArray[np.int64]],
     noise: Sequence[NDArray[np.int64]],
 ) -> None:
-    """Write null parcellations of a graph as a table, a row a node: labels from 1, 0 at masked nodes.
+    """Write null parcellations of a graph as a table, a row per node: labels from 1, 0 at masked nodes.
 
     Columns tiling_<i>: geometry alone; noise_<i>: the same method on random numbers in the place of the features.
     """

@@ -82,7 +82,7 @@ def lowest_eigenpairs(
     graph = check_weights(weights, source)
     n = graph.shape[0]
     if not 1 <= k <= n:
-        raise GraphError(source, found=f"{k} eigenvectors of {n} nodes", expected="at most one a node")
+        raise GraphError(source, found=f"{k} eigenvectors of {n} nodes", expected="at most one per node")
     laplacian = normalised_laplacian(graph)
     n_components, piece = connected_components(graph, directed=False)
     values: list[NDArray[np.float64]] = []

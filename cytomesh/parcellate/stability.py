@@ -94,7 +94,7 @@ def make_replicates(
 
     Returns
     -------
-    list of Replicates, one a graph; None if it is not wanted, or a graph is too small to be divided.
+    list of Replicates, one per graph; None if it is not wanted, or a graph is too small to be divided.
     """
     wanted = settings.evaluation.stability
     if not wanted.splits:

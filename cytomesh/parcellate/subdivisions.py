@@ -66,7 +66,7 @@ def candidate_subdivisions(
     list of dict
         area, parcels, contrast, null_mean; effect_sd: contrast over the mean of the tilings in their standard
         deviations; p: see `adjusted_p`, None without noise; node, x_mm, y_mm, z_mm (middle of the border); places: up
-        to twelve linked nodes along it with section, column_px, row_px, one a section. Only borders above the mean of
+        to twelve linked nodes along it with section, column_px, row_px, one per section. Only borders above the mean of
         the tilings are listed; empty if there is no area or no border of a tiling.
     """
     areas = graph.annotation[features.nodes]

@@ -1,4 +1,4 @@
-"""The cells that a phantom's sections were drawn from, one row a cell: what counts of cells are compared with."""
+"""The cells that a phantom's sections were drawn from, one row per cell: what counts of cells are compared with."""
 
 from __future__ import annotations
 

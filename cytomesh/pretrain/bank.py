@@ -1,4 +1,4 @@
-"""A bank: all patches of a pool extracted once, a file a section, read as memory maps or at an address."""
+"""A bank: all patches of a pool extracted once, a file per section, read as memory maps or at an address."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class SamplingConfig(Config):
     roles: tuple[BrainRoleName, ...] = ("train", "transfer")
     """Brains to learn from."""
     seeds_per_batch: int = Field(default=64, ge=1, le=2**24)
-    """Patches drawn evenly over the cortex, of all ranks together: at least one a rank."""
+    """Patches drawn evenly over the cortex, of all ranks together: at least one per rank."""
     neighbours: int = Field(default=3, ge=0, le=1000)
     """Patches drawn around each seed, from other sections."""
     radius_mm: float = Field(default=0.0, ge=0)
@@ -180,9 +180,9 @@ class PretrainConfig(Config):
     device: Device = "auto"
     """Where to compute."""
     threads: PositiveInt | None = None
-    """Threads a rank that compute; the processors of the machine are shared between its ranks unless given."""
+    """Threads per rank that compute; the processors of the machine are shared between its ranks unless given."""
     readers: PositiveInt = 1
-    """Threads a rank that read patches ahead."""
+    """Threads per rank that read patches ahead."""
     by_section: bool = True
     """Give each rank the patches of a batch that come from a slab of sections, so that it opens few images; the batch,
     and the loss, is the same. Not on CPU ranks with batch norm, which normalise each by its own patches."""

@@ -158,7 +158,7 @@ def open_geodesics(run: Path, pool: PatchPool, mesh: Mesh, radius_mm: float, her
                 save_geodesics(folder, geodesics)
                 log(
                     f"geodesics: {len(vertices):,} vertices, {len(geodesics.indices):,} pairs up to {radius_mm:g} mm, "
-                    f"{geodesics.nbytes / max(1, len(vertices)):.0f} bytes a vertex"
+                    f"{geodesics.nbytes / max(1, len(vertices)):.0f} bytes per vertex"
                 )
     here.barrier()
     return load_geodesics(folder)

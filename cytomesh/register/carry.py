@@ -81,7 +81,7 @@ def resample_file(run: Path, file: Path, source: str, target: str, out: Path, re
     ----------
     run : Path
     file : Path
-        One row a vertex of the source, of a kind that `cytomesh graph import` reads.
+        One row per vertex of the source, of a kind that `cytomesh graph import` reads.
     source, target : str
         A graph of the run ("B01_hemi-L"), "fsaverage5" of the other's side, or the file of a registered sphere
         (`sphere.reg.surf.gii`, or that of a template: fs_LR's in the space of fsaverage).

@@ -27,7 +27,7 @@ def driver_values(
     Returns
     -------
     values : list of (n, k) float64
-        One a graph.
+        One per graph.
     weights : list of k floats
         Of the columns; those of a driver share its weight.
 

@@ -50,7 +50,7 @@ def resampling(
     theirs = target.vertex_areas if target_areas is None else np.asarray(target_areas, np.float64)
     for name, found, mesh in (("source_areas", own, source), ("target_areas", theirs, target)):
         if found.shape != (mesh.n_vertices,):
-            raise SurfaceError(name, found=f"shape {found.shape}", expected=f"({mesh.n_vertices},), one a vertex")
+            raise SurfaceError(name, found=f"shape {found.shape}", expected=f"({mesh.n_vertices},), one per vertex")
     here = _barycentric(source, target)
     there = _barycentric(target, source).T.tocsr()
     # the vertices that come from there and are not those of the triangle here

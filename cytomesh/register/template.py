@@ -65,7 +65,7 @@ def registered(
     settings : RegisterConfig
     stages : sequence of Stage
     further : sequence of (n, k) float64, optional
-        What else drives them, one a hemisphere.
+        What else drives them, one per hemisphere.
     apply : callable
         As `map`; may use processes.
     names : sequence of str, optional

@@ -31,7 +31,7 @@ class Stage:
     length : float
         Of the depth potential, in spacings of the grid on a sphere of the surface's area.
     weights : tuple of float
-        Of what else is compared beside folding, one a column.
+        Of what else is compared beside folding, one per column.
     """
 
     subdivisions: int

@@ -111,7 +111,7 @@ def _measure_panel(parcellations: Mapping[str, Mapping[str, Any]], measure: str)
     columns += [Number("over them", "SD of null", "+.1f"), Number("geometry alone"), Number("over it", form="+.3f")]
     caption = (
         f"{MEASURES[measure]} between parcels and annotated areas. Any two tilings of the cortex agree to some "
-        "degree: read a score over its nulls, areas rotated on the sphere and as many parcels made from positions only."
+        "degree: compare a score with its nulls, areas rotated on the sphere and as many parcels of positions alone."
     )
     return join([_measure_chart(found, measure), table(columns, rows, caption=caption, sortable=True)])
 

@@ -23,7 +23,7 @@ COLOUR = np.array([*bytes.fromhex(OKABE_ITO["vermilion"][1:])], np.float64)
 
 
 def neighbour_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
-    """Return a row an example: its patch, then the most similar ones of each other brain."""
+    """Return a row per example: its patch, then the most similar ones of each other brain."""
     table, patches = _examples(folder), _array(folder / "patches.npy")
     pairs = read_table(folder / "neighbours.parquet", needs=("example", "neighbour", "similarity", "distance_mm"))
     rows = []
@@ -41,7 +41,7 @@ def neighbour_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
 
 
 def saliency_pictures(folder: Path, record: Mapping[str, Any]) -> Html:
-    """Return a row an example: its patch, and each map laid over it."""
+    """Return a row per example: its patch, and each map laid over it."""
     table, patches, maps = _examples(folder), _array(folder / "patches.npy"), read_saliency(folder / "saliency.parquet")
     rows = []
     for example, own in enumerate(maps):

@@ -70,10 +70,10 @@ def inspect_page(run: Path, name: str) -> Path:
     similarity, looks = metrics["similarity"], metrics["saliency"]
     parts = [
         Part("separation", "Brains and areas", join([_separation(metrics), _correspondence(metrics)])),
-        Part("map", "Map of the features", map_charts(folder, metrics["map"], metrics["n_nodes"])),
+        Part("map", "Map of the feature space", map_charts(folder, metrics["map"], metrics["n_nodes"])),
         Part(
             "similarity",
-            "Areas beside areas",
+            "Similarity of areas",
             similarity_charts(folder, similarity) if similarity else not_shown(TOO_FEW),
         ),
         _neighbours(folder, looks),
@@ -99,7 +99,7 @@ def _separation(metrics: Mapping[str, Any]) -> Html:
     columns += ["rotated areas", Number("probe"), Number("chance"), "probe of rotated areas"]
     caption = (
         "How far groups lie apart. Silhouette by cosine distance, mean over nodes: 1 far apart, 0 on top of each "
-        "other, below 0 nearer to another group than to the own. Probe: balanced accuracy of a linear classifier on "
+        "other, below 0 nearer to another group than to its own. Probe: balanced accuracy of a linear classifier on "
         "cortex that it has not seen; chance is 1 / groups. Good features separate areas, and not brains."
     )
     return table(*without_empty(columns, rows), caption=caption)
@@ -134,14 +134,14 @@ def _neighbours(folder: Path, looks: Mapping[str, Any] | None) -> Part:
 def _looks(folder: Path, looks: Mapping[str, Any] | None) -> Part:
     title = "What the encoder looks at"
     if not looks or not looks["method"]:
-        return missing("saliency", title, "There is no encoder, or no map of what it looks at, for these features.")
+        return missing("saliency", title, "There is no encoder, or no attention map, for these features.")
     what = (
         f"Attention of the {looks['query']}, by head. "
         if looks["query"]
         else "Grad-CAM: places of the feature map that add to the patch's own feature. "
     )
     words = (
-        f"{what}Encoder: {looks['encoder']}. The more colour the more, as share of the maximum of each map, to the "
+        f"{what}Encoder: {looks['encoder']}. Colour: share of the maximum of each map, to the "
         f"power of {looks['gamma']:g}. {_field(looks)}"
     )
     return Part("saliency", title, join([tag("p", words), saliency_pictures(folder, looks)]))

@@ -39,7 +39,7 @@ def _map(table: Table, name: str, record: Mapping[str, Any], n_nodes: int) -> Ht
     axes = [axis(f"{method} {i}", zeroline=False, **scale) for i in (1, 2)]
     axes[1]["scaleanchor"] = "x"
     drawn = "all" if len(values) == n_nodes else f"{len(values):,} drawn at random of"
-    caption = f"One dot a node ({drawn} {n_nodes:,} linked nodes), coloured by {name}. "
+    caption = f"One dot per node ({drawn} {n_nodes:,} linked nodes), coloured by {name}. "
     if record["method"] == "pca":
         caption += "The two directions in which unit vectors of the features vary most."
     else:
@@ -51,7 +51,7 @@ def _map(table: Table, name: str, record: Mapping[str, Any], n_nodes: int) -> Ht
 
 
 def _by_name(table: Table, values: NDArray[Any], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return one series a name: few with colours and symbols that are told apart, many as in the label table."""
+    """Return one series per name: few with colours and symbols that are told apart, many as in the label table."""
     names = sorted(set(values), key=lambda name: (name != NONE, name))
     n_named = len([name for name in names if name != NONE])
     traces: list[dict[str, Any]] = []

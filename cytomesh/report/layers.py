@@ -98,7 +98,9 @@ def _by_layer(metrics: Mapping[str, Any]) -> Html:
         if side in sides
     ]
     columns: list[Column] = ["layers from", "side", *(Number(f"F1 of {layer}") for layer in LAYERS)]
-    return table(columns, rows, caption="F1 (Dice) of each layer over all pixels of a side.", sortable=True)
+    return table(
+        columns, rows, caption="F1 (Dice) of each layer over all pixels of each side of the split.", sortable=True
+    )
 
 
 def _numbers(values: list[float | None]) -> list[float]:
@@ -122,7 +124,7 @@ def _pictures(run: Path, name: str, metrics: Mapping[str, Any]) -> Html:
         tag("span", swatch(css_colour(rgba)), text, "  ") for text, rgba in zip(TABLE.names, TABLE.colours, strict=True)
     ]
     intro = tag("p", f"Found by {metrics['encoders'][0]}, at {metrics['um_per_px']:g} µm/px: ", *legend)
-    return join([intro, choice("Side", panels)]) if panels else Html("")
+    return join([intro, choice("Side of the split", panels)]) if panels else Html("")
 
 
 def _figure(folder: Path, section: Section) -> Html:

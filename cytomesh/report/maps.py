@@ -34,8 +34,8 @@ CHANGE_TABLE = LabelTable(
     (1, 2, 3, 4, 5),
     (
         "as registered",
-        "changed: right now",
-        "changed: wrong now",
+        "changed: now correct",
+        "changed: now wrong",
         "changed: wrong before and now",
         "changed: not annotated",
     ),
@@ -72,7 +72,7 @@ class LabelMap:
 
 @dataclass(frozen=True, slots=True)
 class ScalarMap:
-    """A number a node; what is not finite is drawn grey.
+    """A number per node; what is not finite is drawn grey.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def _surfaces(
     if any(marks.values()):
         note += (
             " White diamonds: candidate subdivisions, data-driven borders inside one annotated area that the same "
-            f"method hardly finds in random numbers (p at most {RARE:g}, corrected for all borders looked at); all are "
+            f"method hardly finds in random numbers (p at most {RARE:g}, corrected for all borders examined); all are "
             "listed below."
         )
     return Part("surfaces", "Parcels on the surface", viewer(run, graphs, maps, shown, note, marks))
@@ -196,13 +196,11 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
     columns: list[Column] = ["parcel", Number("nodes", form=",d"), Number("annotated", "nodes", ",d")]
     columns += [Number("area", "mm²", ",.0f"), Number("thickness", "mm", ".2f"), Number("confidence", form=".2f")]
     columns += ["middle: x, y, z", "lies in", "most similar areas"]
-    caption = (
-        "One row a parcel. Confidence: share of the parcel that comes back when it is found from half of the sections."
-    )
+    caption = "One row per parcel. Confidence: share of the parcel that is found again from half of the sections."
     if has_areas:
         caption += (
             " Lies in: share of its annotated nodes. Most similar areas: by mean features; in brackets how much nearer "
-            "they are than parcels that know geometry alone, in standard deviations of those."
+            "they are than parcels made from geometry alone, in standard deviations of those."
         )
     panels = []
     for graph, entries in cards.items():
@@ -240,8 +238,8 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]], has_
     columns += [Number("over it", "SD", "+.1f"), Number("p", form=".2g"), "middle: x, y, z", "where to look"]
     caption = (
         "Data-driven borders that lie inside one annotated area, strongest first, beside borders inside areas of "
-        "parcels that know geometry alone. p: how seldom the same method would find any border as strong in random "
-        "numbers, after Holm's correction for all borders looked at; empty where no such parcels were made "
+        "parcels made from geometry alone. p: how rarely the same method finds a border as strong in random numbers, "
+        "after Holm's correction for all borders examined; empty where no such parcels were made "
         "(evaluation.stability)."
     )
     panels = []
@@ -280,7 +278,7 @@ def _stability_part(metrics: Mapping[str, Any]) -> Part:
     columns: list[Column] = ["graph", "compared", "score", Number("value"), Number("noise in place of features")]
     columns += [Number("over it", form="+.3f"), Number("geometry alone"), Number("over it", form="+.3f")]
     caption = (
-        "Do the parcels come back? Co-assignment: the share of the nodes in either parcel of a node that are in both, "
+        "Are the parcels reproducible? Co-assignment: share of the nodes in either parcel of a node that are in both, "
         "mean over nodes. Noise: parcels that the same method makes on the same mesh of random numbers. Geometry: as "
         "many parcels of about equal size."
     )

@@ -83,8 +83,8 @@ def _surfaces(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, 
     columns += [Number("pial area", "cm²", ".0f"), Number("pial volume", "cm³", ".0f")]
     columns += [Number("thickness, median", "mm", ".2f"), Number("thickness, 5 to 95 %", "mm")]
     caption = (
-        "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are no cortex."
-        " Own files may be open, at the medial wall say."
+        "Surfaces. A closed sphere has Euler number 2: no handles, no holes. Nodes at cut faces are not cortex. "
+        "Surfaces from your own files may be open, as at the medial wall."
     )
     return table(*without_empty(columns, rows), caption=caption, sortable=True)
 

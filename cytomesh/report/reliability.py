@@ -18,7 +18,7 @@ BINS = {
 
 
 def reliability_charts(models: Sequence[Model], side: str) -> Html:
-    """Return the reliability diagram of one side and, for each kind of bin, macro-F1 by bin; one line a model."""
+    """Return the reliability diagram of one side and, for each kind of bin, macro-F1 by bin; one line per model."""
     shown = [(order, model) for order, model in enumerate(models) if side in model.sides]
     charts = [_reliability(shown, side), *(_by_bin(shown, side, key) for key in BINS)]
     return tag("div", *(each for each in charts if each is not None), class_="charts")
@@ -30,16 +30,16 @@ def _reliability(shown: Sequence[tuple[int, Model]], side: str) -> Html | None:
         bins = [each for each in model.sides[side].reliability if each["n_nodes"] >= MIN_NODES]
         if bins:
             sure, right = ([each[key] for each in bins] for key in ("confidence", "accuracy"))
-            hover = f"{label(model.name)}<br>confidence %{{x:.2f}}: %{{y:.2f}} right<extra></extra>"
+            hover = f"{label(model.name)}<br>confidence %{{x:.2f}}: %{{y:.2f}} correct<extra></extra>"
             traces.append(curve(model.name, sure, right, order, hovertemplate=hover) | {"mode": "lines+markers"})
     if not traces:
         return None
     ideal = {"color": "#999999", "dash": "dot", "width": 1}
     traces.append(curve("perfect calibration", [0, 1], [0, 1], 0, hoverinfo="skip") | {"line": ideal})
     x = axis("confidence (probability of the best area)", range=[0, 1])
-    y = axis("share of nodes named right", range=[0, 1])
+    y = axis("share of nodes classified correctly", range=[0, 1])
     caption = (
-        f"Reliability on {side}: below the dotted line a model is too sure of itself, above it too careful. "
+        f"Reliability on {side}: below the dotted line a model is overconfident, above it underconfident. "
         f"Bins with fewer than {MIN_NODES} nodes are left out."
     )
     return chart(traces, x, y, caption=caption)

@@ -64,7 +64,7 @@ class SideScores:
     error_mm : dict of str to float
         Distance along the surface from wrongly named nodes to the area they were taken for: median, q25, q75.
     reliability : list of dict
-        One a bin of confidence: confidence, accuracy, n_nodes.
+        One per bin of confidence: confidence, accuracy, n_nodes.
     bins : dict of str to list of dict
         Scores by fifths of obliqueness, link distance, thickness: low, high, macro_f1, n_nodes.
     """
@@ -94,7 +94,7 @@ class Model:
     sides : dict of str to SideScores
         By evaluation side, in the order of `SIDES`.
     curves : list of list of dict
-        One a seed: epoch, loss and, at validations, validation_macro_f1.
+        One per seed: epoch, loss and, at validations, validation_macro_f1.
     unknown : dict
         By side, how far doubt betrays areas that were left out of the training (see `unknown_record`).
     """

@@ -55,7 +55,7 @@ def score_table(models: Sequence[Model]) -> Html:
     meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
     said = [SAID[name] for name in BASELINES if any(title.startswith(f"no image: {name}") for title, *_ in rows_of)]
     caption = (
-        f"Classification, best of a column bold. {'; '.join([*kinds, *meaning])}. "
+        f"Classification, best of each column in bold. {'; '.join([*kinds, *meaning])}. "
         f"The last rows need no image: {', '.join(said)}."
     )
     return table(columns, rows, caption=caption, sortable=True)

@@ -39,8 +39,8 @@ MEASURES = {
     "macro_f1": "macro-F1",
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
-    "top3": "right area among best three",
-    "ece": "calibration error",
+    "top3": "top-3 accuracy",
+    "ece": "expected calibration error",
     "confidence": "mean confidence",
     "error_hops": "error distance (areas)",
 }
@@ -67,13 +67,17 @@ def score_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
         *_notes(models),
         tag("h3", "Scores by area"),
         choice(
-            "Model and side", [(f"{model.name}, {side}", _area_table(model, side, labels)) for model, side in pairs]
+            "Model and side of the split",
+            [(f"{model.name}, {side}", _area_table(model, side, labels)) for model, side in pairs],
         ),
         tag("h3", "Confusion between areas"),
-        choice("Model and side", [(f"{model.name}, {side}", confusion_chart(model, side)) for model, side in pairs]),
-        tag("h3", "Where errors lie"),
+        choice(
+            "Model and side of the split",
+            [(f"{model.name}, {side}", confusion_chart(model, side)) for model, side in pairs],
+        ),
+        tag("h3", "Where the errors are"),
         choice("Side of the split", [(side, _error_chart(models, side)) for side in sides]),
-        tag("h3", "When to trust them"),
+        tag("h3", "When to trust the models"),
         choice("Side of the split", [(side, reliability_charts(models, side)) for side in sides]),
         *unknown_part(models),
         *_curves(models),
@@ -122,7 +126,7 @@ def _measure_table(models: Sequence[Model], side: str) -> Html:
     columns: list[Column] = ["model", Number("nodes", form=",d"), *(Number(MEASURES[key]) for key in keys)]
     columns += [Number("macro-F1, 95 % interval"), Number("error distance", "mm")]
     caption = (
-        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error: expected gap "
+        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Expected calibration error: mean gap "
         "between confidence and accuracy, 0 is best. Error distance: how many area borders lie between the annotated "
         "and the wrongly predicted area (1: neighbours), and in mm along the surface from a wrongly named node to the "
         "area it was taken for (median and quartiles). Interval: over sections drawn with replacement."
@@ -178,7 +182,7 @@ def _error_chart(models: Sequence[Model], side: str) -> Html:
         *sorted((key for key in keys if key.isdigit()), key=int),
         *sorted(key for key in keys if not key.isdigit()),
     ]
-    titles = ["right" if key == "0" else "1 (neighbour)" if key == "1" else key for key in steps]
+    titles = ["correct" if key == "0" else "1 (neighbour)" if key == "1" else key for key in steps]
     traces = [
         {
             "type": "bar",
@@ -208,7 +212,7 @@ def _curves(models: Sequence[Model]) -> list[Html]:
                     more = {"legendgroup": model.name, "showlegend": seed == 0, "opacity": 0.8}
                     traces.append(curve(model.name, x, y, order, hovertemplate=hover, **more))
         if traces:
-            caption = f"{title[0].upper()}{title[1:]}; one line a seed."
+            caption = f"{title[0].upper()}{title[1:]}; one line per seed."
             figures.append(chart(traces, axis("epoch"), axis(title), caption=caption))
     return [tag("h3", "Training of the classifiers"), tag("div", *figures, class_="charts")] if figures else []
 

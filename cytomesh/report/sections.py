@@ -47,9 +47,8 @@ def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) 
         tag("span", class_="key pial"),
         "pial contour  ",
         tag("span", class_="key white"),
-        "white contour. Each tick is one image link: it starts at the node and points to the pial surface (as long as "
-        "half of the cortex is thick in the median), coloured by the annotated area of the node, grey where there is "
-        "none.",
+        "white contour. Each tick is one image link: it starts at the node and points to the pial surface (half of the "
+        "median cortical thickness long), coloured by the annotated area of the node, grey where there is none.",
     )
     return Part("sections", TITLE, join([intro, choice("Brain", panels)]))
 
@@ -130,7 +129,7 @@ def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Htm
 def _links(
     section: Section, graphs: Sequence[CortexGraph], length_px: float
 ) -> tuple[Html, list[tuple[str, str]], int, NDArray[np.float64]]:
-    """Return the ticks, one path an area; the areas met with their colours, largest first; number and obliqueness."""
+    """Return the ticks, one path per area; the areas met with their colours, largest first; number and obliqueness."""
     ticks: dict[tuple[str, str], list[str]] = {}
     angles = []
     for graph in graphs:

@@ -110,7 +110,7 @@ def _size(folder: Path) -> int:
 
 
 def status_table(statuses: list[Status]) -> str:
-    """Return one line a product: state, size, time, and why it is not simply done."""
+    """Return one line per product: state, size, time, and why it is not simply done."""
     width = max((len(status.product) for status in statuses), default=0)
     lines = [f"{'':<{width}}  {'state':<7} {'size':>12} {'made in':>11}  {'begun (UTC)':16}  why".rstrip()]
     for status in statuses:

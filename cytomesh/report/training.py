@@ -26,14 +26,14 @@ QUANTITIES = {
     "learning_rate": ("learning rate", ""),
     "gradient_norm": ("gradient norm", ""),
     "images_per_second": ("speed", "patches/s"),
-    "data_wait_s": ("wait for data, a step", "s"),
-    "compute_s": ("computing, a step", "s"),
+    "data_wait_s": ("waiting for data per step", "s"),
+    "compute_s": ("computing time per step", "s"),
 }
 MAX_POINTS = 1500
 
 
 def training_part(run: Path) -> Part:
-    """Build the part with one chart a quantity and one line an encoder."""
+    """Build the part with one chart per quantity and one line per encoder."""
     records = {path.parent.name: read_lines(path) for path in sorted((run / "encoders").glob("[!.]*/metrics.jsonl"))}
     records = {name: rows for name, rows in records.items() if rows}
     if not records:
@@ -82,7 +82,7 @@ def _chart(key: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html
     if not traces:
         return None
     smooth = " Strong line: running median; faint line: every step." if n_smooth else ""
-    caption = f"{title[0].upper()}{title[1:]}, one line an encoder.{smooth}"
+    caption = f"{title[0].upper()}{title[1:]}, one line per encoder.{smooth}"
     return chart(traces, axis("optimiser step"), axis(title, unit), caption=caption)
 
 

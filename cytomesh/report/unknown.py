@@ -1,4 +1,4 @@
-"""Areas that were not learnt: how often doubt betrays them, by each kind of doubt."""
+"""Areas left out of the training: how often doubt betrays them, by each kind of doubt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cytomesh.report.results import Model
 DOUBTS = {
     "confidence": "low probability",
     "distance": "inputs unlike those of training",
-    "either": "whichever is rarer",
+    "either": "the rarer of the two",
 }
 
 
@@ -25,10 +25,10 @@ def unknown_part(models: Sequence[Model]) -> list[Html]:
     if not rows:
         return []
     columns: list[Column] = ["model", "side", "doubt", Number("nodes of left-out areas", form=",d"), Number("AUROC")]
-    columns += [Number("left out: turned away"), Number("known: turned away")]
-    columns += [Number("known: accepted, right"), Number("known: accepted, wrong")]
+    columns += [Number("left out: rejected"), Number("known: rejected")]
+    columns += [Number("known: accepted, correct"), Number("known: accepted, wrong")]
     caption = (
-        "Areas that the model was not shown, and how far its doubt tells their nodes from those of known areas: area "
-        "under the ROC curve, 0.5 is chance. Shares at the threshold that turns 5 % of the validation nodes away."
+        "Areas left out of the training, and how well the model's doubt separates their nodes from those of known "
+        "areas: area under the ROC curve, 0.5 is chance. Shares at the threshold that rejects 5 % of validation nodes."
     )
-    return [tag("h3", "Areas that were not learnt"), table(columns, rows, caption=caption, sortable=True)]
+    return [tag("h3", "Areas left out of the training"), table(columns, rows, caption=caption, sortable=True)]

@@ -67,7 +67,7 @@ def _curves(metrics: Mapping[str, Any]) -> Html:
             if target in scores
         ]
         x = axis("principal components of the features", type="log", tickvals=components, ticktext=components)
-        caption = "R² on what was left out, by the number of components that the regression sees."
+        caption = "R² on held-out cortex, by the number of components that the regression uses."
         panels.append((target, chart(traces, x, axis(f"R² of {target}"), caption=caption, width_px=620)))
     return choice("Target", panels)
 
@@ -81,7 +81,7 @@ def _variances(metrics: Mapping[str, Any]) -> Html:
     y = axis("cumulative variance of the features", "%", rangemode="tozero")
     ticks = metrics["components"]
     x = axis("principal components", type="log", tickvals=ticks, ticktext=ticks)
-    caption = "How much of the features' own variance their principal components hold together."
+    caption = "Share of the features' variance that their principal components explain together."
     return chart(traces, x, y, caption=caption, width_px=620)
 
 

@@ -79,7 +79,7 @@ def check_orientation(
     table : Path
         The section table.
     shares : sequence of (4,) float64 or None
-        See `look_at_annotation`; one a section.
+        See `look_at_annotation`; one per section.
     """
     measured = [(section, share) for section, share in zip(sections, shares, strict=True) if share is not None]
     if not measured:

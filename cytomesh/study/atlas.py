@@ -176,7 +176,7 @@ class Atlas:
         image = _open_nifti(path)
         if len(image.shape) != 4 or image.shape[3] != len(self.labels):
             hint = "volume j must be row j of the label table; or give one 3D file an area"
-            expected = f"a 4D map with {len(self.labels)} volumes, one a label"
+            expected = f"a 4D map with {len(self.labels)} volumes, one per label"
             raise AtlasError(path, found=f"shape {image.shape}", expected=expected, hint=hint)
         return image
 

@@ -217,7 +217,7 @@ def _sections(
     """Make a brain's sections from its samples and sidecars, in the order of their numbers."""
     if not samples:
         problems.append(
-            StudyError(files.folder / "samples.tsv", found=f"no sample of sub-{brain}", expected="one row a section")
+            StudyError(files.folder / "samples.tsv", found=f"no sample of sub-{brain}", expected="one row per section")
         )
     found = [attempt(problems, partial(_section, files, brain, sample, samples)) for sample in samples]
     return sorted((section for section in found if section is not None), key=lambda section: section.index)

@@ -51,7 +51,7 @@ class CheckReport:
     has_probability_maps : bool
         Whether there are probability maps.
     brains : tuple of BrainSummary
-        One a brain that could be read.
+        One per brain that could be read.
     problems : tuple of CytomeshError
         Each names its file and the place in it; empty if all is well.
     """

@@ -34,7 +34,7 @@ def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, P
         stem = path.name[: len(path.name) - len(end)]
         stem = re.sub(r"(\.ome)?(\.zarr)?$", "", stem, flags=re.IGNORECASE)
         if stem in found:
-            hint = "keep one file a section in this folder"
+            hint = "keep one file per section in this folder"
             raise StudyError(folder, found=f"{found[stem].name} and {path.name}", expected="one of them", hint=hint)
         found[stem] = path
     if not found:

@@ -59,7 +59,7 @@ def check_stains(sections: Sequence[Section], statistics: Sequence[StainStatisti
 
 
 class _Measure:
-    """One number a channel of each section, compared with those of the others.
+    """One number per channel of each section, compared with those of the others.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Start:
     kind : {"hemispheres", "block", "surfaces", "new-brain"}
         Whole hemispheres; a block of tissue; a brain with surfaces of its own; one for a trained model.
     images : Path
-        Folder of images, one a section, numbered.
+        Folder of images, one per section, numbered.
     contours, annotations : Path or None
         Folders of contours and annotations, under the names of their images or with their numbers.
     labels : Path or None

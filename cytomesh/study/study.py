@@ -168,7 +168,7 @@ def load_labels(manifest: Manifest, path: Path) -> LabelTable:
     labels = read_labels(table)
     if not len(labels):
         hint = "list the areas, or leave out atlas in the manifest: a study may do without areas"
-        raise AtlasError(table, found="no area", expected="one row an area", hint=hint)
+        raise AtlasError(table, found="no area", expected="one row per area", hint=hint)
     for name, area in manifest.annotations.classes.items():
         if area != IGNORE and area not in labels.names:
             expected = f"an area of {table.name}, or {IGNORE}"

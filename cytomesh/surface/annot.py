@@ -20,7 +20,7 @@ UNKNOWN = ("unknown", (25, 5, 25))
 
 
 def write_annot(path: Path, labels: NDArray[Any], table: LabelTable) -> None:
-    """Write one label a vertex as `.annot`, e.g. `lh.economo.annot`.
+    """Write one label per vertex as `.annot`, e.g. `lh.economo.annot`.
 
     FreeSurfer counts the rows of its colour table: row 0 is "unknown" (label 0), row i the i-th label of `table`,
     whatever its index there. It also recognises a label by its 8-bit colour, so that colours that would be the same

@@ -19,7 +19,7 @@ from cytomesh.surface.gifti import STRUCTURES
 
 
 def write_cifti_labels(path: Path, labels: Mapping[str, NDArray[Any]], table: LabelTable, title: str) -> None:
-    """Write a `.dlabel.nii`: one label a vertex, 0 as the transparent "???", as in `gifti.write_labels`.
+    """Write a `.dlabel.nii`: one label per vertex, 0 as the transparent "???", as in `gifti.write_labels`.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def fit_to_contours(
         sum_o w_o (b_o . d - e_o)^2 + s sum_(i, j) (d_i - d_j)^2
 
     over observations o (barycentric weights b_o, length of the cut times cosine of the normal to the plane w_o,
-    mean one a vertex) and mesh edges (i, j): the least squares fit with a membrane's smoothness. Middles of cuts are
+    mean one per vertex) and mesh edges (i, j): the least squares fit with a membrane's smoothness. Middles of cuts are
     spread evenly over the triangles, so that these lie around the curved boundary rather than inside it.
 
     Parameters

@@ -74,7 +74,7 @@ def write_freesurfer(path: Path, mesh: Mesh) -> None:
 
 
 def write_morphometry(path: Path, values: NDArray[Any], n_faces: int) -> None:
-    """Write one value a vertex in FreeSurfer's format (`lh.thickness`)."""
+    """Write one value per vertex in FreeSurfer's format (`lh.thickness`)."""
     with atomic_path(path) as temporary:
         freesurfer.write_morph_data(temporary, np.asarray(values, np.float32), n_faces)
 

@@ -153,7 +153,7 @@ class TextReader(MapReader):
 
 
 class MghReader(MapReader):
-    """FreeSurfer's volumes of one row a vertex."""
+    """FreeSurfer's volumes of one row per vertex."""
 
     suffixes = (".mgh", ".mgz")
 

@@ -195,7 +195,7 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def cotangents(mesh: Mesh) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
     """Yield, corner by corner of the faces, the ends of the opposite side and the cotangent of the corner's angle.
 
-    Each (m,), one a face.
+    Each (m,), one per face.
     """
     for corner in range(3):
         apex, i, j = (mesh.faces[:, (corner + k) % 3] for k in range(3))

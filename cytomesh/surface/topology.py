@@ -181,7 +181,7 @@ def _fill_cavities(field, is_outside, steps, value):  # type: ignore[no-untyped-
 
 @kernel
 def _deform(points, source, steps, simple):  # type: ignore[no-untyped-def]
-    """Queue of linked lists, one a level; `following[slot]` also chains the free slots."""
+    """Queue of linked lists, one per level; `following[slot]` also chains the free slots."""
     first, last = np.full(N_LEVELS, -1, np.int64), np.full(N_LEVELS, -1, np.int64)
     items, following = np.empty(0, np.int64), np.empty(0, np.int64)
     free, n_free = -1, 0

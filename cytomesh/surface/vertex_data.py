@@ -34,7 +34,7 @@ def read_vertex_data(path: str | Path, n_vertices: int, hemisphere: str) -> Maps
     Parameters
     ----------
     path : Path
-        Of a kind in `MAP_READERS`. A table has one row a vertex, in their order or in that of a column that numbers
+        Of a kind in `MAP_READERS`. A table has one row per vertex, in their order or in that of a column that numbers
         them ("vertex", the index of pandas); columns of text are kept.
     n_vertices : int
         Vertices of the surface that the values belong to.
@@ -49,7 +49,7 @@ def read_vertex_data(path: str | Path, n_vertices: int, hemisphere: str) -> Maps
     Raises
     ------
     SurfaceError
-        If the file is of no known kind, damaged, of the other side, or not of one row a vertex.
+        If the file is of no known kind, damaged, of the other side, or not of one row per vertex.
 
     Examples
     --------
@@ -66,14 +66,14 @@ def read_vertex_data(path: str | Path, n_vertices: int, hemisphere: str) -> Maps
 
 
 def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tuple[NDArray[np.int32], LabelTable]:
-    """Read one label a vertex, (n_vertices,) int32 with 0 for none, and the table of labels.
+    """Read one label per vertex, (n_vertices,) int32 with 0 for none, and the table of labels.
 
     Areas whose names say that they are none, as the medial wall, are 0.
 
     Raises
     ------
     SurfaceError, AtlasError
-        If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value a vertex.
+        If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value per vertex.
 
     Examples
     --------

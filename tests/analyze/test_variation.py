@@ -133,7 +133,7 @@ def test_what_other_analyses_measured_is_a_target(run):
     save_measures(run / "analyze" / "cells", moved, columns, {})
     with pytest.raises(GraphError, match="measures of another graph"):
         variation_run(run, "x", wanted)
-    with pytest.raises(GraphError, match="one a node"):
+    with pytest.raises(GraphError, match="one per node"):
         save_measures(run / "analyze" / "cells", graphs[0], {"few": cells[:5]}, {})
 
 

@@ -70,7 +70,7 @@ def test_on_a_run(section_run):
     assert metrics["splits"]["unseen"]["n_nodes"] == metrics["unknown"]["unseen"]["n_known"]
     assert metrics["unknown"]["unseen"]["doubts"]["confidence"]["auroc"] > 0.55
     html = "".join(map(str, unknown_part(read_models(section_run))))
-    assert "Areas that were not learnt" in html
+    assert "Areas left out of the training" in html
     assert "low probability" in html
 
 

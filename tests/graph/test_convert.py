@@ -28,7 +28,7 @@ def test_to_pyg(graph):
     adjacency = sp.coo_matrix((np.ones(data.num_edges), data.edge_index.numpy()), (graph.n_nodes,) * 2)
     assert (adjacency.tocsr() != graph.adjacency).nnz == 0
     np.testing.assert_array_equal(data.y.numpy(), graph.annotation)
-    with pytest.raises(GraphError, match="one a node"):
+    with pytest.raises(GraphError, match="one per node"):
         graph.to_pyg(features[1:])
 
 
@@ -55,5 +55,5 @@ def test_to_surface_image(graph):
     image = graph.to_surface_image(np.arange(graph.n_nodes))
     assert image.shape == (graph.n_nodes,)
     np.testing.assert_allclose(image.mesh.parts["left"].coordinates, graph.positions, atol=1e-4)
-    with pytest.raises(GraphError, match="one a node"):
+    with pytest.raises(GraphError, match="one per node"):
         graph.to_surface_image(np.zeros(3))

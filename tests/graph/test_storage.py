@@ -36,7 +36,7 @@ def test_a_graph_without_its_last_file_is_not_there(tmp_path, graph):
 
 def test_rows_and_labels_must_fit(graph):
     short = Table({name: column[:-1] for name, column in graph.nodes.columns.items()})
-    with pytest.raises(GraphError, match="one row a vertex"):
+    with pytest.raises(GraphError, match="one row per vertex"):
         CortexGraph("B", "L", "train", graph.mesh, short, graph.labels)
     columns = {**graph.nodes.columns, "annotation": np.full(graph.n_nodes, 99, np.int32)}
     with pytest.raises(AtlasError, match="99"):

@@ -76,8 +76,8 @@ def test_the_page_shows_all_of_it(looked):
     text = inspect_page(looked, "heads").read_text()
     for words in (
         "Brains and areas",
-        "Map of the features",
-        "Areas beside areas",
+        "Map of the feature space",
+        "Similarity of areas",
         "Attention of the class token",
         "layer 1 of 6, head 2",
         "16 x 16 px at 250 µm/px, a field of 4 mm",

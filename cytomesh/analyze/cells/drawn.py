@@ -46,7 +46,7 @@ def drawn_path(cells: Path) -> Path | None:
 
 
 def read_drawn(path: Path) -> DrawnLayers:
-    """Read `layerinfo.txt`: `# Number Name Area(micron**2) AvgThickness(micron)`, one row a layer.
+    """Read `layerinfo.txt`: `# Number Name Area(micron**2) AvgThickness(micron)`, one row per layer.
 
     The columns are those that siibra-python reads and names (`CorticalCellDistribution.layers`).
 

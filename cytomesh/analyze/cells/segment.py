@@ -34,7 +34,7 @@ MARGIN = 3
 
 
 def segment_image(path: Path, out: Path, settings: SegmentConfig) -> dict[str, Any]:
-    """Find the cells of an image and write them as Parquet, one row a cell.
+    """Find the cells of an image and write them as Parquet, one row per cell.
 
     Columns: `column_px`, `row_px` (centroid, pixel centres at integers), `area_um2`, `circularity`, `eccentricity`.
     The image is read in tiles that overlap; a cell belongs to the tile that its centroid lies in.

@@ -33,7 +33,7 @@ class LabelSource(Config):
     """Where the labels of one parcellation are: files of vertices, or a volume."""
 
     files: dict[str, Path] = Field(default={})
-    """Graph -> .label.gii, .annot or .dlabel.nii with one label a node, {B01_hemi-L: yeo7_L.label.gii}; areas of one
+    """Graph -> .label.gii, .annot or .dlabel.nii with one label per node, {B01_hemi-L: yeo7_L.label.gii}; areas of one
     name are the same. Graphs without a file have no labels."""
     volume: Path | None = None
     """NIfTI volume of whole labels in reference space; a node has the label of the voxel that it lies in."""
@@ -108,7 +108,7 @@ def node_labels(bench: Bench, source: LabelSource) -> tuple[Labels, LabelTable]:
     ConfigError
         If a graph is named that is not there.
     SurfaceError
-        If a file is not of one label a node: it belongs to another mesh.
+        If a file is not of one label per node: it belongs to another mesh.
     AtlasError
         If a volume is none of whole labels, or most nodes lie outside of it.
     """

@@ -137,7 +137,7 @@ class Bench:
 
     @cached_property
     def sections(self) -> NDArray[np.int64]:
-        """One number a section of a brain, (n,) int64, -1 without."""
+        """One number per section of a brain, (n,) int64, -1 without."""
         return section_numbers(self.graphs)
 
     @cached_property
@@ -146,7 +146,7 @@ class Bench:
         return np.repeat([graph.brain for graph in self.graphs], [graph.n_nodes for graph in self.graphs])
 
     def of_graphs(self, per_node: NDArray[Any]) -> list[NDArray[Any]]:
-        """Cut an array with one row a node into one array a graph."""
+        """Cut an array with one row per node into one array per graph."""
         return np.split(per_node, np.cumsum([graph.n_nodes for graph in self.graphs])[:-1])
 
     def sides(self, labels: Labels, split: Any = None) -> NDArray[np.str_]:

@@ -121,7 +121,7 @@ def _matrices(table: Table, areas: list[Mapping[str, Any]]) -> Any:
 
 
 def _overlays(folder: Path, looks: Mapping[str, Any]) -> Any:
-    """Draw a row an example and layer: the patch, then what each head adds to it, outlined at half of its maximum."""
+    """Draw a row per example and layer: the patch, then what each head adds to it, outlined at half of its maximum."""
     examples = read_table(folder / "examples.parquet")
     patches, maps = open_npy(folder / "patches.npy"), read_saliency(folder / "saliency.parquet")[:MOST_EXAMPLES]
     layers = list(dict.fromkeys(panel.rpartition(", ")[0] for panel in looks["panels"]))

@@ -52,7 +52,7 @@ def neighbours_across(
     Returns
     -------
     list of Neighbours
-        One a brain, sorted by name; none of a brain that all queries are of.
+        One per brain, sorted by name; none of a brain that all queries are of.
 
     Raises
     ------

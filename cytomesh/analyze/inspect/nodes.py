@@ -109,7 +109,7 @@ def linked_nodes(run: Path, name: str, graphs: Sequence[CortexGraph], settings: 
 def colour_columns(
     run: Path, nodes: LinkedNodes, names: Sequence[str], rows: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
-    """Return what some nodes are coloured by, one column a name: str for areas and brains, float64 for all others."""
+    """Return what some nodes are coloured by, one column per name: str for areas and brains, float64 for all others."""
     numbers = [name for name in names if name not in (AREA, BRAIN)]
     values = [target_values(run, graph, numbers)[graph.is_linked] if numbers else None for graph in nodes.graphs]
     found: dict[str, NDArray[Any]] = {AREA: nodes.area_names[rows], BRAIN: nodes.brain[rows]}

@@ -68,7 +68,7 @@ def saliency(encoder: PatchEncoder, patches: NDArray[np.uint8]) -> Saliency:
 
 
 def write_saliency(path: Path, found: Saliency) -> None:
-    """Write maps as a table, one row a place: example (row of `examples.parquet`), panel, row, column, value."""
+    """Write maps as a table, one row per place: example (row of `examples.parquet`), panel, row, column, value."""
     n, shape = len(found.maps), found.maps.shape[-2:]
     index = np.indices((n, len(found.panels), *shape)).reshape(4, -1).astype(np.int32)
     columns = dict(zip(("example", "panel", "row", "column"), index, strict=True))

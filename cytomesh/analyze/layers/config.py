@@ -60,7 +60,7 @@ class TrainingConfig(Config):
     steps: int = Field(default=300, ge=1)
     """Steps, with a cosine schedule."""
     batch_size: int = Field(default=16, ge=1)
-    """Patches a step."""
+    """Patches per step."""
     learning_rate: float = Field(default=0.01, gt=0)
     """Of the decoder, at its peak."""
     weight_decay: float = Field(default=0.01, ge=0)

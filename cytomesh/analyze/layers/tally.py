@@ -73,7 +73,7 @@ class Tally:
         return found
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row a method, side, section and layer."""
+        """Return one row per method, side, section and layer."""
         rows = []
         for (method, side), scores in self.scores.items():
             for score in scores:

@@ -91,7 +91,7 @@ def _from_table(path: Path) -> TruthFiles:
         if not section.isdecimal():
             raise ConfigError(path, brain, found=f"section '{section}'", expected="a whole number")
         if (brain, int(section)) in found:
-            raise ConfigError(path, brain, found=f"section {section} once more", expected="one file a section")
+            raise ConfigError(path, brain, found=f"section {section} once more", expected="one file per section")
         found[brain, int(section)] = path.parent / file
     return found
 

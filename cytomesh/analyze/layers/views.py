@@ -74,7 +74,7 @@ class View:
 
 
 def views_of(job: Job, linked: LinkedSection) -> list[View]:
-    """Return the views of a section, one a hemisphere with image links."""
+    """Return the views of a section, one per hemisphere with image links."""
     section = linked.section
     shape = read_header(linked.image, section.image_part).shape
     grid = Grid.of(shape, section.um_per_px, job.um_per_px)

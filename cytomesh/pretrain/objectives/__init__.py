@@ -1,1 +1,1 @@
-"""Objectives: each says how much two patches should be alike; one file an objective."""
+"""Objectives: each says how much two patches should be alike; one file per objective."""

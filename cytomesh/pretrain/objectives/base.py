@@ -131,7 +131,7 @@ class Contrastive(Objective):
         Parameters
         ----------
         vectors : (b, d) float
-            One a patch; brought to unit length.
+            One per patch; brought to unit length.
         temperature : float
         **places : (b, ...) tensors
             What the objective needs of `PatchBatch` (see `reads`): position (mm), probability, area, section, brain,

@@ -81,7 +81,7 @@ class SpatialNCE(Contrastive):
     --------
     >>> import torch
     >>> criterion = SpatialNCE(sigma_mm=3.0)
-    >>> vectors = torch.eye(4, requires_grad=True)  # of an encoder, one a patch
+    >>> vectors = torch.eye(4, requires_grad=True)  # of an encoder, one per patch
     >>> position = torch.tensor([[0.0, 0, 0], [1, 0, 0], [40, 0, 0], [41, 0, 0]])  # mm
     >>> loss = criterion(vectors, position=position)
     >>> loss.backward()

@@ -40,7 +40,7 @@ class MaskReader(ContourReader):
 def read_mask(
     path: Path, scale: float, labels: ContourLabels, image_shape: tuple[int, int] | None
 ) -> list[ContourFeature]:
-    """Read a PNG, TIFF or NIfTI label image: one feature a class, the boundary of the union of its labels.
+    """Read a PNG, TIFF or NIfTI label image: one feature per class, the boundary of the union of its labels.
 
     Parameters
     ----------

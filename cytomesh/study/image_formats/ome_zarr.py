@@ -40,7 +40,7 @@ Stored = Mapping[str, Mapping[str, Any]]
 
 
 class OmeZarrReader(ArrayReader):
-    """A folder that is a group of arrays, one a level; chunks that are not stored are missing, never black."""
+    """A folder that is a group of arrays, one per level; chunks that are not stored are missing, never black."""
 
     suffixes = ("",)  # whatever a folder is called
     is_folder = True

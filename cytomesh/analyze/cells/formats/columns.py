@@ -1,4 +1,4 @@
-"""Tables of one row a cell: CSV, TSV, Parquet, INM-1's segments.txt."""
+"""Tables of one row per cell: CSV, TSV, Parquet, INM-1's segments.txt."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MIN_POINTS = 3
 
 
 class CellposeReader(CellReader):
-    """`*_cp_outlines.txt`: a line a cell, x1,y1,x2,y2,..., pixel centres at integers.
+    """`*_cp_outlines.txt`: a line per cell, x1,y1,x2,y2,..., pixel centres at integers.
 
     Cellpose's outlines run through the centres of a cell's outermost pixels: as polygons they are half a pixel smaller
     all around than its mask, whose `_cp_masks.png` or `.tif` is the better choice for sizes.

@@ -68,8 +68,8 @@ def _table(metrics: Mapping[str, Any]) -> Html:
     columns: list[Column] = ["task", "of", "scored on", "measure", *map(Number, encoders)]
     caption = (
         "Frozen features under the same heads: mean ± SD over trainings, draws or left-out parts, best of each row in "
-        "bold; in brackets the 95 % interval over sections drawn with replacement. Coordinates know where a node is, not "
-        "what the tissue is like: the nearest annotated nodes for names, polynomials of the reference position for "
+        "bold; in brackets the 95 % interval over sections drawn with replacement. Coordinates know where a node is, "
+        "not what the tissue is like: the nearest annotated nodes for names, polynomials of the reference position for "
         "numbers. Probes ask what features should rather not know; chance is guessing each answer as often as it "
         "occurs. AUROC: whether low probability betrays areas that were not learnt, 0.5 is chance."
     )

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cytomesh.classify.config import ClassifyConfig
+from cytomesh.classify.config import ClassifyConfig, PredictConfig
+from cytomesh.classify.predict import predict_run
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
@@ -207,6 +208,27 @@ def test_stages_that_have_not_run_are_named(run: Path, tmp_path: Path) -> None:
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     for command in ("pretrain", "classify", "parcellate"):
         assert f"'cytomesh {command}' has not run" in page.text
+
+
+def test_predictions_of_a_trained_classifier_are_shown(run: Path, tmp_path: Path) -> None:
+    for graph in load_graphs(run):
+        bare = Table({**graph.nodes.columns, "annotation": np.zeros(graph.n_nodes, np.int32)})
+        save_graph(tmp_path, replace(graph, nodes=bare), {"pial": graph.mesh, "white": graph.mesh}, {"surfaces": {}})
+    shutil.copytree(run / "features", tmp_path / "features")
+    predict_run(tmp_path, run / "classify" / "linear", "predicted", PredictConfig(outlines=False))
+    summary = report_run(tmp_path)
+    assert "classification" in summary["parts"]
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert (
+        "has not run" not in page.text.partition("Predictions by trained classifiers")[2].partition("Parcellation")[0]
+    )
+    record = read_json(tmp_path / "classify" / "predicted" / "prediction.json")["graphs"]
+    for graph, found in record.items():
+        row = next(row for row in page.rows if row[:2] == ["predicted", graph])
+        assert row[2] == str(found["n_areas"]) and row[4] == f"{found['confidence']:.3f}"
+    # not a map that is grey all over
+    assert re.findall(r'data-map="(.*?)"', text) == ["cortical thickness", "prediction, predicted"]
 
 
 def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path) -> None:

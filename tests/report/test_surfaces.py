@@ -1,11 +1,14 @@
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
-from cytomesh.report.surfaces import inflated, pack, reduced_mesh
+from cytomesh.core.tables import Table
+from cytomesh.report.surfaces import folds, inflated, pack, reduced_mesh
 from cytomesh.surface.mesh import Mesh
+from tests.conftest import sphere_graph
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +45,14 @@ def test_packed_arrays_come_back() -> None:
     packed = pack(values)
     assert packed["type"] == "Uint16Array"
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(packed["data"]), "<u2"), values)
+
+
+def test_folds_are_dark_in_sulci_and_bright_on_crowns() -> None:
+    graph = sphere_graph()
+    bulge = np.sin(graph.positions[:, 2] / 8)
+    bulge[5] = np.nan
+    shade = folds(replace(graph, nodes=Table({**graph.nodes.columns, "curvature_per_mm": bulge})))
+    assert shade.dtype == np.uint8
+    assert shade[bulge > 0.9].min() > 180 and shade[bulge < -0.9].max() < 76
+    flat = folds(replace(graph, nodes=Table({**graph.nodes.columns, "curvature_per_mm": 0 * graph.positions[:, 0]})))
+    assert (flat == 128).all()

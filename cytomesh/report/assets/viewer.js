@@ -106,7 +106,7 @@
     const names = [map.none, ...table.names];
     const pale = (rgb, share) => rgb.map((x) => share * x + (1 - share) * 232);
     const plainColours = [NONE, ...table.colours].map((hex, label) => (chosen && chosen !== label ? pale(rgbOf(hex), 0.12) : rgbOf(hex)));
-    const colours = [...plainColours, ...plainColours.map((rgb) => pale(rgb, 0.4))];
+    const colours = [...plainColours, ...plainColours.map((rgb) => pale(rgb, 0.55))];
     const labels = unpack(map.values);
     const faces = unpack(graph.faces);
     const points = pointsOf(surface);
@@ -296,7 +296,7 @@
     panel.legend.scrollTop = place;
     if (focused !== null) [...panel.legend.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
     const layout = { scene: frame(graph), margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: css("--paper"), modebar: { bgcolor: "rgba(0,0,0,0)" } };
-    panel.scene.setAttribute("aria-label", `${map.title} on the ${data.surfaces[surfaceSelect.value]} surface, ${graph.title}. ${KEYS}`);
+    panel.scene.setAttribute("aria-label", `${map.title}: ${data.surfaces[surfaceSelect.value]}, ${graph.title}. ${KEYS}`);
     Plotly.react(panel.scene, traces, layout, { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["sendChartToCloud", "tableRotation", "resetCameraLastSave3d"] });
   }
 

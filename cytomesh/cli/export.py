@@ -29,7 +29,7 @@ def freesurfer(
 
 @app.command("workbench")
 def workbench(out: OutDir, as_json: AsJson = False) -> None:
-    """Write RUN/workbench: one spec file per brain, and run.scene, which shows areas and parcels (wb_view opens both)."""
+    """Write RUN/workbench: one spec file per brain, and run.scene with areas and parcels (wb_view opens both)."""
     from cytomesh.export.workbench import export_workbench
 
     written = export_workbench(out)

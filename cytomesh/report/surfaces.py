@@ -35,7 +35,7 @@ from cytomesh.report.maps import (
 )
 from cytomesh.report.results import read_models
 from cytomesh.surface.gifti import read_surface
-from cytomesh.surface.mesh import Mesh
+from cytomesh.surface.mesh import Mesh, mean_curvature
 
 MAX_NODES = 20_000
 FOLD_HOPS = 4
@@ -285,7 +285,8 @@ def inflated(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: in
 
 def folds(graph: CortexGraph) -> NDArray[np.uint8]:
     """Return how far each node bulges, (n,): 0 at the bottom of a sulcus, 128 where it is flat, 255 on a crown."""
-    curvature = np.nan_to_num(np.asarray(graph.nodes["curvature_per_mm"], np.float64))
+    known = graph.nodes["curvature_per_mm"] if "curvature_per_mm" in graph.nodes else mean_curvature(graph.mesh)
+    curvature = np.nan_to_num(np.asarray(known, np.float64))
     bulge = hop_mean(graph.adjacency, curvature, FOLD_HOPS)
     high = float(np.percentile(np.abs(bulge), 80)) or 1.0
     return np.clip(np.round(128 + 127 * bulge / high), 0, 255).astype(np.uint8)

@@ -121,7 +121,7 @@ def test_the_record_and_the_page_say_where_surfaces_come_from(own):
     folder = own[1] / "graphs" / NAME
     qc, page = json.loads((folder / "qc.json").read_text()), (folder / "qc.html").read_text()
     assert qc["surfaces_from"] == "own files" and qc["own_files"]["pial"] == "own/pial.surf.gii"
-    assert "Surfaces from own files" in page and "own/white.surf.gii" in page and "surfaces given" in page
+    assert "Surfaces from your own files" in page and "own/white.surf.gii" in page and "surfaces given" in page
     names = {verdict["name"] for verdict in qc["verdicts"]}
     assert not any("topology correction" in name or "contours' own" in name for name in names)
     assert {"pial: contour to surface, mean of the worst section", "nodes linked, of all"} <= names

@@ -72,7 +72,7 @@ def to_ome_zarr(
         ),
     ] = None,
 ) -> None:
-    """Write where sections lie as OME-Zarr 0.6 scenes, one a brain: viewers such as napari show the stack.
+    """Write where sections lie as OME-Zarr 0.6 scenes, one per brain: viewers such as napari show the stack.
 
     Images are linked, not copied; they have to be copies by 'cytomesh images convert'.
     """

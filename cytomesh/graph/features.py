@@ -72,7 +72,7 @@ def load_features(run: str | Path, encoder: str, graph: CortexGraph) -> NDArray[
     >>> from cytomesh import load_graphs
     >>> graph = load_graphs("run")[0]
     >>> features = load_features("run", "vit", graph)
-    >>> features.shape == (graph.n_nodes, 8), features.dtype  # one row a node
+    >>> features.shape == (graph.n_nodes, 8), features.dtype  # one row per node
     (True, dtype('float32'))
     """
     run = Path(run)

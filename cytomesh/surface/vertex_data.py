@@ -73,7 +73,8 @@ def read_vertex_labels(path: str | Path, n_vertices: int, hemisphere: str) -> tu
     Raises
     ------
     SurfaceError, AtlasError
-        If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value per vertex.
+        If the file is of no known kind (see `KNOWN_LABELS`), damaged, of the other side, or not of one value per
+        vertex.
 
     Examples
     --------

@@ -186,7 +186,7 @@ def test_processors_of_which_only_some_time_is_given(no_thread_settings, group, 
 
 def test_every_extra_has_a_purpose():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(EXTRAS) == set(declared) - {"all", "bench", "dev"}
+    assert set(EXTRAS) == set(declared) - {"all", "bench", "dev", "docs"}
 
 
 def test_what_extras_that_are_missing_are_for():

@@ -33,6 +33,6 @@ def spent() -> dict[str, float]:
 
 
 def spent_since(before: Mapping[str, float]) -> dict[str, float]:
-    """Return the seconds of each phase since `spent` gave `before`, to a millisecond, by name; those of none are left out."""
+    """Return the seconds of each phase since `spent` gave `before`, to a millisecond, by name; none that took none."""
     passed = {name: round(seconds - before.get(name, 0.0), 3) for name, seconds in sorted(_spent.items())}
     return {name: seconds for name, seconds in passed.items() if seconds > 0}

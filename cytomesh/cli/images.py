@@ -147,9 +147,9 @@ def convert(
     facts |= {"left out": len(done.left_out), "tables written": len(done.tables)}
     show(facts, as_json)
     for table in done.tables:
-        log(f"{table} names the copies now")
+        log(f"{table} now names the copies")
     if done.tables:
-        warn("what runs have made from the images before is stale now: their files are others")
+        warn("results that were made from the original images are stale now")
     for section, problem in done.left_out.items():
         warn(f"{section} is left out: {problem}")
 

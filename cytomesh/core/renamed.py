@@ -15,7 +15,7 @@ METHODS = {"types": "feature_clusters"}
 
 def say_renamed(old: str, new: str) -> None:
     """Say once more what something is called now."""
-    warn(f"'{old}' is called '{new}' now; the old name will not be read any more in the next version")
+    warn(f"'{old}' is now called '{new}'; the next version will no longer read the old name")
 
 
 def current_names(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,7 +224,7 @@ class Product:
         may_go_on = is_same or (lambda before: not before.changes(inputs))
         if begun is None or not (resume and may_go_on(begun)):
             if begun and begun.changes(inputs):
-                log(f"{self.place}: what was begun is dropped: {said(begun.changes(inputs))}")
+                log(f"{self.place}: unfinished work is discarded: {said(begun.changes(inputs))}")
             remove(folder)
             folder.mkdir(parents=True)
             if resume and start_from:

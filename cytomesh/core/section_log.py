@@ -130,7 +130,7 @@ def _read(path: Path) -> dict[str, SectionState]:
     n_lost = 0
     with suppress(ValueError, TypeError, KeyError):
         if json.loads(head)["format"] != FORMAT:
-            warn(f"{path}: written by another version of cytomesh: all sections are made again")
+            warn(f"{path}: written by another version of cytomesh: all sections are processed again")
             return {}
     if not head.startswith("{"):
         n_lost += 1
@@ -142,7 +142,7 @@ def _read(path: Path) -> dict[str, SectionState]:
         else:
             states[state.section] = state
     if n_lost:
-        warn(f"{path}: {n_lost} lines cannot be read: what they say of sections is not known, and made again")
+        warn(f"{path}: {n_lost} lines cannot be read: the sections that they describe are processed again")
     return states
 
 

@@ -84,7 +84,7 @@ class Freshness:
         lines = [f"{product} ({said(reasons)})" for product, reasons in stale.items()]
         found = f"{len(stale)} stale: {said(lines)}"
         if allow_stale:
-            warn(f"going on with what is stale, as told: {found}")
+            warn(f"continuing with stale inputs (--allow-stale): {found}")
             return
         hint = (
             "run the stages that wrote them again, in the order in which 'cytomesh status' lists them, each with the "
@@ -191,7 +191,7 @@ class Freshness:
             read_study_path(self.run)
         except MissingStageError as error:
             if (self.run / "study.json").is_file():
-                warn(f"whether the graphs are up to date cannot be told: {error}")
+                warn(f"cannot tell whether the graphs are up to date: {error}")
             return None
         try:
             return open_run_study(self.run, self.digests)

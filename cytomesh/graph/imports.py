@@ -143,7 +143,7 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
             hint = "give all hemispheres the same features"
             raise GraphError(name, found=what, expected=f"{len(wanted)} as in {first} ({_some(wanted)})", hint=hint)
         if set(names) == set(wanted):
-            warn(f"{name}: features are in another order than in {first}, and brought into that one by their names")
+            warn(f"{name}: features come in another order than in {first}: reordered by name")
             order = [names.index(each) for each in wanted]
             found[name] = replace(read[name], features=read[name].features[:, order], names=wanted)
         elif set(names) & set(wanted):
@@ -151,7 +151,7 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
             hint = "give all hemispheres the same features"
             raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
         else:  # such as "left 1" and "right 1"
-            warn(f"{name}: features have other names than in {first}, and are taken to be in the same order")
+            warn(f"{name}: features have other names than in {first}: taken to be in the same order")
     return found
 
 
@@ -179,7 +179,7 @@ def joint_table(tables: Mapping[str, LabelTable]) -> LabelTable:
             colours.setdefault(name, colour)
     same = all(number[name] == index for table in tables.values() for index, name, _ in table.rows())
     if not same or len(set(number.values())) < len(number):
-        log("areas are numbered anew: the hemispheres' tables number them differently")
+        log("areas are renumbered: the hemispheres' tables number them differently")
         number = {name: i + 1 for i, name in enumerate(number)}
     names = sorted(number, key=lambda name: number[name])
     rgba = np.array([colours[name] for name in names], np.float64).reshape(-1, 4)

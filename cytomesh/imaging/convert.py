@@ -126,7 +126,7 @@ def convert_image(
             )
             log(f"{target}: converted again: {changed}")
         _convert(source, target, header, made_from, workers, resume, ome_version)
-        log(f"{target}: every pixel is that of {source}")
+        log(f"{target}: every pixel equals that of {source}")
     return True
 
 

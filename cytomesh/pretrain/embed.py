@@ -139,7 +139,7 @@ def embed_run(
                 _assemble(run, name, graph, encoder, settings, shards[graph.name], inputs[graph.name], seconds)
         here.barrier()
     if not todo:
-        log(f"{name}: features are there, kept")
+        log(f"{name}: features are up to date, kept")
     seconds = time.perf_counter() - began
     return {
         "encoder": name,

@@ -69,7 +69,7 @@ def in_order(path: Path, maps: dict[str, NDArray[Any]], columns: Sequence[Named]
     if other := next((its for its, values in others if not np.array_equal(values, order)), None):
         found, expected = f"columns '{name}' and '{other}' that order the rows differently", "one order"
         raise SurfaceError(path, found=found, expected=expected, hint="leave one of them out")
-    warn(f"{path}: rows are put in the order of column '{name}'")
+    warn(f"{path}: rows are sorted by column '{name}'")
     return {its: values[order] if len(values) == len(order) else values for its, values in maps.items()}
 
 

@@ -70,7 +70,7 @@ def test_damaged_lines_are_not_believed(known, tmp_path, damage, capsys):
         }[damage]
     )
     err = capsys.readouterr().err
-    assert ("made again" in err) == (damage != "cut")
+    assert ("processed again" in err) == (damage != "cut")
     assert json.loads(again.path.read_text().splitlines()[0])["format"] == 1
     assert SectionLog(tmp_path).states == again.states
 

@@ -107,7 +107,7 @@ def cells_of_sections(study: Study, brain: Brain, settings: TablesConfig) -> Ite
     if shared is not None and (shared.brain is not None or len(study.brains) == 1):
         of_brain = len(shared) if shared.brain is None else int((shared.brain == brain.id).sum())
         if n_cells < of_brain:
-            warn(f"cells: {path.name}: {of_brain - n_cells:,} of {of_brain:,} cells are of no section of {brain.id}")
+            warn(f"cells: {path.name}: {of_brain - n_cells:,} of {of_brain:,} cells belong to no section of {brain.id}")
 
 
 def _check_brain(table: CellTable, path: Path, settings: TablesConfig) -> None:

@@ -122,7 +122,7 @@ def test_one_table_of_all_sections_is_told_apart_by_its_columns(study, capsys):
         for section, cells in cells_of_sections(study, brain, tables(files="all.csv", um_per_px=100.0))
     }
     assert {index: len(cells) for index, cells in found.items()} == {3: 1, 5: 2}
-    assert "all.csv: 1 of 4 cells are of no section of B01" in capsys.readouterr().err
+    assert "all.csv: 1 of 4 cells belong to no section of B01" in capsys.readouterr().err
     two = replace(study, brains=(brain, replace(brain, id="B02")))
     with pytest.raises(CellError, match="cells of sections of no brain, expected a column brain"):
         next(cells_of_sections(two, brain, tables(files="all.csv", um_per_px=100.0)))

@@ -278,7 +278,7 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     maps = read_vertex_data(folder / "R.maps.func.gii", 642, "R")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "myelin": maps["myelin"]}, "R")
     import_graphs(manifest, tmp_path / "run")
-    assert "brought into that one by their names" in capsys.readouterr().err
+    assert "reordered by name" in capsys.readouterr().err
     right = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-R")
     found = load_features(tmp_path / "run", "maps", right)
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))

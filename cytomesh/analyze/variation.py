@@ -20,6 +20,7 @@ from cytomesh.classify.evaluation import section_numbers
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json, write_json
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, track
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.reading import command, reading
@@ -156,7 +157,8 @@ def _explain_all(
         for columns, nodes, location in known:
             of = ", ".join(targets[column] for column in columns)
             own = (features[nodes], location, y[nodes][:, columns], fold[nodes])
-            explained = explain(*own, settings.components, settings.alpha, f"{name}: {of}")
+            with phase("regressions"):
+                explained = explain(*own, settings.components, settings.alpha, f"{name}: {of}")
             null = [
                 _null_r2(features, turned[:, columns], fold, settings, f"{name}: {of}, rotated")
                 for turned in track(spun, f"spin null of {name}")

@@ -12,6 +12,7 @@ from cytomesh.core.distributed import find_device
 from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, mapping
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, read_record
 from cytomesh.core.reading import command, reading
@@ -149,7 +150,8 @@ def _register(
         hemispheres = list(track(opened, "spheres", total=len(graphs), unit="hemispheres"))
         sides = [graph.hemisphere for graph in graphs]
         names = [graph.name for graph in graphs]
-        found = registered(hemispheres, sides, settings, stages, further, apply, names)
+        with phase("registration"):
+            found = registered(hemispheres, sides, settings, stages, further, apply, names)
     metrics = {}
     for graph, hemisphere, done in zip(graphs, hemispheres, found, strict=True):
         own = folder / graph.name

@@ -24,6 +24,7 @@ from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import ConfigError, MissingStageError
 from cytomesh.core.files import read_json, write_array, write_json
+from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, warn
 from cytomesh.core.provenance import Inputs, flat_settings
 from cytomesh.core.random import generator
@@ -178,7 +179,8 @@ def _write_map(
         found, hint = "no value at any linked node", "name a column that has some, or 'brain'"
         raise ConfigError("map.colour_by", lacking, found=found, hint=hint)
     log(f"inspect: {settings.map.method} of {len(rows):,} of {len(nodes):,} linked nodes")
-    places = latent_map(nodes.features[rows], settings.map, settings.seed)
+    with phase("map"):
+        places = latent_map(nodes.features[rows], settings.map, settings.seed)
     columns = {"graph": nodes.graph_names[rows], "node": nodes.node[rows], "x": places[:, 0], "y": places[:, 1]}
     units: dict[str, str] = {}
     for graph in nodes.graphs:
@@ -198,7 +200,8 @@ def _correspondence(nodes: LinkedNodes, settings: InspectConfig, notes: list[str
         return None
     random = generator(settings.seed, "correspondence")
     queries = np.sort(random.permutation(len(nodes))[: settings.map.n_nodes])
-    found = correspondence(nodes.features, nodes.brain, nodes.area, nodes.reference, queries, random)
+    with phase("neighbours"):
+        found = correspondence(nodes.features, nodes.brain, nodes.area, nodes.reference, queries, random)
     return {key: None if np.isnan(value) else value for key, value in asdict(found).items()}
 
 
@@ -222,7 +225,8 @@ def _write_saliency(
     }
     facts["encoder"] = f"{view.folder.name} ({view.encoder.config.name})"
     try:
-        found = saliency(view.encoder, patches[: examples.n])
+        with phase("saliency"):
+            found = saliency(view.encoder, patches[: examples.n])
     except ConfigError as error:
         notes.append(f"no maps of what the encoder looks at: {error}")
         return {**facts, "method": "", "panels": [], "query": ""}

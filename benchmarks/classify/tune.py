@@ -40,7 +40,7 @@ from cytomesh.classify.splits import NONE, TRAIN, BrainSplit
 from cytomesh.classify.training import NeuralClassifier, TrainingConfig
 from cytomesh.core.config import load_config, preset
 from cytomesh.core.learning import macro_f1
-from cytomesh.core.progress import track
+from cytomesh.core.progress import log, track
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.storage import load_graphs
@@ -270,11 +270,12 @@ def measure(options: Options) -> Result:
         nodes = Nodes(run)
     brains = range(nodes.n_brains)
     triples = [(pair, brain) for brain in brains for pair in itertools.combinations(sorted({*brains} - {brain}), 2)]
-    found = {
-        name: {triple: named(nodes, network, *triple, seed=0) for triple in track(triples, name)}
-        for name, network in networks.items()
-    }
-    rows = [[name, *_mean(list(scores.values()))] for name, scores in found.items()]
+    found: dict[str, dict[Triple, Scores]] = {}
+    rows: list[list[Any]] = []
+    for name, network in networks.items():
+        found[name] = {triple: named(nodes, network, *triple, seed=0) for triple in track(triples, name)}
+        rows.append([name, *_mean(list(found[name].values()))])
+        log(f"{name}: {rows[-1][1]:.3f} alone, {rows[-1][2]:.3f} with the prior")
     claim = "; ".join(_nested(nodes, networks, found, column) for column in (ALONE, VOTED))
     columns = ("network", "alone", "with prior", "at weight", "seconds")
     return Result("Graph networks on brains that neither trained nor tuned them: macro-F1", columns, rows, claim)

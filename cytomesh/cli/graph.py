@@ -17,6 +17,28 @@ def graph() -> None:
     """Bring your own surfaces and features."""
 
 
+@app.command("init")
+def init(
+    manifest: Annotated[Path, typer.Argument(help="What to write (YAML).", metavar="SURFACES.yaml", dir_okay=False)],
+    folders: Annotated[
+        list[Path],
+        typer.Option(
+            "--from",
+            help="Folder of surfaces, maps and labels, or of a FreeSurfer subject; may be given again.",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+        ),
+    ],
+    brain: Annotated[str, typer.Option("--brain", help="Name of the brain, subject or template.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write the manifest of 'graph import' from folders of surfaces and maps; what does not fit is named in it."""
+    from cytomesh.graph.import_start import start_manifest
+
+    show(start_manifest(manifest, folders, brain), as_json)
+
+
 @app.command("import")
 def import_(
     manifest: Annotated[Path, typer.Argument(help="What to import (YAML).", metavar="SURFACES.yaml")],

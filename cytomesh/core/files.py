@@ -129,6 +129,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def relative_place(path: Path, folder: Path) -> str:
+    """Return a path as a file in a folder names it: relative, or whole where it lies more than two folders up."""
+    relative = os.path.relpath(path, folder)
+    return Path(relative).as_posix() if relative.count("..") <= 2 else str(path.resolve())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
     with atomic_path(path) as temporary:

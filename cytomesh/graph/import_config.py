@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from cytomesh.core.config import Config
 from cytomesh.study.manifest import BrainRole, Hemisphere
 
+NAME = "[A-Za-z0-9][A-Za-z0-9-]*"
+"""Of a brain."""
+
 
 class OwnHemisphere(Config):
     """One hemisphere. Paths are relative to the manifest; all files have the surface's vertices in its order.
@@ -16,7 +19,7 @@ class OwnHemisphere(Config):
     A file that says that it is of the other side, by its name or what is in it, is refused.
     """
 
-    brain: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")
+    brain: str = Field(pattern=f"^{NAME}$")
     """Name of the brain, subject or template; letters, digits and hyphens."""
     hemisphere: Hemisphere
     """L or R."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, StudyError
-from cytomesh.core.files import write_text
+from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.atlas import read_labels, write_labels
@@ -115,10 +114,10 @@ def start_study(folder: Path, start: Start) -> str:
         hemispheres=[side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)] or ["L", "R"],
         unknown_classes=[name for name in names if name not in (*CLASSES, TISSUE)],
         has_contours=start.contours is not None,
-        labels=_relative(start.labels or labels_file, folder) if len(labels) else "",
+        labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
         has_unnamed_areas=start.labels is None and any(map(_has_label_image, sections)),
         window=_window(checked),
-        data_roots=[_relative(root, folder) for root in dict.fromkeys(roots)],
+        data_roots=[relative_place(root, folder) for root in dict.fromkeys(roots)],
         surfaces=_surfaces(start.surfaces, folder),
         axes=axes_text(start.cut),
     )
@@ -234,13 +233,8 @@ def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
             if name.startswith(marks[0]) or any(mark in name for mark in marks[1:]):
                 for kind in ("pial", "white", "midthickness"):
                     if f".{kind}" in name or f"_{kind}" in name:
-                        found.setdefault(side, {}).setdefault(kind, _relative(path, folder))
+                        found.setdefault(side, {}).setdefault(kind, relative_place(path, folder))
     return found
-
-
-def _relative(path: Path, folder: Path) -> str:
-    relative = os.path.relpath(path, folder)
-    return Path(relative).as_posix() if relative.count("..") <= 2 else str(path.resolve())
 
 
 def axes_text(cut: Cut) -> str:

@@ -64,6 +64,7 @@ def _program(folder: Path, said: Path, words: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a whole study, from nothing to a report
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_leads_to_a_result_by_its_own_commands(page, tmp_path):
     folder = tmp_path / "empty"

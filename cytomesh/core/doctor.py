@@ -75,7 +75,7 @@ def findings_table(findings: list[Finding]) -> str:
         if item.advice:
             lines.append(f"{'':<7}  {'':<{width}}  -> {item.advice}")
     n = {level: sum(item.level == level for item in findings) for level in ("problem", "note")}
-    return "\n".join([*lines, f"{n['problem']} problem(s), {n['note']} note(s)"])
+    return "\n".join([*lines, ", ".join(f"{count} {level}" + "s" * (count != 1) for level, count in n.items())])
 
 
 def packages() -> Iterator[Finding]:

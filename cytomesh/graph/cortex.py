@@ -79,7 +79,7 @@ def rebuilt_cortex(name: str, hemisphere: str, inputs: Sequence[SectionInput], s
         raise problem.within(name) from problem
     record = {
         "surfaces_from": REBUILT,
-        "contour_estimates": contour_estimates(contours, is_cut),
+        "contour_estimates": contour_estimates(contours, is_cut, settings.surface.min_thickness_mm),
         "report": surfaces.report,
         "bridged": bridged_sections(inputs, surfaces.report),
         "trimmed": trimmed_sections(inputs, hemisphere),

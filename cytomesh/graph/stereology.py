@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from cytomesh.graph.inputs import SectionInput
 from cytomesh.graph.links import ImageLinks
+from cytomesh.study.contour_polygons import multi_polygon
 from cytomesh.study.neighbours import undrawn_between
 from cytomesh.study.section_order import plane_positions
 from cytomesh.study.stain import StainStatistics
@@ -22,7 +24,9 @@ from cytomesh.surface.stack import Ends, PlaneContours
 SMALLEST_TRIM_MM2 = 1e-3
 
 
-def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, False)) -> dict[str, dict[str, float]]:
+def contour_estimates(
+    contours: Sequence[PlaneContours], is_cut: Ends = (False, False), min_thickness_mm: float = 0.0
+) -> dict[str, dict[str, float]]:
     """Estimate volume and area within the pial and the white boundary from the contours alone.
 
     Volume by Cavalieri's principle, the sum of areas times the true gaps between planes (Gundersen and Jensen, Journal
@@ -30,19 +34,22 @@ def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, 
     that face all directions equally (Baddeley et al., Journal of Microscopy 142, 1986). A section stands for half the
     gap on either side; the outermost sections with a boundary for as much outward as inward. A section without a
     boundary between sections with it says nothing of it, and is left out. Where the stack is cut, the surfaces go on a
-    little beyond it and have a flat face: so do the estimates.
+    little beyond it and have a flat face: so do the estimates. Where pial and white are nearer to one another than
+    `min_thickness_mm`, such as along the cut sides of a block, the pial surface is built that far outside: here, too.
 
     Parameters
     ----------
     is_cut : (bool, bool)
         See `reconstruct`.
+    min_thickness_mm : float
+        `SurfaceConfig.min_thickness_mm`.
 
     Returns
     -------
     dict
         {"pial": {"volume_mm3", "area_mm2"}, "white": {...}}.
     """
-    contours = extended(contours, is_cut)
+    contours = [_apart(plane, min_thickness_mm) for plane in extended(contours, is_cut)]
     matrices = np.stack([plane.to_world for plane in contours])
     heights = plane_positions(matrices)
     order = np.argsort(heights, kind="stable")
@@ -58,9 +65,12 @@ def contour_estimates(contours: Sequence[PlaneContours], is_cut: Ends = (False, 
         share[known[1:]] += 0.5 * gaps
         share[known[[0, -1]]] += 0.5 * gaps[[0, -1]]
         areas = np.array([region.area for region in regions]) * pixel_mm2
+        volume = areas @ share
+        if name == "pial":  # both end at the flat faces
+            volume += min_thickness_mm * sum(contours[k].white.area * pixel_mm2[k] for k in faces)
         lengths = np.array([_length(region, plane.to_world) for region, plane in zip(regions, contours, strict=True)])
         result[name] = {
-            "volume_mm3": float(areas @ share),
+            "volume_mm3": float(volume),
             "area_mm2": float(4.0 / np.pi * lengths @ share + sum(areas[k] for k in faces)),
         }
     return result
@@ -129,6 +139,14 @@ def trimmed_sections(inputs: Sequence[SectionInput], hemisphere: str) -> list[di
     drawn = [(item.section.index, item.drawn) for item in inputs if item.drawn is not None]
     areas = [(index, contours.trimmed_mm2.get(hemisphere, 0.0)) for index, contours in drawn]
     return [{"section": index, "white_mm2": area} for index, area in areas if area > SMALLEST_TRIM_MM2]
+
+
+def _apart(plane: PlaneContours, distance_mm: float) -> PlaneContours:
+    """Return a section with its pial boundary at least that far outside the white one."""
+    if distance_mm == 0.0 or plane.white.is_empty:
+        return plane
+    mm_per_px = float(np.linalg.norm(plane.to_world[:, :2], axis=0).mean())
+    return replace(plane, pial=multi_polygon(plane.pial.union(plane.white.buffer(distance_mm / mm_per_px))))
 
 
 def _length(region: shapely.MultiPolygon, to_world: NDArray[np.float64]) -> float:

@@ -34,7 +34,7 @@ def write_parcels(
 ) -> None:
     """Write labels, gradients, confidence, cards and the graph of parcels.
 
-    `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<brain>.annot`, `<graph>_gradients.func.gii`,
+    `<graph>.label.gii`, `<graph>.dlabel.nii`, `<lh|rh>.<graph>.annot`, `<graph>_gradients.func.gii`,
     `<graph>_confidence.func.gii`, `<graph>.parquet` (one row per node), `<graph>_parcels.json` (cards) and
     `<graph>_parcels.graphml`.
 
@@ -56,7 +56,7 @@ def write_parcels(
     labels[features.nodes] = parcels
     write_labels(folder / f"{graph.name}.label.gii", labels, table, graph.hemisphere, "parcels")
     write_cifti_labels(folder / f"{graph.name}.dlabel.nii", {graph.hemisphere: labels}, table, "parcels")
-    write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.brain}.annot", labels, table)
+    write_annot(folder / f"{FREESURFER_SIDE[graph.hemisphere]}.{graph.name}.annot", labels, table)
 
     maps = {}
     for number, column in enumerate(gradients.T, start=1):

@@ -26,7 +26,7 @@ from cytomesh.study.section_checks import Look, check_section, check_sections, p
 from cytomesh.study.sections import Section
 from cytomesh.study.start_text import TODO
 from cytomesh.study.study import load_labels, load_sections
-from cytomesh.study.tolerant import tolerant_manifest
+from cytomesh.study.tolerant import to_fill_in, tolerant_manifest
 from cytomesh.study.transforms import load_transform
 
 Surface = Callable[[Path], NDArray[np.float64]]
@@ -72,7 +72,7 @@ def check_study(
     folder = path.parent
     for key, value in {"species": manifest.species, "stain": manifest.stain, "space.name": manifest.space.name}.items():
         if value == TODO:
-            problems.append(StudyError(path, key, found=TODO, expected="what it is", hint="fill it in"))
+            problems.append(to_fill_in(path, key))
     labels = attempt(problems, lambda: load_labels(manifest, path))
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.core.errors import ContourError, CytomeshError
 from cytomesh.study.contour_cuts import CUT, lines_apart
-from cytomesh.study.contour_formats.features import CORNER, IGNORE, ContourFeature, meaning
+from cytomesh.study.contour_formats.features import CORNER, IGNORE, UNCLASSIFIED, ContourFeature, meaning
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contour_formats.nesting import rings_within
 from cytomesh.study.contour_formats.registry import read_features
@@ -199,7 +199,9 @@ def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> Con
         found=f"unknown class '{written}'" if written else "no classification",
         expected=f"one of {', '.join(CLASSES)}",
         hint=(f"did you mean '{near[0]}'? " if near else "")
-        + "rename it in contours.classes of the manifest, or map it to ignore",
+        + "rename it in contours.classes of the manifest, or map it to ignore"
+        if written
+        else UNCLASSIFIED.format("contours.classes"),
     )
 
 

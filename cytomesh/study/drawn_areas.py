@@ -15,7 +15,7 @@ from shapely.geometry import Polygon
 from cytomesh.core.errors import ContourError, CytomeshError, did_you_mean
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
-from cytomesh.study.contour_formats.features import CORNER, IGNORE, ContourFeature, meaning
+from cytomesh.study.contour_formats.features import CORNER, IGNORE, UNCLASSIFIED, ContourFeature, meaning
 from cytomesh.study.contour_formats.json_file import JsonReader
 from cytomesh.study.contour_formats.registry import read_features
 from cytomesh.study.contour_polygons import polygons_of, several_planes
@@ -139,7 +139,7 @@ def _unknown(path: Path, feature: ContourFeature, known: list[str], labels: Labe
         feature.place,
         found=f"unknown class '{written}'" if written else "no classification",
         expected=f"an area of the label table ({names})",
-        hint=f"{way_out} {hint}".strip(),
+        hint=f"{way_out} {hint}".strip() if written else UNCLASSIFIED.format("annotations.classes"),
     )
 
 

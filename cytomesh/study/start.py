@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.atlas import read_labels, write_labels
+from cytomesh.study.contour_formats.features import IGNORE, OTHERS
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
 from cytomesh.study.contours import CLASSES, TISSUE
 from cytomesh.study.drawn_areas import DRAWINGS
@@ -112,7 +112,7 @@ def start_study(folder: Path, start: Start) -> str:
         kind=start.kind,
         brain=BRAIN,
         hemispheres=[side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)] or ["L", "R"],
-        unknown_classes=[name for name in names if name not in (*CLASSES, TISSUE)],
+        classes=_meanings(names, labels),
         has_contours=start.contours is not None,
         labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
         has_unnamed_areas=start.labels is None and any(map(_has_label_image, sections)),
@@ -149,13 +149,13 @@ def _sections(
     first, n_annotated, sections = min(headers), 0, []
     for number, header in headers.items():
         um = start.um_per_px or header.um_per_px or 0.0
-        annotation = annotations.get(number)
-        role: SectionRole = "none"
-        if annotation is not None:
-            role = ROLES[n_annotated % len(ROLES)]
-            n_annotated += 1
         plane = _plane(header, um, start.spacing_mm * (number - first), start.cut)
-        section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotation, role)
+        section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotations.get(number), "none")
+        if section.annotation is not None and (_has_label_image(section) or _areas(section)):
+            section = replace(section, role=ROLES[n_annotated % len(ROLES)])
+            n_annotated += 1
+        else:  # of files with rings and areas together, those without any area
+            section = replace(section, annotation=None)
         sections.append(replace(section, annotation_um_per_px=_annotation_um(section, header)))
     return sections
 
@@ -166,7 +166,8 @@ def _plane(header: ImageHeader, um_per_px: float, position_mm: float, cut: Cut) 
     step = um_per_px / 1000
     column, row, along = np.array(AXES[cut], np.float64)
     origin = position_mm * along - step * ((width - 1) / 2 * column + (height - 1) / 2 * row)
-    return SectionPlane(np.column_stack([step * column, step * row, origin]))
+    # 12 digits: not 15.950000000000001 in a table that people edit
+    return SectionPlane(np.column_stack([step * column, step * row, origin]).round(12))
 
 
 def _annotation_um(section: Section, header: ImageHeader) -> float | None:
@@ -203,21 +204,33 @@ def _classes(sections: Iterable[Section]) -> Iterator[str]:
             yield from [known] if known else feature.names[:1]
 
 
+def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:
+    """Return what the other classes of the contour files stand for: areas drawn in the same files, or not known."""
+    has_rings = any(name in CLASSES for name in names)
+    others = [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
+    return {name: IGNORE if has_rings and name in labels.names else TODO for name in others}
+
+
+def _areas(section: Section) -> list[str]:
+    """Return the class of each polygon of a drawn annotation, but for those of rings and QuPath's Ignore*."""
+    features = read_features(replace(section, contours=section.annotation), frozenset())
+    names = [name for feature in features for name in feature.names[:1]]
+    return [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
+
+
 def _labels(sections: Iterable[Section]) -> LabelTable:
     """Return a table of the areas that annotations have: names of polygons, numbers of images."""
-    names: Counter[str] = Counter()
+    names: set[str] = set()
     values: set[int] = set()
     for section in sections:
         if section.annotation is None:
             continue
-        if _has_label_image(section):
+        if not _has_label_image(section):
+            names.update(_areas(section))
+        else:
             values |= set(np.unique(read_label_image(section.annotation)).astype(np.int64).tolist()) - {0}
-            continue
-        drawn = replace(section, contours=section.annotation)
-        names.update(name for feature in read_features(drawn, frozenset()) for name in feature.names[:1])
-    areas = [name for name in sorted(names) if name not in (*CLASSES, TISSUE) and not name.endswith("*")]
     if not values:
-        return LabelTable.from_names(areas)
+        return LabelTable.from_names(sorted(names))
     table = LabelTable.from_names([f"area {value}" for value in sorted(values)])
     return replace(table, indices=tuple(sorted(values)))
 

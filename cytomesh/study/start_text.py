@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Known:
     kind: Kind
     brain: str
     hemispheres: Sequence[str]
-    unknown_classes: Sequence[str]
+    classes: Mapping[str, str]
     has_contours: bool
     labels: str
     has_unnamed_areas: bool
@@ -84,8 +84,10 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
     own = f"atlas:\n  labels: {known.labels}{names}\n  space: {_plain(known.space)}\n"
     yield atlas, own if known.labels else "".join(f"# {line}\n" for line in atlas.splitlines())
     classes = "  classes: {Cortex left: pial_L, White matter left: white_L, Tissue: ignore}"
-    if known.unknown_classes:
-        named = ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {TODO}" for name in known.unknown_classes)
+    if known.classes:
+        named = ", ".join(
+            f"{json.dumps(name, ensure_ascii=False)}: {meaning}" for name, meaning in known.classes.items()
+        )
         yield classes, f"  classes: {{{named}}}"
     else:
         yield classes, f"  # {classes.strip()}"

@@ -12,6 +12,7 @@ from cytomesh.core.config import describe, read_yaml
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.study.manifest import Manifest
 from cytomesh.study.problems import attempt
+from cytomesh.study.start_text import TODO
 
 
 def tolerant_manifest(path: Path, problems: list[CytomeshError]) -> Manifest | None:
@@ -19,17 +20,27 @@ def tolerant_manifest(path: Path, problems: list[CytomeshError]) -> Manifest | N
     data = attempt(problems, lambda: read_yaml(path, StudyError))
     if data is None:
         return None
+    left: list[str] = []
     try:
         return Manifest.model_validate(data)
     except ValidationError as cause:
         for text, item in zip(describe(Manifest, cause), cause.errors(), strict=True):
+            if item["input"] == TODO:  # once, not for each type that it might have had
+                left.append(".".join(str(part) for part in item["loc"] if not str(part).startswith("literal[")))
+                continue
             field = ".".join(str(part) for part in item["loc"])
             found = text.removeprefix(f"{field}: ")
             problems.append(StudyError(path, field, found=found, hint="correct the manifest"))
+        problems += [to_fill_in(path, field) for field in dict.fromkeys(left)]
         try:
             return Manifest.model_validate(_without(data, [(item["loc"], item["type"]) for item in cause.errors()]))
         except ValidationError:
             return None
+
+
+def to_fill_in(path: Path, field: str) -> StudyError:
+    """Complain about what `cytomesh init` left open."""
+    return StudyError(path, field, found=TODO, expected="what it is", hint="fill it in")
 
 
 def _without(data: dict[str, Any], faults: list[tuple[tuple[int | str, ...], str]]) -> dict[str, Any]:

@@ -219,5 +219,5 @@ def test_table():
         "problem  disk    full",
         "                 -> make room",
         "ok       memory  much",
-        "1 problem(s), 0 note(s)",
+        "1 problem, 0 notes",
     ]

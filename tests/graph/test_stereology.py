@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from shapely.geometry import MultiPolygon, Point
+from shapely.geometry import MultiPolygon, Point, box
 
 from cytomesh.graph.stereology import contour_estimates
+from cytomesh.surface.config import SurfaceConfig
+from cytomesh.surface.reconstruct import reconstruct
 from cytomesh.surface.stack import PlaneContours
 
 
@@ -41,3 +43,17 @@ def test_a_section_without_a_boundary_between_others_says_nothing():
 
 def test_a_boundary_that_is_nowhere_has_none():
     assert contour_estimates(discs(np.arange(-5.0, 6.0), 8.0))["white"] == {"volume_mm3": 0.0, "area_mm2": 0.0}
+
+
+def test_a_block_whose_white_matter_ends_by_cuts_is_estimated_as_it_is_built():
+    """Pial and white share three sides, as people draw them: the surfaces are kept apart there."""
+    is_cut, contours = (True, True), []
+    for y in np.arange(0.0, 5.6, 0.5):
+        matrix = np.array([[0.1, 0, -10.0], [0, 0, y], [0, -0.1, 8.0]])
+        pial, white = (MultiPolygon([box(10, top, 210, 150)]) for top in (20, 45))
+        contours.append(PlaneContours(matrix, pial, white))
+    settings = SurfaceConfig(voxel_mm=0.25, edge_length_mm=1.0)
+    built = reconstruct(contours, settings, is_cut).pial
+    found = contour_estimates(contours, is_cut, settings.min_thickness_mm)["pial"]["volume_mm3"]
+    assert built.volume_mm3 == pytest.approx(found, rel=0.02)
+    assert built.volume_mm3 > 1.05 * contour_estimates(contours, is_cut)["pial"]["volume_mm3"]

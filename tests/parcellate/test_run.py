@@ -51,7 +51,7 @@ def test_files_fit_each_other(make_run) -> None:
         inside = labels > 0
         assert inside[graph.is_linked].all()
         assert pieces(labels[inside].astype(np.int64), graph.adjacency[inside][:, inside]).max() == 7
-        rows, _, names = read_annot(folder / f"{graph.hemisphere.lower()}h.B01.annot")
+        rows, _, names = read_annot(folder / f"{graph.hemisphere.lower()}h.{graph.name}.annot")
         np.testing.assert_array_equal(rows, labels)
         assert [name.decode() for name in names[1:]] == list(table.names)
         dense = nib.load(folder / f"{graph.name}.dlabel.nii").get_fdata()

@@ -146,6 +146,7 @@ def test_names_are_mapped_and_what_is_no_area_is_ignored(areas):
         areas(*features, drawn("v1", [SQUARE]))
     text = str(caught.value)
     assert "feature 2 ('Tissue'): unknown class 'Tissue'" in text and "feature 3: no classification" in text
+    assert 'or leave all others out by "*": ignore in annotations.classes' in text
     assert "unknown class 'v1', expected an area of the label table (V1, V2, M1)" in text
     with pytest.raises(ContourError, match=r"areas.geojson.*did you mean 'V1'\?.*annotations.classes"):
         areas(drawn("V1a", [SQUARE]))

@@ -76,8 +76,8 @@ def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytom
     marked = [line for line in study.read_text().splitlines() if "TODO" in line][1:]
     assert marked == ["species: TODO", "stain: TODO", '  classes: {"Cortex": TODO}']
     found = "\n".join(map(str, check_study(study).problems))
-    for part in ("contours.classes.Cortex", "species: found TODO", "stain: found TODO"):
-        assert part in found
+    for field in ("contours.classes.Cortex", "species", "stain"):
+        assert found.count(f"{field}: found TODO, expected what it is") == 1
     filled = study.read_text().replace('"Cortex": TODO', "Cortex: pial_R").replace(": TODO", ": Nissl")
     study.write_text(filled)
     assert check_study(study).problems == ()
@@ -89,6 +89,25 @@ def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytom
     centre = brain.sections[0].plane.to_world @ [39.5, 29.5, 1]
     np.testing.assert_allclose(centre, 0, atol=1e-12)
     assert opened.manifest.data_roots == [Path("../images"), Path("../contours"), Path("../areas")]
+
+
+def test_rings_and_areas_in_one_file_of_each_section(folders):
+    """As QuPath exports all objects of an image: what is an area is no ring, and sections without areas have none."""
+    drawn = folders / "drawn"
+    drawn.mkdir()
+    rings = {"pial_R": MultiPolygon([box(10, 10, 70, 50)]), "white_R": MultiPolygon([box(20, 20, 60, 40)])}
+    for index in (7, 8, 9):
+        areas = {"V1": MultiPolygon([box(12, 12, 18, 48)]), "Ignore*": MultiPolygon([box(0, 0, 5, 5)])}
+        write_geojson(drawn / f"{index}.geojson", rings if index == 8 else rings | areas)
+    text = start_study(
+        folders / "new",
+        Start("block", folders / "images", 1.0, drawn, drawn, um_per_px=100.0, species="Macaca", stain="Nissl"),
+    )
+    assert '  classes: {"V1": ignore}\n' in text and "TODO" not in text
+    assert check_study(folders / "new" / "study.yaml").problems == ()
+    sections = open_study(folders / "new" / "study.yaml").brains[0].sections
+    assert [section.annotation is not None for section in sections] == [True, False, True]
+    assert [section.role for section in sections] == ["train", "none", "train"]
 
 
 @pytest.mark.parametrize("kind", ["hemispheres", "block", "surfaces", "new-brain"])

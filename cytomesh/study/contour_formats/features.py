@@ -27,6 +27,8 @@ GZIP = b"\x1f\x8b"
 # What classes are mapped to that mean nothing here, and the name that stands for all others.
 IGNORE = "ignore"
 OTHERS = "*"
+# What to do about an object without class.
+UNCLASSIFIED = 'give it a class, remove it, or leave all others out by "*": ignore in {} of the manifest'
 
 Ring = NDArray[np.float64]
 

@@ -20,10 +20,10 @@ def processor_quota() -> float | None:
 
     Of version 2 (`cpu.max`: microseconds in a period) and version 1 (`cpu.cfs_quota_us`, -1 for no limit).
     """
-    quotas = [(text.split()[0], text.split()[-1]) for text in _values("cpu.max")]
+    quotas = [text.split() for text in _values("cpu.max")]
     quotas += zip(_values("cpu.cfs_quota_us", "cpu"), _values("cpu.cfs_period_us", "cpu"), strict=False)
-    granted = [int(time) / int(period) for time, period in quotas if time.isdecimal() and int(period) > 0]
-    return min(granted, default=None)
+    known = [[int(word) for word in quota] for quota in quotas if all(word.isdecimal() for word in quota)]
+    return min((quota[0] / quota[1] for quota in known if len(quota) == 2 and quota[1] > 0), default=None)
 
 
 def processors_granted(usable: int) -> int:

@@ -213,14 +213,13 @@ def blur(images: Tensor, sigma: Tensor, radius_px: int) -> Tensor:
         `BLUR_REACH` of the widest.
     """
     height, width = images.shape[-2:]
-    radius = min(radius_px, height - 1, width - 1)
-    if radius < 1:
+    if radius_px < 1:
         return images
-    at = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    at = torch.arange(-radius_px, radius_px + 1, device=images.device, dtype=images.dtype)
     kernels = torch.exp(-0.5 * (at / sigma.to(images.dtype).clamp_min(1e-3).unsqueeze(1)) ** 2)
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
     for axis, length in ((3, width), (2, height)):
-        padding = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
+        padding = (radius_px, radius_px, 0, 0) if axis == 3 else (0, 0, radius_px, radius_px)
         padded = functional.pad(images, padding, mode="replicate")
         images = _by_groups(padded, kernels, axis) if images.is_cuda else _by_shifts(padded, kernels, axis, length)
     return images

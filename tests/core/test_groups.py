@@ -32,6 +32,12 @@ def test_processors_of_a_quota(tree, quota, granted):
     assert available_cpus() == min(granted, 12)
 
 
+@pytest.mark.parametrize("quota", ["", "max", "max max", "400000", "400000 0", "400000 x", "-1 100000", "1 2 3"])
+def test_a_quota_that_is_none_is_no_limit(tree, quota):
+    tree("0::/\n", {"cpu.max": quota})
+    assert processor_quota() is None
+
+
 def test_the_tightest_group_above_counts(tree):
     tree("0::/slurm/job\n", {"slurm/job/cpu.max": "800000 100000", "slurm/cpu.max": "300000 100000"})
     assert (processor_quota(), available_cpus()) == (3.0, 3)

@@ -130,6 +130,13 @@ def test_blur_equals_scipy(batch):
         np.testing.assert_allclose(blurred[i].numpy(), expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 1)])
+def test_blur_reaches_further_than_a_small_image(shape):
+    images = torch.from_numpy(np.random.default_rng(3).random((1, 2, *shape)))
+    expected = gaussian_filter(images.numpy(), (0, 0, 2.0, 2.0), mode="nearest", radius=(0, 0, 6, 6))
+    np.testing.assert_allclose(blur(images, torch.tensor([2.0]), 6).numpy(), expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("changes", [{"rotation_deg": 30, "scale": 0.2, "shift": 0.1}, {}])
 def test_what_lies_in_the_border_comes_into_view_and_the_border_is_cut_off(batch, changes):
     augment = Augmentation(AugmentConfig(**changes, blur_px=1.5, gamma=0.3, intensity_scale=0.2))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError, StudyError
-from cytomesh.core.files import atomic_path, read_json, write_json
+from cytomesh.core.files import atomic_path, read_json, read_object, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.ome_zarr import OmeZarrReader
@@ -41,7 +41,7 @@ def write_scene(path: Path, brain: Brain) -> int:
     Parameters
     ----------
     path : Path
-        Folder to write, `*.ome.zarr`; replaced if it exists.
+        Folder to write, `*.ome.zarr`; a scene that is there is replaced.
     brain : Brain
         Its images are OME-Zarr 0.5, as `images convert` writes them.
 
@@ -53,13 +53,14 @@ def write_scene(path: Path, brain: Brain) -> int:
     Raises
     ------
     StudyError
-        If no section has an image.
+        If no section has an image, or something else than a scene is there.
     ImageError
         If an image is not OME-Zarr 0.5 of one plane on this machine.
     """
     sections = [section for section in brain.sections if section.image is not None]
     if not sections:
         raise StudyError(brain.id, found="no section with an image", expected="at least one")
+    _refuse_others(path)
     warped = sum(section.plane.warp is not None for section in sections)
     if warped:
         log(f"{path}: {warped} of {len(sections)} sections lie there without their displacement fields")
@@ -99,11 +100,23 @@ def physical_to_world(plane: SectionPlane, um_per_px: float, has_channels: bool)
 
 def slab_depths(sections: Sequence[Section]) -> list[float]:
     """Return how deep each section's slab is, mm: half the way to the planes before and after it, by plane position."""
-    offsets = np.array([section.plane.offset_mm for section in sections])
-    if len(offsets) == 1:
-        return [sections[0].um_per_px / 1000]
-    gaps = np.abs(np.diff(offsets))
-    return ((np.r_[gaps[0], gaps] + np.r_[gaps, gaps[-1]]) / 2).tolist()
+    offsets = np.round([section.plane.offset_mm for section in sections], 6)
+    planes, of_section = np.unique(offsets, return_inverse=True)  # pieces of one section lie in one plane
+    if len(planes) == 1:
+        return [section.um_per_px / 1000 for section in sections]
+    gaps = np.diff(planes)
+    return ((np.r_[gaps[0], gaps] + np.r_[gaps, gaps[-1]]) / 2)[of_section].tolist()
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise StudyError if something is there that is no scene: an image, or somebody's own."""
+    if not path.exists():
+        return
+    facts = path / "zarr.json"
+    attributes = read_object(facts, StudyError).get("attributes") if facts.is_file() else None
+    if "scene" not in ((attributes or {}).get("ome") or {}):
+        hint = "choose another --out, or remove it"
+        raise StudyError(path, found="something else there", expected="nothing, or an earlier scene", hint=hint)
 
 
 def _write_image(folder: Path, final: Path, section: Section, depth_mm: float) -> ImageHeader:
@@ -166,7 +179,9 @@ def _link_array(folder: Path, final: Path, source: Path, at: int) -> None:
     for part, name in inside:
         link = folder / "c" / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(chunks / part, (final / "c" / name).parent), target_is_directory=True)
+        # as the system counts "..": from where folders really are
+        place = (final / "c" / name).parent.resolve()
+        link.symlink_to(os.path.relpath((chunks / part).resolve(), place), target_is_directory=True)
     write_json(folder / "zarr.json", facts)
 
 

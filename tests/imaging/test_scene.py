@@ -8,9 +8,9 @@ import pytest
 import tifffile
 import zarr
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import ImageError, StudyError
 from cytomesh.imaging.convert import convert_image
-from cytomesh.imaging.scene import write_scene
+from cytomesh.imaging.scene import slab_depths, write_scene
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, open_study
@@ -138,3 +138,35 @@ def test_napari_places_sections_as_the_study_does(tmp_path):
         scaled = np.array([0.0, 11.0, 5.0]) * facts["scale"]
         placed = np.asarray(facts["affine"].affine_matrix) @ [*scaled, 1.0]
         np.testing.assert_allclose(placed[:3][::-1], section.plane.world(np.array([[5.0, 11.0]]))[0], atol=1e-9)
+
+
+def test_something_else_is_never_replaced(tmp_path):
+    given = brain(tmp_path, n=1)
+    other = tmp_path / "own.ome.zarr"
+    other.mkdir()
+    (other / "notes.txt").write_text("precious")
+    for path in (other, tmp_path / "0.ome.zarr"):  # a folder of somebody's own; the image itself
+        before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        with pytest.raises(StudyError, match="something else there"):
+            write_scene(path, given)
+        assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    scene = tmp_path / "scenes" / "B01.ome.zarr"
+    assert [write_scene(scene, given) for _ in range(2)] == [1, 1]
+
+
+def test_folders_may_be_links(tmp_path):
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "home").symlink_to(tmp_path / "disk" / "deep")
+    given = brain(tmp_path / "home", n=1)
+    for folder in (tmp_path / "home", tmp_path / "elsewhere"):
+        write_scene(folder / "scenes" / "B01.ome.zarr", given)
+        pixels = zarr.open_group(folder / "scenes" / "B01.ome.zarr", mode="r")["section-0001/0"][0]
+        np.testing.assert_array_equal(pixels, tifffile.imread(tmp_path / "home" / "0.tif"))
+
+
+def test_two_sections_in_one_plane_are_slabs_of_some_depth(tmp_path):
+    given = brain(tmp_path)
+    first, second, third = given.sections
+    same = [first, replace(second, plane=first.plane), replace(third, plane=second.plane)]
+    np.testing.assert_allclose(slab_depths(same), [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(slab_depths(same[:2]), [UM / 1000] * 2)

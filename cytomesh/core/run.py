@@ -48,6 +48,8 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
 """What file systems answer that know no locks."""
 NAME = re.compile(r"\w[\w.+=,@-]*")
 NAME_BYTES = 100
+STAGES = ("graphs", "register", "encoders", "features", "classify", "parcellate", "analyze")
+"""Folders of a run whose folders are products."""
 NO_RECORD = "made by an earlier version, which did not record from what"
 
 

@@ -38,8 +38,8 @@ class RunLog(logging.Handler):
         if not self._path.parent.is_dir():
             return
         try:
-            # one call of the system for all: lines of other processes stay whole beside them
-            with self._path.open("a", encoding="utf-8", buffering=1 << 20) as file:
+            # one call of the system for all: lines of other processes stay whole beside them; names of files may be no text
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1 << 20) as file:
                 file.write("".join(self._waiting))
         except OSError:
             pass  # a full disk, or a run that may only be read: what the command does says so

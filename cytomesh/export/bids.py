@@ -13,7 +13,7 @@ from cytomesh.core.files import read_object, write_json, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import is_imported
 from cytomesh.core.run import read_study_path
-from cytomesh.export.results import SURFACES, label_files, surface_files
+from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.study.bids import write_dataset_description
 from cytomesh.study.manifest import read_manifest
@@ -47,21 +47,26 @@ def export_bids(run: Path, folder: Path) -> dict[str, list[str]]:
 
     Raises
     ------
+    ConfigError
+        If the folder lies among the run's results.
     StudyError
         If the folder is another dataset, or two results or brains would have one label.
     """
+    refuse_products(run, folder)
     _refuse_others(folder)
     graphs = load_graphs(run)
+    _refuse_same([graph.brain for graph in graphs], "brain")
+    for graph in graphs:
+        _refuse_same(list(label_files(run, graph)), "result")
     name = run.resolve().name if is_imported(run) else read_manifest(read_study_path(run)).name
-    write_dataset_description(folder, f"{name}: cortical areas and parcels", is_derivative=True)
-    write_text(folder / ".bidsignore", "sub-*/anat/*.surf.gii\n")
     atlas = {
         "AtlasName": f"Areas of {name}",
         "Description": "Areas of the label table that the study, or the imported labels, came with.",
         "License": "unknown",
     }
-    write_json(folder / f"atlas-{ATLAS}_description.json", atlas)
-    _refuse_same([graph.brain for graph in graphs], "brain")
+    write_json(folder / f"atlas-{ATLAS}_description.json", atlas)  # first: a later export knows the folder by it
+    write_dataset_description(folder, f"{name}: cortical areas and parcels", is_derivative=True)
+    write_text(folder / ".bidsignore", "sub-*/anat/*.surf.gii\n")
     written: dict[str, list[str]] = {}
     for graph in graphs:
         files = _export_graph(run, graph, folder / f"sub-{label(graph.brain)}" / "anat")
@@ -83,9 +88,7 @@ def _export_graph(run: Path, graph: CortexGraph, folder: Path) -> list[Path]:
         if kind in surfaces:
             written.append(folder / f"{stem}_{kind}.surf.gii")
             write_surface(written[-1], read_any_surface(surfaces[kind]), graph.hemisphere, kind)
-    files = label_files(run, graph)
-    _refuse_same(list(files), "result")
-    for name, path in files.items():
+    for name, path in label_files(run, graph).items():
         labels, table = read_labels(path, graph.hemisphere)
         atlas = "" if path.parent.parent.name == "parcellate" else f"_atlas-{ATLAS}"
         target = folder / f"{stem}{atlas}_seg-{label(name)}_dseg.label.gii"
@@ -109,16 +112,17 @@ def _lookup(table: LabelTable) -> str:
 
 def _refuse_others(folder: Path) -> None:
     """Raise StudyError if there is a dataset of somebody else's, or cytomesh's own sections."""
+    if (folder / f"atlas-{ATLAS}_description.json").is_file():
+        return
     path = folder / DESCRIPTION
     if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if any(folder.glob("[!.]*")):
             hint = "choose another --to, such as derivatives/NAME below the dataset"
             raise StudyError(folder, found="a folder that is no BIDS dataset", expected="a new folder", hint=hint)
         return
-    if not (folder / f"atlas-{ATLAS}_description.json").is_file():
-        hint = "choose another --to, such as derivatives/NAME below the dataset"
-        found = f"another dataset, '{read_object(path).get('Name', '')}'"
-        raise StudyError(path, found=found, expected="none, or one of an earlier export", hint=hint)
+    hint = "choose another --to, such as derivatives/NAME below the dataset"
+    found = f"another dataset, '{read_object(path).get('Name', '')}'"
+    raise StudyError(path, found=found, expected="none, or one of an earlier export", hint=hint)
 
 
 def _refuse_same(names: list[str], kind: str) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from cytomesh.core.config import load_config
+from cytomesh.core.errors import StorageError
 from cytomesh.core.files import write_text
 from cytomesh.core.run import finished_folders
-from cytomesh.export.results import label_files, surface_files
+from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
 from cytomesh.graph.storage import MEASURES, CortexGraph, load_graphs
 from cytomesh.register.config import RegisterConfig
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.any_surface import read_any_surface
-from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry
+from cytomesh.surface.formats import FREESURFER_SIDE, STAMP, write_freesurfer, write_morphometry
 from cytomesh.surface.gifti import read_labels
 
 MADE_ROUND = ("sphere", "sphere.reg", "inflated")
@@ -38,9 +39,20 @@ def export_freesurfer(run: Path, subjects: Path) -> dict[str, list[str]]:
     -------
     dict of str to list of str
         Files of each brain, relative to `subjects`.
+
+    Raises
+    ------
+    ConfigError
+        If subjects would lie among the run's results.
+    StorageError
+        If a subject is there whose surfaces are not cytomesh's.
     """
+    graphs = load_graphs(run)
+    for graph in graphs:
+        refuse_products(run, subjects / graph.brain)
+        _refuse_others(subjects / graph.brain)
     written: dict[str, list[str]] = {}
-    for graph in load_graphs(run):
+    for graph in graphs:
         files = _export_surfaces(run, graph, subjects / graph.brain) + _export_labels(
             run, graph, subjects / graph.brain
         )
@@ -76,6 +88,17 @@ def _export_labels(run: Path, graph: CortexGraph, subject: Path) -> list[Path]:
         written.append(folder / f"{side}.{name}.annot")
         write_annot(written[-1], labels, table)
     return written
+
+
+def _refuse_others(subject: Path) -> None:
+    """Raise StorageError if there are surfaces that cytomesh has not written: of recon-all, hours of work."""
+    for path in sorted(subject.glob("surf/[lr]h.*")):
+        if path.name[3:] not in (*SURFACES, *MADE_ROUND):
+            continue
+        with path.open("rb") as file:
+            if STAMP.encode() not in file.read(100):
+                hint = "choose another --to, a folder of subjects of its own"
+                raise StorageError(path, found="a subject of somebody else's", expected="none", hint=hint)
 
 
 def _is_on_fsaverage(run: Path) -> bool:

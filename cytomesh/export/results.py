@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from cytomesh.core.run import finished_folders
+from cytomesh.core.errors import ConfigError
+from cytomesh.core.run import STAGES, finished_folders
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.surface.gifti import SurfaceKind
 
@@ -22,6 +23,14 @@ def surface_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     return {kind: path for kind, path in files.items() if path.is_file()}
 
 
+def refuse_products(run: Path, folder: Path) -> None:
+    """Raise ConfigError if a folder to write to lies where a run has its results, and would be taken for one."""
+    run, folder = run.resolve(), folder.resolve()
+    if folder.is_relative_to(run) and folder != run and folder.relative_to(run).parts[0] in STAGES:
+        hint = "choose a folder elsewhere, or another name within the run"
+        raise ConfigError("--to", found=f"{folder}, where the run has its results", expected="another", hint=hint)
+
+
 def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     """Return the labels of a graph by the name of their result, `<stage>-<name>` where two stages have one of a name.
 
@@ -33,7 +42,7 @@ def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     if graph.annotation.any():
         files["annotation"] = graph_folder(run, graph.name) / "annotation.label.gii"
     for folder in folders:
-        is_taken = times[folder.name] > 1 or folder.name in files
+        is_taken = times[folder.name] > 1 or folder.name == "annotation"
         name = f"{folder.parent.name}-{folder.name}" if is_taken else folder.name
         files[name] = folder / f"{graph.name}.label.gii"
     return {name: path for name, path in files.items() if path.is_file()}

@@ -10,12 +10,11 @@ from typing import Literal
 from cytomesh.core.digests import file_digests
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.provenance import UNFINISHED, Record, read_record, said
-from cytomesh.core.run import Product, product_folders
+from cytomesh.core.run import STAGES, Product, product_folders
 from cytomesh.graph.features import growing_features
 from cytomesh.graph.freshness import Freshness
 
 State = Literal["done", "stale", "stopped", "failed"]
-STAGES = ("graphs", "register", "encoders", "features", "classify", "parcellate", "analyze")
 NOTHING_KNOWN = "made from what nobody recorded: imported, or by an earlier version"
 
 

@@ -17,6 +17,8 @@ from cytomesh.surface.gifti import STRUCTURES
 from cytomesh.surface.mesh import Mesh
 
 FREESURFER_SIDE = {"L": "lh", "R": "rh"}
+STAMP = "created by cytomesh"
+"""Head of the surfaces that are written in FreeSurfer's format."""
 _WORKBENCH_TYPES = {
     ".surf.gii": "SURFACE",
     ".label.gii": "LABEL",
@@ -68,7 +70,7 @@ def write_freesurfer(path: Path, mesh: Mesh) -> None:
             temporary,
             mesh.vertices.astype(np.float32),
             mesh.faces,
-            create_stamp="created by cytomesh",
+            create_stamp=STAMP,
             volume_info=volume,
         )
 

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,12 @@ def test_what_was_called_said_and_how_it_ended(tmp_path):
     assert re.fullmatch(r"cytomesh \S+: classify --name 'two words'", first)
     assert second == "seed 0 done"
     assert re.fullmatch(r"done in \d+\.\d s", last)
+
+
+def test_names_that_are_no_text(tmp_path):
+    with logged(["classify", "--config", os.fsdecode(b"\xff.yaml")]):
+        begin_log(tmp_path)
+    assert texts(tmp_path)[0].endswith(r"classify --config '\udcff.yaml'")
 
 
 def test_an_error_has_its_traceback(tmp_path):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,22 @@ def test_other_datasets_stay(small_chain, small_study, tmp_path, cytomesh):
     target = tmp_path / "study" / "derivatives" / "areas"
     for _ in range(2):
         assert cytomesh("export", "bids", "--out", small_chain.run, "--to", target)[0] == 0
+
+
+def test_an_export_that_was_killed_is_finished_by_the_next(exported, tmp_path):
+    run, folder, written = exported
+    shutil.copytree(folder, tmp_path / "whole")
+    first = min(tmp_path.glob("whole/*.json"), key=lambda path: path.stat().st_mtime_ns)
+    (tmp_path / "stopped").mkdir()
+    shutil.copy2(first, tmp_path / "stopped")
+    (tmp_path / "stopped" / ".partial-1-dataset_description.json").touch()
+    assert export_bids(run, tmp_path / "stopped") == written
+
+
+def test_an_annotation_that_was_predicted_is_not_called_manual(small_chain, tmp_path):
+    shutil.copytree(small_chain.run, tmp_path / "run")
+    (tmp_path / "run" / "classify" / "linear").rename(tmp_path / "run" / "classify" / "annotation")
+    graph = load_graphs(tmp_path / "run")[0]
+    assert {"annotation", "classify-annotation"} <= label_files(tmp_path / "run", graph).keys()
+    unlabelled = replace(graph, nodes=graph.nodes | {"annotation": 0 * graph.annotation})
+    assert label_files(tmp_path / "run", unlabelled).keys() == {"classify-annotation", "parcels"}

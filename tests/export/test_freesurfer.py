@@ -4,6 +4,7 @@ import nibabel.freesurfer as fs
 import numpy as np
 import pytest
 
+from cytomesh.core.errors import StorageError
 from cytomesh.export.freesurfer import export_freesurfer
 from cytomesh.export.results import label_files, surface_files
 from cytomesh.graph.storage import load_graphs
@@ -95,3 +96,24 @@ def test_the_command_and_results_of_one_name_in_two_stages(small_chain, tmp_path
     assert code == 0 and graph.brain in said
     label = tmp_path / "subjects" / graph.brain / "label"
     assert (label / f"{SIDE[graph.hemisphere]}.classify-{areas}.annot").is_file()
+
+
+def test_a_subject_of_somebody_elses_stays(exported, tmp_path):
+    run, _, written = exported
+    own = tmp_path / list(written)[-1] / "surf" / "lh.pial"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"\xff\xff\xfecreated by recon-all\n\n")
+    with pytest.raises(StorageError, match="somebody else's"):
+        export_freesurfer(run, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
+    own.unlink()
+    assert [export_freesurfer(run, tmp_path) for _ in range(2)] == [written] * 2
+
+
+@pytest.mark.parametrize("program", ["freesurfer", "bids"])
+def test_no_export_lies_among_the_results_of_the_run(exported, cytomesh, program):
+    run = exported[0]
+    for place in ("classify", "parcellate/exported"):
+        code, _, said = cytomesh("export", program, "--out", run, "--to", run / place)
+        assert code == 1 and "where the run has its results" in said
+    assert not (run / "parcellate" / "exported").exists()

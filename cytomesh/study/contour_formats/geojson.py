@@ -125,7 +125,7 @@ def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
             tuple(map(_ring, polygon)) for polygon in ([coordinates] if kind == "Polygon" else coordinates)
         )
         plane = _plane(geometry.get("plane"))
-    except (ValueError, TypeError, KeyError, IndexError) as cause:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as cause:
         return ContourFeature(place, names, fault=f"a ring that cannot be read ({cause})")
     if not polygons or not all(polygons):
         return ContourFeature(place, names, fault=f"a {kind} without a ring")

@@ -83,3 +83,13 @@ def test_polygons_without_a_ring(tmp_path, kind, coordinates):
     item = feature("pial_L", geometry={"type": kind, "coordinates": coordinates})
     (found,) = geojson_features(path, write(path, item))
     assert (found.polygons == () and found.fault.startswith(f"a {kind} without a ring")) or "shape" in found.fault
+
+
+@pytest.mark.parametrize(
+    "changes", [{"plane": {"z": float("inf")}}, {"coordinates": [[[0, 0], [10**400, 0], [1, 1], [0, 0]]]}]
+)
+def test_numbers_beyond_all_bounds(tmp_path, changes):
+    path = tmp_path / "c.geojson"
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    (found,) = geojson_features(path, write(path, feature("pial_L", geometry=square | changes)))
+    assert found.fault.startswith("a ring that cannot be read")

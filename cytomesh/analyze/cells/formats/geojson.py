@@ -48,7 +48,8 @@ class GeoJsonReader(CellReader):
 
 def _cells(features: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     for feature in features:
-        properties = feature.get("properties") or {}
+        properties = feature.get("properties")
+        properties = properties if isinstance(properties, dict) else {}
         kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
         if kind not in NO_CELLS:
             yield feature.get("geometry")
@@ -78,6 +79,6 @@ def _shape(path: Path, number: int, geometry: Any) -> Values:
             return np.array([float(given[0]), float(given[1])])
         rings = [np.asarray(part[0], np.float64)[:, :2] for part in ([given] if kind == "Polygon" else given)]
         return max(rings, key=lambda ring: shapely.Polygon(ring).area) if len(rings) > 1 else rings[0]
-    except (IndexError, KeyError, TypeError, ValueError) as cause:
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError) as cause:
         found = f"a {kind} whose coordinates are none"
         raise CellError(path, f"cell {number}", found=found, expected="rings of [x, y]", hint="export again") from cause

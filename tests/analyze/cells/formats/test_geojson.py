@@ -59,6 +59,7 @@ def polygon(coordinates: str, kind: str = "Polygon") -> str:
         (polygon('[[["a", 1], [2, 3], [4, 5]]]'), "cell 2: found a Polygon whose coordinates are none"),
         (polygon("[[[0, 0], [1], [3, 4]]]"), "cell 2: found a Polygon whose coordinates are none"),
         (polygon("[]", "MultiPolygon"), "cell 2: found a MultiPolygon whose coordinates are none"),
+        (polygon(f"[[[0, 0], [1{'0' * 400}, 1], [3, 4]]]"), "cell 2: found a Polygon whose coordinates are none"),
         (polygon("[1]", "Point"), "cell 2: found a Point whose coordinates are none"),
     ],
 )
@@ -66,3 +67,8 @@ def test_what_is_no_cell_is_named(tmp_path, text, said):
     (tmp_path / "cells.geojson").write_text(text)
     with pytest.raises(CellError, match=said):
         read_cells(tmp_path / "cells.geojson")
+
+
+def test_properties_that_are_none_say_nothing(tmp_path):
+    rows = [feature(disc(3, 4, 1)) | {"properties": properties} for properties in (None, [1], "cell")]
+    assert len(read_cells(write_geojson(tmp_path / "a.geojson", rows)).places) == 3

@@ -1,10 +1,12 @@
 """`--dry-run` of the long stages: says what would be done, and writes nothing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cytomesh.core.config import preset, write_config
+from cytomesh.core.digests import DIGESTS
 from tests.provenance_chain import Chain
 
 
@@ -80,3 +82,15 @@ def test_of_no_run_nothing_is_made(cytomesh, small_chain: Chain, tmp_path: Path)
     assert code == 0, err
     assert "would_be" in said and "made" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_that_makes_looking_faster_is_written_either(cytomesh, small_chain: Chain, tmp_path, stage) -> None:
+    shutil.copytree(small_chain.study.parent, tmp_path, dirs_exist_ok=True, symlinks=True)
+    run = tmp_path / small_chain.run.name
+    (run / DIGESTS).unlink()
+    before = tree(tmp_path)
+    words = [word.format(study=tmp_path / small_chain.study.name / "study.yaml") for word in STAGES[stage]]
+    words = [word if word not in ("vit", "linear", "parcels") or stage == "features" else "new" for word in words]
+    code, _, err = cytomesh("-q", *words, "--out", run, "--dry-run")
+    assert (code, tree(tmp_path)) == (0, before), err

@@ -28,7 +28,7 @@ def plan_classify(
     """
     result = product(run, "classify", name)
     graphs = load_graphs(run)
-    digests = FileDigests(run / DIGESTS)
+    digests = FileDigests(run / DIGESTS, writes=False)
     inputs = classify_inputs(run, graphs, settings, digests)
     Freshness(run, digests).check(inputs, allow_stale=allow_stale)
     models = [settings.model] if settings.model else [candidate.model for candidate in settings.candidates]

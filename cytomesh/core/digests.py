@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cytomesh.core.errors import StorageError
 from cytomesh.core.files import digest, read_json, write_json
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.reading import regular_size
@@ -39,10 +40,12 @@ class FileDigests:
     ----------
     store : Path, optional
         JSON file to remember in; only for this process without one.
+    writes : bool
+        Whether to remember there what is new, too.
     """
 
-    def __init__(self, store: Path | None = None) -> None:
-        self._store = store
+    def __init__(self, store: Path | None = None, *, writes: bool = True) -> None:
+        self._store = store if writes else None
         self._known: dict[str, dict[str, Any]] = _read_store(store)
         self._has_news = False
 
@@ -90,9 +93,10 @@ class FileDigests:
             return None
 
     def save(self) -> None:
-        """Write what is new to the store."""
+        """Write what is new to the store; where that cannot be written, it costs time only."""
         if self._store is not None and self._has_news:
-            write_json(self._store, self._known)
+            with suppress(StorageError):
+                write_json(self._store, self._known)
             self._has_news = False
 
 

@@ -24,7 +24,7 @@ def plan_graphs(manifest: Path, run: Path, settings: BuildGraphConfig, *, resume
         If the manifest cannot be used.
     """
     study = open_study(manifest)
-    digests = FileDigests(run / DIGESTS)
+    digests = FileDigests(run / DIGESTS, writes=False)
     plan: dict[str, Any] = {}
     for brain in study.brains:
         usable = [section for section in brain.sections if section.status == "ok"]

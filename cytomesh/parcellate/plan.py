@@ -30,7 +30,7 @@ def plan_parcellate(
     encoder = find_encoder(run, settings.encoder)
     graphs = load_graphs(run)
     result = product(run, "parcellate", name)
-    digests = FileDigests(run / DIGESTS)
+    digests = FileDigests(run / DIGESTS, writes=False)
     groups = group_graphs(graphs, settings.joint)
     inputs = reduce(Inputs.merge, (parcellate_inputs(run, group, encoder, settings, digests) for group in groups))
     Freshness(run, digests).check(inputs, allow_stale=allow_stale)

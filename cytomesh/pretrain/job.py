@@ -60,9 +60,9 @@ class Data:
     pool: PatchPool
 
 
-def open_data(run: Path, settings: PretrainConfig) -> Data:
-    """Open what an encoder of these settings is trained from."""
-    study = open_run_study(run)
+def open_data(run: Path, settings: PretrainConfig, digests: FileDigests | None = None) -> Data:
+    """Open what an encoder of these settings is trained from; see `open_run_study`."""
+    study = open_run_study(run, digests)
     graphs = load_graphs(run)
     spatial = settings.objectives.of(SpatialNCEConfig)
     pool = build_pool(study, graphs, settings.sampling.roles, mirrored=bool(spatial and spatial.mirrored))

@@ -40,11 +40,11 @@ def plan_pretrain(
     StaleError
         If the graphs are stale, unless `allow_stale`.
     """
-    data = open_data(run, settings)
+    digests = FileDigests(run / DIGESTS, writes=False)
+    data = open_data(run, settings, digests)
     with world(settings.device, settings.threads) as here:
         settings = resolve(settings, data, here)
         device = here.device.type
-    digests = FileDigests(run / DIGESTS)
     encoder = product(run, "encoders", name)
     inputs = pretrain_inputs(data, settings, digests)
     Freshness(run, digests).check(inputs, allow_stale=allow_stale)
@@ -83,10 +83,10 @@ def plan_embed(
     StaleError
         If the encoder or a graph is stale, unless `allow_stale`.
     """
-    study = open_run_study(run)
+    digests = FileDigests(run / DIGESTS, writes=False)
+    study = open_run_study(run, digests)
     folder = encoder_folder(run, encoder_name)
     name, encoder = folder.resolve().name, load_encoder(folder)
-    digests = FileDigests(run / DIGESTS)
     freshness = Freshness(run, digests)
     plan: dict[str, Any] = {}
     for graph in load_graphs(run):

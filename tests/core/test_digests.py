@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cytomesh.core import digests as module
-from cytomesh.core.digests import FileDigests, content_digest, file_digests
+from cytomesh.core.digests import DIGESTS, FileDigests, content_digest, file_digests
 
 
 def settle(path) -> None:
@@ -132,3 +132,13 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     assert FileDigests().digest(tmp_path / "x.npy") == "unreadable"
     with pytest.raises(OSError, match="pipe"):
         content_digest(tmp_path / "x.npy")
+
+
+def test_a_store_that_cannot_be_written_costs_time_only(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("abc")
+    settle(path)
+    (tmp_path / "file").touch()  # no folder: root may write to any
+    digests = FileDigests(tmp_path / "file" / "run" / DIGESTS)
+    assert digests.digest(path) == content_digest(path)
+    digests.save()

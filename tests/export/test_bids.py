@@ -4,8 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,5 +101,5 @@ def test_an_annotation_that_was_predicted_is_not_called_manual(small_chain, tmp_
     (tmp_path / "run" / "classify" / "linear").rename(tmp_path / "run" / "classify" / "annotation")
     graph = load_graphs(tmp_path / "run")[0]
     assert {"annotation", "classify-annotation"} <= label_files(tmp_path / "run", graph).keys()
-    unlabelled = replace(graph, nodes=graph.nodes | {"annotation": 0 * graph.annotation})
+    unlabelled = SimpleNamespace(name=graph.name, annotation=np.zeros_like(graph.annotation))
     assert label_files(tmp_path / "run", unlabelled).keys() == {"classify-annotation", "parcels"}

@@ -38,7 +38,7 @@ class RunLog(logging.Handler):
         if not self._path.parent.is_dir():
             return
         try:
-            # one call of the system for all: lines of other processes stay whole beside them; names of files may be no text
+            # one call of the system for all: lines of other processes stay whole beside them
             with self._path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1 << 20) as file:
                 file.write("".join(self._waiting))
         except OSError:

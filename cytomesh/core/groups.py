@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -20,7 +20,7 @@ def processor_quota() -> float | None:
 
     Of version 2 (`cpu.max`: microseconds in a period) and version 1 (`cpu.cfs_quota_us`, -1 for no limit).
     """
-    quotas = [text.split() for text in _values("cpu.max")]
+    quotas: list[Sequence[str]] = [text.split() for text in _values("cpu.max")]
     quotas += zip(_values("cpu.cfs_quota_us", "cpu"), _values("cpu.cfs_period_us", "cpu"), strict=False)
     known = [[int(word) for word in quota] for quota in quotas if all(word.isdecimal() for word in quota)]
     return min((quota[0] / quota[1] for quota in known if len(quota) == 2 and quota[1] > 0), default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import time
 import traceback
@@ -17,6 +18,9 @@ from cytomesh.core.progress import LOGGER
 NAME = "log.txt"
 DRY_RUN = "--dry-run"
 """Writes nothing, and so no log."""
+SECRETS = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)|(?<=\?)[^\s'\"]+(?=['\"\s]|$)")
+"""In addresses: name and password before the host, and queries, which signed addresses have."""
+ADDRESS = re.compile(r"\w+://\S+")
 
 
 class RunLog(logging.Handler):
@@ -34,7 +38,8 @@ class RunLog(logging.Handler):
         """Add a message; what has no place yet waits."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         word = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        self._waiting.append(f"{moment} [{os.getpid()}] {word}{record.getMessage()}\n")
+        message = ADDRESS.sub(lambda address: SECRETS.sub("...", address[0]), record.getMessage())
+        self._waiting.append(f"{moment} [{os.getpid()}] {word}{message}\n")
         if not self._path.parent.is_dir():
             return
         try:

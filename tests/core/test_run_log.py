@@ -109,3 +109,13 @@ def test_command_that_fails_tells_its_run(cytomesh, tmp_path):
 def test_status_only_reads(cytomesh, tmp_path):
     cytomesh("status", "--out", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_passwords_and_signatures_of_addresses_are_left_out(tmp_path):
+    address = "https://me:secret@host/bank/a.npy?X-Signature=abc&x=1"
+    with logged(["pretrain", "--set", f"patches.bank_address={address}", "--out", str(tmp_path)]):
+        begin_log(tmp_path)
+        log(f"{address}: not found; s3://bucket/key is")
+    text = "\n".join(texts(tmp_path))
+    assert "secret" not in text and "abc" not in text
+    assert "https://...@host/bank/a.npy?..." in text and "not found; s3://bucket/key is" in text

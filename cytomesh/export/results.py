@@ -16,10 +16,15 @@ LABEL_STAGES = ("classify", "parcellate")
 
 
 def surface_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
-    """Return the surfaces of a graph by their kind; inflated ones and spheres are those of the first registration."""
-    files: dict[str, Path] = {kind: graph_folder(run, graph.name) / f"{kind}.surf.gii" for kind in SURFACES}
+    """Return the surfaces of a graph by their kind; inflated ones and spheres are those of the first registration.
+
+    Without a registration, the sphere is the one that the graph was given, if any.
+    """
+    own = graph_folder(run, graph.name)
+    files: dict[str, Path] = {kind: own / f"{kind}.surf.gii" for kind in (*SURFACES, "sphere")}
     for folder in finished_folders(run, "register")[:1]:
-        files |= {kind: folder / graph.name / f"{kind}.surf.gii" for kind in REGISTERED}
+        made = {kind: folder / graph.name / f"{kind}.surf.gii" for kind in REGISTERED}
+        files |= {kind: path for kind, path in made.items() if path.is_file()}
     return {kind: path for kind, path in files.items() if path.is_file()}
 
 

@@ -92,8 +92,8 @@ def test_two_real_ranks_embed_the_same_bytes(run, tmp_path, gloo):
 
 
 def content(run: Path) -> dict[str, bytes]:
-    """Every file of a run but the page, where the study is, and what only speeds up."""
-    free = {"report.html", "study.json", ".digests.json"}
+    """Every file of a run but the page, where the study is, the log, and what only speeds up."""
+    free = {"report.html", "study.json", "log.txt", ".digests.json"}
     files = [path for path in run.rglob("*") if path.is_file() and path.name not in free and ".locks" not in path.parts]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 

@@ -54,6 +54,6 @@ def test_former_names_are_read_with_a_word(caplog):
     logging.getLogger("cytomesh").propagate = True
     settings = ClassifyConfig.model_validate({"surroundings": {"hops": [3]}, "proportions": "training"})
     assert (settings.crf.hops, settings.label_shift) == ([3], "training")
-    assert "'surroundings' is called 'crf' now" in caplog.text
+    assert "'surroundings' is now called 'crf'" in caplog.text
     with pytest.raises(ValueError, match="both crf and surroundings"):
         ClassifyConfig.model_validate({"surroundings": {}, "crf": {}})

@@ -144,7 +144,7 @@ def test_spheres_of_graphs_that_changed_since_are_stale(copy, cytomesh):
     code, _, err = cytomesh(*words, *without)  # which takes no sphere
     assert code == 0, err
     code, _, err = cytomesh(*words, "--allow-stale")
-    assert (code, "going on with what is stale" in err) == (0, True)
+    assert (code, "continuing with stale inputs" in err) == (0, True)
 
 
 def test_a_registered_sphere_of_another_mesh_is_refused(copy, cytomesh):

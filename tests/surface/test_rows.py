@@ -46,7 +46,7 @@ def test_rows_are_put_in_place(tmp_path, caplog, table, first):
     for path in tmp_path.iterdir():
         with caplog.at_level(logging.WARNING, "cytomesh"):
             maps = read_vertex_data(path, N, "L")
-        assert list(maps) == ["a"] and (table is TABLE or f"{path}: rows are put in" in caplog.messages[-1])
+        assert list(maps) == ["a"] and (table is TABLE or f"{path}: rows are sorted by" in caplog.messages[-1])
         np.testing.assert_allclose(maps["a"], VALUES)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
-import shapely
-from numpy.typing import NDArray
+from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, mapping
 
 from cytomesh.core.errors import ContourError
@@ -79,18 +78,13 @@ def write_geojson(
         {
             "type": "Feature",
             "id": str(uuid5(NAMESPACE_URL, f"{path.name}/{name}/{number}")),
-            "geometry": mapping(shapely.transform(polygon, _as_drawn)),
+            "geometry": mapping(translate(polygon, CORNER, CORNER)),
             "properties": {"objectType": "annotation", "classification": _classification(name, colours.get(name))},
         }
         for name, polygons in named.items()
         for number, polygon in enumerate(polygons.geoms)
     ]
     write_text(path, json.dumps({"type": "FeatureCollection", "features": features}))
-
-
-def _as_drawn(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n, 2) pixels as QuPath counts them, to a hundredth."""
-    return np.round(points + CORNER, 2)
 
 
 def _classification(name: str, colour: Sequence[int] | None) -> dict[str, Any]:

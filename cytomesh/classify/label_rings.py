@@ -34,9 +34,8 @@ def label_polygons(image: NDArray[np.int32]) -> dict[int, MultiPolygon]:
     corners, starts, part_of = _trace(parts)
     polygons: dict[int, list[Polygon]] = defaultdict(list)
     rings = np.split(corners - 1.5, starts[1:])
-    order = np.argsort(
-        part_of, kind="stable"
-    )  # the first ring of a part is its outer one: rows are searched from above
+    # the first ring of a part is its outer one: rows are searched from above
+    order = np.argsort(part_of, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(part_of[order])) + 1) if len(order) else []:
         shell, *holes = (rings[i] for i in group)
         polygons[int(label_of[part_of[group[0]]])].append(Polygon(shell, holes))

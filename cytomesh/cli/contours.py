@@ -18,9 +18,9 @@ from cytomesh.cli.options import (
     StudyPath,
     Workers,
     load_settings,
+    say,
     show,
 )
-from cytomesh.core.progress import is_quiet
 
 app = typer.Typer(no_args_is_help=True, help="Draw, check and make section contours.")
 
@@ -90,6 +90,4 @@ def from_volume(
     from cytomesh.study.volume import VolumeCut, cut_volume
 
     cut = VolumeCut(axis, tuple(gm or (1,)), tuple(wm or (2,)), every, midline_mm, brain)
-    manifest = cut_volume(volume, cut, out)
-    if not is_quiet():
-        typer.echo(manifest)
+    say(cut_volume(volume, cut, out))

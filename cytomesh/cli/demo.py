@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings
-from cytomesh.core.progress import is_quiet
+from cytomesh.cli.options import AsJson, ConfigPath, OutDir, Overrides, Resume, Seed, load_settings, say
 
 app = typer.Typer()
 
@@ -25,5 +24,7 @@ def demo(
     from cytomesh.demo import DemoConfig, demo_run, summary_table
 
     summary = demo_run(out, load_settings(DemoConfig, config, overrides, seed), resume=resume)
-    if as_json or not is_quiet():
-        typer.echo(json.dumps(summary, indent=2) if as_json else summary_table(summary))
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        say(summary_table(summary))

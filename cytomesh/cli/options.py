@@ -112,6 +112,12 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         tell(summary, as_json)
 
 
+def say(text: object) -> None:
+    """Print a line or a page to standard output, which --quiet leaves out."""
+    if not is_quiet():
+        typer.echo(text)
+
+
 def tell(summary: dict[str, Any], as_json: bool) -> None:
     """Print what a command was asked for, as `show` does, with --quiet, too."""
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Workers
+from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Workers, say
 from cytomesh.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def from_bids(
     """Write study.yaml (and section tables where there are none) into a BIDS microscopy dataset."""
     from cytomesh.study.bids import from_bids as describe
 
-    typer.echo(describe(folder, space))
+    say(describe(folder, space))
 
 
 @app.command("to-ome-zarr")
@@ -82,7 +82,7 @@ def to_ome_zarr(
     for brain in open_study(study).brains:
         path = (out or study.parent / "scenes") / f"{brain.id}.ome.zarr"
         count = write_scene(path, brain)
-        typer.echo(f"{path}: {count} sections")
+        say(f"{path}: {count} sections")
 
 
 def _text(report: CheckReport) -> str:

@@ -10,14 +10,11 @@ from typing import Any
 
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import relative_place, write_text
+from cytomesh.core.sides import SURFACE_NAMES, name_words, surface_of
 from cytomesh.graph.import_config import NAME
 from cytomesh.surface.any_surface import read_any_surface, stated_side
 from cytomesh.surface.vertex_data import BOTH_SIDES, read_vertex_data, read_vertex_labels
 
-KINDS = ("midthickness", "pial", "white", "sphere")
-OTHERS = {"reg", "inflated", "flat", "preaparc", "smoothwm", "orig", "h", "t1", "graymid"}
-"""Words in the names of surfaces that are none of these kinds."""
-GEOMETRY = (".surf.gii", ".surf.gii.gz", ".ply")
 LABELS = (".annot", ".label.gii", ".label.gii.gz", ".dlabel.nii")
 CORTEX = {"atlasroi", "cortex"}
 """Words in the names of maps that are above 0 in cortex."""
@@ -87,10 +84,10 @@ def _hemisphere(files: Sequence[Path], side: str) -> Found:
     found = Found()
     own = [path for path in files if _is_of(path, side)]
     for path in own:
-        kind = surface_kind(path)
+        kind = surface_of(path.name)
         if kind:
             found.surfaces.setdefault(kind, path)
-    first = next((found.surfaces[kind] for kind in KINDS if kind in found.surfaces), None)
+    first = next((found.surfaces[kind] for kind in SURFACE_NAMES if kind in found.surfaces), None)
     if first is None:
         return found
     n = read_any_surface(first, is_sphere=first == found.surfaces.get("sphere"), hemisphere=side).n_vertices
@@ -104,7 +101,7 @@ def _hemisphere(files: Sequence[Path], side: str) -> Found:
         except CytomeshError as cause:
             found.left_out.append((path, str(cause).partition(": ")[2] or str(cause)))
             continue
-        is_cortex = not is_label and bool(CORTEX & _words(path))
+        is_cortex = not is_label and bool(CORTEX & name_words(path.name))
         (found.labels if is_label else found.cortex if is_cortex else found.features).append(path)
     return found
 
@@ -116,28 +113,6 @@ def _is_of(path: Path, side: str) -> bool:
         return stated_side(path) == side
     except CytomeshError:  # a damaged file says nothing; what has a side in its name is named when it is read
         return False
-
-
-def surface_kind(path: Path) -> str | None:
-    """Return which surface a file is by its name: midthickness, pial, white or sphere; None if it is none of them.
-
-    Examples
-    --------
-    >>> names = ("lh.pial", "lh.white.preaparc", "lh.curv.pial", "sub-01.L.sphere.32k_fs_LR.surf.gii")
-    >>> [surface_kind(Path(name)) for name in names]
-    ['pial', None, None, 'sphere']
-    """
-    name = path.name.lower()
-    freesurfer = re.fullmatch(r"[lr]h\.(\w+)", name)
-    if freesurfer:
-        return freesurfer[1] if freesurfer[1] in KINDS else None
-    words = _words(path)
-    kinds = [kind for kind in KINDS if kind in words]
-    return kinds[0] if name.endswith(GEOMETRY) and len(kinds) == 1 and not words & OTHERS else None
-
-
-def _words(path: Path) -> set[str]:
-    return set(re.split(r"[._-]", path.name.lower()))
 
 
 def _lines(manifest: Path, brain: str, hemispheres: dict[str, Found]) -> Iterable[str]:
@@ -155,14 +130,14 @@ def _lines(manifest: Path, brain: str, hemispheres: dict[str, Found]) -> Iterabl
         yield f"  - brain: {brain}"
         yield f"    hemisphere: {side}"
         yield "    role: train  # labels are learnt from; unseen: they are for scoring only"
-        for kind in KINDS:
+        for kind in SURFACE_NAMES:
             if kind in found.surfaces:
                 yield f"    {kind}: {quoted(found.surfaces[kind])}"
         if "sphere" not in found.surfaces:
             yield "    # sphere: TODO  # for spin nulls"
         if "midthickness" not in found.surfaces and not {"pial", "white"} <= found.surfaces.keys():
             yield "    # midthickness: TODO  # or both pial and white"
-        thickness = [path for path in found.features if "thickness" in _words(path)]
+        thickness = [path for path in found.features if "thickness" in name_words(path.name)]
         if found.cortex:
             yield f"    cortex: {quoted(found.cortex[0])}"
         elif thickness:

@@ -19,6 +19,7 @@ from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import check_name, lock, product
+from cytomesh.core.sides import IN_AREAS, side_of, without_prefix, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.own_checks import ONE_SIDE
@@ -30,7 +31,6 @@ from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_surfaces
 from cytomesh.surface.gifti import SurfaceKind
-from cytomesh.surface.sides import IN_AREAS, side_of, without_prefix, without_side
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 FLAT_MM = 1e-3

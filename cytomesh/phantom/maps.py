@@ -11,16 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import nibabel as nib
-import nibabel.freesurfer as freesurfer
 import numpy as np
-from nibabel.cifti2 import Cifti2Image
-from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis, ScalarAxis
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from trimesh.creation import icosahedron
 
-from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.random import generator
 from cytomesh.phantom.areas import area_name, draw_atlas
@@ -29,8 +24,10 @@ from cytomesh.phantom.geometry import MEDIAL_WALL_MM, PhantomCortex, largest_pat
 from cytomesh.phantom.profiles import LAYERS, draw_profiles
 from cytomesh.register.spherical import SphereLocator
 from cytomesh.surface.annot import write_annot
+from cytomesh.surface.cifti import write_cifti_labels, write_cifti_scalars
+from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry
 from cytomesh.surface.fsaverage import fsaverage5
-from cytomesh.surface.gifti import STRUCTURES, SurfaceKind, write_scalars, write_surface
+from cytomesh.surface.gifti import SurfaceKind, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh, unit
 
 Style = Literal["freesurfer", "hcp"]
@@ -131,14 +128,12 @@ def _write_freesurfer(out: Path, sides: Mapping[str, PhantomMaps], table: LabelT
     for folder in ("surf", "label"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for side, known in sides.items():
-        prefix = f"{side.lower()}h"
+        prefix = FREESURFER_SIDE[side]
         for kind, mesh in known.surfaces.items():
-            with atomic_path(out / "surf" / f"{prefix}.{kind}") as temporary:
-                freesurfer.write_geometry(temporary, mesh.vertices, mesh.faces)
+            write_freesurfer(out / "surf" / f"{prefix}.{kind}", mesh)
         total = np.sum(list(known.maps.values()), axis=0)
         for name, values in {**known.maps, "thickness": total}.items():
-            with atomic_path(out / "surf" / f"{prefix}.{name}") as temporary:
-                freesurfer.write_morph_data(temporary, values.astype(np.float32))
+            write_morphometry(out / "surf" / f"{prefix}.{name}", values, known.surfaces["pial"].n_faces)
         write_annot(out / "label" / f"{prefix}.areas.annot", known.labels, table)
 
 
@@ -148,20 +143,10 @@ def _write_hcp(out: Path, sides: Mapping[str, PhantomMaps], table: LabelTable) -
         for kind, mesh in known.surfaces.items():
             write_surface(out / f"{side}.{kind}.32k.surf.gii", mesh, side, kind)
         write_scalars(out / f"{side}.atlasroi.32k.shape.gii", {"cortex": known.is_cortex}, side)
-    models = [BrainModelAxis.from_mask(known.is_cortex, name=STRUCTURES[side]) for side, known in sides.items()]
-    rows = {
-        name: np.concatenate([known.maps[name][known.is_cortex] for known in sides.values()]) for name in LAYER_MAPS
-    }
-    labels = np.concatenate([known.labels[known.is_cortex] for known in sides.values()])
-    entries = {0: ("???", (0.0, 0.0, 0.0, 0.0))} | {i: (name, tuple(rgba)) for i, name, rgba in table.rows()}
-    for name, axis, values, intent in (
-        ("layers.32k.dscalar.nii", ScalarAxis(list(rows)), np.stack(list(rows.values())), "SCALARS"),
-        ("areas.32k.dlabel.nii", LabelAxis(["areas"], [entries]), labels[None], "LABELS"),
-    ):
-        image = Cifti2Image(values.astype(np.float32), header=(axis, models[0] + models[1]))
-        image.nifti_header.set_intent(f"NIFTI_INTENT_CONNECTIVITY_DENSE_{intent}")
-        with atomic_path(out / name) as temporary:
-            nib.save(image, temporary)
+    is_cortex = {side: known.is_cortex for side, known in sides.items()}
+    write_cifti_scalars(out / "layers.32k.dscalar.nii", {side: known.maps for side, known in sides.items()}, is_cortex)
+    labels = {side: known.labels for side, known in sides.items()}
+    write_cifti_labels(out / "areas.32k.dlabel.nii", labels, table, "areas", is_cortex)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from cytomesh.core.extras import optional
 from cytomesh.core.labels import LabelTable
 from cytomesh.surface.mesh import Mesh
+
+if TYPE_CHECKING:
+    from matplotlib.cm import ScalarMappable
 
 View = Literal["lateral", "medial", "dorsal", "ventral", "anterior", "posterior"]
 NONE = (0.72, 0.72, 0.72, 1.0)
@@ -24,7 +27,7 @@ LETTERS = ("LR", "PA", "IS")
 """Towards the negative and the positive end of x, y and z."""
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """Faces in the order in which they are drawn, and their corners in the picture, (k, 3, 2)."""
 
     faces: NDArray[np.int64]
@@ -86,17 +89,14 @@ def surface_views(
     # views are of one scale where panels are as wide as what they show
     panels = figure.subplots(1, len(views), squeeze=False, width_ratios=[width for width, _ in extents])[0]
     if table is not None:
-        faces = _label_colours(mesh, np.asarray(values), table)
+        faces = label_colours(mesh, np.asarray(values), table)
     else:
         known = np.asarray(values, np.float64)
-        low, high = limits or np.nanpercentile(known, (2, 98)).tolist()
-        scale = ScalarMappable(Normalize(low, high), colours)
-        with np.errstate(invalid="ignore"):
-            mean = known[mesh.faces].mean(axis=1)
-        faces = np.where(np.isfinite(mean)[:, None], scale.to_rgba(mean), NONE)
+        scale = ScalarMappable(Normalize(*(limits or np.nanpercentile(known, (2, 98)))), colours)
+        faces = number_colours(mesh, known, scale)
         figure.colorbar(scale, ax=panels.tolist(), label=label, shrink=0.75, aspect=25)
     for panel, view in zip(panels, views, strict=True):
-        seen = _draw(panel, mesh, faces, view, hemisphere)
+        seen = draw_view(panel, mesh, faces, view, hemisphere)
         if table is not None:
             _name_areas(panel, seen, np.asarray(values)[mesh.faces], table)
     if title:
@@ -104,7 +104,14 @@ def surface_views(
     return figure
 
 
-def _label_colours(mesh: Mesh, labels: NDArray[Any], table: LabelTable) -> NDArray[np.float64]:
+def number_colours(mesh: Mesh, values: NDArray[np.float64], scale: ScalarMappable) -> NDArray[np.float64]:
+    """Return a colour for each face: that of the mean of its corners, grey where one has none."""
+    with np.errstate(invalid="ignore"):
+        mean = values[mesh.faces].mean(axis=1)
+    return np.where(np.isfinite(mean)[:, None], scale.to_rgba(mean), NONE)
+
+
+def label_colours(mesh: Mesh, labels: NDArray[Any], table: LabelTable) -> NDArray[np.float64]:
     """Return a colour for each face: that of its corners' label, dark where they differ."""
     rgba = np.concatenate([[NONE], table.colours])
     corners = table.columns(labels)[mesh.faces] + 1
@@ -129,8 +136,8 @@ def axes_of(view: View, hemisphere: str) -> NDArray[np.float64]:
     return np.stack([np.cross(up, eye), up, eye])
 
 
-def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemisphere: str) -> _Seen:
-    """Draw the faces that face the viewer, and letters around; return those faces."""
+def draw_view(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemisphere: str) -> Seen:
+    """Draw the faces that face the viewer, in (m, 3 or 4) colours, and letters around; return those faces."""
     from matplotlib.collections import PolyCollection
 
     right, up, eye = axes_of(view, hemisphere)
@@ -152,10 +159,10 @@ def _draw(panel: Any, mesh: Mesh, colours: NDArray[np.float64], view: View, hemi
         for letter, place in zip(ends, places, strict=True):
             panel.text(*place, letter, transform=panel.transAxes, ha="center", va="center", color="0.35")
     panel.set_title(view, fontsize="small", pad=8)
-    return _Seen(order, flat)
+    return Seen(order, flat)
 
 
-def _name_areas(panel: Any, seen: _Seen, labels: NDArray[Any], table: LabelTable) -> None:
+def _name_areas(panel: Any, seen: Seen, labels: NDArray[Any], table: LabelTable) -> None:
     """Write the name of each area on it, where its middle is in sight and it is not too small for that.
 
     Parameters

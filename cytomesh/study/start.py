@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.atlas import read_labels, write_labels
 from cytomesh.study.contour_formats.features import IGNORE, OTHERS
@@ -241,12 +242,9 @@ def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
     if source is None:
         return found
     for path in sorted(source.iterdir()):
-        name = path.name.lower()
-        for side, marks in (("L", ("lh.", "hemi-l", ".l.", "left")), ("R", ("rh.", "hemi-r", ".r.", "right"))):
-            if name.startswith(marks[0]) or any(mark in name for mark in marks[1:]):
-                for kind in ("pial", "white", "midthickness"):
-                    if f".{kind}" in name or f"_{kind}" in name:
-                        found.setdefault(side, {}).setdefault(kind, relative_place(path, folder))
+        side, kind = side_of(path.name, IN_FILE_NAMES), surface_of(path.name)
+        if side and kind and kind != "sphere":
+            found.setdefault(side, {}).setdefault(kind, relative_place(path, folder))
     return found
 
 

@@ -16,9 +16,9 @@ from scipy.sparse.csgraph import connected_components
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import reading
+from cytomesh.core.sides import IN_FILE_NAMES, check_side, side_of
 from cytomesh.surface.gifti import SurfaceKind, read_sphere, read_structure, read_surface
 from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.sides import IN_FILE_NAMES, check_side, side_of
 
 # FreeSurfer's surface RAS is the RAS of a volume whose voxels run left, down and forward, whatever the volume's own
 # axes: columns are the steps along its three voxel axes (tkregister).

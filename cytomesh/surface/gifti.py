@@ -17,11 +17,11 @@ from cytomesh.core.errors import MissingStageError, SurfaceError
 from cytomesh.core.files import atomic_path
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import gunzip, reading, regular_size
+from cytomesh.core.sides import check_side
 from cytomesh.surface.gifti_guard import MAX_BYTES, refuse_bombs
 from cytomesh.surface.keyed import keyed_labels
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.rows import distinct, in_order
-from cytomesh.surface.sides import check_side
 
 Hemisphere = Literal["L", "R"]
 SurfaceKind = Literal["pial", "white", "midthickness", "sphere"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.core.errors import AtlasError, SurfaceError
 from cytomesh.core.labels import LabelTable
-from cytomesh.surface.sides import without_prefix
+from cytomesh.core.sides import without_prefix
 
 NO_AREA = {
     *("", "unknown", "none", "background", "unassigned", "unlabeled", "unlabelled", "nolabel", "undefined"),

@@ -16,11 +16,11 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import reading
 from cytomesh.core.registry import by_suffix
+from cytomesh.core.sides import check_areas, check_side
 from cytomesh.surface.annot import read_annot
 from cytomesh.surface.gifti import read_labels
 from cytomesh.surface.keyed import keyed_labels, without_no_areas
 from cytomesh.surface.map_readers import CONVERSIONS, MAP_READERS, MapReader, Maps, read_cifti
-from cytomesh.surface.sides import check_areas, check_side
 
 T = TypeVar("T")
 KNOWN_LABELS = ".label.gii, .annot or .dlabel.nii"

@@ -16,61 +16,40 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
-from matplotlib.collections import PolyCollection
 from PIL import Image
 
 import cytomesh
+from cytomesh.report.views import draw_view, label_colours, number_colours
 from cytomesh.study.contours import read_contours
 from cytomesh.surface.gifti import read_surface
 
 HERE = Path(__file__).parent
 FEATURES = "spatialnce"
-VIEWS = {"lateral": ((0, -1, 0), (0, 0, 1)), "medial": ((0, 1, 0), (0, 0, 1))}
-"""Directions to the right and up in the picture, RAS, of a left hemisphere."""
 SERIES = {"spatialnce": ("SpatialNCE", "#1f77b4", "o-"), "profiles": ("profiles", "#d95f02", "s--")}
 SERIES["untrained"] = ("untrained", "#7f7f7f", "^:")
 
 
-def paint(axes: Any, mesh: cytomesh.Mesh, colours: np.ndarray, view: str = "lateral") -> None:
-    """Draw a surface with (n, 3 or 4) colours of its vertices, shaded, the nearest triangles last."""
-    right, up = (np.array(axis, float) for axis in VIEWS[view])
-    corners = mesh.vertices[mesh.faces]
-    toward = np.cross(right, up)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    light = normals @ toward
-    order = np.argsort(corners.mean(axis=1) @ toward)
-    order = order[light[order] > 0]
-    face_colours = colours[mesh.faces][:, :, :3].mean(axis=1) * (0.55 + 0.45 * light[:, None].clip(0))
-    flat = np.stack([corners @ right, corners @ up], axis=-1)
-    axes.add_collection(PolyCollection(flat[order], facecolors=face_colours[order], edgecolors="face", linewidths=0.2))
-    axes.autoscale_view()
-    axes.set_aspect("equal")
-    axes.axis("off")
-    ends = ("A", "P") if view == "lateral" else ("P", "A")
-    axes.annotate(ends[0], (0, 0.5), xycoords="axes fraction", ha="right", va="center", color="#444")
-    axes.annotate(ends[1], (1, 0.5), xycoords="axes fraction", ha="left", va="center", color="#444")
+def paint_labels(panel: Any, mesh: cytomesh.Mesh, labels: np.ndarray, table: cytomesh.LabelTable, title: str) -> None:
+    """Draw labels on a left hemisphere, from its lateral side."""
+    draw_view(panel, mesh, label_colours(mesh, labels, table), "lateral", "L")
+    panel.set_title(title, fontsize=10)
 
 
-def label_colours(labels: np.ndarray, table: cytomesh.LabelTable) -> np.ndarray:
-    """Return the colours of labels, grey for none."""
-    of_label = {0: (0.8, 0.8, 0.8)} | {
-        index: tuple(colour[:3]) for index, colour in zip(table.indices, np.asarray(table.colours, float), strict=True)
-    }
-    return np.array([of_label[label] for label in labels.tolist()])
-
-
-def scalar_colours(values: np.ndarray, palette: str, low: float, high: float) -> np.ndarray:
-    """Return the colours of numbers, grey for NaN."""
-    colours = mpl.colormaps[palette](((values - low) / (high - low)).clip(0, 1))
-    colours[~np.isfinite(values)] = (0.8, 0.8, 0.8, 1)
-    return colours
-
-
-def bar(axes: Any, palette: str, low: float, high: float, text: str) -> None:
-    """Draw the scale of numbers beside some axes."""
-    shown = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), palette)
-    plt.colorbar(shown, ax=axes, shrink=0.6, label=text)
+def paint_numbers(
+    panel: Any,
+    mesh: cytomesh.Mesh,
+    values: np.ndarray,
+    palette: str,
+    limits: tuple[float, float],
+    title: str,
+    label: str = "",
+) -> None:
+    """Draw numbers on a left hemisphere, from its lateral side; with a scale, if it has a label."""
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(*limits), palette)
+    draw_view(panel, mesh, number_colours(mesh, values, scale), "lateral", "L")
+    panel.set_title(title, fontsize=10)
+    if label:
+        plt.colorbar(scale, ax=panel, shrink=0.6, label=label)
 
 
 def graph_of(run: Path, brain: str) -> cytomesh.CortexGraph:
@@ -110,10 +89,11 @@ def surfaces(run: Path) -> Any:
     step = 10 / section.um_per_px * 1000
     left.plot([40, 40 + step], [pixels.shape[0] - 40] * 2, color="black", linewidth=3)
     left.text(40, pixels.shape[0] - 70, "10 mm", fontsize=8)
-    colours = scalar_colours(graph.nodes["thickness_mm"], "viridis", 1.5, 4)
-    colours[here] = (0.85, 0.1, 0.1, 1)
-    paint(right, graph.mesh, colours)
-    bar(right, "viridis", 1.5, 4, "thickness (mm)")
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(1.5, 4), "viridis")
+    colours = number_colours(graph.mesh, graph.nodes["thickness_mm"], scale)
+    colours[here[graph.mesh.faces].any(axis=1)] = (0.85, 0.1, 0.1, 1)
+    draw_view(right, graph.mesh, colours, "lateral", "L")
+    plt.colorbar(scale, ax=right, shrink=0.6, label="thickness (mm)")
     right.set_title("midthickness; red: nodes of this section", fontsize=10)
     return figure
 
@@ -149,12 +129,11 @@ def register(run: Path) -> Any:
     graph = graph_of(run, "B01")
     folder = run / "register" / "folding" / graph.name
     figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
-    colours = scalar_colours(graph.nodes["sulcal_depth_mm"], "cividis", 0, 15)
-    shown = ("midthickness", graph.mesh), ("inflated", None), ("sphere.reg", None)
-    for axes, (name, mesh) in zip(panels, shown, strict=True):
-        paint(axes, mesh or read_surface(folder / f"{name}.surf.gii"), colours)
-        axes.set_title(name, fontsize=10)
-    bar(panels[-1], "cividis", 0, 15, "sulcal depth (mm)")
+    depth = graph.nodes["sulcal_depth_mm"]
+    shown = ("midthickness", graph.mesh, ""), ("inflated", None, ""), ("sphere.reg", None, "sulcal depth (mm)")
+    for axes, (name, mesh, label) in zip(panels, shown, strict=True):
+        mesh = mesh or read_surface(folder / f"{name}.surf.gii")
+        paint_numbers(axes, mesh, depth, "cividis", (0, 15), name, label)
     return figure
 
 
@@ -191,12 +170,10 @@ def classify(run: Path) -> Any:
     area, confidence = (table[name].to_numpy() for name in ("area", "confidence"))
     mesh = read_surface(run / "register" / "folding" / graph.name / "inflated.surf.gii")
     figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
-    paint(panels[0], mesh, label_colours(graph.annotation, graph.labels))
-    paint(panels[1], mesh, label_colours(np.where(graph.is_linked, area, 0), graph.labels))
-    paint(panels[2], mesh, scalar_colours(np.where(graph.is_linked, confidence, np.nan), "viridis", 0, 1))
-    bar(panels[2], "viridis", 0, 1, "confidence")
-    for axes, title in zip(panels, ("annotation", "prediction (GAT)", "confidence"), strict=True):
-        axes.set_title(title, fontsize=10)
+    paint_labels(panels[0], mesh, graph.annotation, graph.labels, "annotation")
+    paint_labels(panels[1], mesh, np.where(graph.is_linked, area, 0), graph.labels, "prediction (GAT)")
+    known = np.where(graph.is_linked, confidence, np.nan)
+    paint_numbers(panels[2], mesh, known, "viridis", (0, 1), "confidence", "confidence")
     return figure
 
 
@@ -208,11 +185,9 @@ def parcellate(run: Path) -> Any:
     mesh = read_surface(run / "register" / "folding" / graph.name / "inflated.surf.gii")
     names = cytomesh.LabelTable.from_names([f"parcel {i}" for i in range(1, int(parcel.max()) + 1)])
     figure, panels = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
-    paint(panels[0], mesh, label_colours(parcel, names))
-    paint(panels[1], mesh, scalar_colours(confidence, "viridis", 0, 1))
-    bar(panels[1], "viridis", 0, 1, "confidence")
-    panels[0].set_title(f"{int(parcel.max())} parcels", fontsize=10)
-    panels[1].set_title("how much comes back from half of the sections", fontsize=10)
+    paint_labels(panels[0], mesh, parcel, names, f"{int(parcel.max())} parcels")
+    title = "how much comes back from half of the sections"
+    paint_numbers(panels[1], mesh, confidence, "viridis", (0, 1), title, "confidence")
     return figure
 
 

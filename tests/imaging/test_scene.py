@@ -125,6 +125,7 @@ def test_the_command_writes_a_scene_a_brain_beside_the_manifest(small_study, tmp
         for section in sections[:2]:  # without shards, as the phantom writes them
             image = group[f"section-{section.index:04}/0"]
             np.testing.assert_array_equal(np.take(image[:], 0, image.ndim - 3), zarr.open_array(section.image / "0")[:])
+    assert cytomesh("-q", "study", "to-ome-zarr", manifest) == (0, "", "")
 
 
 def test_napari_places_sections_as_the_study_does(tmp_path):

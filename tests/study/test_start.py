@@ -114,7 +114,7 @@ def test_rings_and_areas_in_one_file_of_each_section(folders):
 def test_every_kind_is_a_study(folders, kind):
     surfaces = folders / "surf"
     surfaces.mkdir()
-    for name in ("lh.pial", "lh.white", "sub-1.R.pial.surf.gii", "sub-1_hemi-R_white.surf.gii", "lh.curv"):
+    for name in ("lh.pial", "lh.white", "sub-1.R.pial.surf.gii", "sub-1_hemi-R_white.surf.gii", "lh.curv.pial"):
         (surfaces / name).write_bytes(b"")
     own = surfaces if kind == "surfaces" else None
     folder = folders / kind

@@ -8,11 +8,11 @@ import pytest
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.sides import IN_AREAS, IN_FILE_NAMES, side_of, without_prefix
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.formats import write_freesurfer
 from cytomesh.surface.gifti import write_labels, write_scalars, write_surface
-from cytomesh.surface.sides import IN_AREAS, IN_FILE_NAMES, side_of, without_prefix
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 from tests.conftest import sphere_mesh
 from tests.surface.cifti_files import write_cifti_scalars

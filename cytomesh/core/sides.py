@@ -1,4 +1,4 @@
-"""The side of the brain that files, structures and areas say they are of, and whether that is the side they serve."""
+"""The side of the brain that files, structures and areas say they are of, and which surface a file is by its name."""
 
 from __future__ import annotations
 
@@ -29,11 +29,42 @@ IN_AREAS = {
 }
 """And within or after it: 7Networks_LH_Vis_1, Precentral_L."""
 
+SURFACE_NAMES = ("midthickness", "pial", "white", "sphere")
+OTHER_SURFACES = {"reg", "inflated", "flat", "preaparc", "smoothwm", "orig", "h", "t1", "graymid"}
+"""Words in the names of surfaces that are none of these."""
+GEOMETRY = (".gii", ".gii.gz", ".ply")
+NO_GEOMETRY = (".func", ".shape", ".label")
+
 
 def side_of(text: str, patterns: dict[str, re.Pattern[str]]) -> str | None:
     """Return the one side that a text names, "L" or "R"; None if it names none, or both."""
     found = [side for side, pattern in patterns.items() if pattern.search(text)]
     return found[0] if len(found) == 1 else None
+
+
+def surface_of(name: str) -> str | None:
+    """Return which surface a file is by its name: midthickness, pial, white or sphere; None if it is none of them.
+
+    Examples
+    --------
+    >>> [surface_of(name) for name in ("lh.pial", "lh.white.preaparc", "lh.curv.pial", "pial_left.gii.gz")]
+    ['pial', None, None, 'pial']
+    >>> surface_of("sub-01.L.sphere.32k_fs_LR.surf.gii"), surface_of("sub-01.L.sphere.reg.surf.gii")
+    ('sphere', None)
+    """
+    name = name.lower()
+    freesurfer = re.fullmatch(r"[lr]h\.(\w+)", name)
+    if freesurfer:
+        return freesurfer[1] if freesurfer[1] in SURFACE_NAMES else None
+    words = name_words(name)
+    kinds = words & set(SURFACE_NAMES)
+    is_geometry = name.endswith(GEOMETRY) and not any(end in name for end in NO_GEOMETRY)
+    return kinds.pop() if is_geometry and len(kinds) == 1 and not words & OTHER_SURFACES else None
+
+
+def name_words(name: str) -> set[str]:
+    """Return what the dots, hyphens and underscores of a file's name divide."""
+    return set(re.split(r"[._-]", name.lower()))
 
 
 def without_prefix(name: str, sides: Iterable[str] = SIDES) -> str:

@@ -276,31 +276,33 @@ def measure(options: Options) -> Result:
         found[name] = {triple: named(nodes, network, *triple, seed=0) for triple in track(triples, name)}
         rows.append([name, *_mean(list(found[name].values()))])
         log(f"{name}: {rows[-1][1]:.3f} alone, {rows[-1][2]:.3f} with the prior")
-    claim = "; ".join(_nested(nodes, networks, found, column) for column in (ALONE, VOTED))
     columns = ("network", "alone", "with prior", "at weight", "seconds")
-    return Result("Graph networks on brains that neither trained nor tuned them: macro-F1", columns, rows, claim)
+    title = "Graph networks on brains that neither trained nor tuned them: macro-F1"
+    return Result(title, columns, rows, _nested(nodes, networks, found))
 
 
-def _nested(
-    nodes: Nodes, networks: Mapping[str, Network], found: Mapping[str, Mapping[Triple, Scores]], column: int
-) -> str:
-    """Say what the plain network and the one that is best without the test brain score on it, over all brains."""
-    totals, chosen = np.zeros(2), set()
+def _nested(nodes: Nodes, networks: Mapping[str, Network], found: Mapping[str, Mapping[Triple, Scores]]) -> str:
+    """Say what the plain network and those that are best without the test brain score on it, over all brains."""
+    totals = np.zeros((2, 2))
+    chosen: dict[int, set[str]] = {ALONE: set(), VOTED: set()}
     for brain in range(nodes.n_brains):
         others = tuple(sorted(set(range(nodes.n_brains)) - {brain}))
         means = {
             name: _mean([score for (learnt, named_), score in scores.items() if brain not in (*learnt, named_)])
             for name, scores in found.items()
         }
-        best = max(means, key=lambda name, of=means: of[name][column])
-        chosen.add(best)
-        for role, name in enumerate((PLAIN, best)):
-            at = WEIGHTS.index(means[name][2])
-            scores = [named(nodes, networks[name], others, brain, seed) for seed in SEEDS]
-            totals[role] += np.mean([score.voted[at] if column == VOTED else score.alone for score in scores])
-    plain, tuned = totals / nodes.n_brains
-    what = "with the prior" if column == VOTED else "alone"
-    return f"{what} plain {plain:.3f}, tuned {tuned:.3f} ({', '.join(sorted(chosen))})"
+        best = [max(means, key=lambda name, of=means, column=column: of[name][column]) for column in chosen]
+        again = {name: [named(nodes, networks[name], others, brain, seed) for seed in SEEDS] for name in {PLAIN, *best}}
+        for column, names in chosen.items():
+            names.add(best[column])
+            for role, name in enumerate((PLAIN, best[column])):
+                at = WEIGHTS.index(means[name][2])
+                scores = [score.voted[at] if column == VOTED else score.alone for score in again[name]]
+                totals[column, role] += np.mean(scores) / nodes.n_brains
+    return "; ".join(
+        f"{what} plain {plain:.3f}, tuned {tuned:.3f} ({', '.join(sorted(names))})"
+        for what, (plain, tuned), names in zip(("alone", "with the prior"), totals, chosen.values(), strict=True)
+    )
 
 
 def _mean(scores: Sequence[Scores]) -> tuple[float, float, float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from cytomesh.analyze.layers.order import order_layers
     from cytomesh.analyze.layers.scores import layer_scores
     from cytomesh.classify.area_classifier import AreaClassifier
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from cytomesh.surface.stack import PlaneContours
     from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "AreaClassifier": "classify.area_classifier",
@@ -129,6 +129,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cytomesh")
     # torch takes seconds to import; `import cytomesh` must not.
     if name in _HOMES:
         import importlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +17,6 @@ import pytest
 import tifffile
 import yaml
 
-import cytomesh
 from cytomesh.core.files import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -46,19 +46,24 @@ def run(*words: object, cwd: Path) -> str:
     return done.stdout
 
 
+def hatchling(*words: object, cwd: Path) -> str:
+    site = Path(pytest.importorskip("hatchling").__file__).parents[1]
+    pytest.importorskip("hatch_vcs")
+    start = f"import sys; sys.path.append({str(site)!r}); from hatchling.cli import hatchling; hatchling()"
+    return run(sys.executable, "-c", start, *words, cwd=cwd).strip()
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Return the scripts of a new environment with the wheel, and an empty folder."""
-    hatchling = Path(pytest.importorskip("hatchling").__file__).parents[1]
+    """Return the scripts of a new environment with the wheel, an empty folder, and the version."""
     home = tmp_path_factory.mktemp("wheel")
-    build = f"import sys; sys.path.append({str(hatchling)!r}); from hatchling.cli import hatchling; hatchling()"
-    run(sys.executable, "-c", build, "build", "-t", "sdist", "-d", home, cwd=ROOT)
+    hatchling("build", "-t", "sdist", "-d", home, cwd=ROOT)
     (archive,) = home.glob("*.tar.gz")
     with tarfile.open(archive) as files:
         files.extractall(home, filter="data")
     # of the source distribution, which has to be complete, too
     source = home / archive.name.removesuffix(".tar.gz")
-    run(sys.executable, "-c", build, "build", "-t", "wheel", "-d", home, cwd=source)
+    hatchling("build", "-t", "wheel", "-d", home, cwd=source)
     (wheel,) = home.glob("*.whl")
     venv.create(home / "env", with_pip=False)
     scripts = home / "env" / "bin"
@@ -76,7 +81,8 @@ def test_it_is_the_wheel_that_is_imported(installed):
     say = "import cytomesh, importlib.metadata as m; print(cytomesh.__file__, m.version('cytomesh'))"
     file, version = run(scripts / "python", "-c", say, cwd=work).split()
     assert Path(file).is_relative_to(scripts.parent)
-    assert version == cytomesh.__version__
+    assert (work.parent / f"cytomesh-{version}.tar.gz").is_file()  # no git where the wheel was built
+    assert run(scripts / "cytomesh", "--version", cwd=work).strip() == version
 
 
 def test_files_of_the_checkout_would_be_noticed(installed):
@@ -117,7 +123,31 @@ def test_it_maps_a_brain_and_leaves_nothing(installed):
     assert sorted(work.iterdir()) == before
 
 
-def test_there_is_one_version():
+def test_the_version_is_that_of_the_tag(tmp_path):
+    source, archive = tmp_path / "source", tmp_path / "archive"
+    for folder in (source, archive):
+        folder.mkdir()
+    for name in ("pyproject.toml", "README.md", ".gitattributes", ".git_archival.txt"):
+        write_text(source / name, (ROOT / name).read_text())
+    assert hatchling("version", cwd=source) == "0.0"
+
+    git = ["git", "-c", "user.name=someone", "-c", "user.email=someone@example.org", "-C", source]
+    run(*git, "init", "--quiet", cwd=source)
+    run(*git, "add", ".", cwd=source)
+    run(*git, "commit", "--quiet", "-m", "first", cwd=source)
+    assert hatchling("version", cwd=source).startswith("0.1.dev1+g")
+    run(*git, "tag", "v1.2.3", cwd=source)
+    assert hatchling("version", cwd=source) == "1.2.3"
+    run(*git, "archive", "-o", tmp_path / "source.tar", "HEAD", cwd=source)
+    with tarfile.open(tmp_path / "source.tar") as files:
+        files.extractall(archive, filter="data")
+    assert hatchling("version", cwd=archive) == "1.2.3"
+    run(*git, "commit", "--quiet", "--allow-empty", "-m", "second", cwd=source)
+    commit = run(*git, "rev-parse", "--short=9", "HEAD", cwd=source).strip()
+    assert hatchling("version", cwd=source) == f"1.2.4.dev1+g{commit}"
+
+
+def test_the_citation_is_of_the_version_that_is_released_next():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == cytomesh.__version__
-    assert f"\n## {cytomesh.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    (first, *_) = re.findall(r"^## (\S+) ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert citation["version"] == first

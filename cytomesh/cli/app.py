@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cytomesh import __version__
 from cytomesh.cli import (
     build_graph,
     cells,
@@ -45,7 +44,9 @@ from cytomesh.core.run_log import logged
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        from importlib.metadata import version
+
+        typer.echo(version("cytomesh"))
         raise typer.Exit
 
 

@@ -140,9 +140,11 @@ def _write_image(folder: Path, final: Path, section: Section, depth_mm: float) -
         steps = [{"type": "sequence", "transformations": [scale, shift], **ends}]
         datasets.append({"path": level.name, "coordinateTransformations": steps})
     system = {"name": PHYSICAL, "axes": _axes(axes, "micrometer")}
+    given = read_json(image / "zarr.json", ImageError)["attributes"]["ome"]["multiscales"][0]
+    how = {key: given[key] for key in ("type", "metadata") if key in given}  # levels were made from the finest
     facts: dict[str, Any] = {
         "version": VERSION,
-        "multiscales": [{"name": section.name, "coordinateSystems": [system], "datasets": datasets}],
+        "multiscales": [{"name": section.name, "coordinateSystems": [system], "datasets": datasets, **how}],
     }
     if header.n_channels == len(RGB) and header.dtype == "uint8":
         window = {"min": 0, "max": 255, "start": 0, "end": 255}

@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_nothing_heavy_is_imported_for_help():
 
 
 def test_version(cytomesh):
-    assert cytomesh("--version")[:2] == (0, "0.1.0\n")
+    assert cytomesh("--version")[:2] == (0, version("cytomesh") + "\n")
 
 
 def test_errors_are_one_message_and_debug_shows_the_traceback(cytomesh, tmp_path):

@@ -2,6 +2,8 @@
 
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import tifffile
 import zarr
 
 from cytomesh.core.errors import ImageError, StudyError
+from cytomesh.core.files import read_json
 from cytomesh.imaging.convert import convert_image
 from cytomesh.imaging.scene import slab_depths, write_scene
 from cytomesh.study.planes import SectionPlane
@@ -126,6 +129,33 @@ def test_the_command_writes_a_scene_a_brain_beside_the_manifest(small_study, tmp
             image = group[f"section-{section.index:04}/0"]
             np.testing.assert_array_equal(np.take(image[:], 0, image.ndim - 3), zarr.open_array(section.image / "0")[:])
     assert cytomesh("-q", "study", "to-ome-zarr", manifest) == (0, "", "")
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_the_schemas_of_ngff_accept_scenes_and_images(tmp_path, channels):
+    jsonschema, package = pytest.importorskip("jsonschema"), find_spec("ngff_zarr")  # which has them among its files
+    if package is None or package.origin is None:
+        pytest.skip("without ngff-zarr")
+    from referencing import Registry, Resource
+
+    schemas = [read_json(file) for file in (Path(package.origin).parent / "spec/0.6/schemas").glob("*.schema")]
+    registry = Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in schemas])
+    scene_schema, image_schema = (
+        jsonschema.Draft202012Validator(schema, registry=registry)
+        for name in ("scene", "strict_image")
+        for schema in schemas
+        if schema["$id"].endswith(f"/0.6/schemas/{name}.schema")
+    )
+    write_scene(tmp_path / "B01.ome.zarr", brain(tmp_path, channels=channels))
+    folder = tmp_path / "B01.ome.zarr"
+    scene, *images = (read_json(x)["attributes"] for x in [folder / "zarr.json", *sorted(folder.glob("*/zarr.json"))])
+    scene_schema.validate(scene)
+    assert len(images) == 3
+    for image in images:
+        image_schema.validate(image)
+    del scene["ome"]["scene"]["coordinateTransformations"][1]["output"]
+    del images[0]["ome"]["multiscales"][0]["coordinateSystems"]
+    assert not scene_schema.is_valid(scene) and not image_schema.is_valid(images[0])
 
 
 def test_napari_places_sections_as_the_study_does(tmp_path):

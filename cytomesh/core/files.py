@@ -29,6 +29,8 @@ FAULTS = {
     errno.EPERM: RIGHTS,
     errno.EROFS: RIGHTS,
     errno.ENOTDIR: "choose an --out that is not below a file",
+    errno.EEXIST: "remove what lies there, or choose another --out",
+    errno.EISDIR: "remove what lies there, or choose another --out",
     errno.ENAMETOOLONG: "choose a shorter --out or --name",
     errno.EIO: "check the disk, or choose another --out, and call the same command again",
 }

@@ -13,6 +13,7 @@ from cytomesh.core.files import read_object, write_json, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import is_imported
 from cytomesh.core.run import read_study_path
+from cytomesh.export.exporting import exporting, was_exported
 from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.study.bids import write_dataset_description
@@ -38,7 +39,8 @@ def export_bids(run: Path, folder: Path) -> dict[str, list[str]]:
     run : Path
         Run directory with graphs.
     folder : Path
-        Of the derivative: a new one, or one of an earlier export.
+        Of the derivative: a new one, or one of an earlier export, whose files are replaced, and removed where the run
+        has them no more.
 
     Returns
     -------
@@ -64,13 +66,14 @@ def export_bids(run: Path, folder: Path) -> dict[str, list[str]]:
         "Description": "Areas of the label table that the study, or the imported labels, came with.",
         "License": "unknown",
     }
-    write_json(folder / f"atlas-{ATLAS}_description.json", atlas)  # first: a later export knows the folder by it
-    write_dataset_description(folder, f"{name}: cortical areas and parcels", is_derivative=True)
-    write_text(folder / ".bidsignore", "sub-*/anat/*.surf.gii\n")
     written: dict[str, list[str]] = {}
-    for graph in graphs:
-        files = _export_graph(run, graph, folder / f"sub-{label(graph.brain)}" / "anat")
-        written.setdefault(graph.brain, []).extend(sorted(path.relative_to(folder).as_posix() for path in files))
+    with exporting(run, folder) as stage:
+        write_json(stage / f"atlas-{ATLAS}_description.json", atlas)
+        write_dataset_description(stage, f"{name}: cortical areas and parcels", is_derivative=True)
+        write_text(stage / ".bidsignore", "sub-*/anat/*.surf.gii\n")
+        for graph in graphs:
+            files = _export_graph(run, graph, stage / f"sub-{label(graph.brain)}" / "anat")
+            written.setdefault(graph.brain, []).extend(sorted(path.relative_to(stage).as_posix() for path in files))
     return written
 
 
@@ -112,7 +115,7 @@ def _lookup(table: LabelTable) -> str:
 
 def _refuse_others(folder: Path) -> None:
     """Raise StudyError if there is a dataset of somebody else's, or cytomesh's own sections."""
-    if (folder / f"atlas-{ATLAS}_description.json").is_file():
+    if was_exported(folder) or (folder / f"atlas-{ATLAS}_description.json").is_file():
         return
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -129,6 +132,7 @@ def _refuse_same(names: list[str], kind: str) -> None:
     """Raise StudyError if different names have one label."""
     known: dict[str, str] = {}
     for name in names:
-        if known.setdefault(label(name), name) != name:
-            found = f"{kind}s '{known[label(name)]}' and '{name}', both {label(name)} in BIDS"
+        own = label(name).casefold()  # BIDS takes files that differ in capital letters only for one
+        if known.setdefault(own, name) != name:
+            found = f"{kind}s '{known[own]}' and '{name}', both {label(name)} in BIDS"
             raise StudyError(kind, found=found, expected="names that differ in letters or digits", hint="rename one")

@@ -10,6 +10,7 @@ from cytomesh.core.config import load_config
 from cytomesh.core.errors import StorageError
 from cytomesh.core.files import write_text
 from cytomesh.core.run import finished_folders
+from cytomesh.export.exporting import exporting
 from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
 from cytomesh.graph.storage import MEASURES, CortexGraph, load_graphs
 from cytomesh.register.config import RegisterConfig
@@ -33,7 +34,8 @@ def export_freesurfer(run: Path, subjects: Path) -> dict[str, list[str]]:
     run : Path
         Run directory with graphs.
     subjects : Path
-        Folder of subjects; those of the run's brains are added to, their files of the same names replaced.
+        Folder of subjects; those of the run's brains are added to, their files of the same names replaced, and those
+        removed that an earlier export of the run wrote and the run has no more.
 
     Returns
     -------
@@ -52,11 +54,11 @@ def export_freesurfer(run: Path, subjects: Path) -> dict[str, list[str]]:
         refuse_products(run, subjects / graph.brain)
         _refuse_others(subjects / graph.brain)
     written: dict[str, list[str]] = {}
-    for graph in graphs:
-        files = _export_surfaces(run, graph, subjects / graph.brain) + _export_labels(
-            run, graph, subjects / graph.brain
-        )
-        written.setdefault(graph.brain, []).extend(sorted(path.relative_to(subjects).as_posix() for path in files))
+    with exporting(run, subjects) as stage:
+        for graph in graphs:
+            subject = stage / graph.brain
+            files = _export_surfaces(run, graph, subject) + _export_labels(run, graph, subject)
+            written.setdefault(graph.brain, []).extend(sorted(path.relative_to(stage).as_posix() for path in files))
     return written
 
 

@@ -37,17 +37,21 @@ def refuse_products(run: Path, folder: Path) -> None:
 
 
 def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
-    """Return the labels of a graph by the name of their result, `<stage>-<name>` where two stages have one of a name.
+    """Return the labels of a graph by the name of their result.
 
-    `annotation` is what it was given with; it is not there if no node is annotated.
+    `<stage>-<name>` where two stages have one of a name, some file systems and programs taking capital and small
+    letters for the same, or where the name reads as if it were made so. `annotation` is what the graph was given with;
+    it is not there if no node is annotated.
     """
     folders = [folder for stage in LABEL_STAGES for folder in finished_folders(run, stage)]
-    times = Counter(folder.name for folder in folders)
+    times = Counter(folder.name.casefold() for folder in folders)
+    prefixes = tuple(f"{stage}-" for stage in LABEL_STAGES)
     files = {}
     if graph.annotation.any():
         files["annotation"] = graph_folder(run, graph.name) / "annotation.label.gii"
     for folder in folders:
-        is_taken = times[folder.name] > 1 or folder.name == "annotation"
+        own = folder.name.casefold()
+        is_taken = times[own] > 1 or own == "annotation" or own.startswith(prefixes)
         name = f"{folder.parent.name}-{folder.name}" if is_taken else folder.name
         files[name] = folder / f"{graph.name}.label.gii"
     return {name: path for name, path in files.items() if path.is_file()}

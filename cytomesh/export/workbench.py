@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from cytomesh.core.files import write_text
+from cytomesh.export.exporting import exporting
 from cytomesh.export.results import label_files, surface_files
 from cytomesh.graph.storage import MEASURES, CortexGraph, graph_folder, load_graphs
 from cytomesh.surface.formats import workbench_type, write_spec
@@ -36,7 +37,8 @@ def export_workbench(run: Path) -> list[Path]:
         The files.
     """
     folder = run / FOLDER
-    written, scenes = [], list[tuple[str, Element]]()
+    specs: dict[str, list[tuple[Path, str]]] = {}
+    scenes: list[tuple[str, Element]] = []
     for brain, some in groupby(load_graphs(run), lambda graph: graph.brain):
         graphs = {graph.hemisphere: graph for graph in some}
         surfaces = {side: surface_files(run, graph) for side, graph in graphs.items()}
@@ -46,16 +48,17 @@ def export_workbench(run: Path) -> list[Path]:
             for side, graph in graphs.items()
             for path in (*surfaces[side].values(), *labels[side].values(), *_measure_files(run, graph))
         ]
-        written.append(folder / f"{brain}.spec")
-        write_spec(written[-1], files)
+        specs[f"{brain}.spec"] = files
         names = dict.fromkeys(name for of_side in labels.values() for name in of_side)
         for name in names:
             layers = [of_side[name] for of_side in labels.values() if name in of_side]
             scenes.append((f"{brain}: {name}", _scene(folder, files, surfaces, layers)))
-    if scenes:
-        written.append(folder / SCENES)
-        _write_scenes(written[-1], scenes)
-    return written
+    with exporting(run, folder) as stage:
+        for name, files in specs.items():
+            write_spec(stage / name, files, folder)
+        if scenes:
+            _write_scenes(stage / SCENES, scenes)
+    return [folder / name for name in (*specs, *([SCENES] if scenes else []))]
 
 
 def _measure_files(run: Path, graph: CortexGraph) -> list[Path]:

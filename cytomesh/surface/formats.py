@@ -27,17 +27,19 @@ _WORKBENCH_TYPES = {
 }
 
 
-def write_spec(path: Path, files: Iterable[tuple[Path, str]]) -> None:
+def write_spec(path: Path, files: Iterable[tuple[Path, str]], folder: Path | None = None) -> None:
     """Write a Connectome Workbench `.spec` that opens GIFTI files together; paths are written relative to it.
 
     Parameters
     ----------
     files : iterable of (Path, {"L", "R"})
         `.surf.gii`, `.label.gii`, `.shape.gii` and `.func.gii` files, and the side of each.
+    folder : Path, optional
+        Where it is going to lie; by default where it is written.
     """
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<CaretSpecFile Version="1.0">', "   <MetaData></MetaData>"]
     for file, hemisphere in files:
-        name = escape(Path(os.path.relpath(file, path.parent)).as_posix())
+        name = escape(Path(os.path.relpath(file, folder or path.parent)).as_posix())
         facts = f'Structure="{STRUCTURES[hemisphere]}" DataFileType="{workbench_type(file)}" Selected="true"'
         lines.append(f"   <DataFile {facts}>{name}</DataFile>")
     write_text(path, "\n".join([*lines, "</CaretSpecFile>"]) + "\n")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cytomesh.core.errors import StorageError
+from cytomesh.export.exporting import RECORD
 from cytomesh.export.freesurfer import export_freesurfer
 from cytomesh.export.results import label_files, surface_files
 from cytomesh.graph.storage import load_graphs
@@ -25,7 +26,7 @@ def test_every_file_that_is_named_is_there_and_no_other(exported):
     run, subjects, written = exported
     assert set(written) == {graph.brain for graph in load_graphs(run)}
     found = {path.relative_to(subjects).as_posix() for path in subjects.rglob("*") if path.is_file()}
-    assert found == {name for names in written.values() for name in names}
+    assert found == {RECORD, *(name for names in written.values() for name in names)}
 
 
 def test_surfaces_have_the_coordinates_of_the_run_for_every_reader(exported):

@@ -48,7 +48,7 @@ def test_there_is_a_scene_a_brain_and_result(moved):
 
 @needs_workbench
 def test_workbench_reads_spec_and_scenes(moved, tmp_path):
-    for file in sorted((moved / "workbench").iterdir()):
+    for file in sorted((moved / "workbench").glob("[!.]*")):
         done = subprocess.run(["wb_command", "-file-information", file], capture_output=True, text=True, check=True)
         assert "midthickness.surf.gii" in done.stdout
     specs = sorted((moved / "workbench").glob("*.spec"))

@@ -72,6 +72,7 @@ def load_measures(run: Path, analysis: str, graph: CortexGraph) -> Table:
     if not path.is_file():
         known = [folder.name for folder in product_folders(run, "analyze") if (folder / "nodes").is_dir()]
         hint = f"analyses that measure nodes: {', '.join(known) or 'none yet'}"
+        hint = did_you_mean(analysis, set(known) - {analysis}, hint)
         raise MissingStageError(path, found="no measures of nodes", hint=hint)
     table = read_table(path)
     if table.metadata.get(DIGEST) != graph.digest or len(table) != graph.n_nodes:

@@ -18,7 +18,7 @@ from cytomesh.analyze.products import analysis_product
 from cytomesh.analyze.variation_figures import write_figures
 from cytomesh.classify.evaluation import section_numbers
 from cytomesh.core.digests import file_digests
-from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
+from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, did_you_mean
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, track
@@ -98,7 +98,8 @@ def _features(run: Path, wanted: Sequence[str]) -> list[str]:
         raise MissingStageError(run / "features", found="no features", hint=f"run '{command(run, 'features')}' first")
     unknown = [name for name in wanted if name not in there]
     if unknown:
-        raise ConfigError("features", unknown[0], found="no features of this name", expected=" or ".join(there))
+        found, hint = "no features of this name", did_you_mean(unknown[0], there)
+        raise ConfigError("features", unknown[0], found=found, expected=" or ".join(there), hint=hint)
     return list(dict.fromkeys(wanted)) or there
 
 

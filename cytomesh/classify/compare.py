@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.classify.evaluation import EVALUATIONS, paired_interval, section_draws, section_numbers
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import ConfigError, MissingStageError, did_you_mean
 from cytomesh.core.learning import macro_f1
 from cytomesh.core.run import check_name, product_folders
 from cytomesh.core.tables import Table, read_table
@@ -63,9 +63,8 @@ def _tables(run: Path, name: str, graphs: Sequence[CortexGraph]) -> list[Table]:
         path = run / "classify" / check_name(name, "name of a result") / "predictions" / f"{graph.name}.parquet"
         if not path.is_file():
             known = [folder.name for folder in product_folders(run, "classify")]
-            raise MissingStageError(
-                path, found="no predictions", hint=f"choose among: {', '.join(known) or 'none yet'}"
-            )
+            hint = did_you_mean(name, set(known) - {name}, f"choose among: {', '.join(known) or 'none yet'}")
+            raise MissingStageError(path, found="no predictions", hint=hint)
         table = read_table(path)
         if table.metadata["graph_digest"] != graph.digest:
             hint = "run 'cytomesh classify' again; the graph was rebuilt"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cytomesh.core.config import Config
-from cytomesh.core.errors import SplitError
+from cytomesh.core.errors import SplitError, did_you_mean
 from cytomesh.core.random import generator
 from cytomesh.graph.neighbourhoods import Mask, nearest_source
 from cytomesh.graph.storage import CortexGraph
@@ -177,8 +177,9 @@ def _groups(graph: CortexGraph, settings: HemisphereSplit | BrainSplit | ColumnS
     if isinstance(settings, BrainSplit):
         return np.full(graph.n_nodes, graph.brain)
     if settings.column not in graph.nodes:
-        known = ", ".join(name for name in graph.nodes.columns if name != "pmap")
-        raise SplitError(graph.name, found=f"no column '{settings.column}'", expected=f"one of {known}")
+        known = [name for name in graph.nodes.columns if name != "pmap"]
+        found, hint = f"no column '{settings.column}'", did_you_mean(settings.column, known)
+        raise SplitError(graph.name, found=found, expected=f"one of {', '.join(known)}", hint=hint)
     return np.asarray(graph.nodes[settings.column]).astype(str)
 
 
@@ -198,7 +199,7 @@ def _by_group(
     for part, wanted in named.items():
         if unknown := [value for value in wanted if value not in known]:
             found = f"no {what} {', '.join(unknown)} in this run"
-            hint = _other_splits(graphs) if isinstance(settings, HemisphereSplit) else ""
+            hint = _other_splits(graphs) if isinstance(settings, HemisphereSplit) else did_you_mean(unknown[0], known)
             raise SplitError(f"split.{part}", found=found, expected=f"among {_listed(known)}", hint=hint)
     side_of = {value: part for part, wanted in named.items() for value in wanted}
     sides = []

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.core.config import validate, validate_stored
-from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.errors import CheckpointError, MissingStageError, did_you_mean
 from cytomesh.core.files import read_json
 from cytomesh.core.formats import check_format
 from cytomesh.core.labels import MAX_LABEL, LabelTable, distinct_colours
@@ -27,7 +27,8 @@ def read_model(folder: Path) -> dict[str, Any]:
     """Read `model.json` of a trained classifier, of any format that is known."""
     path = folder / "model.json"
     if not path.is_file():
-        hint = "give the folder RUN/classify/NAME that 'cytomesh classify' wrote"
+        known = [item.parent.name for item in folder.parent.glob("[!.]*/model.json")]
+        hint = did_you_mean(folder.name, known, "give the folder RUN/classify/NAME that 'cytomesh classify' wrote")
         raise MissingStageError(path, found="no trained classifier", hint=hint)
     record = read_json(path, CheckpointError)
     with reading(path, CheckpointError, found="no record of a classifier"):

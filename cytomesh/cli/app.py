@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cytomesh.cli import (
     build_graph,
@@ -37,7 +39,7 @@ from cytomesh.cli import (
     study,
     variation,
 )
-from cytomesh.core.errors import CytomeshError, StorageError
+from cytomesh.core.errors import CytomeshError, StorageError, did_you_mean
 from cytomesh.core.progress import speak
 from cytomesh.core.run_log import logged
 
@@ -50,7 +52,21 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+class _Program(TyperGroup):
+    """All commands; of a word that is none of those that an argument or option takes, it asks for the nearest."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was called."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # typer and click say which words there are, in the same way, and in words only
+            if found := re.search(r"'([^']*)' is not one of (.*)", error.message):
+                error.message += " " + did_you_mean(found[1], re.findall(r"'([^']*)'", found[2])).capitalize()
+            raise
+
+
+app = typer.Typer(cls=_Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -20,6 +21,8 @@ from cytomesh.core.yaml_loader import load_yaml
 
 # The largest manifests, of thousands of brains, have one; PyYAML reads some hundred kilobytes a second.
 MAX_BYTES = 4_000_000
+CHOICES = {"literal_error": "expected", "enum": "expected", "union_tag_invalid": "expected_tags"}
+"""Kinds of pydantic's problems with a word that is none of several, and where they list those."""
 
 
 class Config(BaseModel):
@@ -224,6 +227,11 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
         said = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"]
         if item["type"] == "string_type" and isinstance(item["input"], dict):
             said += "; text with a colon needs quotes, '[\"name:column\"]'"
+        if item["type"] in CHOICES:
+            facts = item["ctx"]
+            words = re.findall("'([^']*)'", facts[CHOICES[item["type"]]])
+            near = did_you_mean(str(facts.get("tag", item["input"])), words)
+            said += f"; {near}" if near else ""
         if item["type"] == "union_tag_invalid":
             said += "; a kind that another package adds needs that package installed"
         # what concerns several fields names them itself

@@ -7,6 +7,19 @@ import os
 from collections.abc import Iterable
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is nearest to one that is not, whatever the case of letters; None without one near.
+
+    Parameters
+    ----------
+    cutoff : float
+        Least similarity, as `difflib.get_close_matches` has it.
+    """
+    names = {own.casefold(): own for own in known}
+    near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=cutoff)
+    return names[near[0]] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """Ask for the known name that is nearest to one that is not, as hints do; without one near, say something else.
 
@@ -17,8 +30,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     >>> did_you_mean("x", ["thickness", "curvature"], "there are thickness, curvature")
     'there are thickness, curvature'
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else otherwise
+    near = nearest(name, known)
+    return f"did you mean '{near}'?" if near else otherwise
 
 
 class CytomeshError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import AtlasError
+from cytomesh.core.errors import AtlasError, did_you_mean
 
 MAX_LABEL = 2**31 - 1
 
@@ -79,14 +79,13 @@ class LabelTable:
         Raises
         ------
         AtlasError
-            If no label has this name; the nearest known ones are named.
+            If no label has this name; the nearest one is asked for.
         """
         name = _composed(name)
         if name in self.names:
             return self.indices[self.names.index(name)]
-        raise AtlasError(
-            "label table", found=f"unknown area '{name}'", expected=f"one of {', '.join(self.names[:8])}, ..."
-        )
+        expected, hint = f"one of {', '.join(self.names[:8])}, ...", did_you_mean(name, self.names)
+        raise AtlasError("label table", found=f"unknown area '{name}'", expected=expected, hint=hint)
 
     def columns(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the row of the table that each label stands in, which is its column of the maps; -1 for label 0.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.digests import FileDigests, content_digest
-from cytomesh.core.errors import FeatureError, MissingStageError
+from cytomesh.core.errors import FeatureError, MissingStageError, did_you_mean
 from cytomesh.core.files import open_npy, read_json, write_array, write_json
 from cytomesh.core.formats import FORMATS, check_format
 from cytomesh.core.provenance import Inputs, Record, made_now, read_record, write_record
@@ -80,6 +80,7 @@ def load_features(run: str | Path, encoder: str, graph: CortexGraph) -> NDArray[
     if not path.is_file() or not path.with_suffix(".json").is_file():
         known = [folder.name for folder in product_folders(run, "features")]
         hint = f"run '{command(run, 'features', encoder)}', or choose one of: {', '.join(known) or 'none yet'}"
+        hint = did_you_mean(encoder, set(known) - {encoder}, hint)
         raise MissingStageError(path, found="no features", hint=hint)
     record = read_json(path.with_suffix(".json"), FeatureError)
     with reading(path.with_suffix(".json"), FeatureError):

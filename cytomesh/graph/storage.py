@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import GraphError, MissingStageError
+from cytomesh.core.errors import GraphError, MissingStageError, did_you_mean
 from cytomesh.core.files import atomic_path, digest, write_json
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import IMPORT, command, reading, way_back
@@ -289,7 +289,9 @@ def load_graph(folder: Path) -> CortexGraph:
         If the node table was written by another program, or its rows are not the vertices of the mesh.
     """
     if not (folder / "qc.json").is_file():
+        known = [item.parent.name for item in folder.parent.glob("[!.]*/qc.json")]
         hint = f"run '{command(folder.parents[1], 'graphs')}' first, with --resume if it was interrupted"
+        hint = did_you_mean(folder.name, known, hint)
         raise MissingStageError(folder, found="no finished graph (no qc.json)", hint=hint)
     path = folder / "nodes.parquet"
     nodes = read_table(path, "graph")

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import MissingStageError
+from cytomesh.core.errors import ConfigError, MissingStageError, did_you_mean
 from cytomesh.core.parallel import available_cpus, map_ordered
 from cytomesh.core.progress import track
 from cytomesh.core.random import generator
@@ -52,12 +52,18 @@ def write_phantom_cells(
     ------
     MissingStageError
         If there is no phantom.
+    ConfigError
+        If it has no such brain.
     """
     path = folder / "truth" / "config.yaml"
     if not path.is_file():
         hint = f"run 'cytomesh phantom --out {folder}' first"
         raise MissingStageError(path, found="no phantom", hint=hint)
     settings = load_config(PhantomConfig, path)
+    known = [config.id for config in settings.brains]
+    if unknown := [brain for brain in brains if brain not in known]:
+        expected, hint = f"one of {', '.join(known)}", did_you_mean(unknown[0], known)
+        raise ConfigError("--brain", found=f"no brain '{unknown[0]}'", expected=expected, hint=hint)
     with threadpool_limits(1):
         common = template(settings.hemisphere)
         atlas, seeds = draw_atlas(common, settings.areas.count, settings.seed)

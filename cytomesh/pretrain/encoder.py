@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cytomesh.core.errors import ConfigError, FeatureError
+from cytomesh.core.errors import ConfigError, FeatureError, did_you_mean
 from cytomesh.core.random import isolated_seed
 from cytomesh.imaging.augment import Augmentation, AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig
@@ -203,8 +202,7 @@ def create_backbone(config: EncoderConfig, size_px: int) -> nn.Module:
     """
     is_hub = config.name.startswith(("hf-hub:", "local-dir:"))
     if not is_hub and not timm.is_model(config.name):
-        near = difflib.get_close_matches(config.name, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
+        hint = did_you_mean(config.name, timm.list_models(), "see timm.list_models()")
         raise ConfigError("encoder.name", config.name, found="no such timm model", hint=hint)
     options: dict[str, Any] = dict(config.options)
     if config.drop_path_rate:

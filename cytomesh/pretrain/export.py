@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cytomesh.core.config import write_config
 from cytomesh.core.digests import FileDigests, content_digest
-from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.errors import CheckpointError, MissingStageError, did_you_mean
 from cytomesh.core.files import atomic_path, digest, write_text
 from cytomesh.core.provenance import Inputs
 from cytomesh.core.random import isolated_seed
@@ -87,7 +87,7 @@ def load_encoder(folder: Path | str) -> PatchEncoder:
             raise MissingStageError(path, found=found, hint=hint)
         known = sorted(item.parent.name for item in folder.parent.glob(f"[!.]*/{WEIGHTS}"))
         hint = f"run 'cytomesh pretrain' first, or choose one of: {', '.join(known) or 'none yet'}"
-        raise MissingStageError(path, found="no trained encoder", hint=hint)
+        raise MissingStageError(path, found="no trained encoder", hint=did_you_mean(folder.name, known, hint))
     hint = "copy the encoder again, or run 'cytomesh pretrain' again (it exports from the last checkpoint)"
     with reading(path, CheckpointError, found="weights that cannot be read", hint=hint, also=(SafetensorError,)):
         refuse_no_safetensors(path)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
+from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError, did_you_mean
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
@@ -144,16 +144,18 @@ def weights_between(source: Place, target: Place) -> sp.csr_matrix:
 
 def open_places(run: Path, registration: str, source: str, target: str) -> tuple[Place, Place]:
     """Open two surfaces; "fsaverage5" and files without a side are of the other one's."""
+    known = [folder.name for folder in product_folders(run, "graphs")]
     graphs = {
         name: graph_place(run, registration, load_graph(run / "graphs" / name))
         for name in (source, target)
         if _is_graph(run, name)
     }
     if not graphs:
-        known = ", ".join(folder.name for folder in product_folders(run, "graphs"))
-        raise ConfigError("--from, --to", f"{source}, {target}", found="no graph of this run", expected=known)
+        hint = did_you_mean(source, known) or did_you_mean(target, known)
+        place = f"{source}, {target}"
+        raise ConfigError("--from, --to", place, found="no graph of this run", expected=", ".join(known), hint=hint)
     side = next(iter(graphs.values())).side
-    found = [graphs[name] if name in graphs else _other_place(name, side) for name in (source, target)]
+    found = [graphs[name] if name in graphs else _other_place(name, side, known) for name in (source, target)]
     return found[0], found[1]
 
 
@@ -172,7 +174,8 @@ def graph_place(run: Path, registration: str, graph: CortexGraph) -> Place:
     for kind, side in (("sphere.reg", graph.hemisphere), ("sphere.common", "L")):
         path = folder / f"{kind}.surf.gii"
         if not path.is_file():
-            hint = f"run '{again}'"
+            known = [item.parents[1].name for item in run.glob(f"register/[!.]*/{graph.name}/{path.name}")]
+            hint = did_you_mean(registration, known, f"run '{again}'")
             raise MissingStageError(path, found="no such registration of this hemisphere", hint=hint)
         sphere = read_sphere(path, side)
         mesh = graph.mesh if side == graph.hemisphere else mirrored(graph.mesh)
@@ -200,15 +203,15 @@ def _is_graph(run: Path, name: str) -> bool:
     return name != FSAVERAGE and (run / "graphs" / name / "qc.json").is_file()
 
 
-def _other_place(name: str, side: str) -> Place:
+def _other_place(name: str, side: str, graphs: Sequence[str]) -> Place:
     if name == FSAVERAGE:
         surfaces = fsaverage5(side)
         sphere, areas = surfaces["sphere"], surfaces["midthickness"].vertex_areas
     else:
         path = Path(name)
         if not path.is_file():
-            hint = f"a graph of this run, {FSAVERAGE}, or the file of a sphere"
-            raise SurfaceError(path, found="no such file, and no graph of this name", expected=hint)
+            expected, hint = f"a graph of this run, {FSAVERAGE}, or the file of a sphere", did_you_mean(name, graphs)
+            raise SurfaceError(path, found="no such file, and no graph of this name", expected=expected, hint=hint)
         side = read_structure(path) or side
         sphere = read_sphere(path, side)
         on_unit_sphere(sphere.vertices)

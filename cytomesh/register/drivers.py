@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cytomesh.core.errors import ConfigError, FeatureError
+from cytomesh.core.errors import ConfigError, FeatureError, did_you_mean
 from cytomesh.graph.features import load_features
 from cytomesh.graph.neighbourhoods import impute
 from cytomesh.graph.storage import CortexGraph
@@ -58,7 +58,8 @@ def _values(run: Path, graph: CortexGraph, name: str) -> Floats:
     if name not in graph.nodes or np.asarray(graph.nodes[name]).dtype.kind not in "iuf":
         numbers = [column for column in graph.nodes.columns if np.asarray(graph.nodes[column]).dtype.kind == "f"]
         expected = f"features:<encoder>, or one of {', '.join(sorted(numbers))}"
-        raise ConfigError("drivers", name, found=f"no column of numbers in {graph.name}", expected=expected)
+        found, hint = f"no column of numbers in {graph.name}", did_you_mean(name, numbers)
+        raise ConfigError("drivers", name, found=found, expected=expected, hint=hint)
     return graph.nodes.stack([name])
 
 

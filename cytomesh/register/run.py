@@ -9,14 +9,14 @@ from typing import Any
 
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.distributed import find_device
-from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError
+from cytomesh.core.errors import ConfigError, MissingStageError, SurfaceError, did_you_mean
 from cytomesh.core.files import read_json, write_json
 from cytomesh.core.parallel import available_cpus, mapping
 from cytomesh.core.phases import phase
 from cytomesh.core.progress import track
 from cytomesh.core.provenance import Inputs, flat_settings, read_record
 from cytomesh.core.reading import command, reading
-from cytomesh.core.run import product
+from cytomesh.core.run import product, product_folders
 from cytomesh.graph.freshness import Freshness, record_path
 from cytomesh.graph.provenance import FURTHER, MEASURES, SPHERE, SURFACE, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -122,7 +122,8 @@ def registration_read(run: Path, name: str, graphs: Sequence[CortexGraph]) -> In
     record = read_record(path)
     lacking = [graph.name for graph in graphs if record is None or graph.name not in record.outputs]
     if record is None or lacking:
-        hint = f"run '{command(run, 'register', name)}'"
+        known = [folder.name for folder in product_folders(run, "register")] if record is None else []
+        hint = did_you_mean(name, set(known) - {name}, f"run '{command(run, 'register', name)}'")
         found = "no such registration" if record is None else f"a registration without {', '.join(lacking)}"
         raise MissingStageError(path.parent, found=found, hint=hint)
     products = {f"registration: {graph.name}": (product, graph.name, record.outputs[graph.name]) for graph in graphs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import shapely
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 
-from cytomesh.core.errors import ContourError, CytomeshError
+from cytomesh.core.errors import ContourError, CytomeshError, nearest
 from cytomesh.study.contour_cuts import CUT, lines_apart
 from cytomesh.study.contour_formats.features import CORNER, IGNORE, UNCLASSIFIED, ContourFeature, meaning
 from cytomesh.study.contour_formats.geojson import write_geojson
@@ -189,7 +188,7 @@ def _add_feature(
 
 
 def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> ContourError:
-    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in feature.names}
+    close = {name: nearest(name, known, cutoff=0.75) for name in feature.names}
     # of an element and the groups around it, the one that looks like a class
     written = next((name for name, near in close.items() if near), feature.names[0] if feature.names else "")
     near = close.get(written)
@@ -198,7 +197,7 @@ def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> Con
         feature.place,
         found=f"unknown class '{written}'" if written else "no classification",
         expected=f"one of {', '.join(CLASSES)}",
-        hint=(f"did you mean '{near[0]}'? " if near else "")
+        hint=(f"did you mean '{near}'? " if near else "")
         + "rename it in contours.classes of the manifest, or map it to ignore"
         if written
         else UNCLASSIFIED.format("contours.classes"),

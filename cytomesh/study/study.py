@@ -109,8 +109,9 @@ class Study:
         for brain in self.brains:
             if brain.id == brain_id:
                 return brain
-        known = ", ".join(brain.id for brain in self.brains)
-        raise StudyError(self.path, "brains", found=f"no brain '{brain_id}'", expected=f"one of {known}")
+        known = [brain.id for brain in self.brains]
+        found, hint = f"no brain '{brain_id}'", did_you_mean(brain_id, known)
+        raise StudyError(self.path, "brains", found=found, expected=f"one of {', '.join(known)}", hint=hint)
 
 
 def open_study(path: str | Path) -> Study:

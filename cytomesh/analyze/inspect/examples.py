@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.inspect.config import ExamplesConfig
 from cytomesh.analyze.inspect.neighbours import neighbours_across
 from cytomesh.analyze.inspect.nodes import LinkedNodes
-from cytomesh.core.errors import AtlasError, ConfigError
+from cytomesh.core.errors import AtlasError, ConfigError, did_you_mean
 from cytomesh.core.random import generator
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.storage import CortexGraph
@@ -90,7 +90,8 @@ def _named(nodes: LinkedNodes, name: str) -> int:
     row = nodes.row(names.index(graph), int(number)) if graph in names and number.isdecimal() else -1
     if row < 0:
         expected = f"GRAPH:NODE of a linked node, graphs: {', '.join(names)}"
-        raise ConfigError("examples.nodes", name, found="no such node", expected=expected)
+        hint = "" if graph in names else did_you_mean(graph, names)
+        raise ConfigError("examples.nodes", name, found="no such node", expected=expected, hint=hint)
     return row
 
 

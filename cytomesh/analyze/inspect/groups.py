@@ -14,7 +14,7 @@ from cytomesh.analyze.inspect.nodes import LinkedNodes
 from cytomesh.analyze.inspect.separation import separation
 from cytomesh.analyze.inspect.similarity import area_similarity
 from cytomesh.analyze.measures import save_measures
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, did_you_mean
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track
 from cytomesh.core.tables import Table, write_table
@@ -78,7 +78,8 @@ def check_lobes(table: LabelTable, lobes: Mapping[str, str]) -> None:
     """Raise ConfigError if an area of `lobes` is not in the label table."""
     unknown = sorted(set(lobes) - set(table.names))
     if unknown:
-        raise ConfigError("lobes", unknown[0], found="no area of this name", expected=f"names such as {table.names[0]}")
+        hint = did_you_mean(unknown[0], table.names, f"there are names such as {table.names[0]}")
+        raise ConfigError("lobes", unknown[0], found="no area of this name", hint=hint)
 
 
 def write_similarity(folder: Path, nodes: LinkedNodes, lobes: Mapping[str, str]) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from cytomesh.analyze.measures import measures_read
 from cytomesh.analyze.places import few_places
 from cytomesh.analyze.products import analysis_product
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ConfigError, MissingStageError
+from cytomesh.core.errors import ConfigError, MissingStageError, did_you_mean
 from cytomesh.core.files import read_json, write_array, write_json
 from cytomesh.core.phases import phase
 from cytomesh.core.progress import log, warn
@@ -122,7 +122,8 @@ def _features(run: Path, wanted: str | None) -> str:
         hint = f"add --set features={there[0]}"
         raise ConfigError("features", found="features of several names", expected=" or ".join(there), hint=hint)
     if wanted is not None and wanted not in there:
-        raise ConfigError("features", wanted, found="no features of this name", expected=" or ".join(there))
+        hint = did_you_mean(wanted, there)
+        raise ConfigError("features", wanted, found="no features of this name", expected=" or ".join(there), hint=hint)
     return wanted or there[0]
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from cytomesh.analyze.layers.config import LayersConfig
 from cytomesh.analyze.layers.training import Segmenter
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import DamagedError, MissingStageError
+from cytomesh.core.errors import DamagedError, MissingStageError, did_you_mean
 from cytomesh.core.files import atomic_path, read_json
 from cytomesh.core.reading import reading
 from cytomesh.pretrain.export import load_encoder
@@ -45,8 +45,9 @@ def load_segmenter(folder: Path, encoder: Path) -> Segmenter:
     """
     path, settings = _path(folder, encoder.resolve().name), load_config(LayersConfig, folder / "config.yaml")
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors"))) or "none"
-        raise MissingStageError(path, found="no such decoder", hint=f"encoders with a decoder there: {there}")
+        there = sorted(file.stem for file in folder.glob("*.safetensors"))
+        hint = did_you_mean(path.stem, there, f"encoders with a decoder there: {', '.join(there) or 'none'}")
+        raise MissingStageError(path, found="no such decoder", hint=hint)
     with reading(folder / "metrics.json"):
         um_per_px = float(read_json(folder / "metrics.json")["um_per_px"])
     model = Segmenter(path.stem, load_encoder(encoder), settings.decoder, um_per_px)

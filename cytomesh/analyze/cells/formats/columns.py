@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from cytomesh.analyze.cells.formats.reader import CellReader
 from cytomesh.analyze.cells.table import CellTable, Unit
-from cytomesh.core.errors import CellError
+from cytomesh.core.errors import CellError, nearest
 from cytomesh.core.reading import regular_size
 
 MAX_BYTES = 2**33
@@ -244,8 +243,8 @@ def _layers(values: NDArray[Any]) -> NDArray[np.int8]:
 
 def _no_places(path: Path, names: Sequence[str]) -> CellError:
     wanted = [name for x, y, *_ in PLACES for name in (x, y)]
-    near = {name: difflib.get_close_matches(name, wanted, n=1, cutoff=0.8) for name in names}
-    guesses = [f"'{name}' (did you mean '{close[0]}'?)" for name, close in near.items() if close]
+    near = {name: nearest(name, wanted, cutoff=0.8) for name in names}
+    guesses = [f"'{name}' (did you mean '{close}'?)" for name, close in near.items() if close]
     listed = ", ".join(guesses or [f"'{name}'" for name in names[:8]]) or "none"
     pairs = "; ".join(f"{x}, {y}" for x, y, *_ in PLACES)
     hint = "rename two columns; a table in one column has another delimiter than tab, semicolon, comma or blank"

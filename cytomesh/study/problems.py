@@ -33,13 +33,15 @@ def raise_problems(problems: Sequence[CytomeshError]) -> None:
     first = problems[0]
     if len(problems) == 1:
         raise first
-    texts = [f"({i}) {_without_source(problem)}" for i, problem in enumerate(problems, start=1)]
+    texts = [f"({i}) {_facts(problem, first.source)}" for i, problem in enumerate(problems, start=1)]
     hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
     together = type(first)(first.source, found=f"{len(problems)} problems: {'; '.join(texts)}", hint="; ".join(hints))
     together.parts = tuple(problems)
     raise together
 
 
-def _without_source(problem: CytomeshError) -> str:
+def _facts(problem: CytomeshError, source: str) -> str:
+    """Return what an error says, with its own source where that is another than the one named for all."""
+    own = "" if problem.source == source else problem.source
     facts = [problem.found, f"expected {problem.expected}" if problem.expected else ""]
-    return ": ".join(part for part in (problem.place, ", ".join(fact for fact in facts if fact)) if part)
+    return ": ".join(part for part in (own, problem.place, ", ".join(fact for fact in facts if fact)) if part)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.core.errors import StudyError
+from cytomesh.core.progress import warn
 
 # One of them is in every folder that is a Zarr image.
 ZARR = ("zarr.json", ".zattrs", ".zgroup")
@@ -29,7 +30,11 @@ def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, P
         # "" is that of folders, whatever they are called
         end = max((end for end in suffixes if path.name.lower().endswith(end)), key=len, default=None)
         is_read = any((path / name).is_file() for name in ZARR) if path.is_dir() else bool(end)
-        if path.name.startswith(".") or end is None or not is_read:
+        if path.name.startswith(".") or end is None:
+            continue
+        if not is_read:
+            if any(end and path.name.lower().endswith(end) for end in suffixes):
+                warn(f"{path}: left out: a folder, and no OME-Zarr image")
             continue
         stem = path.name[: len(path.name) - len(end)]
         stem = re.sub(r"(\.ome)?(\.zarr)?$", "", stem, flags=re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,6 @@ from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
-from cytomesh.study.annotation import read_label_image
 from cytomesh.study.atlas import read_labels, write_labels
 from cytomesh.study.contour_formats.features import IGNORE, OTHERS
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
@@ -24,10 +24,11 @@ from cytomesh.study.image_checks import CheckedImage, check_image
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
 from cytomesh.study.planes import SectionPlane
-from cytomesh.study.problems import raise_problems
+from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, write_sections
+from cytomesh.study.start_labels import AnnotatedAreas, read_areas, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
@@ -98,10 +99,10 @@ def start_study(folder: Path, start: Start) -> str:
     numbers = section_numbers(list(images), start.images)
     by_number = {numbers[stem]: path for stem, path in images.items()}
     contours, annotations = (_drawn(source, numbers) for source in (start.contours, start.annotations))
-    sections = _sections(by_number, contours, annotations, start)
+    sections, areas = _sections(by_number, contours, annotations, start)
     checked = _look(sections)
     names = list(dict.fromkeys(_classes(sections)))
-    labels = _labels(sections) if start.labels is None else read_labels(start.labels)
+    labels = table_of(areas) if start.labels is None else read_labels(start.labels)
     roots = [
         item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
     ]
@@ -116,7 +117,7 @@ def start_study(folder: Path, start: Start) -> str:
         classes=_meanings(names, labels),
         has_contours=start.contours is not None,
         labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
-        has_unnamed_areas=start.labels is None and any(map(_has_label_image, sections)),
+        has_unnamed_areas=start.labels is None and any(one.labels for one in areas),
         window=_window(checked),
         data_roots=[relative_place(root, folder) for root in dict.fromkeys(roots)],
         surfaces=_surfaces(start.surfaces, folder),
@@ -141,24 +142,34 @@ def _drawn(source: Path | None, numbers: dict[str, int]) -> dict[int, Path]:
 
 def _sections(
     images: dict[int, Path], contours: dict[int, Path], annotations: dict[int, Path], start: Start
-) -> list[Section]:
-    headers = {number: read_header(path) for number, path in sorted(images.items())}
+) -> tuple[list[Section], list[AnnotatedAreas]]:
+    """Return the sections, and the areas of those that are annotated."""
+    problems: list[CytomeshError] = []
+    tried = {number: attempt(problems, partial(read_header, path)) for number, path in sorted(images.items())}
+    raise_problems(problems)
+    headers = {number: header for number, header in tried.items() if header is not None}
     silent = [header.path.name for header in headers.values() if not (start.um_per_px or header.um_per_px)]
     if silent:
         found = f"no pixel size in {silent[0]}" + (f" and {len(silent) - 1} more" if len(silent) > 1 else "")
         raise StudyError(start.images, found=found, hint="give --um-per-px, of the full resolution")
-    first, n_annotated, sections = min(headers), 0, []
+    sections: list[Section] = []
+    annotated: list[AnnotatedAreas] = []
+    first = min(headers)
     for number, header in headers.items():
         um = start.um_per_px or header.um_per_px or 0.0
         plane = _plane(header, um, start.spacing_mm * (number - first), start.cut)
         section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotations.get(number), "none")
-        if section.annotation is not None and (_has_label_image(section) or _areas(section)):
-            section = replace(section, role=ROLES[n_annotated % len(ROLES)])
-            n_annotated += 1
+        if areas := attempt(problems, partial(read_areas, section)):
+            # a label image that covers the section's image with other pixels
+            ratio = header.shape[1] / (areas.width_px or header.shape[1])
+            role = ROLES[len(annotated) % len(ROLES)]
+            section = replace(section, role=role, annotation_um_per_px=None if ratio == 1 else um * ratio)
+            annotated.append(areas)
         else:  # of files with rings and areas together, those without any area
             section = replace(section, annotation=None)
-        sections.append(replace(section, annotation_um_per_px=_annotation_um(section, header)))
-    return sections
+        sections.append(section)
+    raise_problems(problems)
+    return sections, annotated
 
 
 def _plane(header: ImageHeader, um_per_px: float, position_mm: float, cut: Cut) -> SectionPlane:
@@ -169,18 +180,6 @@ def _plane(header: ImageHeader, um_per_px: float, position_mm: float, cut: Cut) 
     origin = position_mm * along - step * ((width - 1) / 2 * column + (height - 1) / 2 * row)
     # 12 digits: not 15.950000000000001 in a table that people edit
     return SectionPlane(np.column_stack([step * column, step * row, origin]).round(12))
-
-
-def _annotation_um(section: Section, header: ImageHeader) -> float | None:
-    """Return the pixel size of a label image that covers the section's image with other pixels."""
-    if section.annotation is None or not _has_label_image(section):
-        return None
-    width = read_label_image(section.annotation).shape[1]
-    return None if width == header.shape[1] else section.um_per_px * header.shape[1] / width
-
-
-def _has_label_image(section: Section) -> bool:
-    return section.annotation is not None and not section.annotation.name.lower().endswith(DRAWINGS)
 
 
 def _look(sections: Iterable[Section]) -> list[CheckedImage]:
@@ -197,12 +196,14 @@ def _window(checked: Sequence[CheckedImage]) -> tuple[float, float] | None:
 
 def _classes(sections: Iterable[Section]) -> Iterator[str]:
     """Return the classes that contour files have, each object's as it is written or as it is known."""
+    problems: list[CytomeshError] = []
     for section in sections:
         if section.contours is None or not section.contours.name.lower().endswith(DRAWINGS):
             continue
-        for feature in read_features(section, frozenset(CLASSES)):
+        for feature in attempt(problems, partial(read_features, section, frozenset(CLASSES))) or ():
             known = next((name for name in feature.names if name in (*CLASSES, TISSUE)), None)
             yield from [known] if known else feature.names[:1]
+    raise_problems(problems)
 
 
 def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:
@@ -210,30 +211,6 @@ def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:
     has_rings = any(name in CLASSES for name in names)
     others = [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
     return {name: IGNORE if has_rings and name in labels.names else TODO for name in others}
-
-
-def _areas(section: Section) -> list[str]:
-    """Return the class of each polygon of a drawn annotation, but for those of rings and QuPath's Ignore*."""
-    features = read_features(replace(section, contours=section.annotation), frozenset())
-    names = [name for feature in features for name in feature.names[:1]]
-    return [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
-
-
-def _labels(sections: Iterable[Section]) -> LabelTable:
-    """Return a table of the areas that annotations have: names of polygons, numbers of images."""
-    names: set[str] = set()
-    values: set[int] = set()
-    for section in sections:
-        if section.annotation is None:
-            continue
-        if not _has_label_image(section):
-            names.update(_areas(section))
-        else:
-            values |= set(np.unique(read_label_image(section.annotation)).astype(np.int64).tolist()) - {0}
-    if not values:
-        return LabelTable.from_names(sorted(names))
-    table = LabelTable.from_names([f"area {value}" for value in sorted(values)])
-    return replace(table, indices=tuple(sorted(values)))
 
 
 def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:

@@ -1,5 +1,6 @@
 """`cytomesh init`: what it writes is a study at once, or as soon as the TODOs are filled in."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from PIL import Image
 from shapely.geometry import MultiPolygon, box
 
 from cytomesh.core.errors import StudyError
+from cytomesh.study import start_labels
+from cytomesh.study.annotation import read_label_image
 from cytomesh.study.check import check_study
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.study.contours import read_contours
+from cytomesh.study.drawn_areas import read_drawn_areas
 from cytomesh.study.start import AXES, Start, axes_text, start_study
 from cytomesh.study.study import open_study
 
@@ -178,3 +182,104 @@ def test_axes_are_said_as_they_are():
     assert axes_text("sagittal") == "columns to the anterior, rows to inferior, numbers to right"
     for axes in AXES.values():
         assert abs(np.linalg.det(axes)) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "colour"),
+    [
+        ({"color": [200, 0, 10]}, (200, 0, 10)),
+        ({"colorRGB": -3670006}, (200, 0, 10)),
+        ({"colorRGB": 0x0000FF}, (0, 0, 255)),
+    ],
+)
+def test_the_label_table_has_the_colours_of_qupath_s_classes(folders, capsys, form, colour):
+    def drawn(names, form, x):
+        ring = [[x, 12], [x + 5, 12], [x + 5, 40], [x, 12]]
+        properties = {"objectType": "annotation", "classification": names | form}
+        return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
+
+    v1, nested = {"name": "V1"}, {"names": ["V2", "deep"]}
+    files = {
+        7: [
+            drawn(v1, form, 12),
+            drawn(v1, {"color": [1, 2, 3]}, 20),
+            drawn(nested, form, 30),
+            drawn({"name": "V3"}, {}, 40),
+        ],
+        8: [
+            drawn(v1, form, 12),
+            drawn({"name": "V2: deep"}, {}, 20),
+            drawn({"name": "V4"}, {"color": [1, 2.5, "x"]}, 40),
+        ],
+        9: [drawn({"name": "Ignore*"}, {"color": [9, 9, 9]}, 12)],
+    }
+    for index, features in files.items():
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        (folders / "areas" / f"{index}.geojson").write_text(text)
+    start = Start(
+        "block", folders / "images", 1.0, annotations=folders / "areas", um_per_px=100.0, species="x", stain="y"
+    )
+    start_study(folders / "new", start)
+    said = capsys.readouterr().err
+    assert said.count("several colours") == 1
+    shown = "#" + bytes(colour).hex()
+    assert f"area 'V1' was drawn in several colours: {shown} (2 polygons) is taken, not #010203 (1)" in said
+    study = open_study(folders / "new" / "study.yaml")
+    assert study.labels.names == ("V1", "V2: deep", "V3", "V4")
+    colours = [tuple(row) for row in np.rint(255 * study.labels.colours).astype(int).tolist()]
+    assert colours[:2] == [(*colour, 255)] * 2
+    assert len(set(colours)) == 3  # of classes without colour, one of their own
+    assert [section.annotation is not None for section in study.brains[0].sections] == [True, True, False]
+    assert check_study(folders / "new" / "study.yaml").problems == ()
+    # and they go back to QuPath as they came
+    areas = read_drawn_areas(study.brains[0].sections[0], study.labels)
+    write_geojson(folders / "back.geojson", {"V1": MultiPolygon(areas.polygons[:1])}, {"V1": colours[0][:3]})
+    (feature,) = json.loads((folders / "back.geojson").read_text())["features"]
+    assert feature["properties"]["classification"] == {"name": "V1", "color": list(colour)}
+
+
+def test_label_images_are_read_once_and_drawn_areas_come_after_their_labels(folders, monkeypatch):
+    for index in (7, 8):
+        (folders / "areas" / f"{index}.geojson").unlink()
+        labels = np.zeros((30, 40), np.uint8)
+        labels[5:9, 5:9] = 3 * (index - 6)
+        Image.fromarray(labels).save(folders / "areas" / f"{index}.png")
+    read = []
+    monkeypatch.setattr(start_labels, "read_label_image", lambda path: read.append(path.name) or read_label_image(path))
+    start_study(
+        folders / "new", Start("block", folders / "images", 1.0, annotations=folders / "areas", um_per_px=100.0)
+    )
+    assert read == ["7.png", "8.png"]
+    study = open_study(folders / "new" / "study.yaml")
+    assert dict(zip(study.labels.indices, study.labels.names, strict=True)) == {
+        3: "area 3",
+        6: "area 6",
+        7: "V1",
+        8: "V2",
+    }
+    assert [section.annotation_um_per_px for section in study.brains[0].sections] == [200.0, 200.0, None]
+
+
+def test_all_files_that_cannot_be_read_are_named_at_once_and_folders_are_left_out(folders, cytomesh):
+    words = ["init", folders / "new", "--images", folders / "images", "--spacing-mm", 1, "--um-per-px", 100]
+    (folders / "images" / "B1_s010.tif").mkdir()
+    code, _, said = cytomesh(*words)
+    assert code == 0 and "B1_s010.tif: left out: a folder, and no OME-Zarr image" in said
+    shutil.rmtree(folders / "new")
+    image = folders / "images" / "B1_s007.png"
+    tifffile.imwrite(folders / "images" / "B1_s011.tif", np.zeros((90, 90), np.uint8))
+    cut_off = (folders / "images" / "B1_s011.tif").read_bytes()[:2000]
+    (folders / "images" / "B1_s011.tif").write_bytes(cut_off)
+    whole = image.read_bytes()
+    image.write_bytes(b"")
+    code, _, said = cytomesh(*words)
+    assert code == 1 and said.count("\n") == 2  # and the folder's line
+    assert "B1_s007.png: found 2 problems" in said and "B1_s011.tif: a file cut off after 2000" in said
+    image.write_bytes(whole)
+    (folders / "images" / "B1_s011.tif").unlink()
+    (folders / "areas" / "7.geojson").write_text("")
+    (folders / "areas" / "8.geojson").unlink()
+    tifffile.imwrite(folders / "areas" / "8.tif", np.full((60, 80), -1, np.int16))
+    code, _, said = cytomesh(*words, "--annotations", folders / "areas")
+    assert code == 1 and "7.geojson: found 2 problems" in said and "8.tif: label -1" in said
+    assert not (folders / "new").exists()

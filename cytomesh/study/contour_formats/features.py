@@ -31,6 +31,8 @@ OTHERS = "*"
 UNCLASSIFIED = 'give it a class, remove it, or leave all others out by "*": ignore in {} of the manifest'
 
 Ring = NDArray[np.float64]
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ContourFeature:
         `polygons`: the class `cut` takes them.
     plane : str
         Plane of the stack that it was drawn on ("z = 3, t = 0"), in formats for stacks; "" where it belongs to all.
+    colour : (int, int, int) or None
+        Of its class, in formats that have it; red, green and blue, 0 to 255.
     """
 
     place: str
@@ -58,6 +62,7 @@ class ContourFeature:
     polygons: tuple[tuple[Ring, ...], ...] = ()
     fault: str = ""
     plane: str = ""
+    colour: Colour | None = None
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,0 +1,97 @@
+"""For `cytomesh init`: the areas that annotations have, and the label table of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cytomesh.core.errors import AtlasError
+from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import warn
+from cytomesh.study.annotation import read_label_image
+from cytomesh.study.contour_formats.features import OTHERS, Colour
+from cytomesh.study.contour_formats.registry import read_features
+from cytomesh.study.contours import CLASSES, TISSUE
+from cytomesh.study.drawn_areas import DRAWINGS
+from cytomesh.study.sections import Section
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedAreas:
+    """The areas of one annotation.
+
+    Parameters
+    ----------
+    drawn : tuple of (str, Colour or None)
+        Class and colour of each polygon.
+    labels : tuple of int
+        Of a label image.
+    width_px : int or None
+        Columns of the label image; None if areas are drawn.
+    """
+
+    drawn: tuple[tuple[str, Colour | None], ...] = ()
+    labels: tuple[int, ...] = ()
+    width_px: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.drawn or self.labels)
+
+
+def read_areas(section: Section) -> AnnotatedAreas:
+    """Read a section's annotation; of polygons, those of rings and of QuPath's Ignore* are no areas.
+
+    Raises
+    ------
+    CytomeshError
+        If it cannot be read.
+    """
+    path = section.annotation
+    if path is None:
+        return AnnotatedAreas()
+    if path.name.lower().endswith(DRAWINGS):
+        features = read_features(replace(section, contours=path), frozenset())
+        named = [(feature.names[0], feature.colour) for feature in features if feature.names]
+        known = (*CLASSES, TISSUE)
+        return AnnotatedAreas(tuple(item for item in named if item[0] not in known and not item[0].endswith(OTHERS)))
+    image = read_label_image(path)
+    labels = [value for value in np.unique(image).tolist() if value != 0]
+    if labels and labels[0] < 0:
+        expected = "0 for no area, and areas above"
+        raise AtlasError(path, found=f"label {labels[0]}", expected=expected, hint="export it again")
+    return AnnotatedAreas(labels=tuple(labels), width_px=image.shape[1])
+
+
+def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
+    """Return a table of all areas: label images' own labels, then drawn areas by their names, in QuPath's colours.
+
+    Of an area that was drawn in several colours, the one that most of its polygons have counts; that is logged.
+    """
+    found = list(found)
+    labels = sorted({label for one in found for label in one.labels})
+    colours: dict[str, Counter[Colour]] = {}
+    for name, colour in (item for one in found for item in one.drawn):
+        colours.setdefault(name, Counter()).update([] if colour is None else [colour])
+    names = sorted(colours)
+    table = LabelTable.from_names([*(f"area {label}" for label in labels), *names])
+    first = max(labels, default=0) + 1
+    table = replace(table, indices=(*labels, *range(first, first + len(names))))
+    for row, name in enumerate(names, start=len(labels)):
+        if colours[name]:
+            table.colours[row, :3] = np.array(_most_frequent(name, colours[name])) / 255
+    return table
+
+
+def _most_frequent(name: str, colours: Counter[Colour]) -> Colour:
+    (colour, times), *others = colours.most_common()
+    if others:
+        listed = ", ".join(f"{_hex(own)} ({n})" for own, n in others)
+        warn(f"area '{name}' was drawn in several colours: {_hex(colour)} ({times} polygons) is taken, not {listed}")
+    return colour
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + bytes(colour).hex()

@@ -1,10 +1,17 @@
 """Of every name that somebody types, the nearest one there is is asked for."""
 
 import shlex
+import shutil
 
 import pytest
 
 RUN = "--out {run}"
+
+
+@pytest.fixture(scope="module")
+def run(small_chain, tmp_path_factory):
+    """A copy: what fails is noted in the run."""
+    return shutil.copytree(small_chain.run, tmp_path_factory.mktemp("names") / "run")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +46,8 @@ RUN = "--out {run}"
         ("images cut {study}/study.yaml --box 0 0 9 9 --section T1:1 --out {new}.tif", "T01"),
     ],
 )
-def test_the_nearest_name_is_asked_for(small_chain, cytomesh, tmp_path, words, near):
-    places = {"run": small_chain.run, "study": small_chain.study, "new": tmp_path / "new"}
+def test_the_nearest_name_is_asked_for(small_chain, run, cytomesh, tmp_path, words, near):
+    places = {"run": run, "study": small_chain.study, "new": tmp_path / "new"}
     code, _, said = cytomesh(*(word.format(**places) for word in shlex.split(words)))
     plain = " ".join(said.replace("│", " ").split()).casefold()  # typer draws a box around what it says
     assert code in (1, 2), said

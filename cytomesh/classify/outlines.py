@@ -36,11 +36,23 @@ def section_outlines(
         Area of each node; 0 is left out.
     step_mm : float
         Grid step; outlines are true to about half of it.
+
+    Returns
+    -------
+    dict of int to MultiPolygon
+        By label; empty where no node has a place in the section's image.
+
+    Raises
+    ------
+    GraphError
+        If the graph has no such section.
     """
     graph = lookup.graph
-    nodes = np.flatnonzero(graph.section == section)
+    plane = lookup.plane(section)
+    nodes = np.flatnonzero(graph.has_image & (graph.section == section))
+    if not nodes.size:
+        return {}
     _, seen = lookup.pixels(nodes)
-    plane = lookup.planes[section]
     step = step_mm / float(np.linalg.norm(plane.to_world[:, 0]))
     reach = REACH_MM / step_mm * step
     low, high = seen.min(axis=0) - reach, seen.max(axis=0) + reach

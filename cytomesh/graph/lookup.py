@@ -75,7 +75,7 @@ class CortexLookup:
         GraphError
             If the graph has no such section.
         """
-        return self._locator.pixels(self._plane(section), np.asarray(pixels, np.float64), near)
+        return self._locator.pixels(self.plane(section), np.asarray(pixels, np.float64), near)
 
     def boundaries(self, section: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the line segments in which a section cuts pial and white, each (m, 2, 2), ends as (column, row).
@@ -85,11 +85,18 @@ class CortexLookup:
         GraphError
             If the graph has no such section.
         """
-        plane = self._plane(section)
+        plane = self.plane(section)
         pial, white = (cutter.cut(plane).points for cutter in self._cutters)
         return plane.pixels(pial.reshape(-1, 3)).reshape(-1, 2, 2), plane.pixels(white.reshape(-1, 3)).reshape(-1, 2, 2)
 
-    def _plane(self, section: int) -> SectionPlane:
+    def plane(self, section: int) -> SectionPlane:
+        """Return where a section lies.
+
+        Raises
+        ------
+        GraphError
+            If the graph has no such section.
+        """
         if section not in self.planes:
             known = f"{min(self.planes)} to {max(self.planes)}" if self.planes else "none"
             raise GraphError(self.graph.name, found=f"section {section}", expected=f"one of its sections ({known})")

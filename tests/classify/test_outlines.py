@@ -7,19 +7,20 @@ import shapely
 from cytomesh.classify import outlines
 from cytomesh.classify.label_rings import label_polygons
 from cytomesh.classify.outlines import section_outlines, write_outlines
+from cytomesh.core.errors import GraphError
 from cytomesh.graph.links import Ribbon
 from cytomesh.graph.lookup import CortexLookup
 from cytomesh.study.planes import SectionPlane
 from cytomesh.surface.mesh import Mesh
+from tests.classify.conftest import change, make_graph
 
 UM = 0.1  # mm per pixel
+PIXELS = ("column_px", "row_px")
 
 
 @pytest.fixture(scope="module")
 def lookup():
     """A spherical cortex, 3 mm thick, cut through its middle; areas 1 and 2 on either side of x = 0."""
-    from tests.classify.conftest import change, make_graph
-
     graph = make_graph(subdivisions=4)
     x, y, z = graph.positions.T
     near = np.abs(y) < 3
@@ -45,6 +46,27 @@ def test_half_rings_where_the_areas_are(lookup):
         assert (column * UM - 50 > 20) == (label == 1)
         assert abs(50 - row * UM) < 1
     assert found[1].intersection(found[2]).area < 0.01 * half_ring
+
+
+def test_nodes_without_a_place_in_the_image_change_nothing(lookup):
+    labels = lookup.graph.annotation
+    whole = section_outlines(lookup, 7, labels, step_mm=1.0)
+    nodes = lookup.graph.nodes.columns
+    seen = np.flatnonzero(lookup.graph.section == 7)
+    _, places = lookup.pixels(seen)
+    is_outmost = ((places == places.min(axis=0)) | (places == places.max(axis=0))).any(axis=1)
+    lost = seen[~is_outmost][::7]  # the grid stays where it is
+    pixels = {name: np.where(np.isin(np.arange(len(labels)), lost), np.nan, nodes[name]) for name in PIXELS}
+    some = CortexLookup(change(lookup.graph, **pixels), lookup.ribbon, lookup.planes)
+    found = section_outlines(some, 7, labels, step_mm=1.0)
+    assert found.keys() == whole.keys()
+    for label, polygons in found.items():
+        assert polygons.equals_exact(whole[label], 0)
+    none = change(lookup.graph, **dict.fromkeys(PIXELS, np.full(len(labels), np.nan)))
+    assert section_outlines(CortexLookup(none, lookup.ribbon, lookup.planes), 7, labels, step_mm=1.0) == {}
+    for section in (8, -1):
+        with pytest.raises(GraphError, match=f"found section {section}"):
+            section_outlines(lookup, section, labels, step_mm=1.0)
 
 
 def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest_in_its_colours(lookup, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cytomesh.core.digests import content_digest
-from cytomesh.core.errors import DamagedError
+from cytomesh.core.errors import DamagedError, StorageError
 from cytomesh.core.files import PARTIAL, clear_orphans, read_object, relative_place, remove, write_json
 from cytomesh.core.progress import log, warn
 from cytomesh.core.reading import reading
@@ -45,6 +45,8 @@ def exporting(run: Path, folder: Path) -> Iterator[Path]:
     ------
     DamagedError
         If the record of earlier exports cannot be read.
+    StorageError
+        If the disk is full, may not be written to, or fails.
     """
     known = _read_record(folder)
     clear_orphans(folder)
@@ -53,6 +55,11 @@ def exporting(run: Path, folder: Path) -> Iterator[Path]:
         stage.mkdir(parents=True)
         yield stage
         _take_places(stage, folder, known, relative_place(run.resolve(), folder.resolve()))
+    except StorageError as error:
+        place = Path(error.source)
+        if not place.is_relative_to(stage):
+            raise
+        raise StorageError(folder / place.relative_to(stage), found=error.found, hint=error.hint) from error
     finally:
         with suppress(OSError):  # where nothing can be written, there is nothing to remove
             remove(stage)

@@ -1,8 +1,9 @@
-"""`{columns} FILE.yaml`: the tables that a stage writes, column by column; the same file is what tests hold runs to.
+"""`{columns} FILE.yaml`: what a stage writes, column by column, or key by key; tests hold runs to the same file.
 
-Each entry of the file has `files`, a pattern below the run directory, `about`, and `columns`: name to `[type, unit,
-meaning]`, with a fourth word where a column is there only sometimes, which says when. `<n>` and the like stand for any
-word.
+Each entry of the file has `files`, a pattern below the run directory, `about`, and `columns` of a table or `keys` of a
+JSON file: name to `[type, unit, meaning]`, with a fourth word where it is there only sometimes, which says when. Names
+of keys within keys are paths. `<n>` and the like stand for any word, of lists for the number of an element, and
+`{a,b}` for a and for b.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,21 @@ from sphinx.util.docutils import SphinxDirective
 
 from docs._ext.settings import text_nodes
 
+TOKENS = re.compile(r"<[\w|]+>|\{[\w,]+\}")
+
+
+@cache
+def fitting(name: str) -> re.Pattern[str]:
+    """Return what fits a name with words that stand for others."""
+    words = [token.group() for token in TOKENS.finditer(name)]
+    fits = ["[^/]+" if word.startswith("<") else f"(?:{word[1:-1].replace(',', '|')})" for word in words]
+    plain = [re.escape(part) for part in TOKENS.split(name)]
+    return re.compile("".join(part + fit for part, fit in zip(plain, [*fits, ""], strict=True)))
+
 
 @dataclass(frozen=True)
 class Column:
-    """One documented column; `when` is empty for those that are always there."""
+    """One documented column or key; `when` is empty for those that are always there."""
 
     name: str
     type: str
@@ -34,21 +47,22 @@ class Column:
     @property
     def pattern(self) -> re.Pattern[str]:
         """What names in a file fit."""
-        return re.compile(re.sub(r"<\w+>", "[^/]+", re.sub(r"([.:()])", r"\\\1", self.name)))
+        return fitting(self.name)
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """One kind of table."""
+    """One kind of table or JSON file; `word` is what its columns are called."""
 
     files: str
     about: str
     columns: tuple[Column, ...]
+    word: str = "column"
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """What paths below the run directory fit."""
-        return re.compile(re.sub(r"<\w+>", "[^/]+", self.files.replace(".", r"\.")))
+        return fitting(self.files)
 
 
 def read_tables(path: Path) -> list[TableFile]:
@@ -56,8 +70,9 @@ def read_tables(path: Path) -> list[TableFile]:
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     tables = []
     for entry in found:
-        columns = tuple(Column(name, *map(str, own)) for name, own in entry["columns"].items())
-        tables.append(TableFile(entry["files"], entry["about"], columns))
+        word = "key" if "keys" in entry else "column"
+        columns = tuple(Column(name, *map(str, own)) for name, own in entry[f"{word}s"].items())
+        tables.append(TableFile(entry["files"], entry["about"], columns, word))
     return tables
 
 
@@ -75,7 +90,7 @@ class Columns(SphinxDirective):
     def _table(self, table: TableFile) -> Iterator[nodes.Node]:
         yield nodes.rubric("", "", nodes.literal("", table.files))
         yield nodes.paragraph("", "", *text_nodes(table.about))
-        head = ("column", "type", "unit", "meaning")
+        head = (table.word, "type", "unit", "meaning")
         rows = [_row([[nodes.Text(word)] for word in head])]
         for column in table.columns:
             about = text_nodes(column.about)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -25,7 +26,7 @@ from docs._ext.columns import read_tables
 from docs._ext.commands import SHARED, commands
 from docs._ext.kinds import REGISTRIES, registries
 from docs._ext.settings import model_of
-from tests.docs.documented import TABLES, documented
+from tests.docs.documented import TABLES, documented, undocumented
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -128,6 +129,21 @@ def test_tables_of_a_study_are_those_that_are_read():
 def test_a_run_has_the_columns_that_are_documented(small_chain):
     kinds = documented(small_chain.run) | documented(small_chain.study)
     assert {"graphs/<graph>/nodes.parquet", "parcellate/<name>/<graph>_nulls.parquet"} <= kinds
+
+
+def test_json_files_of_a_run_and_a_study_have_the_keys_that_are_documented(small_chain, tmp_path):
+    assert undocumented(small_chain.run) == undocumented(small_chain.study) == []
+    # and it would have been found
+    shutil.copytree(small_chain.run / "graphs" / "T02_hemi-L", tmp_path / "graphs" / "T02_hemi-L")
+    path = tmp_path / "graphs" / "T02_hemi-L" / "qc.json"
+    changed = json.loads(path.read_text())
+    del changed["seconds"]
+    changed["links"] |= {"colour": "red", "n_linked": "many"}
+    path.write_text(json.dumps(changed))
+    (tmp_path / "graphs" / "new.json").write_text("{}")
+    place = "graphs/<graph>/qc.json: "
+    faults = ["links/colour is not documented", "links/n_linked is str", "there is no seconds"]
+    assert set(undocumented(tmp_path)) == {"graphs/new.json is not documented", *(place + fault for fault in faults)}
 
 
 def _lines():

@@ -39,12 +39,13 @@ def run(demo: tuple[Path, list[str]]) -> Path:
 @pytest.mark.timeout(900)
 def test_its_tables_have_the_documented_columns(run):
     pytest.importorskip("sphinx", reason="the manual's lists are read by what shows them")
-    from tests.docs.documented import documented
+    from tests.docs.documented import documented, undocumented
 
     shutil.copytree(run / "phantom" / "truth", run.parent / "study" / "truth")
     kept = shutil.ignore_patterns("phantom", "patches", "pieces", ".*")
     shutil.copytree(run, run.parent / "copy", ignore=kept)
     kinds = documented(run.parent / "copy") | documented(run.parent / "study")
+    assert undocumented(run.parent / "copy") == []
     assert {"analyze/<layers>/scores.parquet", "analyze/<variation>/r2.parquet"} <= kinds
 
 

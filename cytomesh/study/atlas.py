@@ -77,8 +77,13 @@ def read_labels(path: Path) -> LabelTable:
 
 def write_labels(path: Path, table: LabelTable) -> None:
     """Write a label table as TSV."""
+    write_text(path, labels_text(table))
+
+
+def labels_text(table: LabelTable) -> str:
+    """Return a label table as TSV."""
     rows = [map(str, (index, name, *np.round(255 * colour).astype(int))) for index, name, colour in table.rows()]
-    write_text(path, table_text([COLUMNS, *rows]))
+    return table_text([COLUMNS, *rows])
 
 
 @dataclass(frozen=True, slots=True)

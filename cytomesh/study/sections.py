@@ -152,11 +152,16 @@ def parse_sections(
 
 def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) -> None:
     """Write a section table; paths are written relative to it."""
+    write_text(path, sections_text(path.parent, sections))
+
+
+def sections_text(folder: Path, sections: list[Section] | tuple[Section, ...]) -> str:
+    """Return a section table; paths are relative to the folder that it is for."""
 
     def relative(target: Path | None) -> str:
         if target is None or isinstance(target, RemotePath):
             return ABSENT if target is None else str(target)
-        return Path(os.path.relpath(target, path.parent)).as_posix()
+        return Path(os.path.relpath(target, folder)).as_posix()
 
     rows: list[tuple[str, ...]] = [(*REQUIRED, *OPTIONAL)]
     for section in sections:
@@ -175,7 +180,7 @@ def write_sections(path: Path, sections: list[Section] | tuple[Section, ...]) ->
             ABSENT if section.scene is None else str(section.scene),
         )
         rows.append(cells)
-    write_text(path, table_text(rows))
+    return table_text(rows)
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:

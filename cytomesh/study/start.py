@@ -15,7 +15,7 @@ from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
-from cytomesh.study.atlas import read_labels, write_labels
+from cytomesh.study.atlas import labels_text, read_labels
 from cytomesh.study.contour_formats.features import IGNORE, OTHERS
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
 from cytomesh.study.contours import CLASSES, TISSUE
@@ -27,7 +27,7 @@ from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import files_by_stem, of_sections, section_numbers
-from cytomesh.study.sections import Section, SectionRole, write_sections
+from cytomesh.study.sections import Section, SectionRole, sections_text
 from cytomesh.study.start_labels import AnnotatedAreas, read_areas, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, study_text
 
@@ -92,9 +92,7 @@ def start_study(folder: Path, start: Start) -> str:
         If one of them is there already, or numbers, pixel sizes or files of sections cannot be found.
     """
     manifest, table, labels_file = folder / "study.yaml", folder / "sections.tsv", folder / "labels.tsv"
-    for path in (manifest, table, *([labels_file] if start.labels is None else [])):
-        if path.exists():
-            raise StudyError(path, found="a file that is there already", hint="choose another folder, or remove it")
+    _refuse(manifest)
     images = files_by_stem(start.images, IMAGE_READERS)
     numbers = section_numbers(list(images), start.images)
     by_number = {numbers[stem]: path for stem, path in images.items()}
@@ -123,12 +121,19 @@ def start_study(folder: Path, start: Start) -> str:
         surfaces=_surfaces(start.surfaces, folder),
         axes=axes_text(start.cut),
     )
-    text = study_text(known)
-    if len(labels) and start.labels is None:
-        write_labels(labels_file, labels)
-    write_sections(table, sections)
-    write_text(manifest, text)
-    return text
+    texts = {labels_file: labels_text(labels)} if len(labels) and start.labels is None else {}
+    texts |= {table: sections_text(folder, sections), manifest: study_text(known)}
+    for path, text in texts.items():
+        _refuse(path, text)
+    for path, text in texts.items():  # the manifest comes last
+        write_text(path, text)
+    return texts[manifest]
+
+
+def _refuse(path: Path, text: str = "") -> None:
+    """Raise StudyError if a file is there, unless it is what is to be written: of a start that was killed."""
+    if path.exists() and not (text and path.is_file() and path.read_bytes() == text.encode()):
+        raise StudyError(path, found="a file that is there already", hint="choose another folder, or remove it")
 
 
 def _drawn(source: Path | None, numbers: dict[str, int]) -> dict[int, Path]:

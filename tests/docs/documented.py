@@ -22,6 +22,8 @@ WIDER = {
 }
 UNITS = {
     "_per_mm3": "1/mm3",
+    "_per_mm2": "1/mm2",
+    "_um2": "um2",
     "_mm": "mm",
     "_mm2": "mm2",
     "_mm3": "mm3",

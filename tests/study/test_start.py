@@ -95,6 +95,25 @@ def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytom
     assert opened.manifest.data_roots == [Path("../images"), Path("../contours"), Path("../areas")]
 
 
+def test_one_that_was_killed_is_finished_and_nothing_is_overwritten(folders):
+    start = Start("block", folders / "images", 1.0, annotations=folders / "areas", um_per_px=100.0)
+    whole, tables = folders / "whole", ("labels.tsv", "sections.tsv")
+    text = start_study(whole, start)
+    for kept in range(len(tables) + 1):
+        folder = folders / f"killed-{kept}"
+        shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("study.yaml", *tables[kept:]))
+        assert start_study(folder, start).count("TODO") == text.count("TODO")
+        assert {path.name for path in folder.iterdir()} == {"study.yaml", *tables}
+    for name in tables:
+        (whole / "study.yaml").unlink(missing_ok=True)
+        own = (whole / name).read_bytes()
+        (whole / name).write_bytes(own + b"\n")
+        with pytest.raises(StudyError, match=f"{name}: found a file that is there already"):
+            start_study(whole, start)
+        assert (whole / name).read_bytes() == own + b"\n" and not (whole / "study.yaml").exists()
+        (whole / name).write_bytes(own)
+
+
 def test_rings_and_areas_in_one_file_of_each_section(folders):
     """As QuPath exports all objects of an image: what is an area is no ring, and sections without areas have none."""
     drawn = folders / "drawn"

@@ -39,12 +39,12 @@ def start_program(errors: Path, *words: object, **environment: str) -> Process:
 def start_programs(errors: Path, site: Path | None, *commands: Sequence[object], **environment: str) -> Process:
     """Start commands in turn, up to the first that fails, with the packages that are installed in a folder."""
     words = [[str(word) for word in command] for command in commands]
-    process = CONTEXT.Process(target=_programs, args=(errors, site, words, environment))
+    process = CONTEXT.Process(target=run_programs, args=(errors, site, words, environment))
     process.start()
     return process
 
 
-def _programs(errors: Path, site: Path | None, commands: list[list[str]], environment: dict[str, str]) -> None:
+def run_programs(errors: Path, site: Path | None, commands: list[list[str]], environment: dict[str, str]) -> None:
     os.environ.update(environment)
     _use(site)
     from cytomesh.cli.app import main

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import start_program
+from tests.processes import CONTEXT, run_programs, start_program
 from tests.provenance_chain import ALL, AREAS, ENCODER, FEATURES, GRAPHS, PARCELS, Chain
 
 KILLS = int(os.environ.get("CYTOMESH_KILLS", "1"))
@@ -95,3 +95,53 @@ def test_killed_and_called_again(small_chain, tmp_path, stage, start):
     left = [str(path) for mark in MARKS for path in chain.run.rglob(f".{mark}-*")]
     assert left + [str(path) for path in chain.run.rglob("unfinished.json")] == []
     assert set(ALL) == {name for name, text in chain.records().items() if text}
+
+
+def run_to_its_end(errors: Path, n_replaced: int, words: list[str]) -> None:
+    """Run a command that kills itself, by SIGKILL, in place of the n-th file that would take its name."""
+    replace, left = os.replace, [n_replaced]
+
+    def replace_or_die(*places: Path) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*places)
+
+    os.replace = replace_or_die
+    run_programs(errors, None, [words], {})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder; of a page, what is left without the time at which it was made."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# command -> the folder that it writes, and the file that is about to take its name when it is killed
+WRITERS = {
+    "export freesurfer --out {home}/run --to {home}/made": (2, 40),
+    "study to-ome-zarr {home}/study/study.yaml": (2,),
+    "init {home}/made --images {home}/images --annotations {home}/areas --spacing-mm 8": (1, 3),
+}
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_what_is_written_for_others_is_whole_after_a_kill(small_chain, tmp_path, command):
+    errors = tmp_path / "errors.txt"
+    found = []
+    for moments in ((), WRITERS[command]):
+        home = tmp_path / f"home-{len(moments)}" / "home"  # exports and scenes have relative paths
+        home.mkdir(parents=True)
+        for name in ("study", "run"):
+            shutil.copytree(small_chain.study.parent / name, home / name, symlinks=True)
+        made = home / "study" / "scenes" if command.startswith("study") else home / "made"
+        for name, pattern in (("images", "sub-T01/micr/*.zarr"), ("areas", "derivatives/cytomesh/sub-T01/micr/*.png")):
+            (home / name).mkdir()
+            for path in sorted((home / "study").glob(pattern))[:4]:
+                (home / name / path.name).symlink_to(path)
+        for moment in (*moments, 0):
+            process = CONTEXT.Process(target=run_to_its_end, args=(errors, moment, command.format(home=home).split()))
+            process.start()
+            process.join(100)
+            assert process.exitcode == (-signal.SIGKILL if moment else 0), errors.read_text()[-3000:]
+        found.append(contents(made))
+    assert found[0] == found[1]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError, StudyError
-from cytomesh.core.files import atomic_path, read_json, read_object, write_json
+from cytomesh.core.files import atomic_path, clear_orphans, read_json, read_object, settle_folder, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.ome_zarr import OmeZarrReader
@@ -60,6 +60,8 @@ def write_scene(path: Path, brain: Brain) -> int:
     sections = [section for section in brain.sections if section.image is not None]
     if not sections:
         raise StudyError(brain.id, found="no section with an image", expected="at least one")
+    settle_folder(path)
+    clear_orphans(path.parent)
     _refuse_others(path)
     warped = sum(section.plane.warp is not None for section in sections)
     if warped:

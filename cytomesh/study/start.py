@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, StudyError
-from cytomesh.core.files import relative_place, write_text
+from cytomesh.core.files import clear_orphans, relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
 from cytomesh.study.atlas import labels_text, read_labels
@@ -125,6 +125,7 @@ def start_study(folder: Path, start: Start) -> str:
     texts |= {table: sections_text(folder, sections), manifest: study_text(known)}
     for path, text in texts.items():
         _refuse(path, text)
+    clear_orphans(folder)
     for path, text in texts.items():  # the manifest comes last
         write_text(path, text)
     return texts[manifest]

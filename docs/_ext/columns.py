@@ -95,7 +95,7 @@ class Columns(SphinxDirective):
         for column in table.columns:
             about = text_nodes(column.about)
             if column.when:
-                about += [nodes.Text(" "), nodes.emphasis("", f"({column.when})")]
+                about += [nodes.Text(" "), nodes.emphasis("", "", *text_nodes(f"({column.when})"))]
             cells = [[nodes.literal("", column.name)], [nodes.Text(column.type)], [nodes.Text(column.unit)], about]
             rows.append(_row(cells))
         group = nodes.tgroup("", *(nodes.colspec("", colwidth=width) for width in (3, 1, 1, 5)), cols=4)

@@ -86,7 +86,9 @@ def test_brain_split(brains):
     assert [set(sides) - {""} for sides in split.sides] == [{"train"}, {"validation"}, {"test"}]
     with pytest.raises(SplitError, match="brain B01 on two sides"):
         make_split(brains, labels_of(brains), BrainSplit(kind="brain", train=["B01"], test=["B01"]), 0)
-    with pytest.raises(SplitError, match=r"split\.test: found no brain B09 in this run, expected among B01, B02, B03$"):
+    with pytest.raises(
+        SplitError, match=r"split\.test: found no brain B09 in this run, expected among B01, B02, B03\."
+    ):
         make_split(brains, labels_of(brains), BrainSplit(kind="brain", train=["B01"], test=["B09"]), 0)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Workers, say
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.errors import ConfigError, CytomeshError
 
 if TYPE_CHECKING:
     from cytomesh.study.check_report import CheckReport
@@ -86,8 +87,6 @@ def to_ome_zarr(
 
 
 def _text(report: CheckReport) -> str:
-    from cytomesh.study.check_report import grouped
-
     maps = "with probability maps" if report.has_probability_maps else "no probability maps"
     lines = [
         f"{report.name}: {report.species}, {report.stain}; space {report.space}; {report.n_areas} areas, {maps}",
@@ -101,8 +100,15 @@ def _text(report: CheckReport) -> str:
             f"{brain.n_contours:>10}{brain.n_annotations:>11}{brain.n_missing:>9}{brain.n_damaged:>9}"
             f"{brain.first_mm:>11.3f}{brain.last_mm:>11.3f}"
         )
-    n = len(report.problems)
-    problems = [f"{i}. {problem}" for i, problem in enumerate(grouped(report.problems), start=1)]
-    kinds = f" of {len(problems)} kinds" if 1 < len(problems) < n else ""
-    count = f"{n} problem{'s' if n > 1 else ''}{kinds}:" if problems else "No problem found."
-    return "\n".join([*lines, "", count, *problems])
+    lines += ["", *_listed(report.problems, "problem")] if report.problems else ["", "No problem found."]
+    lines += ["", *_listed(report.warnings, "warning")] if report.warnings else []
+    return "\n".join(lines)
+
+
+def _listed(problems: Sequence[CytomeshError], word: str) -> list[str]:
+    from cytomesh.study.check_report import grouped
+
+    n, groups = len(problems), grouped(problems)
+    kinds = f" of {len(groups)} kinds" if 1 < len(groups) < n else ""
+    count = f"{n} {word}{'s' if n > 1 else ''}{kinds}:"
+    return [count, *(f"{i}. {problem}" for i, problem in enumerate(groups, start=1))]

@@ -12,14 +12,13 @@ from shapely.geometry.base import BaseGeometry
 
 from cytomesh.graph.config import CutConfig
 from cytomesh.graph.inputs import SectionInput
+from cytomesh.study.crop_edge import CUT_PX
 from cytomesh.surface.ends import beyond_cuts, cut_ends
 from cytomesh.surface.reconstruct import CorticalSurfaces
 from cytomesh.surface.stack import Ends, PlaneContours
 
 BEYOND = "beyond the cut end of the stack"
 ON_CUT = "on a cut face"
-BORDER_PX = 2.0
-"""A ring this near the image's border follows it: brushes and masks end there, to a pixel or two."""
 LEAST_BORDER_MM = 0.5
 """Shorter stretches only touch the border."""
 STEP_MM = 0.25
@@ -109,7 +108,7 @@ def _along_border(boundary: BaseGeometry, shape: tuple[int, int], least_px: floa
     """Return a region around the stretches of rings, pixels, that follow the border of an image."""
     height, width = shape
     left, top, right, bottom = boundary.bounds
-    inner = shapely.box(BORDER_PX - 0.5, BORDER_PX - 0.5, width - BORDER_PX - 0.5, height - BORDER_PX - 0.5)
+    inner = shapely.box(CUT_PX - 0.5, CUT_PX - 0.5, width - CUT_PX - 0.5, height - CUT_PX - 0.5)
     if inner.contains(shapely.box(left, top, right, bottom)):
         return shapely.Polygon()
     stretches = shapely.line_merge(boundary.difference(inner))

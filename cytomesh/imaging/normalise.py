@@ -20,7 +20,7 @@ from cytomesh.study.stain import Normalisation, StainStatistics, median_statisti
 from cytomesh.study.study import Brain, Study, open_study
 
 # Part of the name under which statistics are remembered: to be raised when they are measured another way.
-VERSION = 1
+VERSION = 2
 SECTIONS_PER_WORKER = 100  # as for reading contours: starting a process takes as long
 N_SAID = 5
 Measured = dict[int, StainStatistics]

@@ -25,6 +25,8 @@ GOOD = 0.4
 # Others are at fault if they would lie on edges at least so much, and so much more, elsewhere.
 CLEAR, GAIN = 0.75, 0.35
 SCALES = (0.25, 0.5, 2.0, 4.0)
+# Rings of which more than this share runs along the border of the image leave too little to be compared.
+MOST_CUT = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def look_at_rings(
 ) -> tuple[list[CytomeshError], RingOffset | None]:
     """Compare pial rings with the tissue in a thumbnail; say if they fit clearly better turned, scaled or moved.
 
-    Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said.
+    Smaller offsets are measured, for the sections of a brain to be compared; None where nothing can be said. Stretches
+    along the border of the image are left out: tissue was cut there, and has no edge to be seen.
 
     Parameters
     ----------
@@ -55,6 +58,10 @@ def look_at_rings(
         return [], None
     mask, scale, offset = thumbnail.mask, thumbnail.scale, thumbnail.offset
     points = thumbnail.places(np.concatenate([_points(ring, float(scale.max())) for ring in rings]))
+    along_border = np.abs(_inside_by(points, mask.shape)) <= _tolerance(mask.shape)
+    if along_border.mean() > MOST_CUT:
+        return [], None
+    points = points[~along_border]
     apart = _to_edges(mask)
     near = (apart <= _tolerance(mask.shape)).astype(np.float32)
     share = share_on(near, points)
@@ -95,6 +102,12 @@ def _points(ring: shapely.LinearRing, step: float) -> NDArray[np.float64]:
     """Return points along a ring, one per pixel of the thumbnail."""
     n = max(8, int(ring.length / step))
     return shapely.get_coordinates(shapely.line_interpolate_point(ring, np.linspace(0, 1, n, False), normalized=True))
+
+
+def _inside_by(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return how far (n, 2) columns and rows lie from the border of an image; below 0 outside."""
+    size = np.array(shape[::-1])
+    return np.asarray(np.minimum(points + 0.5, size - 0.5 - points).min(axis=1))
 
 
 def _tolerance(shape: tuple[int, ...]) -> float:

@@ -49,7 +49,7 @@ class TissueThumbnail:
 
 
 def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
-    """Return a section in small; None where all or nothing seems to be tissue, or there is no coarse level.
+    """Return a section in small; None without glass, where all or nothing is tissue, or there is no coarse level.
 
     Raises
     ------
@@ -61,11 +61,14 @@ def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
             return None
         level, pixels = image.read_small(THUMBNAIL_PX)
     values = pixels.astype(np.float32)
-    mask = tissue_mask(values, TissueConfig(opening_px=1))
+    glass = background(values)
+    if glass is None:
+        return None
+    mask = tissue_mask(values, glass, TissueConfig(opening_px=1))
     if not LEAST_TISSUE < mask.mean() < MOST_TISSUE:
         return None
     # pixels along the edge are partly glass
-    stain = stain_statistics(pixels, background(values), binary_erosion(mask))
+    stain = stain_statistics(pixels, glass, binary_erosion(mask))
     return TissueThumbnail(mask, np.array(level.scale[::-1]), np.array(level.offset[::-1]), stain)
 
 

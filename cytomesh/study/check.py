@@ -66,6 +66,7 @@ def check_study(
     """
     path = path.resolve()
     problems: list[CytomeshError] = []
+    warnings: list[CytomeshError] = []
     manifest = tolerant_manifest(path, problems)
     if manifest is None:
         return CheckReport(path, problems=tuple(problems))
@@ -90,6 +91,7 @@ def check_study(
         images += own_images
         problems += check_windows(path, settings.id, own_images)
         problems += problems_together(table, sections, checked, look)
+        warnings += [warning for item in checked for warning in item.warnings]
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
         if not misfits and transform is not None:
@@ -129,6 +131,7 @@ def check_study(
         has_probability_maps=has_maps,
         brains=tuple(brains),
         problems=tuple(problems),
+        warnings=tuple(warnings),
     )
 
 

@@ -54,6 +54,8 @@ class CheckReport:
         One per brain that could be read.
     problems : tuple of CytomeshError
         Each names its file and the place in it; empty if all is well.
+    warnings : tuple of CytomeshError
+        What may be meant so, and is often a mistake.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class CheckReport:
     has_probability_maps: bool = False
     brains: tuple[BrainSummary, ...] = ()
     problems: tuple[CytomeshError, ...] = ()
+    warnings: tuple[CytomeshError, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, for JSON."""
@@ -72,22 +75,23 @@ class CheckReport:
             name: getattr(self, name)
             for name in ("name", "species", "stain", "space", "n_areas", "has_probability_maps")
         }
-        problems = [
-            {
-                "file": problem.source,
-                "place": problem.place,
-                "found": problem.found,
-                "expected": problem.expected,
-                "hint": problem.hint,
-            }
-            for problem in self.problems
-        ]
         return {
             "path": str(self.path),
             **facts,
             "brains": [asdict(brain) for brain in self.brains],
-            "problems": problems,
+            "problems": [_facts(problem) for problem in self.problems],
+            "warnings": [_facts(warning) for warning in self.warnings],
         }
+
+
+def _facts(problem: CytomeshError) -> dict[str, str]:
+    return {
+        "file": problem.source,
+        "place": problem.place,
+        "found": problem.found,
+        "expected": problem.expected,
+        "hint": problem.hint,
+    }
 
 
 def grouped(problems: Sequence[CytomeshError]) -> list[CytomeshError]:

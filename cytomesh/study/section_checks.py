@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, StudyError
+from cytomesh.core.errors import ContourError, CytomeshError, StudyError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.study.annotation import read_annotation
 from cytomesh.study.annotation_fit import check_orientation, look_at_annotation
 from cytomesh.study.contours import SectionContours, parse_contours
+from cytomesh.study.crop_edge import check_crop_edge
 from cytomesh.study.image_checks import CheckedImage, Depth, check_image
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
@@ -50,6 +51,7 @@ class CheckedSection:
     seen: Any = None
     misplaced: list[CytomeshError] = field(default_factory=list)  # labels of its annotation
     shares: NDArray[np.float64] | None = None
+    warnings: list[ContourError] = field(default_factory=list)  # what may be meant so
 
 
 def check_section(section: Section, *, labels: LabelTable | None, depth: Depth, look: Look | None) -> CheckedSection:
@@ -62,7 +64,8 @@ def check_section(section: Section, *, labels: LabelTable | None, depth: Depth, 
         problems += faults
         # rings at fault would only be reported once more by the comparison
         contours = None if faults else contours
-    checked = CheckedSection(image, contours, problems)
+    warnings = [] if image is None or contours is None else check_crop_edge(section, image.header.shape, contours)
+    checked = CheckedSection(image, contours, problems, warnings=warnings)
     if look is not None and depth != "quick" and image is not None and image.is_seen:
         misfits, seen = attempt(problems, partial(look, section, contours)) or ([], None)
         checked = replace(checked, misfits=misfits, seen=seen)

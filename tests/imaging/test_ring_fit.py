@@ -97,6 +97,25 @@ def test_images_that_say_nothing_are_left_alone(image, tmp_path, kind):
     assert problems(tmp_path / "section.png", there) == []
 
 
+@pytest.fixture(scope="module")
+def block(image, tmp_path_factory) -> Path:
+    """The right lower part of the section: its edge crosses the image, and tissue fills what is below."""
+    path = tmp_path_factory.mktemp("block") / "section.png"
+    Image.fromarray(np.asarray(Image.open(image))[250:450, 300:600]).save(path)
+    return path
+
+
+@pytest.mark.parametrize("inset", [0, 3])
+def test_rings_along_the_border_of_a_block_are_no_edge_of_tissue(block, inset):
+    frame = shapely.box(-0.5 + inset, -0.5 + inset, 299.5 - inset, 199.5 - inset)
+    there = translate(outline(), -300, -250)
+    assert there.boundary.intersection(frame).length < 0.4 * there.intersection(frame).length
+    section = Section("B01", 3, block, 50.0, SectionPlane(np.array([[0.05, 0, 0], [0, 0, 0], [0, -0.05, 0]])))
+    rings = HemisphereContours(MultiPolygon([there.intersection(frame)]), MultiPolygon())
+    found, seen = ImageLook()(section, SectionContours({"L": rings}))
+    assert found == [] and seen.offset.share > 0.9 and seen.offset.shift_px < 2
+
+
 def test_rings_at_half_scale_and_sides_exchanged_throughout(cytomesh):
     code, out, _ = cytomesh("study", "check", CASES / "G0-all-rings-half-scale" / "study.yaml")
     assert code == 1

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.surface.contour_extraction import CASES, drawn_outline, score
 from cytomesh.core.errors import ImageError
 from cytomesh.imaging.ome_zarr import write_ome_zarr
 from cytomesh.imaging.pyramid import open_image
-from cytomesh.imaging.tissue import TissueConfig, background, extract_all, extract_tissue, threshold
+from cytomesh.imaging.tissue import TissueConfig, background, extract_all, extract_tissue, threshold, tissue_mask
 
 HEIGHT, WIDTH = 300, 400
 
@@ -80,6 +81,67 @@ def test_background_is_the_commonest_colour_of_the_frame():
     image = np.full((100, 100, 3), (250, 240, 230), np.float32)
     image[:, :30] = 90
     assert background(image).tolist() == [250, 240, 230]
+
+
+def block_image(glass=(0, 0), bright=True):
+    """A block cropped to tissue: pale white matter with structure, a band of cortex, and glass in the upper left."""
+    rng = np.random.default_rng(2)
+    texture = gaussian_filter(rng.normal(size=(HEIGHT, WIDTH)), 2)
+    grey = 218 + 3 * texture / texture.std()
+    grey[:, :120] -= 60
+    grey[: glass[0], : glass[1]] = 242
+    grey += rng.normal(0, 1.5, grey.shape)
+    return np.clip(grey if bright else 255 - grey, 0, 255).round().astype(np.float32)[..., None]
+
+
+@pytest.mark.parametrize("bright", [True, False])
+def test_white_matter_along_the_border_of_a_block_is_no_glass(bright):
+    image = block_image((90, 90), bright)
+    frame = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    values, counts = np.unique(np.round(frame / 8), return_counts=True)
+    assert abs(values[counts.argmax()] * 8 - (218 if bright else 37)) < 8  # the commonest colour is white matter's
+    glass = background(image)
+    assert abs(glass[0] - (242 if bright else 13)) < 3
+    mask = tissue_mask(image, glass, TissueConfig())
+    assert not mask[:85, :85].any() and mask[95:].mean() > 0.999 and mask[:, 95:].mean() > 0.999
+
+
+@pytest.mark.parametrize("bright", [True, False])
+def test_without_glass_nothing_is_called_glass(tmp_path, bright):
+    image = block_image(bright=bright)
+    assert background(image) is None
+    path = tmp_path / "s.png"
+    Image.fromarray(image[..., 0].astype(np.uint8)).save(path)
+    with open_image(path) as pyramid, pytest.raises(ImageError, match="no glass along the border"):
+        extract_tissue(pyramid, TissueConfig())
+
+
+def test_noise_all_around_is_glass():
+    noise = np.random.default_rng(3).normal(0, 5, (HEIGHT, WIDTH, 1)).astype(np.float32)
+    assert abs(background(section_image(1)[..., None] + noise)[0] - 235) < 2
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_blocks_cut_out_of_real_sections(real_data, case):
+    """Of blocks that show no glass, no other colour is taken for it; of those with much of it, it is found in all."""
+    image = np.asarray(Image.open(real_data / case.image)).astype(np.float32)
+    image = image if image.ndim == 3 else image[..., None]
+    glass = background(image)
+    outside = np.abs(image - glass).max(axis=2) < 6
+    rng, told = np.random.default_rng(0), {"none": [], "much": []}
+    size = np.array(image.shape[:2])
+    for _ in range(3000):
+        shape = (size * rng.uniform(0.12, 0.4, 2)).astype(int)
+        top, left = (rng.random(2) * (size - shape)).astype(int)
+        block = np.s_[top : top + shape[0], left : left + shape[1]]
+        share = float(outside[block].mean())
+        kind = "none" if share < 0.005 else "much" if 0.4 < share < 0.7 else ""
+        if kind and len(told[kind]) < 15:
+            found = background(image[block])
+            told[kind].append("nothing" if found is None else "glass" if np.abs(found - glass).max() < 6 else "tissue")
+    assert len(told["none"]) >= 2 and "tissue" not in told["none"] and told["none"].count("glass") < 2
+    assert told["much"] == ["glass"] * 15
 
 
 def test_threshold_lies_between_noise_and_faint_tissue():

@@ -12,6 +12,10 @@ from cytomesh.page.colours import CIVIDIS
 from cytomesh.page.html import Html
 from cytomesh.report.results import Model
 
+# So few names have room in the page's own size.
+FEW_AREAS = 15
+LEAST_PX = 200
+
 
 def confusion_chart(model: Model, side: str) -> Html:
     """Return the row-normalised confusion matrix of a model on one side as a heat map."""
@@ -36,11 +40,13 @@ def confusion_chart(model: Model, side: str) -> Html:
         "hovertemplate": "annotated %{y}<br>predicted %{x}<br>%{z:.1f} % (%{customdata} nodes)<extra></extra>",
     }
     # area names such as 3b or 44 are categories, not numbers
-    every = {"type": "category", "tickmode": "array", "tickvals": names, "ticktext": names, "tickfont": {"size": 9}}
+    every = {"type": "category", "tickmode": "array", "tickvals": names, "ticktext": names}
+    if len(names) > FEW_AREAS:
+        every["tickfont"] = {"size": 9}
     x = axis("predicted area", tickangle=-60, constrain="domain", **every)
     y = axis("annotated area", autorange="reversed", scaleanchor="x", constrain="domain", **every)
     margin = {"l": 90, "r": 20, "t": 12, "b": 90}
-    side_px = min(900, 280 + 15 * len(names))
+    side_px = min(900, 280 + max(15 * len(names), LEAST_PX))
     caption = (
         f"{model.name} on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused stand "
         "side by side (optimal leaf order of average linkage); rows without test nodes are empty."

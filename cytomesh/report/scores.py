@@ -40,7 +40,7 @@ MEASURES = {
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
     "top3": "top-3 accuracy",
-    "ece": "expected calibration error",
+    "ece": "calibration error",
     "confidence": "mean confidence",
     "error_hops": "error distance (areas)",
 }
@@ -126,7 +126,7 @@ def _measure_table(models: Sequence[Model], side: str) -> Html:
     columns: list[Column] = ["model", Number("nodes", form=",d"), *(Number(MEASURES[key]) for key in keys)]
     columns += [Number("macro-F1, 95 % interval"), Number("error distance", "mm")]
     caption = (
-        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Expected calibration error: mean gap "
+        f"All scores on {side} ({SIDE_MEANING[side]}), mean ± SD over seeds. Calibration error (expected): mean gap "
         "between confidence and accuracy, 0 is best. Error distance: how many area borders lie between the annotated "
         "and the wrongly predicted area (1: neighbours), and in mm along the surface from a wrongly named node to the "
         "area it was taken for (median and quartiles). Interval: over sections drawn with replacement."
@@ -135,14 +135,15 @@ def _measure_table(models: Sequence[Model], side: str) -> Html:
 
 
 def _interval(interval: tuple[float, float] | None) -> Cell:
-    return Cell("") if interval is None else Cell(f"{interval[0]:.3f} to {interval[1]:.3f}", interval[0])
+    return Cell("") if interval is None else Cell(f"{interval[0]:.2f}–{interval[1]:.2f}", interval[0])
 
 
 def _distance(error_mm: Mapping[str, float]) -> Cell:
     if not error_mm:
         return Cell("")
-    text = f"{error_mm['median']:.1f} ({error_mm['q25']:.1f} to {error_mm['q75']:.1f})"
-    return Cell(text, error_mm["median"])
+    # on two lines: the table is as wide as the page without it
+    quartiles = f"{error_mm['q25']:.3g}–{error_mm['q75']:.3g}"
+    return Cell(join([f"{error_mm['median']:.3g}", tag("br"), quartiles]), error_mm["median"])
 
 
 def _score_chart(models: Sequence[Model]) -> Html:

@@ -38,7 +38,10 @@ from cytomesh.surface.gifti import read_surface
 from cytomesh.surface.mesh import Mesh, mean_curvature
 
 MAX_NODES = 20_000
+NEARLY_MOST = 0.8
 FOLD_HOPS = 4
+CELL_EDGES = 1.5
+"""Width of the cells by which a view is chosen, in mesh edges: wide enough for a surface to hide what is behind it."""
 SURFACE_TITLES = {"midthickness": "midsurface", "pial": "pial", "white": "white", "inflated": "inflated (display only)"}
 VIEWS = ("lateral", "medial", "dorsal", "ventral", "anterior", "posterior")
 
@@ -167,6 +170,7 @@ def _packed_graph(
         "name": graph.name,
         "title": f"{graph.brain}, {side} hemisphere ({graph.brain_role} brain)",
         "hemisphere": graph.hemisphere,
+        "view": opening_view(graph),
         "faces": pack(faces.astype(np.uint16 if len(keep) <= 65535 else np.uint32)),
         "surfaces": {kind: _packed_points(vertices) for kind, vertices in points.items()},
         "folds": pack(folds(graph)[keep]),
@@ -174,6 +178,24 @@ def _packed_graph(
         "maps": [_packed_map(item, keep, limits, tables) for item in maps],
         "marks": _packed_marks(graph, keep, marks),
     }
+
+
+def opening_view(graph: CortexGraph) -> str:
+    """Return the view in which the surface is first seen: lateral, unless others show clearly more cortex of a block.
+
+    Cortex is seen in a cell of a grid across the line of sight where the node nearest to the eye is cortex.
+    """
+    if graph.is_cortex.all() or not graph.is_cortex.any():
+        return VIEWS[0]
+    edges = np.linalg.norm(np.diff(graph.positions[graph.mesh.edges], axis=1), axis=2)
+    cells = np.floor(graph.positions / (CELL_EDGES * np.median(edges))).astype(np.int64)
+    out = -1 if graph.hemisphere == "L" else 1
+    seen = {}
+    for view, (axis, sign) in zip(VIEWS, ((0, out), (0, -out), (2, 1), (2, -1), (1, 1), (1, -1)), strict=True):
+        nearest_first = np.argsort(-sign * graph.positions[:, axis])
+        _, front = np.unique(np.delete(cells, axis, axis=1)[nearest_first], axis=0, return_index=True)
+        seen[view] = np.count_nonzero(graph.is_cortex[nearest_first[front]])
+    return next(view for view in VIEWS if seen[view] >= NEARLY_MOST * max(seen.values()))
 
 
 def _packed_marks(graph: CortexGraph, keep: NDArray[np.int64], marks: Sequence[Mark]) -> list[dict[str, Any]]:

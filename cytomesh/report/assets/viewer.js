@@ -220,6 +220,8 @@
     return { eye: { x, y, z }, up, center: { x: 0, y: 0, z: 0 }, projection: { type: "orthographic" } };
   }
 
+  const opening = (graph) => camera(graph.view, graph.hemisphere);
+
   function options(select, items) {
     const before = select.value;
     select.replaceChildren(...items.map(([value, text]) => new Option(text, value)));
@@ -233,7 +235,7 @@
   const panels = [...root.querySelectorAll(".view-panel")].map((element) => ({
     element, scene: element.querySelector(".scene"), select: element.querySelector("select.map"), legend: element.querySelector(".legend"), chosen: 0,
   }));
-  let view = camera("lateral", data.graphs[0].hemisphere);
+  let view = opening(data.graphs[0]);
   let zoom = null;
   const currentGraph = () => data.graphs[Number(graphSelect.value)];
 
@@ -323,7 +325,7 @@
       ArrowLeft: () => turn(unit(view.up), -STEP), ArrowRight: () => turn(unit(view.up), STEP),
       ArrowUp: () => turn(across, -STEP), ArrowDown: () => turn(across, STEP),
       "+": () => scale(1.15), "=": () => scale(1.15), "-": () => scale(1 / 1.15),
-      Home: () => { view = camera("lateral", currentGraph().hemisphere); zoom = null; },
+      Home: () => { view = opening(currentGraph()); zoom = null; },
     };
     if (!actions[event.key]) return;
     event.preventDefault();
@@ -386,7 +388,7 @@
     }
     showAll();
     panels.forEach(follow);
-    graphSelect.addEventListener("change", () => { chooseGraph(); view = camera("lateral", currentGraph().hemisphere); zoom = null; showAll(); });
+    graphSelect.addEventListener("change", () => { chooseGraph(); view = opening(currentGraph()); zoom = null; showAll(); });
     surfaceSelect.addEventListener("change", showAll);
     borders.addEventListener("change", showAll);
     folds.addEventListener("change", showAll);

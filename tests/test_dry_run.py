@@ -64,6 +64,10 @@ def test_numbers_are_those_of_the_run(plan, small_chain: Chain) -> None:
     said = dict(line.split(None, 1) for line in plan("classify").splitlines())
     assert int(said["nodes"]) == sum(graph.n_nodes for graph in graphs)
     assert int(said["annotated_nodes"]) == sum(int((graph.annotation > 0).sum()) for graph in graphs)
+    sections = sum(len({int(k) for k in graph.section[graph.has_image]}) for graph in graphs)
+    for given, expected in ((True, sections), (False, 0)):
+        said = dict(line.split(None, 1) for line in plan("classify", "--set", f"outlines={given}").splitlines())
+        assert int(said["outlines"]) == expected
     said = dict(line.split(None, 1) for line in plan("features").splitlines())
     for graph in graphs:
         assert int(said[f"{graph.name}.patches"]) == graph.is_linked.sum()

@@ -15,12 +15,15 @@ from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import track, warn
 from cytomesh.graph.lookup import CortexLookup, open_lookup
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.study.contour_formats.features import CORNER
 from cytomesh.study.contour_formats.geojson import write_geojson
 from cytomesh.surface.distance import signed_distance
 
 REACH_MM = 5.0
 """Cortex is looked for this far around the pixels of linked nodes: more than it is thick."""
 MARGIN = 0.25
+DECIMALS = 2
+"""Of outlines in files: a hundredth of a pixel, below what the grid of samples resolves."""
 
 
 def section_outlines(
@@ -102,6 +105,11 @@ def _is_cortex(
     return np.asarray(((within_pial > -MARGIN) & (within_white < MARGIN)).T.ravel())
 
 
+def shown_sections(graph: CortexGraph) -> list[int]:
+    """Return the sections in whose images a graph's areas can be outlined; none of imported surfaces."""
+    return [int(section) for section in np.unique(graph.section[graph.has_image])]
+
+
 def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[np.int32], step_mm: float) -> None:
     """Write `outlines/<graph>_section-<index>.geojson` for each section: QuPath annotations in the areas' colours.
 
@@ -114,7 +122,7 @@ def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[
     step_mm : float
         See `section_outlines`.
     """
-    sections = np.unique(graph.section[graph.has_image]).tolist()
+    sections = shown_sections(graph)
     if not sections:
         return
     try:
@@ -125,8 +133,15 @@ def write_outlines(run: Path, folder: Path, graph: CortexGraph, labels: NDArray[
     colours = {name: np.rint(255 * rgba[:3]).astype(int).tolist() for _, name, rgba in graph.labels.rows()}
     for section in track(sections, f"outlines of {graph.name}", unit="sections"):
         outlines = section_outlines(lookup, section, labels, step_mm)
-        named = {graph.labels.name(label): polygons for label, polygons in outlines.items()}
+        named = {graph.labels.name(label): _rounded(polygons) for label, polygons in outlines.items()}
         write_geojson(folder / "outlines" / f"{graph.name}_section-{section:04d}.geojson", named, colours)
+
+
+def _rounded(polygons: MultiPolygon) -> MultiPolygon:
+    """Return polygons whose coordinates have two decimals in QuPath's pixels, which are counted from the corner."""
+    parts = shapely.get_parts(shapely.set_precision(polygons, 10.0**-DECIMALS))
+    kept = MultiPolygon([part for part in parts if isinstance(part, Polygon)])
+    return shapely.transform(kept, lambda xy: np.round(xy + CORNER, DECIMALS) - CORNER)
 
 
 def _polygons(image: NDArray[np.int32], origin: NDArray[np.float64], step: float) -> dict[int, MultiPolygon]:

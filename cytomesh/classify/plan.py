@@ -8,6 +8,7 @@ from typing import Any
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.inputs import resolve_names
 from cytomesh.classify.kinds import classifier_kind
+from cytomesh.classify.outlines import shown_sections
 from cytomesh.classify.run import classify_inputs
 from cytomesh.core.digests import DIGESTS, FileDigests
 from cytomesh.core.outlook import outlook
@@ -19,7 +20,9 @@ from cytomesh.graph.storage import load_graphs
 def plan_classify(
     run: Path, name: str, settings: ClassifyConfig, *, resume: bool = True, allow_stale: bool = False
 ) -> dict[str, Any]:
-    """Return whether a classifier would be trained, on what, and how often; nothing is written.
+    """Return whether a classifier would be trained, on what, how often, and of how many sections areas are outlined.
+
+    Nothing is written.
 
     Raises
     ------
@@ -44,5 +47,5 @@ def plan_classify(
         "training_brains": sum(role == "train" for role in {g.brain: g.brain_role for g in graphs}.values()),
         "trainings": settings.n_seeds if has_chance else 1,
         "spins": settings.null.spins,
-        "outlines": settings.outlines,
+        "outlines": sum(len(shown_sections(graph)) for graph in graphs) if settings.outlines else 0,
     }

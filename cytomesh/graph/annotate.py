@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
+import shapely
 from numpy.typing import NDArray
 
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import warn
 from cytomesh.graph.links import ImageLinks
 from cytomesh.study.annotation import read_annotation
 from cytomesh.study.atlas import Atlas
+from cytomesh.study.drawn_areas import DrawnAreas
 from cytomesh.study.sections import Section
 
 
 def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: LabelTable) -> NDArray[np.int32]:
     """Return the area drawn at each node's link pixel, (n,) int32.
 
-    0 for nodes without link, or linked to a section without annotation: no area is guessed across sections.
+    0 for nodes without link, or linked to a section without annotation: no area is guessed across sections. Drawn areas
+    that overlap where there are nodes are logged.
 
     Raises
     ------
@@ -31,7 +35,10 @@ def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: 
             continue
         nodes = np.flatnonzero(links.section == section.index)
         if nodes.size:
-            annotation[nodes] = read_annotation(section, labels).sample(links.pixels[nodes])
+            areas = read_annotation(section, labels)
+            annotation[nodes] = areas.sample(links.pixels[nodes])
+            if isinstance(areas, DrawnAreas) and shapely.intersects_xy(areas.crossing, *links.pixels[nodes].T).any():
+                warn(str(areas.overlap))
     return annotation
 
 

@@ -40,9 +40,8 @@ def confusion_chart(model: Model, side: str) -> Html:
         "hovertemplate": "annotated %{y}<br>predicted %{x}<br>%{z:.1f} % (%{customdata} nodes)<extra></extra>",
     }
     # area names such as 3b or 44 are categories, not numbers
-    every = {"type": "category", "tickmode": "array", "tickvals": names, "ticktext": names}
-    if len(names) > FEW_AREAS:
-        every["tickfont"] = {"size": 9}
+    font = {"tickfont": {"size": 9}} if len(names) > FEW_AREAS else {}
+    every = {"type": "category", "tickmode": "array", "tickvals": names, "ticktext": names, **font}
     x = axis("predicted area", tickangle=-60, constrain="domain", **every)
     y = axis("annotated area", autorange="reversed", scaleanchor="x", constrain="domain", **every)
     margin = {"l": 90, "r": 20, "t": 12, "b": 90}

@@ -152,7 +152,7 @@ def with_values(maps: Mapping[str, Sequence[NodeMap]]) -> dict[str, list[NodeMap
     every = dict.fromkeys(item.title for items in maps.values() for item in items)
     titles = {item.title for items in maps.values() for item in items if _has_values(item)}
     if empty := [title for title in every if title not in titles]:
-        log(f"left out of the report: no node has a value of {', '.join(empty)}")
+        log(f"no map of {', '.join(empty)}: no node has a value")
     return {graph: [item for item in items if item.title in titles] for graph, items in maps.items()}
 
 
@@ -255,19 +255,23 @@ def _morphometry(graph: CortexGraph) -> list[NodeMap]:
     def column(name: str) -> NDArray[Any]:
         return np.asarray(graph.nodes[name], np.float64)
 
+    curvature = column("curvature_per_mm")
+    bend = float(np.nanpercentile(np.abs(curvature), 95)) if np.isfinite(curvature).any() else 1.0
+    maps: list[NodeMap] = [
+        thickness_map(graph),
+        ScalarMap("curvature", "morphometry", curvature, "1/mm", CIVIDIS, (-bend, bend)),
+    ]
     is_linked = graph.is_linked
+    if not graph.has_image.any():  # imported surfaces have no sections
+        return maps
     role = np.zeros(graph.n_nodes, np.int32)
     for index, name in enumerate(("train", "val", "test", "none"), start=1):
         role[is_linked & (graph.section_role == name)] = index
     section = np.where(is_linked, graph.section, np.nan)
-    curvature = column("curvature_per_mm")
-    bend = float(np.nanpercentile(np.abs(curvature), 95)) if np.isfinite(curvature).any() else 1.0
+    oblique = np.where(is_linked, column("obliqueness_deg"), np.nan)
     return [
-        thickness_map(graph),
-        ScalarMap("curvature", "morphometry", curvature, "1/mm", CIVIDIS, (-bend, bend)),
-        ScalarMap(
-            "obliqueness", "links", np.where(is_linked, column("obliqueness_deg"), np.nan), "deg", VIRIDIS, (0.0, 90.0)
-        ),
+        *maps,
+        ScalarMap("obliqueness", "links", oblique, "deg", VIRIDIS, (0.0, 90.0)),
         LabelMap("role of the linked section", "links", role, ROLE_TABLE, "not linked"),
         ScalarMap("linked section", "links", section, "index"),
     ]

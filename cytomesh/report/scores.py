@@ -143,7 +143,7 @@ def _distance(error_mm: Mapping[str, float]) -> Cell:
         return Cell("")
     # on two lines: the table is as wide as the page without it
     quartiles = f"{error_mm['q25']:.3g}–{error_mm['q75']:.3g}"
-    return Cell(join([f"{error_mm['median']:.3g}", tag("br"), quartiles]), error_mm["median"])
+    return Cell(join([f"{error_mm['median']:.3g} ", tag("br"), quartiles]), error_mm["median"])
 
 
 def _score_chart(models: Sequence[Model]) -> Html:

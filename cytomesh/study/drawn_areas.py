@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ import shapely
 from numpy.typing import NDArray
 from shapely.affinity import translate
 from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from cytomesh.core.errors import ContourError, CytomeshError, did_you_mean
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.progress import warn
 from cytomesh.study.contour_formats.features import CORNER, IGNORE, UNCLASSIFIED, ContourFeature, meaning
 from cytomesh.study.contour_formats.json_file import JsonReader
 from cytomesh.study.contour_formats.registry import read_features
@@ -48,11 +48,17 @@ class DrawnAreas:
         In the order of the file, in pixels of the section's full-resolution image (centres at integers).
     extent : (2,) float64 or None
         Columns and rows of that image; None if there is none.
+    overlap : ContourError or None
+        Which polygons cross, other than by lying within one before them: what is to be said of it.
+    crossing : shapely geometry
+        Where they do.
     """
 
     labels: NDArray[np.int32]
     polygons: tuple[Polygon, ...]
     extent: NDArray[np.float64] | None
+    overlap: ContourError | None = None
+    crossing: BaseGeometry = field(default_factory=Polygon)
 
     def sample(self, pixels: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return the labels (n,) at (n, 2) (column, row) pixels of the section's image; 0 outside."""
@@ -82,8 +88,6 @@ class DrawnAreas:
 
 def read_drawn_areas(section: Section, labels: LabelTable) -> DrawnAreas:
     """Read a section's annotation where it is QuPath GeoJSON: classes are areas of the label table.
-
-    Areas of different names that overlap are logged (see `DrawnAreas`).
 
     Raises
     ------
@@ -120,12 +124,13 @@ def read_drawn_areas(section: Section, labels: LabelTable) -> DrawnAreas:
     problems += several_planes(path, [feature for feature, _ in used])
     raise_problems(problems)
     parts = [(areas[place], polygon) for place, group in polygons.items() for polygon in group]
-    _say_overlaps(path, parts)
     header = header_if_readable(section.image, section.image_part)
+    parts = [(area, translate(polygon, -CORNER, -CORNER)) for area, polygon in parts]
     return DrawnAreas(
         np.array([labels.index(area) for area, _ in parts], np.int32),
-        tuple(translate(polygon, -CORNER, -CORNER) for _, polygon in parts),
+        tuple(polygon for _, polygon in parts),
         None if header is None else np.array(header.shape[::-1], np.float64),
+        *_overlap(section, path, parts),
     )
 
 
@@ -143,23 +148,31 @@ def _unknown(path: Path, feature: ContourFeature, known: list[str], labels: Labe
     )
 
 
-def _say_overlaps(path: Path, drawn: Sequence[tuple[str, Polygon]]) -> None:
-    """Log which areas lie over one another, other than one drawn within another one after it."""
-    if len(drawn) < 2:
-        return
+def _overlap(
+    section: Section, path: Path, drawn: Sequence[tuple[str, Polygon]]
+) -> tuple[ContourError | None, BaseGeometry]:
+    """Return which areas lie over one another, other than one drawn within another one before it, and where."""
     polygons = np.array([polygon for _, polygon in drawn], object)
     names = np.array([name for name, _ in drawn], object)
     first, last = shapely.STRtree(polygons).query(polygons)
     is_pair = (first < last) & (names[first] != names[last])
     first, last = first[is_pair][:MAX_PAIRS], last[is_pair][:MAX_PAIRS]
     sizes = shapely.area(polygons)
-    shared = shapely.area(shapely.intersection(polygons[first], polygons[last]))
-    hidden, covering = shared / sizes[first], shared / sizes[last]
+    shared = shapely.intersection(polygons[first], polygons[last])
+    common = shapely.area(shared)
+    hidden, covering = common / sizes[first], common / sizes[last]
     is_within = (covering > 1 - MAX_OVERLAP) & (hidden < 1 - MAX_OVERLAP)
     crossing = np.flatnonzero((np.maximum(hidden, covering) > MAX_OVERLAP) & ~is_within)
     if not crossing.size:
-        return
-    worst = crossing[np.argsort(-shared[crossing])][:3]
+        return None, Polygon()
+    worst = crossing[np.argsort(-common[crossing])][:3]
     texts = [f"'{names[last[i]]}' over {hidden[i]:.0%} of '{names[first[i]]}'" for i in worst]
     more = f" and {crossing.size - 3} more" if crossing.size > 3 else ""
-    warn(f"{path}: areas overlap, the one that comes later in the file counts: {', '.join(texts)}{more}")
+    problem = ContourError(
+        path,
+        section.name,
+        found=f"areas that overlap: {', '.join(texts)}{more}",
+        expected="areas side by side, or one within another",
+        hint="where they overlap, the one that comes later in the file counts; draw one border for both",
+    )
+    return problem, shapely.union_all(shared[crossing])

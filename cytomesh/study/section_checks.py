@@ -18,6 +18,7 @@ from cytomesh.study.annotation import read_annotation
 from cytomesh.study.annotation_fit import check_orientation, look_at_annotation
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.crop_edge import check_crop_edge
+from cytomesh.study.drawn_areas import DrawnAreas
 from cytomesh.study.image_checks import CheckedImage, Depth, check_image
 from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
@@ -73,6 +74,8 @@ def check_section(section: Section, *, labels: LabelTable | None, depth: Depth, 
     if section.annotation is not None and labels is not None:
         before = len(problems)
         annotation = attempt(problems, lambda: read_annotation(section, labels))
+        if isinstance(annotation, DrawnAreas) and annotation.overlap is not None:
+            warnings.append(annotation.overlap)
         if annotation is not None and contours is not None:
             misplaced, shares = look_at_annotation(section, annotation, contours)
             checked = replace(checked, misplaced=misplaced, shares=None if checked.misfits else shares)

@@ -1,8 +1,10 @@
 import json
+import re
 
 import numpy as np
 import pytest
 import shapely
+from shapely.geometry import MultiPolygon
 
 from cytomesh.classify import outlines
 from cytomesh.classify.label_rings import label_polygons
@@ -82,7 +84,24 @@ def test_unnamed_cortex_has_no_outline_and_qupath_reads_the_rest_in_its_colours(
     classes = [feature["properties"]["classification"] for feature in written["features"]]
     assert all(item == {"name": "area 1", "color": colour} for item in classes)
     corner = np.array(written["features"][0]["geometry"]["coordinates"][0]).min(axis=0)
-    assert corner == pytest.approx(np.array(found[1].bounds[:2]) + 0.5)  # QuPath counts from the pixel's corner
+    # QuPath counts from the pixel's corner
+    assert corner == pytest.approx(np.array(found[1].bounds[:2]) + 0.5, abs=0.005)
+
+
+def test_written_outlines_have_two_decimals_and_stay_valid(lookup, tmp_path, monkeypatch):
+    monkeypatch.setattr(outlines, "open_lookup", lambda run, name: lookup)
+    write_outlines(tmp_path, tmp_path, lookup.graph, lookup.graph.annotation, step_mm=0.33)
+    (path,) = (tmp_path / "outlines").iterdir()
+    assert not re.search(r"\.\d{3}", path.read_text())
+    found = section_outlines(lookup, 7, lookup.graph.annotation, step_mm=0.33)
+    assert len(shapely.get_coordinates(list(found.values()))) > 100
+    read = {label: [] for label in found}
+    for feature in json.loads(path.read_text())["features"]:
+        name = feature["properties"]["classification"]["name"]
+        read[lookup.graph.labels.index(name)].append(shapely.geometry.shape(feature["geometry"]))
+    for label, region in found.items():
+        written = shapely.affinity.translate(MultiPolygon(read[label]), -0.5, -0.5)
+        assert written.is_valid and written.hausdorff_distance(region) < 0.01
 
 
 def test_samples_outside_the_cortex_are_not_looked_up_and_nothing_else_changes(lookup, monkeypatch):

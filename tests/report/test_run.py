@@ -147,9 +147,9 @@ def test_scores_stand_beside_what_needs_no_image(run: Path, page: Page, side: st
 def test_measures_have_their_interval_and_distance(run: Path, page: Page) -> None:
     scores = read_json(run / "classify" / "linear" / "metrics.json")["splits"]["seen"]["ensemble"]
     interval, distance = scores["interval"], scores["error_mm"]
-    text = f"{interval['low']:.3f} to {interval['high']:.3f}"
+    text = f"{interval['low']:.2f}–{interval['high']:.2f}"
     row = next(row for row in page.rows if row[0] == "linear" and text in row)
-    assert row[-1] == f"{distance['median']:.1f} ({distance['q25']:.1f} to {distance['q75']:.1f})"
+    assert row[-1].split() == f"{distance['median']:.3g} {distance['q25']:.3g}–{distance['q75']:.3g}".split()
 
 
 def test_reliability_is_drawn_as_measured(run: Path, page: Page) -> None:
@@ -231,7 +231,7 @@ def test_predictions_of_a_trained_classifier_are_shown(run: Path, tmp_path: Path
     assert re.findall(r'data-map="(.*?)"', text) == ["cortical thickness", "prediction, predicted"]
 
 
-def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path) -> None:
+def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for graph in load_graphs(run):
         none = np.full(graph.n_nodes, np.nan)
         nowhere = {**dict.fromkeys(("column_px", "row_px", "angle_deg", "distance_mm", "obliqueness_deg"), none)}
@@ -239,7 +239,9 @@ def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path) -> None:
         columns |= {"annotation": np.zeros(graph.n_nodes, np.int32)}
         own = replace(graph, nodes=Table(columns), labels=LabelTable.from_names([]))
         save_graph(tmp_path, own, {"pial": graph.mesh, "white": graph.mesh}, {"surfaces": {}})
-    text = report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8")
+    with caplog.at_level("INFO", "cytomesh"):
+        text = report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "obliqueness" not in caplog.text and "linked section" not in text
     page = Page(text)
     assert "Imported surfaces, without section images" in page.text and "nodes with features" in page.text
     for word in ("cannot be opened", "linked to an image", "in the label table", "Image links"):

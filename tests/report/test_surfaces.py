@@ -6,7 +6,7 @@ import pytest
 import trimesh
 
 from cytomesh.core.tables import Table
-from cytomesh.report.surfaces import folds, inflated, pack, reduced_mesh
+from cytomesh.report.surfaces import VIEWS, folds, inflated, opening_view, pack, reduced_mesh
 from cytomesh.surface.mesh import Mesh
 from tests.conftest import sphere_graph
 
@@ -15,6 +15,19 @@ from tests.conftest import sphere_graph
 def sphere() -> Mesh:
     shape = trimesh.creation.icosphere(4, 40.0)
     return Mesh(shape.vertices, shape.faces)
+
+
+SIDES = ((0, -1), (0, 1), (2, 1), (2, -1), (1, 1), (1, -1))
+
+
+@pytest.mark.parametrize(("view", "axis", "sign"), [(v, *side) for v, side in zip(VIEWS, SIDES, strict=True)])
+def test_a_block_opens_on_its_cortex_and_a_hemisphere_laterally(view: str, axis: int, sign: int) -> None:
+    """A left one, whose other faces are cuts; cortex behind a cut face is not seen through it."""
+    graph = sphere_graph()
+    assert graph.hemisphere == "L" and opening_view(graph) == "lateral"
+    is_cortex = sign * graph.positions[:, axis] > 0.5 * np.abs(graph.positions).max()
+    block = replace(graph, nodes=Table({**graph.nodes.columns, "is_cortex": is_cortex}))
+    assert opening_view(block) == view
 
 
 def test_small_mesh_is_kept(sphere: Mesh) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import shapely
 from PIL import Image
 
 from cytomesh.core.errors import ContourError
@@ -152,19 +153,40 @@ def test_names_are_mapped_and_what_is_no_area_is_ignored(areas):
         areas(drawn("V1a", [SQUARE]))
 
 
-def test_the_last_of_overlapping_areas_counts_and_is_said(areas, caplog):
-    caplog.set_level(logging.WARNING, "cytomesh")
+def test_the_last_of_overlapping_areas_counts_and_is_said(areas):
     outer, inner = drawn("V1", [SQUARE]), drawn("V2", [box(20, 20, 30, 30)])
     for features in ([outer, inner], [drawn("V1", [SQUARE], childObjects=[inner])]):
-        np.testing.assert_array_equal(areas(*features).sample([[25, 25], [15, 15]]), [2, 1])
+        found = areas(*features)
+        np.testing.assert_array_equal(found.sample([[25, 25], [15, 15]]), [2, 1])
+        assert found.overlap is None
     # a stroke over the border, and areas side by side
-    areas(outer, drawn("V2", [box(39.9, 10, 70, 40)]), drawn("M1", [box(10, 40, 40, 55)]))
-    assert not caplog.records
-    np.testing.assert_array_equal(areas(inner, outer).sample([[25, 25]]), [1])
-    assert "'V1' over 100% of 'V2'" in caplog.text
-    caplog.clear()
-    np.testing.assert_array_equal(areas(outer, drawn("V2", [box(30, 10, 70, 40)])).sample([[35, 25]]), [2])
-    assert "areas overlap, the one that comes later in the file counts: 'V2' over 33% of 'V1'" in caplog.text
+    found = areas(outer, drawn("V2", [box(39.9, 10, 70, 40)]), drawn("M1", [box(10, 40, 40, 55)]))
+    assert found.overlap is None and found.crossing.is_empty
+    found = areas(inner, outer)
+    np.testing.assert_array_equal(found.sample([[25, 25]]), [1])
+    assert "'V1' over 100% of 'V2'" in found.overlap.found
+    found = areas(outer, drawn("V2", [box(30, 10, 70, 40)]))
+    np.testing.assert_array_equal(found.sample([[35, 25]]), [2])
+    assert found.overlap.found == "areas that overlap: 'V2' over 33% of 'V1'"
+    assert found.crossing.equals(shapely.box(29.5, 9.5, 39.5, 39.5))
+
+
+def test_overlaps_are_said_once_of_the_hemisphere_that_they_are_in(section, tmp_path, caplog, study_folder):
+    """Both hemispheres of a brain are on one section, and each reads its file."""
+    path = tmp_path / "areas.geojson"
+    path.write_text(json.dumps({"features": [drawn("V1", [SQUARE]), drawn("V2", [box(30, 10, 70, 40)])]}))
+    with caplog.at_level(logging.WARNING, "cytomesh"):
+        for pixels in ([[35.0, 25.0], [15.0, 15.0]], [[60.0, 25.0], [15.0, 15.0]]):
+            links = replace(
+                ImageLinks.empty(np.full(2, "")), section=np.full(2, section.index, np.int32), pixels=np.array(pixels)
+            )
+            transfer_annotation([replace(section, annotation=path)], links, LABELS)
+    (record,) = caplog.records
+    assert "areas.geojson" in record.message and "'V2' over 33% of 'V1'" in record.message
+    (study_folder.folder / "sub-B01" / "areas.geojson").write_bytes(path.read_bytes())
+    study_folder.change_table("areas2.png", "areas.geojson")
+    report = check_study(study_folder.manifest)
+    assert [warning.found for warning in report.warnings] == ["areas that overlap: 'V2' over 33% of 'V1'"]
 
 
 def test_packed_files_and_empty_ones(section, tmp_path):

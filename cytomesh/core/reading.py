@@ -113,9 +113,17 @@ def reading(
     except Exception as cause:
         if not isinstance(cause, (*DAMAGE, *also)):
             raise
-        text = " ".join(str(cause).split())[:200]
-        why = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+        why = why_not(cause, path)
         raise error(path, found=f"{found} ({why})", expected=expected, hint=hint or way_back(path)) from cause
+
+
+def why_not(cause: BaseException, path: Path) -> str:
+    """Return the kind and the text of what a decoder raised, without the path: the error around it names that."""
+    text = str(cause)
+    for name in (f"<_io.BufferedReader name={str(path)!r}>", repr(str(path)), f'"{path}"', str(path)):
+        text = text.replace(name, "")
+    text = " ".join(text.split())[:200].strip(" :")
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
 def gunzip(data: bytes, limit: int) -> bytes:

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import warn
-from cytomesh.core.reading import regular_size
+from cytomesh.core.reading import regular_size, why_not
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 # Deflate makes data at most 1,032 times smaller: what would be larger cannot be in the file.
@@ -75,7 +75,7 @@ class Nifti:
         try:
             return np.asarray(self.image.dataobj[part], dtype)
         except Exception as cause:  # gzip, zlib and nibabel raise many kinds; all mean a damaged file
-            found = f"values that cannot be read ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
+            found = f"values that cannot be read ({why_not(cause, self.path)})"
             raise self.error(self.path, found=found, hint="write or download it again") from cause
 
 
@@ -105,7 +105,7 @@ def open_nifti(
     except FileNotFoundError as cause:
         raise error(path, found=missing, hint=hint) from cause
     except Exception as cause:  # nibabel's readers raise what they like on damaged headers
-        found = f"a file that cannot be read ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
+        found = f"a file that cannot be read ({why_not(cause, path)})"
         raise error(path, found=found, expected="NIfTI", hint="write or download it again") from cause
     if not isinstance(image, nib.Nifti1Pair):
         raise error(path, found=type(image).__name__, expected="NIfTI", hint="convert it, e.g. by mri_convert")

@@ -82,6 +82,9 @@ def test_one_error_with_the_file_and_the_way_out(tmp_path):
         f"{path}: found a file that cannot be read (KeyError: 'a'), expected an array. Way out: copy it again, or run "
         f"'cytomesh embed --out {run} --encoder cnn --no-resume'"
     )
+    with pytest.raises(CheckpointError) as caught, reading(path, CheckpointError):
+        raise OSError(f"cannot read '{path}', twice {path}")
+    assert str(caught.value).count(path.name) == 1 and "(OSError: cannot read , twice)" in str(caught.value)
     with pytest.raises(DamagedError, match=r"B01_hemi-L\.npy: mesh: vertex 3: found NaN"), reading(path):
         raise CytomeshError("mesh", "vertex 3", found="NaN")
     with pytest.raises(CytomeshError, match=r"^/elsewhere/b: found no colour$"), reading(path):

@@ -165,3 +165,11 @@ def test_a_disk_that_fills_up_during_conversion_is_one_line_and_no_copy(tmp_path
         assert not (disk / "copy.ome.zarr").exists()
     finally:
         subprocess.run(["umount", disk], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["s.png", "s.jpg", "s.nii", "s.nii.gz", "s.tif"])
+def test_a_damaged_image_is_named_once(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no image" * 40)
+    with pytest.raises(ImageError) as caught:
+        read_header(tmp_path / name)
+    assert str(caught.value).count(name) == 1 and str(caught.value).startswith(str(tmp_path / name))

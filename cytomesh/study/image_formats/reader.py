@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.reading import why_not
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
 
 HINT_FORMATS = "give OME-Zarr (a folder), TIFF, BigTIFF, OME-TIFF, PNG, JPEG, NIfTI, CZI or what OpenSlide reads"
@@ -210,7 +211,7 @@ def named(path: Path, found: str, hint: str = HINT_AGAIN) -> Iterator[None]:
     except CytomeshError:
         raise
     except Exception as cause:
-        raise ImageError(path, found=f"{found} ({type(cause).__name__}: {cause})", hint=hint) from cause
+        raise ImageError(path, found=f"{found} ({why_not(cause, path)})", hint=hint) from cause
 
 
 def known_dtype(path: Path, dtype: object) -> str:

@@ -211,7 +211,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         lines.append(f"{name.replace('_', ' ') + ' (no learning)':<44}{values}")
     for name, (*_, row) in MODELS.items():
         scores = summary["models"][name]
-        cells = [f"{scores[f'macro_f1_{s}']:.3f} ± {scores[f'macro_f1_{s}_sd']:.3f}" for s in SPLITS]
+        cells = [_with_sd(scores[f"macro_f1_{split}"], scores[f"macro_f1_{split}_sd"]) for split in SPLITS]
         lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
     for name, row in NO_IMAGE.items():
         values = "".join(f"{summary['no_image'][name][f'macro_f1_{split}']:>16.3f}" for split in SPLITS)
@@ -222,6 +222,11 @@ def summary_table(summary: dict[str, Any]) -> str:
     lines += ["", *_layer_rows(summary["layers"])]
     lines.append(f"\n{sum(summary['seconds'].values()):.0f} s in all")
     return "\n".join(lines)
+
+
+def _with_sd(mean: float, sd: float) -> str:
+    """Return a score with its SD over seeds, if there are several that differ."""
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd else " " * 8)
 
 
 def _parcellation_rows(parcellation: dict[str, dict[str, Any]]) -> list[str]:

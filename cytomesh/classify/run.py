@@ -63,7 +63,7 @@ def classify_run(
     -------
     dict
         Flat summary: macro_f1_<side> and macro_f1_<side>_sd for each evaluation side, n_classes, n_train,
-        epochs (mean), seconds.
+        epochs (mean; of networks), seconds.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
     return summary | {
         "n_classes": len(metrics["classes"]),
         "n_train": metrics["n_train"],
-        "epochs": float(np.mean(epochs)),
+        **({"epochs": float(np.mean(epochs))} if any(epochs) else {}),
         "seconds": metrics["seconds"],
     }
 

@@ -99,7 +99,7 @@ def init(
     lines = text.splitlines()
     typer.echo(folder / "study.yaml")
     for line in lines[1 : lines.index("")]:
-        typer.echo(line.removeprefix("# "))
+        typer.echo(line.removeprefix("# ").replace(" study.yaml", f" {folder / 'study.yaml'}"))
     for number, line in enumerate(lines, start=1):
         if "TODO" in line and number > lines.index(""):
             typer.echo(f"line {number}: {line.strip()}")

@@ -144,7 +144,10 @@ def show_table(summary: dict[str, Any], as_json: bool) -> None:
     is_large = [max((abs(value or 0.0) for value in row.values()), default=0.0) >= LARGE for row in rows.values()]
     for column in dict.fromkeys(column for row in rows.values() for column in row):
         numbers = [row.get(column) for row in rows.values()]
-        if all(isinstance(value, int | None) for value in numbers):  # counts, and yes or no
+        if any(isinstance(value, bool) for value in numbers):
+            columns.append([column, *("-" if value is None else _shown(value) for value in numbers)])
+            continue
+        if all(isinstance(value, int | None) for value in numbers):
             columns.append([column, *("-" if value is None else f"{int(value):,}" for value in numbers)])
             continue
         known = [abs(value) for value in numbers if value]
@@ -165,5 +168,13 @@ def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((prefix + key, f"{value:.4g}" if isinstance(value, float) else str(value)))
+            rows.append((prefix + key, _shown(value)))
     return rows
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

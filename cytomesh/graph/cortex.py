@@ -74,7 +74,7 @@ def rebuilt_cortex(name: str, hemisphere: str, inputs: Sequence[SectionInput], s
     contours = plane_contours(inputs, hemisphere)
     is_cut = find_ends(contours, settings.cuts)
     try:
-        surfaces = reconstruct(contours, settings.surface, is_cut)
+        surfaces = reconstruct(contours, settings.surface, is_cut, name)
     except SurfaceError as problem:  # which hemisphere's
         raise problem.within(name) from problem
     record = {

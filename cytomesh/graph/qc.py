@@ -82,8 +82,8 @@ def surface_notes(record: Mapping[str, Any]) -> list[str]:
     if cortex["n_outside"]:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in cortex["reasons"].items())
         notes.append(
-            f"{100 * cortex['share_outside']:.0f} % of the nodes are no cortex ({reasons}): no image links, areas or"
-            " thickness (is_cortex; see cuts in the settings)"
+            f"{100 * cortex['share_outside']:.0f} % of the nodes are not cortex, as tissue was cut there ({reasons}):"
+            " they have no image, areas or thickness (is_cortex in nodes.parquet; settings: cuts)"
         )
     return notes
 
@@ -119,11 +119,13 @@ def _reconstruction_notes(record: Mapping[str, Any]) -> list[str]:
         facts = report[kind]
         if facts["euler_number_before"] != 2:
             places = zip(facts["places_mm"][:N_PLACES_SAID], facts["places_voxels"], strict=False)
-            where = "; ".join(f"({x:.1f}, {y:.1f}, {z:.1f}) mm, {count} voxels" for (x, y, z), count in places)
+            where = ", ".join(
+                f"{count} voxel{'s' * (count != 1)} at ({x:.1f}, {y:.1f}, {z:.1f}) mm" for (x, y, z), count in places
+            )
             rest = facts["n_places"] - N_PLACES_SAID
             notes.append(
-                f"{kind}: topology changed from Euler number {facts['euler_number_before']} to 2, a sphere, at {where}"
-                + (f"; and {rest} smaller places (report in qc.json)" if rest > 0 else "")
+                f"{kind}: topology corrected, from Euler number {facts['euler_number_before']} to 2 (a sphere): {where}"
+                + (f", and fewer at {rest} other places (qc.json)" if rest > 0 else "")
             )
         if facts["n_discarded"]:
             notes.append(

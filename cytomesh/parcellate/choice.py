@@ -47,7 +47,7 @@ def best_method(groups: Sequence[Group], settings: ParcellateConfig) -> tuple[st
     scores = [record.get("halves_ami_over_noise", 0.0) for record in records]
     best = settings.methods[int(np.argmax(scores))]
     said = ", ".join(f"{name} {score:.3f}" for name, score in zip(settings.methods, scores, strict=True))
-    log(f"parcellate: {best} chosen by the agreement of halves of the sections, above random numbers (AMI): {said}")
+    log(f"parcellate: {best} is chosen, as its parcels of half the sections each agree best (AMI above chance: {said})")
     return best, records
 
 

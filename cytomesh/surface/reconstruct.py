@@ -56,7 +56,7 @@ class CorticalSurfaces:
 
 
 def reconstruct(
-    contours: Sequence[PlaneContours], settings: SurfaceConfig, is_cut: Ends = (False, False)
+    contours: Sequence[PlaneContours], settings: SurfaceConfig, is_cut: Ends = (False, False), name: str = "surfaces"
 ) -> CorticalSurfaces:
     """Build the cortical surfaces of one hemisphere from its section contours.
 
@@ -76,6 +76,8 @@ def reconstruct(
     is_cut : (bool, bool)
         Ends at which sections stop and the tissue does not (see `ends.cut_ends`): there the surfaces go on straight
         for a thickness of the cortex, and are cut off flat.
+    name : str
+        Whose surfaces these are, in log lines.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def reconstruct(
     >>> found.pial.euler_number, round(float(found.thickness_mm.mean()), 1)
     (2, 2.0)
     """
-    clock = _Clock()
+    clock = _Clock(name)
     resolution = choose_resolution(contours, settings)
     stack = stack_contours(extended(contours, is_cut), resolution.voxel_mm, is_cut)
     with clock("volume"):
@@ -224,15 +226,16 @@ def _check(mesh: Mesh, name: str) -> None:
 class _Clock:
     """Seconds of each named step."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str) -> None:
         self.seconds: dict[str, float] = {}
+        self._whose = whose
 
     def __call__(self, name: str) -> _Clock:
         self._name, self._start = name, time.perf_counter()
         return self
 
     def __enter__(self) -> None:
-        log(f"  {self._name}")
+        log(f"{self._whose}: {self._name}")
 
     def __exit__(self, *_: object) -> None:
         self.seconds[self._name] = round(time.perf_counter() - self._start, 3)

@@ -282,11 +282,11 @@ def test_a_hole_that_is_closed_is_said_with_its_place(make_study, tmp_path, caps
     build_graphs(manifest, tmp_path / "run", settings(*lenient), workers=1)
     said = capsys.readouterr().err
     for kind in ("pial", "white"):
-        assert f"{kind}: topology changed from Euler number 0 to 2, a sphere, at (" in said
+        assert f"{kind}: topology corrected, from Euler number 0 to 2 (a sphere): " in said
     report = json.loads((tmp_path / "run" / "graphs" / NAME / "qc.json").read_text())["report"]
     x, y, _ = report["white"]["places_mm"][0]
     assert abs(x) < 10 and abs(y) < 5
-    assert "topology changed" in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
+    assert "topology corrected" in (tmp_path / "run" / "graphs" / NAME / "qc.html").read_text()
 
 
 def test_objections_to_the_stack_are_said_once_and_shown(write_ellipsoids, tmp_path, capsys):

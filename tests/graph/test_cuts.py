@@ -82,7 +82,7 @@ def test_the_record_says_what_was_cut_and_summaries_leave_it_out(block):
     assert qc["cortex"]["n_nodes"] == graph.is_cortex.sum()
     assert sum(qc["surfaces"]["thickness_histogram"]["counts"]) == graph.is_cortex.sum()
     assert qc["links"]["n_reachable"] <= graph.is_cortex.sum() and qc["links"]["share_linked"] > 0.99
-    assert "are no cortex" in (run / "graphs" / NAME / "qc.html").read_text()
+    assert "are not cortex" in (run / "graphs" / NAME / "qc.html").read_text()
     assert all(v["highest"] is None or v["value"] <= v["highest"] for v in qc["verdicts"])
 
 

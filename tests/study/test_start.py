@@ -50,7 +50,7 @@ def test_the_phantom_s_own_files_make_a_study_without_any_fault(small_study, tmp
     given += ["--annotations", tmp_path / "areas", "--spacing-mm", -8, "--labels", tmp_path / "labels.tsv", *SPECIES]
     code, said, errors = cytomesh("init", tmp_path, *given)
     assert code == 0, errors
-    assert "Nothing is left to fill in" in said and "cytomesh build-graph study.yaml" in said
+    assert "Nothing is left to fill in" in said and f"cytomesh build-graph {tmp_path / 'study.yaml'}" in said
     code, said, _ = cytomesh("study", "check", tmp_path / "study.yaml", "--workers", 1)
     assert (code, "No problem found." in said) == (0, True), said
     (brain,) = open_study(tmp_path / "study.yaml").brains

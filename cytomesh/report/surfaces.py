@@ -50,10 +50,11 @@ def surface_part(run: Path, graphs: Sequence[CortexGraph]) -> Part:
     """Build the surface viewer with every graph and map of the run."""
     maps = with_values({graph.name: node_maps(run, graph) for graph in graphs})
     second = _second_map(run, maps[graphs[0].name])
-    others = (title for title in (ANNOTATION, THICKNESS) if title != second)
+    titles = (ANNOTATION, THICKNESS, *(item.title for item in maps[graphs[0].name]))
+    others = [title for title in titles if title != second]
     has_links = any(graph.has_image.any() for graph in graphs)
     predictions = "Predictions cover nodes without an image link, too: see the map 'role of the linked section'."
-    shown = (first_title(maps, tuple(others)), second)
+    shown = (first_title(maps, others), second)
     return Part("surfaces", "Surfaces", viewer(run, graphs, maps, shown, predictions if has_links else ""))
 
 

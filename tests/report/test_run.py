@@ -148,7 +148,7 @@ def test_measures_have_their_interval_and_distance(run: Path, page: Page) -> Non
     scores = read_json(run / "classify" / "linear" / "metrics.json")["splits"]["seen"]["ensemble"]
     interval, distance = scores["interval"], scores["error_mm"]
     text = f"{interval['low']:.2f}–{interval['high']:.2f}"
-    row = next(row for row in page.rows if row[0] == "linear" and text in row)
+    row = next(row for row in page.rows if row[0] == "linear" and row[2].endswith(f" {text}"))
     assert row[-1].split() == f"{distance['median']:.3g} {distance['q25']:.3g}–{distance['q75']:.3g}".split()
 
 

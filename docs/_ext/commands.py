@@ -9,6 +9,7 @@ import typer
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from typer.testing import CliRunner
 
 from cytomesh.cli.app import app as program
 from docs._ext.settings import entry, text_nodes
@@ -54,6 +55,19 @@ class Command(SphinxDirective):
         return [block, *paragraphs, nodes.definition_list("", *entries, classes=["settings"])]
 
 
+class Output(SphinxDirective):
+    """What a command prints, as it prints it today."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the command and what it says."""
+        done = CliRunner().invoke(program, self.arguments[0].split(), catch_exceptions=False)
+        text = f"$ cytomesh {self.arguments[0]}\n{done.output.rstrip()}"
+        return [nodes.literal_block(text, text, language="console")]
+
+
 def _metavar(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper().removesuffix("_")).strip("[]")
 
@@ -79,6 +93,7 @@ def _head(option: Any) -> list[nodes.Node]:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("command", Command)
+    app.add_directive("output", Output)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -65,7 +65,7 @@ class Output(SphinxDirective):
         """Return the command and what it says."""
         done = CliRunner().invoke(program, self.arguments[0].split(), catch_exceptions=False)
         text = f"$ cytomesh {self.arguments[0]}\n{done.output.rstrip()}"
-        return [nodes.literal_block(text, text, language="console")]
+        return [nodes.literal_block(text, text, language="text")]
 
 
 def _metavar(parameter: Any) -> str:

@@ -49,7 +49,7 @@ def register(run: Path) -> Any:
     """Draw sulcal depth on three surfaces."""
     graph = graph_of(run, "B01")
     folder = run / "register" / "folding" / graph.name
-    figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(7.2, 2.5), layout="constrained")
     depth = graph.nodes["sulcal_depth_mm"]
     shown = ("midthickness", graph.mesh, ""), ("inflated", None, ""), ("sphere.reg", None, "sulcal depth (mm)")
     for axes, (name, mesh, label) in zip(panels, shown, strict=True):
@@ -106,7 +106,7 @@ def classify(run: Path) -> Any:
     table = pq.read_table(run / "classify" / "gat" / "predictions" / f"{graph.name}.parquet")
     area, confidence = (table[name].to_numpy() for name in ("area", "confidence"))
     mesh = inflated(run, graph)
-    figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(7.2, 2.5), layout="constrained")
     paint_labels(panels[0], mesh, graph.annotation, graph.labels, "annotation")
     paint_labels(panels[1], mesh, np.where(graph.is_linked, area, 0), graph.labels, "prediction (GAT)")
     known = np.where(graph.is_linked, confidence, np.nan)
@@ -121,7 +121,7 @@ def parcellate(run: Path) -> Any:
     parcel, confidence = (table[name].to_numpy() for name in ("parcel", "confidence"))
     mesh = inflated(run, graph)
     names = cytomesh.LabelTable.from_names([f"parcel {i}" for i in range(1, int(parcel.max()) + 1)])
-    figure, panels = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3), layout="constrained")
     paint_labels(panels[0], mesh, parcel, names, f"{int(parcel.max())} parcels")
     title = "how much comes back from half of the sections"
     paint_numbers(panels[1], mesh, confidence, "viridis", (0, 1), title, "confidence")

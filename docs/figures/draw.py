@@ -21,7 +21,11 @@ from docs.figures import cortex, curves, screens, sections
 
 HERE = Path(__file__).parent
 MORE = {
-    "cells": ("analyze/cells/metrics.json", "phantom-cells RUN/phantom --brain B01", "cells --out RUN --config phantom"),
+    "cells": (
+        "analyze/cells/metrics.json",
+        "phantom-cells RUN/phantom --brain B01",
+        "cells --out RUN --config phantom",
+    ),
     "evaluate": ("analyze/evaluate/metrics.json", "evaluate --out RUN --config demo"),
     "finetune": ("encoders/tuned/summary.json", "finetune --out RUN --config demo"),
     "own_maps": (
@@ -72,7 +76,7 @@ def main(run: Path, names: list[str]) -> None:
         FIGURES[name](run).savefig(drawn, dpi=110)
         plt.close("all")
         image = Image.open(drawn).convert("RGB")
-        image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
             HERE / f"{name}.png", optimize=True
         )
 

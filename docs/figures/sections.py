@@ -98,7 +98,7 @@ def surfaces(run: Path) -> Any:
     section = sections_of(run, "B01")[number]
     here = graph.is_linked & (graph.section == number)
     places = graph.nodes.stack(["column_px", "row_px"])[here]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(7.2, 3.2), layout="constrained")
     pixels = pixels_of(section)
     corner = places[np.argmin(places[:, 1])]
     show_section(left, section, pixels)
@@ -117,7 +117,7 @@ def surfaces(run: Path) -> Any:
     colours[here[graph.mesh.faces].any(axis=1)] = (0.85, 0.1, 0.1, 1)
     draw_view(right, graph.mesh, colours, "lateral", "L")
     plt.colorbar(scale, ax=right, shrink=0.6, label="thickness (mm)")
-    right.set_title("midthickness; red: nodes of this section")
+    right.set_title("midthickness;\nred: nodes of this section")
     return figure
 
 

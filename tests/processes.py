@@ -17,12 +17,15 @@ CONTEXT.set_forkserver_preload(
     [
         "torch.nn.parallel",
         "torch.distributed",
+        "matplotlib.pyplot",
         "cytomesh.cli.app",
         "cytomesh.graph.build",
         "cytomesh.pretrain.run",
         "cytomesh.pretrain.embed",
         "cytomesh.classify.run",
         "cytomesh.parcellate.run",
+        "cytomesh.phantom.write",
+        "cytomesh.report.run",
     ]
 )
 Process = multiprocessing.context.ForkServerProcess
@@ -69,13 +72,19 @@ def start_torchrun(errors: Path, options: Sequence[object], *words: object, **en
 
 
 def _torchrun(errors: Path, options: list[str], words: list[str], environment: dict[str, str]) -> None:
+    os.setsid()
+    os.environ.update(environment)
+    with errors.open("w") as stream:
+        os.dup2(stream.fileno(), 2)
+    be_torchrun(options, words)
+
+
+def be_torchrun(options: list[str], words: list[str]) -> None:
+    """Be `torchrun OPTIONS -m cytomesh WORDS`, with ranks that are forked from this process."""
     from torch.distributed.launcher.api import elastic_launch
     from torch.distributed.run import config_from_args, parse_args
 
-    os.setsid()
-    os.environ.update(OMP_NUM_THREADS="1", **environment)
-    with errors.open("w") as stream:
-        os.dup2(stream.fileno(), 2)
+    os.environ["OMP_NUM_THREADS"] = "1"
     config, *_ = config_from_args(parse_args([*options, "-m", "cytomesh"]))
     config.start_method = "fork"
     elastic_launch(config, _rank_of_torchrun)(words)

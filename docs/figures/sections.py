@@ -278,7 +278,7 @@ def cells(run: Path) -> Any:
     draw_view(right, graph.mesh, number_colours(graph.mesh, density, scale), "lateral", "L")
     plt.colorbar(scale, ax=right, location="bottom", shrink=0.8, label="cells per mm²")
     right.set_title("density at the nodes")
-    layer_legend(left, loc="center right", bbox_to_anchor=(-0.35, 0.5), markerscale=0.5)
+    layer_legend(left, loc="upper left", bbox_to_anchor=(-0.4, -0.22), ncols=6, handlelength=1, columnspacing=1)
     return figure
 
 

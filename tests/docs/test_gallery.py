@@ -31,7 +31,7 @@ def test_an_example_runs_and_shows_figures(example, tmp_path):
 
 
 def _run(example: Path, said: Path, work: Path, temporary: Path) -> None:
-    os.environ.update(MPLBACKEND="Agg", TMPDIR=str(temporary))
+    os.environ.update(TMPDIR=str(temporary))
     tempfile.tempdir = None
     os.chdir(work)
     with said.open("w") as stream:
@@ -39,6 +39,8 @@ def _run(example: Path, said: Path, work: Path, temporary: Path) -> None:
         os.dup2(stream.fileno(), 2)
     import matplotlib.pyplot as plt
     from pytest_socket import disable_socket
+
+    plt.switch_backend("Agg")
 
     disable_socket(allow_unix_socket=True)
     n_shown = 0

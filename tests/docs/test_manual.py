@@ -8,7 +8,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -16,7 +18,10 @@ import yaml
 import cytomesh
 from cytomesh.cli.settings import PLACES, Stage
 from cytomesh.core.config import load_config, models_of
+from cytomesh.core.doctor import Finding, findings_table
+from cytomesh.core.extras import EXTRAS
 from cytomesh.core.settings_text import is_empty
+from cytomesh.report.status import State, Status, status_table
 from cytomesh.study.atlas import COLUMNS
 from cytomesh.study.sections import OPTIONAL, REQUIRED
 
@@ -26,6 +31,7 @@ from docs._ext.columns import read_tables
 from docs._ext.commands import SHARED, commands
 from docs._ext.kinds import REGISTRIES, registries
 from docs._ext.settings import model_of
+from docs.figures.draw import FIGURES
 from tests.docs.documented import TABLES, documented, undocumented
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +150,57 @@ def test_json_files_of_a_run_and_a_study_have_the_keys_that_are_documented(small
     place = "graphs/<graph>/qc.json: "
     faults = ["links/colour is not documented", "links/n_linked is str", "there is no seconds"]
     assert set(undocumented(tmp_path)) == {"graphs/new.json is not documented", *(place + fault for fault in faults)}
+
+
+def shown(page: str, command: str) -> list[str]:
+    """Return what a page says that a command prints."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (DOCS / "stages" / page).read_text(), re.M | re.S)
+    (block,) = (block for block in blocks if block.startswith(f"$ {command}\n"))
+    return block.rstrip().splitlines()[1:]
+
+
+def test_findings_on_the_page_are_printed_like_that():
+    lines = shown("program.md", "cytomesh doctor")
+    at, end = lines[0].index("torch"), re.search(r"(?<=\S)  +", lines[0][9:])
+    start = 9 + end.end()
+    found = []
+    for line in lines[:-1]:
+        if line[:at].strip():
+            found.append(Finding(line[at:start].strip(), line[:at].strip(), line[start:]))
+        else:
+            found[-1] = replace(found[-1], advice=line[start:].removeprefix("-> "))
+    assert findings_table(found).splitlines() == lines
+    source = (ROOT / "cytomesh" / "core" / "doctor.py").read_text()
+    named = {f"[{extra}]" for extra in EXTRAS} | set(re.findall(r'(?:Finding|_by_amount)\("([^"]+)"', source))
+    assert {item.subject for item in found} <= named
+
+
+def test_states_on_the_page_are_printed_like_that():
+    head, *lines = shown("report.md", "cytomesh status --out RUN")
+    row = re.compile(r"(\S+) +(\w+) +([\d.]+) MB +([\d.]+) s  (\S+ \S+)(?:  (.+))?")
+    rows = [row.fullmatch(line).groups() for line in lines]
+    states = [
+        Status(name, state, (why,) if why else (), float(size), float(took), begun)
+        for name, state, size, took, begun, why in rows
+    ]
+    assert status_table(states).splitlines() == [head, *lines]
+    assert {"done", "stale", "stopped"} == {state.state for state in states} <= set(get_args(State))
+
+
+def test_every_stage_has_a_figure_or_what_it_prints():
+    pages = {path.name: path.read_text() for path in (DOCS / "stages").glob("*.md") if path.stem != "index"}
+    assert [name for name, text in pages.items() if "```{figure}" not in text and "```{output}" not in text] == []
+
+
+def test_figures_are_drawn_described_small_and_shown():
+    files = list((DOCS / "figures").glob("*.png"))
+    assert {path.stem for path in files} == set(FIGURES)
+    assert [path.name for path in files if path.stat().st_size > 150_000] == []
+    blocks = [
+        block for page in PAGES for block in re.findall(r"^```\{figure\} (.*?)^```", page.read_text(), re.M | re.S)
+    ]
+    assert [block for block in blocks if not re.search(r"^:alt: \S", block, re.M)] == []
+    assert {Path(block.split()[0]).stem for block in blocks} == set(FIGURES)
 
 
 def _lines():

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from torch.distributed.run import main as torchrun
 
-from tests.processes import CONTEXT
+from tests.processes import CONTEXT, be_torchrun
 
 START = Path(__file__).parents[2] / "docs" / "start"
 PAGES = ("hemispheres", "block", "surfaces", "new-brain", "cluster")
@@ -51,9 +50,12 @@ def _program(folder: Path, said: Path, words: list[str]) -> None:
     with said.open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
+    # with one processor, work stays in this process: for so little, workers would import more than they do
+    os.sched_getaffinity = lambda process: {0}
     if words[0] == "torchrun":
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(START.parents[1]), os.environ.get("PYTHONPATH", "")])
-        torchrun(words[1:])
+        module = words.index("-m")
+        assert words[module + 1] == "cytomesh"
+        be_torchrun(words[1:module], words[module + 2 :])
         return
     from cytomesh.cli.app import main
 

@@ -85,7 +85,10 @@ def be_torchrun(options: list[str], words: list[str]) -> None:
     from torch.distributed.run import config_from_args, parse_args
 
     os.environ["OMP_NUM_THREADS"] = "1"
-    config, *_ = config_from_args(parse_args([*options, "-m", "cytomesh"]))
+    arguments = parse_args([*options, "-m", "cytomesh"])
+    if arguments.standalone:  # as torch.distributed.run.run has it
+        arguments.rdzv_backend, arguments.rdzv_endpoint, arguments.rdzv_id = "c10d", "localhost:0", "alone"
+    config, *_ = config_from_args(arguments)
     config.start_method = "fork"
     elastic_launch(config, _rank_of_torchrun)(words)
 

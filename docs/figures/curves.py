@@ -45,17 +45,16 @@ def pretrain(run: Path) -> Any:
         axes.axis("off")
     left.suptitle("patches of 4 mm, pial side up", fontsize="medium")
     axes = right.subplots()
-    lines = _lines(run / "encoders" / FEATURES / "metrics.jsonl", "loss")
-    axes.plot(*zip(*lines, strict=True), "o-", color=BLUE, markersize=3)
+    axes.plot(*_lines(run / "encoders" / FEATURES / "metrics.jsonl", "step", "loss"), "o-", color=BLUE, markersize=3)
     axes.set(xlabel="step", ylabel="loss")
     open_axes(axes)
     return figure
 
 
-def _lines(path: Path, name: str) -> list[tuple[int, float]]:
-    """Return step and value of the lines of a log of metrics that have a value."""
+def _lines(path: Path, *names: str) -> tuple[list[Any], ...]:
+    """Return the values of some names, of the lines of a log of metrics that have all of them."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [(line["step"], line[name]) for line in lines if name in line]
+    return tuple([line[name] for line in lines if {*names} <= {*line}] for name in names)
 
 
 def finetune(run: Path) -> Any:
@@ -71,18 +70,20 @@ def finetune(run: Path) -> Any:
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) @ eye > 0
     is_seen = np.isin(np.arange(graph.n_nodes), mesh.faces[facing])
     for members, colour, size, name in (
-        (batch.nodes[batch.n_targets :], ORANGE, 5, "patch encoded, passes messages"),
+        (batch.nodes[batch.n_targets :], ORANGE, 16, "patch encoded, passes messages"),
         (batch.nodes[: batch.n_targets], BLUE, 16, "annotated: area to be named"),
     ):
         places = mesh.vertices[members[is_seen[members]]] @ np.stack([across, up], axis=1)
         left.scatter(*places.T, s=size, color=colour, linewidths=0, label=name, zorder=3)
     left.set_title("nodes of one batch")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, fontsize="small", ncols=2)
-    rounds, scores = zip(
-        *_lines(run / "encoders" / "tuned" / "tuning" / "metrics.jsonl", "validation_macro_f1"), strict=True
-    )
+    rounds, scores = _lines(run / "encoders" / "tuned" / "tuning" / "metrics.jsonl", "round", "validation_macro_f1")
     right.plot(rounds, scores, "o-", color=BLUE)
-    right.set(xlabel="step", ylabel="macro-F1 of validation sections", title="end of each round")
+    best = int(np.argmax(scores))
+    right.plot(rounds[best], scores[best], "o", markersize=12, color=ORANGE, fillstyle="none", label="exported")
+    right.set(xlabel="round (0: encoder as it was)", ylabel="macro-F1 of validation sections", xticks=rounds)
+    right.set(ylim=(min(scores) - 0.03, max(scores) + 0.03), title="scores of the rounds")
+    right.legend(frameon=False, fontsize="small")
     open_axes(right)
     return figure
 

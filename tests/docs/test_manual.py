@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -69,6 +70,20 @@ def test_it_builds_without_a_warning(html):
 def test_it_needs_no_network(html):
     pages = "".join(path.read_text() for path in html.rglob("*.html"))
     assert not re.findall(r'(?:src|data-src)="https?://[^"]*|<link[^>]*href="https?://[^"]*', pages)
+
+
+@pytest.mark.slow
+def test_every_link_within_it_leads_somewhere(html):
+    pages = {path: path.read_text() for path in html.rglob("*.html") if path.parent.name != "_static"}
+    places = {path: set(re.findall(r'\bid="([^"]+)"', page)) for path, page in pages.items()}
+    dead = []
+    for path, page in pages.items():
+        for link in re.findall(r'(?:href|src)="(?![a-z]+:)([^"]+)"', page):
+            name, _, place = unquote(link).partition("#")
+            target = (path.parent / name.partition("?")[0]).resolve() if name else path
+            if not target.exists() or (place and place not in places.get(target, {place})):
+                dead.append((path.name, link))
+    assert len(pages) > 90 and dead == []
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ CONTEXT.set_forkserver_preload(
         "cytomesh.pretrain.embed",
         "cytomesh.classify.run",
         "cytomesh.parcellate.run",
-        "cytomesh.phantom.write",
         "cytomesh.report.run",
+        "tests.phantom_template",
     ]
 )
 Process = multiprocessing.context.ForkServerProcess

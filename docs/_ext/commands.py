@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import typer
@@ -20,6 +21,7 @@ SHARED = frozenset(
 """Options that mean the same in every command: they are on the page of the command line."""
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Return every command by its full name, such as `images cut`."""
     found: dict[str, Any] = {}

@@ -6,8 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -34,6 +32,7 @@ from docs._ext.kinds import REGISTRIES, registries
 from docs._ext.settings import model_of
 from docs.figures.draw import FIGURES
 from tests.docs.documented import TABLES, documented, undocumented
+from tests.processes import run_module
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -53,8 +52,7 @@ def html(tmp_path_factory) -> Path:
     for name in ("CHANGELOG.md", "benchmarks", "cytomesh", "configs", "tests"):
         (home / name).symlink_to(ROOT / name)
     options = ("-W", "--keep-going", "-q", "-D", "plot_gallery=0")
-    build = [sys.executable, "-m", "sphinx", *options, home / "docs", home / "html"]
-    done = subprocess.run(build, cwd=home, capture_output=True, text=True)
+    done = run_module("sphinx", *options, home / "docs", home / "html")
     assert done.returncode == 0, done.stderr
     return home / "html"
 

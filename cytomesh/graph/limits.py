@@ -80,11 +80,10 @@ def check_verdicts(name: str, verdicts: Sequence[Verdict], page: Path) -> None:
     failed = [verdict for verdict in verdicts if not verdict.is_passed]
     if failed:
         places = [] if any(verdict.place for verdict in failed) else _farthest(verdicts)
-        raise QualityError(
-            name,
-            found="; ".join(map(_failure, failed)),
-            hint=f"look at {' and at '.join([*places, str(page)])}, or change the limits",
-        )
+        hint = f"look at {' and at '.join([*places, str(page)])}, or change the limits"
+        if any(verdict.key == "max_area_error" for verdict in failed):
+            hint = f"take a smaller surface.edge_length_mm (long edges cut folds and rims short), {hint}"
+        raise QualityError(name, found="; ".join(map(_failure, failed)), hint=hint)
 
 
 def _failure(verdict: Verdict) -> str:

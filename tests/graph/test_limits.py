@@ -84,6 +84,13 @@ def test_a_good_record_passes_every_limit():
     assert {verdict.key for verdict in verdicts if verdict.is_judged} == {*STRICT, "require_euler", "min_linked"}
 
 
+def test_area_that_is_lost_to_long_edges_is_a_matter_of_their_length():
+    short = record()
+    short["surfaces"]["pial"]["area_mm2"] *= 0.7
+    with pytest.raises(QualityError, match=r"smaller surface\.edge_length_mm.*, look at .*qc\.html"):
+        check_verdicts("B_hemi-L", judge(short, CheckConfig(**STRICT)), Path("qc.html"))
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -119,7 +119,7 @@ def start_study(folder: Path, start: Start) -> str:
         window=_window(checked),
         data_roots=[relative_place(root, folder) for root in dict.fromkeys(roots)],
         surfaces=_surfaces(start.surfaces, folder),
-        axes=axes_text(start.cut),
+        axes=axes_text(start.cut, start.spacing_mm),
     )
     texts = {labels_file: labels_text(labels)} if len(labels) and start.labels is None else {}
     texts |= {table: sections_text(folder, sections), manifest: study_text(known)}
@@ -184,8 +184,8 @@ def _plane(header: ImageHeader, um_per_px: float, position_mm: float, cut: Cut) 
     step = um_per_px / 1000
     column, row, along = np.array(AXES[cut], np.float64)
     origin = position_mm * along - step * ((width - 1) / 2 * column + (height - 1) / 2 * row)
-    # 12 digits: not 15.950000000000001 in a table that people edit
-    return SectionPlane(np.column_stack([step * column, step * row, origin]).round(12))
+    # 12 digits: not 15.950000000000001 in a table that people edit, nor -0.0
+    return SectionPlane(np.column_stack([step * column, step * row, origin]).round(12) + 0.0)
 
 
 def _look(sections: Iterable[Section]) -> list[CheckedImage]:
@@ -231,9 +231,10 @@ def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def axes_text(cut: Cut) -> str:
-    """Return where the columns, the rows and the series of a cut point to."""
+def axes_text(cut: Cut, spacing_mm: float) -> str:
+    """Return where the columns, the rows and the series of a cut point to, the series by the sign of its spacing."""
     words = {1: ("right", "anterior", "superior"), -1: ("left", "posterior", "inferior")}
     vectors: list[NDArray[np.int64]] = [np.array(axis) for axis in AXES[cut]]
+    vectors[2] *= -1 if spacing_mm < 0 else 1
     column, row, along = (words[int(v[v.nonzero()[0][0]])][int(v.nonzero()[0][0])] for v in vectors)
     return f"columns to the {column}, rows to {row}, numbers to {along}"

@@ -197,10 +197,21 @@ def test_drawings_without_an_image_are_named(folders):
 
 
 def test_axes_are_said_as_they_are():
-    assert axes_text("coronal") == "columns to the right, rows to inferior, numbers to anterior"
-    assert axes_text("sagittal") == "columns to the anterior, rows to inferior, numbers to right"
+    assert axes_text("coronal", 0.1) == "columns to the right, rows to inferior, numbers to anterior"
+    assert axes_text("sagittal", 0.1) == "columns to the anterior, rows to inferior, numbers to right"
+    assert axes_text("coronal", -0.1) == "columns to the right, rows to inferior, numbers to posterior"
+    assert axes_text("sagittal", -0.1) == "columns to the anterior, rows to inferior, numbers to left"
+    assert axes_text("horizontal", -0.1) == "columns to the right, rows to posterior, numbers to inferior"
     for axes in AXES.values():
         assert abs(np.linalg.det(axes)) == 1
+
+
+def test_the_direction_of_numbers_is_that_of_the_table(folders):
+    text = start_study(folders / "new", Start("block", folders / "images", -0.1, um_per_px=50.0))
+    assert "numbers to posterior" in text
+    sections = open_study(folders / "new" / "study.yaml").brains[0].sections
+    assert {section.index: section.plane.to_world[1, 2] for section in sections} == {7: 0.0, 8: -0.1, 9: -0.2}
+    assert "-0.0," not in (folders / "new" / "sections.tsv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ def to_ome_zarr(
 
 
 def _text(report: CheckReport) -> str:
+    if not report.name:  # no manifest that can be read
+        return "\n".join(_listed(report.problems, "problem"))
     maps = "with probability maps" if report.has_probability_maps else "no probability maps"
     lines = [
         f"{report.name}: {report.species}, {report.stain}; space {report.space}; {report.n_areas} areas, {maps}",

@@ -45,6 +45,11 @@ def test_check_prints_every_problem_and_fails(cytomesh, dataset):
     assert problems[0]["file"].endswith("sample-0001_BF.png") and problems[0]["hint"]
 
 
+def test_of_a_missing_manifest_nothing_else_is_said(cytomesh, tmp_path):
+    code, out, _ = cytomesh("study", "check", tmp_path / "none.yaml")
+    assert code == 1 and out.startswith("1 problem:\n1. ") and "brain" not in out and out.count("\n") == 2
+
+
 def test_errors_are_one_message(cytomesh, dataset):
     cytomesh("study", "from-bids", dataset)
     code, _, err = cytomesh("study", "from-bids", dataset)

@@ -104,6 +104,8 @@ def start_study(folder: Path, start: Start) -> str:
     roots = [
         item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
     ]
+    sides = [side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)]
+    meanings = _meanings(names, labels)
     known = Known(
         name=folder.resolve().name,
         species=start.species,
@@ -142,7 +144,8 @@ def _drawn(source: Path | None, numbers: dict[str, int]) -> dict[int, Path]:
     files = {} if source is None else of_sections(files_by_stem(source, CONTOUR_READERS), numbers, source)
     if others := sorted(files.keys() - set(numbers.values())):
         found = f"{files[others[0]].name} of section {others[0]}" + f", and {len(others) - 1} more" * (len(others) > 1)
-        raise StudyError(source or "", found=found, expected="sections that have an image")
+        hint = "add its image, or take the file out of the folder and write its row of sections.tsv by hand, image n/a"
+        raise StudyError(source or "", found=found, expected="sections that have an image", hint=hint)
     return files
 
 

@@ -49,6 +49,7 @@ class Known:
     kind: Kind
     brain: str
     hemispheres: Sequence[str]
+    has_unnamed_sides: bool
     classes: Mapping[str, str]
     has_contours: bool
     labels: str
@@ -97,7 +98,8 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
         yield "# data_roots: [../raw, /data/slides]", f"data_roots: {json.dumps(known.data_roots, ensure_ascii=False)}"
     yield "  - id: B01", f"  - id: {known.brain}"
     yield "    role: train", f"    role: {'unseen' if known.kind == 'new-brain' else 'train'}"
-    yield "    hemispheres: [L, R]", f"    hemispheres: [{', '.join(known.hemispheres)}]"
+    sides = f"  # {TODO} those that contours.classes name" if known.has_unnamed_sides else ""
+    yield "    hemispheres: [L, R]", f"    hemispheres: [{', '.join(known.hemispheres)}]{sides}"
     place = f"    # Places are a guess: images centred on one line, {known.axes}.\n"
     if known.kind == "surfaces":
         place += f"    # {TODO} put in the table where sections lie in the world of the surfaces.\n"

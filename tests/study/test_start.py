@@ -95,6 +95,15 @@ def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytom
     assert opened.manifest.data_roots == [Path("../images"), Path("../contours"), Path("../areas")]
 
 
+def test_sides_that_no_class_names_are_left_to_fill_in(folders):
+    for path in (folders / "contours").iterdir():
+        path.write_text(path.read_text().replace("white_R", "White"))
+    start = Start("block", folders / "images", 1.0, folders / "contours", um_per_px=100.0, species="x", stain="y")
+    text = start_study(folders / "new", start)
+    assert "marked TODO: 2." in text
+    assert "    hemispheres: [L, R]  # TODO those that contours.classes name\n" in text
+
+
 def test_one_that_was_killed_is_finished_and_nothing_is_overwritten(folders):
     start = Start("block", folders / "images", 1.0, annotations=folders / "areas", um_per_px=100.0)
     whole, tables = folders / "whole", ("labels.tsv", "sections.tsv")
@@ -190,10 +199,24 @@ def test_numbers_of_label_images_become_areas_without_names(folders):
 
 
 def test_drawings_without_an_image_are_named(folders):
+    for path in (folders / "contours").iterdir():
+        path.write_text(path.read_text().replace("Cortex", "pial_R"))
     (folders / "contours" / "9.geojson").rename(folders / "contours" / "12.geojson")
-    start = Start("block", folders / "images", 1.0, contours=folders / "contours", um_per_px=50.0)
-    with pytest.raises(StudyError, match=r"12.geojson of section 12, expected sections that have an image"):
-        start_study(folders / "new", start)
+    given = {"contours": folders / "contours", "um_per_px": 100.0, "species": "x", "stain": "y"}
+    with pytest.raises(StudyError, match=r"12.geojson of section 12, expected sections that have an image") as raised:
+        start_study(folders / "new", Start("block", folders / "images", 1.0, **given))
+    # what it advises makes a study
+    assert "write its row of sections.tsv by hand, image n/a" in raised.value.hint
+    (folders / "contours" / "12.geojson").rename(folders / "12.geojson")
+    start_study(folders / "new", Start("block", folders / "images", 1.0, **given))
+    (folders / "12.geojson").rename(folders / "contours" / "12.geojson")
+    table = folders / "new" / "sections.tsv"
+    _, image, um_per_px, to_world, *rest = table.read_text().splitlines()[-1].split("\t")
+    by_hand = ["12", "n/a", um_per_px, to_world.replace(",2.0,", ",5.0,"), "../contours/12.geojson", *rest[1:]]
+    table.write_text(table.read_text() + "\t".join(by_hand) + "\n")
+    assert image != "n/a" and by_hand[3] != to_world
+    assert check_study(folders / "new" / "study.yaml").problems == ()
+    assert open_study(folders / "new" / "study.yaml").brains[0].section(12).image is None
 
 
 def test_axes_are_said_as_they_are():

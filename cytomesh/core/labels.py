@@ -100,6 +100,19 @@ class LabelTable:
         order = np.argsort(indices)
         return order[np.searchsorted(indices, labels, sorter=order)].astype(np.int64) - 1
 
+    def alike(self) -> list[list[str]]:
+        """Return the names that differ only in the case of their letters or in spaces, those of each such area together.
+
+        Examples
+        --------
+        >>> LabelTable.from_names(["hOc1", "hOc2", "hoc 1"]).alike()
+        [['hOc1', 'hoc 1']]
+        """
+        groups: dict[str, list[str]] = {}
+        for name in self.names:
+            groups.setdefault("".join(name.split()).casefold(), []).append(name)
+        return [group for group in groups.values() if len(group) > 1]
+
     def check(self, labels: NDArray[Any], source: str) -> None:
         """Raise AtlasError if `labels` holds a value that is neither 0 nor in the table."""
         known = {0, *self.indices}

@@ -75,6 +75,7 @@ def check_study(
         if value == TODO:
             problems.append(to_fill_in(path, key))
     labels = attempt(problems, lambda: load_labels(manifest, path))
+    warnings += [] if manifest.atlas is None or labels is None else _alike(folder / manifest.atlas.labels, labels)
     template = _read_template(manifest, path, surface, problems)
     has_maps, maps = _check_atlas(manifest, labels, path, template, problems)
     images: list[CheckedImage] = []
@@ -133,6 +134,19 @@ def check_study(
         problems=tuple(problems),
         warnings=tuple(warnings),
     )
+
+
+def _alike(table: Path, labels: LabelTable) -> list[CytomeshError]:
+    hint = "give them one name, in the annotations, too, if they are one area"
+    return [
+        StudyError(
+            table,
+            found=f"areas {', '.join(names)}",
+            expected="names that differ in more than case or spaces",
+            hint=hint,
+        )
+        for names in labels.alike()
+    ]
 
 
 def _read_template(

@@ -18,6 +18,8 @@ from cytomesh.study.contours import CLASSES, TISSUE
 from cytomesh.study.drawn_areas import DRAWINGS
 from cytomesh.study.sections import Section
 
+MOST_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedAreas:
@@ -68,7 +70,8 @@ def read_areas(section: Section) -> AnnotatedAreas:
 def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     """Return a table of all areas: label images' own labels, then drawn areas by their names, in QuPath's colours.
 
-    Of an area that was drawn in several colours, the one that most of its polygons have counts; that is logged.
+    Of an area that was drawn in several colours, the one that most of its polygons have counts. That is logged, and so are
+    areas with nearly one name or with one colour.
     """
     found = list(found)
     labels = sorted({label for one in found for label in one.labels})
@@ -82,7 +85,25 @@ def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     for row, name in enumerate(names, start=len(labels)):
         if colours[name]:
             table.colours[row, :3] = np.array(_most_frequent(name, colours[name])) / 255
+    _say_doubts(table)
     return table
+
+
+def _say_doubts(labels: LabelTable) -> None:
+    """Log which areas may be one, by their names, and which cannot be told apart on maps, by their colours."""
+    for names in labels.alike():
+        warn(f"areas {_quoted(names)} differ only in letters' case or spaces, and are areas of their own: one area?")
+    by_colour: dict[bytes, list[str]] = {}
+    for _, name, colour in labels.rows():
+        by_colour.setdefault(np.round(255 * colour).astype(np.uint8).tobytes(), []).append(name)
+    for colour, names in by_colour.items():
+        if len(names) > 1:
+            warn(f"areas {_quoted(names)} have one colour, #{colour[:3].hex()}: they cannot be told apart on maps")
+
+
+def _quoted(names: list[str]) -> str:
+    rest = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+    return ", ".join(f"'{name}'" for name in names[:MOST_NAMED]) + rest
 
 
 def _most_frequent(name: str, colours: Counter[Colour]) -> Colour:

@@ -291,6 +291,23 @@ def test_the_label_table_has_the_colours_of_qupath_s_classes(folders, capsys, fo
     assert feature["properties"]["classification"] == {"name": "V1", "color": list(colour)}
 
 
+def test_areas_that_look_alike_are_said(folders, cytomesh):
+    for index in (7, 8, 9):
+        names = ("hOc1", "hoc 1", "hOc2") if index == 8 else ("hOc1", "hOc2")
+        areas = {name: MultiPolygon([box(12 + 8 * n, 12, 18 + 8 * n, 48)]) for n, name in enumerate(names)}
+        colours = {"hOc1": (200, 0, 0), "hOc2": (200, 0, 0), "hoc 1": (0, 0, 200)}
+        path = folders / "areas" / f"{index}.geojson"
+        write_geojson(path, areas, {name: colours[name] for name in names})
+    words = ["--images", folders / "images", "--annotations", folders / "areas", "--um-per-px", 100, "--spacing-mm", 1]
+    code, _, said = cytomesh("init", folders / "new", *words, *SPECIES)
+    assert code == 0 and "areas 'hOc1', 'hoc 1' differ only in letters' case or spaces" in said
+    assert "areas 'hOc1', 'hOc2' have one colour, #c80000" in said and said.count("\n") == 2
+    report = check_study(folders / "new" / "study.yaml")
+    (warning,) = report.warnings
+    assert report.problems == () and warning.source.endswith("labels.tsv")
+    assert warning.found == "areas hOc1, hoc 1"
+
+
 def test_label_images_are_read_once_and_drawn_areas_come_after_their_labels(folders, monkeypatch):
     for index in (7, 8):
         (folders / "areas" / f"{index}.geojson").unlink()

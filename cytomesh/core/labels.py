@@ -101,7 +101,7 @@ class LabelTable:
         return order[np.searchsorted(indices, labels, sorter=order)].astype(np.int64) - 1
 
     def alike(self) -> list[list[str]]:
-        """Return the names that differ only in the case of their letters or in spaces, those of each such area together.
+        """Return the names that differ only in the case of letters or in spaces, each group of them together.
 
         Examples
         --------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cytomesh.core.errors import StudyError
 from cytomesh.core.progress import warn
@@ -70,6 +72,24 @@ def section_numbers(stems: Sequence[str], source: Path) -> dict[str, int]:
     what = f"no number in {without}" if without else f"no number that differs between all of {stems[0]}, ..."
     hint = "rename the files, such as s0001.tif, s0002.tif: numbers that rise from section to section"
     raise StudyError(source, found=what, expected="the number of the section in each name", hint=hint)
+
+
+def absent_numbers(numbers: Iterable[int]) -> list[int]:
+    """Return the numbers that are left out of an otherwise even row; none of a row that is not even.
+
+    Examples
+    --------
+    >>> absent_numbers([410, 420, 430, 440, 450, 470]), absent_numbers([1, 2, 4, 7])
+    ([460], [])
+    """
+    present = sorted(numbers)
+    steps = np.diff(present)
+    if len(steps) < 2:
+        return []
+    step = int(steps.min())
+    whole = range(present[0], present[-1] + 1, step)
+    is_even = not (steps % step).any() and (steps == step).mean() > 0.5 and len(whole) < 2 * len(present)
+    return sorted(set(whole) - set(present)) if is_even else []
 
 
 def of_sections(files: Mapping[str, Path], numbers: Mapping[str, int], source: Path) -> dict[int, Path]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import clear_orphans, relative_place, write_text
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.progress import warn
 from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
 from cytomesh.study.atlas import labels_text, read_labels
 from cytomesh.study.contour_formats.features import IGNORE, OTHERS
@@ -26,10 +27,10 @@ from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
-from cytomesh.study.section_files import files_by_stem, of_sections, section_numbers
+from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, sections_text
 from cytomesh.study.start_labels import AnnotatedAreas, read_areas, table_of
-from cytomesh.study.start_text import TODO, Kind, Known, study_text
+from cytomesh.study.start_text import TODO, Kind, Known, listed, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
 # Columns: a step along the image's columns, along its rows, and along the series; RAS.
@@ -99,6 +100,9 @@ def start_study(folder: Path, start: Start) -> str:
     contours, annotations = (_drawn(source, numbers) for source in (start.contours, start.annotations))
     sections, areas = _sections(by_number, contours, annotations, start)
     checked = _look(sections)
+    if absent := absent_numbers(by_number):
+        hint = "a row of status missing tells of one that is lost"
+        warn(f"{start.images}: no image of section {listed(absent)}, left out of an even row of numbers: {hint}")
     names = list(dict.fromkeys(_classes(sections)))
     labels = table_of(areas) if start.labels is None else read_labels(start.labels)
     roots = [

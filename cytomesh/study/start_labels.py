@@ -17,8 +17,7 @@ from cytomesh.study.contour_formats.registry import read_features
 from cytomesh.study.contours import CLASSES, TISSUE
 from cytomesh.study.drawn_areas import DRAWINGS
 from cytomesh.study.sections import Section
-
-MOST_NAMED = 5
+from cytomesh.study.start_text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ def read_areas(section: Section) -> AnnotatedAreas:
 def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     """Return a table of all areas: label images' own labels, then drawn areas by their names, in QuPath's colours.
 
-    Of an area that was drawn in several colours, the one that most of its polygons have counts. That is logged, and so are
-    areas with nearly one name or with one colour.
+    Of an area that was drawn in several colours, the one that most of its polygons have counts. That is logged,
+    and so are areas with nearly one name or with one colour.
     """
     found = list(found)
     labels = sorted({label for one in found for label in one.labels})
@@ -92,25 +91,21 @@ def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
 def _say_doubts(labels: LabelTable) -> None:
     """Log which areas may be one, by their names, and which cannot be told apart on maps, by their colours."""
     for names in labels.alike():
-        warn(f"areas {_quoted(names)} differ only in letters' case or spaces, and are areas of their own: one area?")
-    by_colour: dict[bytes, list[str]] = {}
+        warn(f"areas {listed(map(repr, names))} differ only in case or spaces: each is an area of its own")
+    by_colour: dict[str, list[str]] = {}
     for _, name, colour in labels.rows():
-        by_colour.setdefault(np.round(255 * colour).astype(np.uint8).tobytes(), []).append(name)
-    for colour, names in by_colour.items():
+        red, green, blue, _alpha = np.rint(255 * colour).astype(int).tolist()
+        by_colour.setdefault(_hex((red, green, blue)), []).append(name)
+    for shown, names in by_colour.items():
         if len(names) > 1:
-            warn(f"areas {_quoted(names)} have one colour, #{colour[:3].hex()}: they cannot be told apart on maps")
-
-
-def _quoted(names: list[str]) -> str:
-    rest = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
-    return ", ".join(f"'{name}'" for name in names[:MOST_NAMED]) + rest
+            warn(f"areas {listed(map(repr, names))} have one colour, {shown}: maps do not tell them apart")
 
 
 def _most_frequent(name: str, colours: Counter[Colour]) -> Colour:
     (colour, times), *others = colours.most_common()
     if others:
-        listed = ", ".join(f"{_hex(own)} ({n})" for own, n in others)
-        warn(f"area '{name}' was drawn in several colours: {_hex(colour)} ({times} polygons) is taken, not {listed}")
+        rest = ", ".join(f"{_hex(own)} ({n})" for own, n in others)
+        warn(f"area '{name}' was drawn in several colours: {_hex(colour)} ({times} polygons) is taken, not {rest}")
     return colour
 
 

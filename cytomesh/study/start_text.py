@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +36,7 @@ cytomesh classify-predict --out RUN --model TRAINED/classify/NAME
 cytomesh report --out RUN""",
 }
 NEXT["surfaces"] = NEXT["hemispheres"]
+MOST_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,12 @@ def _own_surfaces(known: Known) -> Callable[[str], str]:
         return f"      {side}: {json.dumps(files, ensure_ascii=False)}\n"
 
     return line
+
+
+def listed(items: Iterable[object]) -> str:
+    """Return the first items as text, and how many more there are."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:MOST_LISTED]) + f" and {len(texts) - MOST_LISTED} more" * (len(texts) > MOST_LISTED)
 
 
 def _plain(text: str) -> str:

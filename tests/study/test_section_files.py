@@ -5,7 +5,7 @@ import pytest
 from cytomesh.core.errors import StudyError
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS
 from cytomesh.study.image_formats.registry import IMAGE_READERS
-from cytomesh.study.section_files import files_by_stem, of_sections, section_numbers
+from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,23 @@ from cytomesh.study.section_files import files_by_stem, of_sections, section_num
 )
 def test_the_last_number_that_differs_between_all_is_that_of_the_section(names, numbers):
     assert list(section_numbers(names, Path("images")).values()) == numbers
+
+
+@pytest.mark.parametrize(
+    ("numbers", "absent"),
+    [
+        ([3, 1, 2, 5, 6], [4]),
+        ([1, 2, 3], []),
+        ([1, 3], []),
+        ([7], []),
+        ([10, 20, 30, 45, 55, 65], []),  # not even
+        ([1, 2, 4, 6, 8], []),  # mostly by 2
+        ([1, 2, 3, 100], []),  # no row of a hundred
+        ([0, 10, 30, 40, 50], [20]),
+    ],
+)
+def test_numbers_left_out_of_an_even_row(numbers, absent):
+    assert absent_numbers(numbers) == absent
 
 
 @pytest.mark.parametrize(

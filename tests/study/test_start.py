@@ -229,6 +229,16 @@ def test_axes_are_said_as_they_are():
         assert abs(np.linalg.det(axes)) == 1
 
 
+def test_sections_that_a_row_of_numbers_leaves_out_are_said(tmp_path, cytomesh):
+    (tmp_path / "images").mkdir()
+    for number in (*range(410, 460, 10), 470):
+        Image.new("L", (40, 30)).save(tmp_path / "images" / f"s{number}.png")
+    code, _, said = cytomesh(
+        "init", tmp_path / "new", "--images", tmp_path / "images", "--spacing-mm", 0.02, "--um-per-px", 50, *SPECIES
+    )
+    assert code == 0 and "no image of section 460, left out of an even row of numbers" in said
+
+
 def test_the_direction_of_numbers_is_that_of_the_table(folders):
     text = start_study(folders / "new", Start("block", folders / "images", -0.1, um_per_px=50.0))
     assert "numbers to posterior" in text
@@ -300,7 +310,7 @@ def test_areas_that_look_alike_are_said(folders, cytomesh):
         write_geojson(path, areas, {name: colours[name] for name in names})
     words = ["--images", folders / "images", "--annotations", folders / "areas", "--um-per-px", 100, "--spacing-mm", 1]
     code, _, said = cytomesh("init", folders / "new", *words, *SPECIES)
-    assert code == 0 and "areas 'hOc1', 'hoc 1' differ only in letters' case or spaces" in said
+    assert code == 0 and "areas 'hOc1', 'hoc 1' differ only in case or spaces" in said
     assert "areas 'hOc1', 'hOc2' have one colour, #c80000" in said and said.count("\n") == 2
     report = check_study(folders / "new" / "study.yaml")
     (warning,) = report.warnings

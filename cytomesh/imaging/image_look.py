@@ -13,7 +13,7 @@ from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import StainStatistics
-from cytomesh.study.stain_checks import check_stains
+from cytomesh.study.stain_checks import check_measured, check_stains
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Seen:
 class ImageLook:
     """What `cytomesh.study.check.check_study` looks at images for; one thumbnail of each serves all."""
 
-    def __call__(self, section: Section, contours: SectionContours | None) -> tuple[list[CytomeshError], Seen | None]:
+    def __call__(self, section: Section, contours: SectionContours | None) -> tuple[list[CytomeshError], Seen]:
         """Compare a section's pial rings, where there are some, with its tissue, and measure its stain."""
         thumbnail = tissue_thumbnail(section)
         if thumbnail is None:
-            return [], None
+            return [], Seen(None, None)
         problems, offset = ([], None) if contours is None else look_at_rings(section, thumbnail, contours)
         return problems, Seen(offset, thumbnail.stain)
 
@@ -39,6 +39,10 @@ class ImageLook:
         """Say what the sections of a brain have in common."""
         return check_offsets(table, sections, [None if item is None else item.offset for item in seen])
 
-    def stains(self, sections: Sequence[Section], seen: Sequence[Seen | None]) -> list[CytomeshError]:
-        """Name the sections of a brain that are far from its others."""
-        return check_stains(sections, [None if item is None else item.stain for item in seen])
+    def stains(self, manifest: Path, sections: Sequence[Section], seen: Sequence[Seen | None]) -> list[CytomeshError]:
+        """Name the sections of a brain that are far from its others, and a brain that cannot be normalised."""
+        stains = [None if item is None else item.stain for item in seen]
+        # of what was not looked at, nothing is known
+        is_known = all(item is not None or section.image is None for section, item in zip(sections, seen, strict=True))
+        problems = check_measured(manifest, sections, stains) if is_known else []
+        return problems + check_stains(sections, stains)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import ImageError, StudyError
+from cytomesh.core.errors import ImageError
 from cytomesh.core.files import digest
 from cytomesh.core.parallel import available_cpus
 from cytomesh.core.progress import warn
@@ -17,6 +17,7 @@ from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import Normalisation, StainStatistics, median_statistics
+from cytomesh.study.stain_checks import UNMEASURED, not_normalised
 from cytomesh.study.study import Brain, Study, open_study
 
 # Part of the name under which statistics are remembered: to be raised when they are measured another way.
@@ -127,9 +128,7 @@ def _normalised(study: Study, brain: Brain, digests: FileDigests) -> Brain:
     sound = {section.index for section in wanted if section.status == "ok"} & measured.keys()
     statistics = [measured[index] for index in sorted(sound or measured)]
     if len({len(item.background) for item in statistics}) != 1:
-        few = "grey and colour images" if statistics else "no section in which glass and tissue can be told apart"
-        hint = "image.normalise: none; thumbnails are made from pyramids (cytomesh images convert) or small images"
-        raise StudyError(study.path, f"brains.{brain.id}, image.normalise", found=few, hint=hint)
+        raise not_normalised(study.path, brain.id, "grey and colour images" if statistics else UNMEASURED)
     reference = median_statistics(statistics)
     unmeasured = [str(section.index) for section in wanted if section.index not in measured]
     if unmeasured:

@@ -91,7 +91,7 @@ def check_study(
         own_images = [item.image for item in checked if item.image is not None]
         images += own_images
         problems += check_windows(path, settings.id, own_images)
-        problems += problems_together(table, sections, checked, look)
+        problems += problems_together(path, table, sections, checked, look)
         warnings += [warning for item in checked for warning in item.warnings]
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]

@@ -37,8 +37,8 @@ class Look(Protocol):
     def rings(self, table: Path, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
         """Return what is wrong with the rings of all sections of a brain; None is seen of those not looked at."""
 
-    def stains(self, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
-        """Return which sections of a brain are not lit or stained like its others."""
+    def stains(self, manifest: Path, sections: Sequence[Section], seen: Sequence[Any]) -> list[CytomeshError]:
+        """Return which sections of a brain are not lit or stained like its others, and if none can be normalised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def check_sections(
 
 
 def problems_together(
-    table: Path, sections: Sequence[Section], checked: Sequence[CheckedSection], look: Look | None
+    manifest: Path, table: Path, sections: Sequence[Section], checked: Sequence[CheckedSection], look: Look | None
 ) -> list[CytomeshError]:
     """Return what is wrong with sections: what all of them share is said once, instead of for each."""
     problems = [problem for item in checked for problem in item.problems]
@@ -123,4 +123,4 @@ def problems_together(
         is_said = any(isinstance(problem, StudyError) for problem in shared)
         named = {problem.place for problem in single}
         problems += shared if is_said else [*single, *(problem for problem in shared if problem.place not in named)]
-    return problems + (look.stains(sections, seen) if look is not None else [])
+    return problems + (look.stains(manifest, sections, seen) if look is not None else [])

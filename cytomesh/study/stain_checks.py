@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import LEAST_DENSITY, StainStatistics
 
@@ -18,6 +19,7 @@ SD_TO_MAD = 0.6745
 # What is less than this apart is not called far, however alike the others are: grey levels, and a factor of densities.
 LEAST_LIGHT, LEAST_FACTOR = 12.0, 1.5
 FEWEST = 6
+UNMEASURED = "no section in which glass and tissue can be told apart"
 CHANNELS = {1: ("",), 3: (" (red)", " (green)", " (blue)")}
 
 
@@ -56,6 +58,30 @@ def check_stains(sections: Sequence[Section], statistics: Sequence[StainStatisti
             place = section.image or section.name
             problems.append(ImageError(place, section.name, found=" and ".join(found), expected=expected, hint=hint))
     return problems
+
+
+def check_measured(
+    manifest: Path, sections: Sequence[Section], statistics: Sequence[StainStatistics | None]
+) -> list[CytomeshError]:
+    """Say so if `image.normalise` asks for what no image of a brain shows: glass and tissue.
+
+    Parameters
+    ----------
+    manifest : Path
+    sections : sequence of Section
+        Of one brain.
+    statistics : sequence of StainStatistics or None
+        Of each section; None where glass and tissue cannot be told apart.
+    """
+    pairs = zip(sections, statistics, strict=True)
+    wanted = [item for section, item in pairs if section.image and section.image_settings.normalise != "none"]
+    return [] if not wanted or any(wanted) else [not_normalised(manifest, sections[0].brain, UNMEASURED)]
+
+
+def not_normalised(manifest: Path, brain: str, found: str) -> StudyError:
+    """Return the error of a brain whose sections cannot be made alike."""
+    hint = "image.normalise: none; thumbnails are made from pyramids (cytomesh images convert) or small images"
+    return StudyError(manifest, f"brains.{brain}, image.normalise", found=found, hint=hint)
 
 
 class _Measure:

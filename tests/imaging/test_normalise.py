@@ -147,8 +147,12 @@ def test_sections_that_cannot_be_measured_stay_as_they_are_and_are_named(study, 
     assert "cannot be told apart in sections 3: they are not normalised" in capsys.readouterr().err
     for index in range(N):
         Image.new("L", (WIDTH, HEIGHT), 77).save(study.parent / f"s{index}.png")
-    with pytest.raises(StudyError, match="no section in which glass and tissue can be told apart"):
+    with pytest.raises(StudyError, match="no section in which glass and tissue can be told apart") as raised:
         brain_of(study)
+    assert list(map(str, check_study(study, look=ImageLook()).problems)) == [str(raised.value)]
+    assert check_study(study, "quick", ImageLook()).problems == ()
+    set_normalise(study, "none")
+    assert check_study(study, look=ImageLook()).problems == ()
 
 
 def test_grey_and_colour_in_one_brain_are_refused(study):
@@ -200,8 +204,8 @@ def test_the_phantom_s_sections_are_not_named(small_study, brain):
     look = ImageLook()
     seen = [look(s, None)[1] if s.image else None for s in sections]
     assert sum(item is not None and item.stain is not None for item in seen) > 10
-    assert look.stains(sections, seen) == []
+    assert look.stains(Path("study.yaml"), sections, seen) == []
     odd = next(n for n, item in enumerate(seen) if item is not None and sections[n].status == "ok")
     stain = seen[odd].stain
     seen[odd] = replace(seen[odd], stain=replace(stain, background=(stain.background[0] - 60,)))
-    assert [problem.place for problem in look.stains(sections, seen)] == [sections[odd].name]
+    assert [problem.place for problem in look.stains(Path("study.yaml"), sections, seen)] == [sections[odd].name]

@@ -59,6 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(temporary)
         yield temporary
+        _share(temporary)
         _sync(temporary)
         if path.is_dir() and not path.is_symlink():
             replace_folder(temporary, path)
@@ -247,6 +248,15 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _share(path: Path) -> None:
+    """Give a file the rights that new ones have here: safetensors writes for the owner alone."""
+    if path.is_file() and not path.stat().st_mode & 0o077:
+        usual = path.with_name(f"{path.name}.rights")
+        usual.touch()
+        path.chmod(usual.stat().st_mode)
+        usual.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -14,7 +14,7 @@ from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import is_imported
 from cytomesh.core.run import read_study_path
 from cytomesh.export.exporting import exporting, was_exported
-from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
+from cytomesh.export.results import SURFACES, label_files, refuse_products, refuse_stale, surface_files
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.study.bids import write_dataset_description
 from cytomesh.study.manifest import read_manifest
@@ -53,10 +53,15 @@ def export_bids(run: Path, folder: Path) -> dict[str, list[str]]:
         If the folder lies among the run's results.
     StudyError
         If the folder is another dataset, or two results or brains would have one label.
+    StaleError
+        If a result is stale.
+    StorageError
+        If files would be replaced that this run did not export, or that were changed since.
     """
     refuse_products(run, folder)
     _refuse_others(folder)
     graphs = load_graphs(run)
+    refuse_stale(run, graphs)
     _refuse_same([graph.brain for graph in graphs], "brain")
     for graph in graphs:
         _refuse_same(list(label_files(run, graph)), "result")

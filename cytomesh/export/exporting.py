@@ -39,7 +39,8 @@ def exporting(run: Path, folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write an export of a run to; in the end its files take their places in `folder`.
 
     Files that an earlier export of the run wrote there and this one does not are removed, but not those that have
-    changed since. If anything is raised, what is there stays as it was.
+    changed since. What this run did not export, or others changed, is not replaced. If anything is raised, what is
+    there stays as it was.
 
     Raises
     ------
@@ -73,6 +74,10 @@ def was_exported(folder: Path) -> bool:
 def _take_places(stage: Path, folder: Path, known: Mapping[str, Exported], run: str) -> None:
     files = {path.relative_to(stage).as_posix(): path for path in sorted(stage.rglob("*")) if path.is_file()}
     made = {name: content_digest(path) for name, path in files.items()}
+    for name in files:
+        if found := _not_ours(folder / name, known.get(name), run, made[name]):
+            hint = "choose another folder, or move away what is there"
+            raise StorageError(folder / name, found=found, expected="a file that this run exported", hint=hint)
     before = {name: known[name].contents if name in known else () for name in files}
     # first: of an export that is killed, the next one knows all files, whether they had taken their places or not
     _write_record(folder, {**known, **{name: Exported(run, (*before[name], made[name])) for name in files}})
@@ -83,6 +88,17 @@ def _take_places(stage: Path, folder: Path, known: Mapping[str, Exported], run: 
     _take_away(folder, gone)
     left = {name: file for name, file in known.items() if name not in gone}
     _write_record(folder, {**left, **{name: Exported(run, (made[name],)) for name in files}})
+
+
+def _not_ours(path: Path, written: Exported | None, run: str, made: str) -> str:
+    """Say why a file is not to be replaced; empty if there is none, or it is what an export of the run wrote there."""
+    if not os.path.lexists(path) or (path.is_file() and content_digest(path) == made):
+        return ""
+    if written is None or not path.is_file():
+        return "something that no export wrote"
+    if written.run != run:
+        return f"a file of another run, {written.run}"
+    return "" if content_digest(path) in written.contents else "a file that was changed since it was exported"
 
 
 def _take_away(folder: Path, gone: Mapping[str, Exported]) -> None:

@@ -11,7 +11,7 @@ from cytomesh.core.errors import StorageError
 from cytomesh.core.files import write_text
 from cytomesh.core.run import finished_folders
 from cytomesh.export.exporting import exporting
-from cytomesh.export.results import SURFACES, label_files, refuse_products, surface_files
+from cytomesh.export.results import SURFACES, label_files, refuse_products, refuse_stale, surface_files
 from cytomesh.graph.storage import MEASURES, CortexGraph, load_graphs
 from cytomesh.register.config import RegisterConfig
 from cytomesh.surface.annot import write_annot
@@ -46,10 +46,13 @@ def export_freesurfer(run: Path, subjects: Path) -> dict[str, list[str]]:
     ------
     ConfigError
         If subjects would lie among the run's results.
+    StaleError
+        If a result is stale.
     StorageError
-        If a subject is there whose surfaces are not cytomesh's.
+        If files would be replaced that this run did not export, or that were changed since.
     """
     graphs = load_graphs(run)
+    refuse_stale(run, graphs)
     for graph in graphs:
         refuse_products(run, subjects / graph.brain)
         _refuse_others(subjects / graph.brain)

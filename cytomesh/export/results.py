@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from cytomesh.core.errors import ConfigError
+from cytomesh.core.digests import file_digests
+from cytomesh.core.errors import ConfigError, StaleError
 from cytomesh.core.run import STAGES, finished_folders
+from cytomesh.graph.freshness import RUN_AGAIN, Freshness
 from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.surface.gifti import SurfaceKind
 
@@ -34,6 +37,21 @@ def refuse_products(run: Path, folder: Path) -> None:
     if folder.is_relative_to(run) and folder != run and folder.relative_to(run).parts[0] in STAGES:
         hint = "choose a folder elsewhere, or another name within the run"
         raise ConfigError("--to", found=f"{folder}, where the run has its results", expected="another", hint=hint)
+
+
+def refuse_stale(run: Path, graphs: Sequence[CortexGraph]) -> None:
+    """Raise StaleError if a surface or a result is not what its inputs give now: an export could not say so."""
+    products = [f"graphs/{graph.name}" for graph in graphs]
+    folders = [
+        *finished_folders(run, "register")[:1],
+        *(x for stage in LABEL_STAGES for x in finished_folders(run, stage)),
+    ]
+    products += [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    with file_digests(run) as digests:
+        found = Freshness(run, digests).stale(products)
+    if found:
+        hint = f"{RUN_AGAIN}, or remove them"
+        raise StaleError(run, found=found, expected="what their inputs give now", hint=hint)
 
 
 def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:

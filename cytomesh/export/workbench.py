@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from cytomesh.core.files import write_text
 from cytomesh.export.exporting import exporting
-from cytomesh.export.results import label_files, surface_files
+from cytomesh.export.results import label_files, refuse_stale, surface_files
 from cytomesh.graph.storage import MEASURES, CortexGraph, graph_folder, load_graphs
 from cytomesh.surface.formats import workbench_type, write_spec
 
@@ -35,11 +35,19 @@ def export_workbench(run: Path) -> list[Path]:
     -------
     list of Path
         The files.
+
+    Raises
+    ------
+    StaleError
+        If a result is stale.
+    StorageError
+        If files would be replaced that were changed since they were exported.
     """
-    folder = run / FOLDER
+    folder, all_graphs = run / FOLDER, load_graphs(run)
+    refuse_stale(run, all_graphs)
     specs: dict[str, list[tuple[Path, str]]] = {}
     scenes: list[tuple[str, Element]] = []
-    for brain, some in groupby(load_graphs(run), lambda graph: graph.brain):
+    for brain, some in groupby(all_graphs, lambda graph: graph.brain):
         graphs = {graph.hemisphere: graph for graph in some}
         surfaces = {side: surface_files(run, graph) for side, graph in graphs.items()}
         labels = {side: label_files(run, graph) for side, graph in graphs.items()}

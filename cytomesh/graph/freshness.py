@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,10 @@ from cytomesh.study.study import Study
 
 NAMED = (*IMAGES, TEMPLATE)
 """Kinds of files that the study names."""
+RUN_AGAIN = (
+    "run the stages that wrote them again, in the order in which 'cytomesh status' lists them, each with the settings "
+    "it had (--config: the config.yaml beside its result)"
+)
 
 
 @dataclass
@@ -77,20 +82,18 @@ class Freshness:
             That names them and why; logged only with `allow_stale`.
         """
         self.digests.save()  # a stage may take days, and be killed
-        products = dict.fromkeys(product for product, _, _ in inputs.products.values())
-        stale = {product: reasons for product in products if (reasons := self.reasons(product))}
-        if not stale:
-            return
-        lines = [f"{product} ({said(reasons)})" for product, reasons in stale.items()]
-        found = f"{len(stale)} stale: {said(lines)}"
-        if allow_stale:
+        found = self.stale(product for product, _, _ in inputs.products.values())
+        if found and allow_stale:
             warn(f"continuing with stale inputs (--allow-stale): {found}")
-            return
-        hint = (
-            "run the stages that wrote them again, in the order in which 'cytomesh status' lists them, each with the "
-            "settings it had (--config: the config.yaml beside its result), or add --allow-stale"
-        )
-        raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
+        elif found:
+            hint = f"{RUN_AGAIN}, or add --allow-stale"
+            raise StaleError(self.run, found=found, expected="what their inputs give now", hint=hint)
+
+    def stale(self, products: Iterable[str]) -> str:
+        """Say which products are stale and why, in words; empty if none is."""
+        stale = {product: reasons for product in dict.fromkeys(products) if (reasons := self.reasons(product))}
+        lines = [f"{product} ({said(reasons)})" for product, reasons in stale.items()]
+        return f"{len(stale)} stale: {said(lines)}" if stale else ""
 
     def _look(self, product: str, record: Record) -> list[str]:
         if product.startswith("graphs/"):

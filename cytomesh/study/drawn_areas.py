@@ -103,8 +103,11 @@ def read_drawn_areas(section: Section, labels: LabelTable) -> DrawnAreas:
         expected = "pixels of the full-resolution image"
         hint = "export them at full resolution, and write n/a for annotation_um_per_px"
         problems.append(ContourError(path, section.name, found=found, expected=expected, hint=hint))
-    rings = {*CLASSES, *section.contour_settings.classes, TISSUE} - {"*"}
-    known = dict.fromkeys(rings, IGNORE) | {name: name for name in labels.names} | section.annotation_settings.classes
+    meant = section.contour_settings.classes
+    known = dict.fromkeys({*CLASSES, *meant, TISSUE} - {"*"}, IGNORE) | {name: name for name in labels.names}
+    # of a file for both, what the study calls a ring is none of the areas, though the label table may have its name
+    known |= {name: IGNORE for name, ring in meant.items() if name != "*" and ring != IGNORE}
+    known |= section.annotation_settings.classes
     drawn = replace(section, contours=path)
     features = attempt(problems, lambda: read_features(drawn, frozenset(known))) or []
     named = [(feature, meaning(feature, known)) for feature in features]

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +83,17 @@ def test_weights_on_disk(tmp_path):
     loaded = load_state(tmp_path / "model.safetensors")
     for name, array in state.items():
         np.testing.assert_array_equal(loaded[name], array)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_others_may_read_weights_as_any_new_file(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        save_state(tmp_path / "seed-0.safetensors", {"weight": np.zeros(3, np.float32)})
+    finally:
+        os.umask(before)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_truncated_weights(tmp_path):

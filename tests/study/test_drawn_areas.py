@@ -49,12 +49,12 @@ def section(study_folder):
 def areas(section, tmp_path):
     """Write features to a file and read them as the section's annotation."""
 
-    def read(*features, classes=None, repair=False, **changes):
+    def read(*features, classes=None, repair=False, contours=None, **changes):
         path = tmp_path / "areas.geojson"
         path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
         settings = {
             "annotation_settings": AnnotationSettings(classes=classes or {}),
-            "contour_settings": ContourSettings(repair=repair),
+            "contour_settings": contours or ContourSettings(repair=repair),
         }
         return read_annotation(replace(section, annotation=path, **settings, **changes), LABELS)
 
@@ -151,6 +151,14 @@ def test_names_are_mapped_and_what_is_no_area_is_ignored(areas):
     assert "unknown class 'v1', expected an area of the label table (V1, V2, M1)" in text
     with pytest.raises(ContourError, match=r"areas.geojson.*did you mean 'V1'\?.*annotations.classes"):
         areas(drawn("V1a", [SQUARE]))
+
+
+def test_what_the_study_calls_a_ring_is_no_area_of_the_label_table(areas):
+    rings = ContourSettings(classes={"V2": "pial_L", "M1": "ignore"})
+    features = (drawn("V1", [SQUARE]), drawn("V2", [box(0, 0, 50, 50)]), drawn("M1", [box(60, 10, 80, 40)]))
+    places = np.array([[20.0, 20.0], [5.0, 5.0], [70.0, 20.0]])
+    assert areas(*features, contours=rings).sample(places).tolist() == [1, 0, 3]
+    assert areas(*features, contours=rings, classes={"V2": "V1"}).sample(places).tolist() == [1, 1, 3]
 
 
 def test_the_last_of_overlapping_areas_counts_and_is_said(areas):

@@ -111,8 +111,11 @@ def make_split(
     Raises
     ------
     SplitError
-        If a side is empty, or something is on two sides.
+        If no node has a label, a side is empty, or something is on two sides.
     """
+    if not any((values > 0).any() for values in labels):
+        hint = "annotate sections of the study, or name 'labels' in the manifest of 'graph import'; then make them again"
+        raise SplitError("graphs", found="no node with a label", expected="some to learn from", hint=hint)
     if isinstance(settings, SectionSplit):
         split = _by_section(graphs, labels)
     else:
@@ -121,7 +124,7 @@ def make_split(
         split = _by_group(graphs, labels, [_groups(graph, settings) for graph in graphs], settings, seed)
     if isinstance(settings, ColumnSplit):
         _not_scattered(graphs, split, settings.column)
-    _not_empty(split)
+    _not_empty(split, _other_splits(graphs) if isinstance(settings, SectionSplit) else "")
     return split
 
 
@@ -267,8 +270,9 @@ def _disjoint(what: str, *sides: Sequence[str]) -> None:
         raise SplitError("split", found=found, expected="each in one of split.train, split.test and split.validation")
 
 
-def _not_empty(split: NodeSplit) -> None:
+def _not_empty(split: NodeSplit, others: str) -> None:
     hint = "check brain and section roles, and that the annotated sections are linked to nodes (qc.json of the graphs)"
+    hint += f"; or {others}" if others else ""
     if not any(mask.any() for mask in split.masks(TRAIN)):
         raise SplitError("split", "train", found="no labelled node", expected="some", hint=hint)
     if not split.evaluations:

@@ -50,6 +50,21 @@ def test_empty_side(brains, synthetic, emptied, place):
         make_split([graph], labels_of([graph]), SectionSplit(), 0)
 
 
+def test_a_section_split_with_an_empty_side_is_pointed_to_other_splits(synthetic):
+    sides = [synthetic.graph("B01", side) for side in "LR"]
+    sides = [synthetic.change(graph, section_role=np.full(graph.n_nodes, "none")) for graph in sides]
+    with pytest.raises(SplitError, match=r"no labelled node.*qc\.json.*split=\{kind: hemisphere\}"):
+        make_split(sides, labels_of(sides), SectionSplit(), 0)
+
+
+@pytest.mark.parametrize("settings", [SectionSplit(), HemisphereSplit(kind="hemisphere")])
+def test_graphs_without_labels_are_said_before_the_split(synthetic, settings):
+    bare = [synthetic.graph("B01", side) for side in "LR"]
+    bare = [synthetic.change(graph, section=np.full(graph.n_nodes, -1, np.int32)) for graph in bare]
+    with pytest.raises(SplitError, match="graphs: found no node with a label.*'labels' in the manifest"):
+        make_split(bare, [np.zeros(graph.n_nodes, np.int32) for graph in bare], settings, 0)
+
+
 def test_graphs_without_sections_are_pointed_to_other_splits(brains, synthetic):
     imported = [synthetic.change(graph, section=np.full(graph.n_nodes, -1, np.int32)) for graph in brains]
     with pytest.raises(SplitError, match=r"no node has a section.*kind: brain, train: \[B01, B02\], test: \[B03\]"):

@@ -12,8 +12,9 @@ from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import relative_place, write_text
 from cytomesh.core.sides import SURFACE_NAMES, name_words, surface_of
 from cytomesh.graph.import_config import NAME
+from cytomesh.graph.vertex_columns import read_features
 from cytomesh.surface.any_surface import read_any_surface, stated_side
-from cytomesh.surface.vertex_data import BOTH_SIDES, read_vertex_data, read_vertex_labels
+from cytomesh.surface.vertex_data import BOTH_SIDES, read_vertex_labels
 
 LABELS = (".annot", ".label.gii", ".label.gii.gz", ".dlabel.nii")
 CORTEX = {"atlasroi", "cortex"}
@@ -37,7 +38,7 @@ def start_manifest(manifest: Path, folders: Sequence[Path], brain: str) -> dict[
     """Write a commented manifest of the surfaces, maps and labels in some folders; nothing is overwritten.
 
     Files are told apart by their names, as FreeSurfer, HCP and BIDS have them, and by what is in them: what has not one
-    value per vertex of its surface is left out, and named with the reason. Of several files of labels, the first is
+    number per vertex of its surface is left out, and named with the reason. Of several files of labels, the first is
     taken. In the `surf` and `label` folders of a FreeSurfer subject files are sought, too.
 
     Parameters
@@ -95,7 +96,7 @@ def _hemisphere(files: Sequence[Path], side: str) -> Found:
         if path in found.surfaces.values():
             continue
         is_label = path.name.endswith(LABELS)
-        read: Callable[..., Any] = read_vertex_labels if is_label else read_vertex_data
+        read: Callable[..., Any] = read_vertex_labels if is_label else read_features
         try:
             read(path, n, side)
         except CytomeshError as cause:

@@ -26,7 +26,7 @@ from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
 from cytomesh.graph.storage import load_graph, write_graph
-from cytomesh.graph.vertex_columns import FREE_COLUMNS, feature_of, read_cortex
+from cytomesh.graph.vertex_columns import FREE_COLUMNS, read_cortex, read_features
 from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_surfaces
@@ -99,9 +99,9 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
         where = f"x {'>' if side == 'L' else '<'} 0"
         warn(f"{own.name}: {beyond:.0%} of the vertices lie at {where}: is it hemisphere {side}, in RAS?")
     named = [
-        (name, feature_of(path, name, values))
+        feature
         for path in (paths[kind] for kind in paths if kind.startswith("features"))
-        for name, values in read_vertex_data(path, n, side).items()
+        for feature in read_features(path, n, side)
     ]
     names, columns = zip(*named, strict=True)
     bare = tuple(without_side(name, side) for name in names)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import GraphError
 from cytomesh.study.sections import SectionRole
 from cytomesh.surface.map_readers import NO_VALUE, is_number
-from cytomesh.surface.vertex_data import read_vertex_data
+from cytomesh.surface.vertex_data import KNOWN_LABELS, read_vertex_data
 
 MAX_SECTION = 2**31 - 1
 
@@ -27,8 +27,9 @@ def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.float
     """
     if values.dtype.kind not in "iufb":
         text = text_cells(values)[0]
-        found = f"values of type {values.dtype}" + "".join(f", such as {_cell(values, row)}" for row in text[:1])
-        hint = "give tables of numbers here (n/a for missing ones), and text as 'columns'"
+        found = f"text, such as {_cell(values, text[0])}" if text else f"values of type {values.dtype}"
+        hint = f"give tables of numbers here (n/a for missing ones), areas as 'labels' ({KNOWN_LABELS}), and other text "
+        hint += "as 'columns'"
         raise GraphError(path, name, found=found, expected="numbers", hint=hint)
     with np.errstate(over="ignore"):
         numbers = values.astype(dtype)
@@ -87,6 +88,18 @@ def feature_of(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float3
     if not np.isfinite(numbers).any():
         raise GraphError(path, name, found="no value at any vertex", expected="numbers", hint="leave this map out")
     return np.asarray(numbers, np.float32)
+
+
+def read_features(path: Path, n_vertices: int, hemisphere: str) -> list[tuple[str, NDArray[np.float32]]]:
+    """Read the maps of numbers of a file, (name, (n,) float32) each.
+
+    Raises
+    ------
+    SurfaceError, GraphError
+        If the file cannot be read, or holds other maps, too.
+    """
+    maps = read_vertex_data(path, n_vertices, hemisphere)
+    return [(name, feature_of(path, name, values)) for name, values in maps.items()]
 
 
 def sections_of(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:

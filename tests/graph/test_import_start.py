@@ -52,6 +52,14 @@ def test_hcp_files_of_both_sides_are_found_and_imported(maps, tmp_path):
     assert import_graphs(tmp_path / "maps.yaml", tmp_path / "run")["sub-01_hemi-L"]["n_features"] == 6
 
 
+def test_tables_of_names_are_no_features(maps, tmp_path):
+    shutil.copytree(maps / "freesurfer", tmp_path / "in")
+    n = len(freesurfer.read_morph_data(tmp_path / "in" / "surf" / "lh.thickness"))
+    (tmp_path / "in" / "surf" / "lh.areas.csv").write_text("area\n" + "V1\n" * n)
+    assert start_manifest(tmp_path / "maps.yaml", [tmp_path / "in"], "B01")["B01_hemi-L"]["left_out"] == 1
+    assert "lh.areas.csv: area: found text, such as 'V1' at node 0" in (tmp_path / "maps.yaml").read_text()
+
+
 def test_what_is_missing_is_marked(maps, tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy(maps / "hcp" / "L.pial.32k.surf.gii", tmp_path / "in")

@@ -26,7 +26,7 @@ def test_sections_are_whole_numbers():
     for wrong in (5_000_000_000, 3.7, -2, np.inf):
         with pytest.raises(GraphError, match=r"c\.csv: section: found"):
             sections_of(PATH, np.array([1, wrong]))
-    with pytest.raises(GraphError, match=r"section: found values of type object, such as 'A0' at node 2 "):
+    with pytest.raises(GraphError, match=r"section: found text, such as 'A0' at node 2 .*areas as 'labels'"):
         sections_of(PATH, np.array(["7", "n/a", "A0"], object))
 
 
@@ -36,3 +36,5 @@ def test_numbers_fit_their_type():
         numbers_of(PATH, "a", np.array([0, np.inf, 1e300]), np.float32)
     with pytest.raises(GraphError, match="no value at any vertex"):
         feature_of(PATH, "a", np.full(3, np.nan))
+    with pytest.raises(GraphError, match=r"a: found values of type complex64, expected numbers"):
+        numbers_of(PATH, "a", np.ones(3, np.complex64), np.float32)

@@ -27,6 +27,7 @@ Maps = dict[str, NDArray[Any]]
 """Name of a map to its values, (n,)."""
 MAX_BYTES = 2**30
 """What a packed file may become."""
+MAX_LINE = 2**20
 NO_VALUE = [
     "",
     *(word for text in ("n/a", "na", "nan", "null", "#n/a") for word in (text, text.upper())),
@@ -143,6 +144,12 @@ class TextReader(MapReader):
 
     def read(self, path: Path, hemisphere: str) -> Maps:  # noqa: ARG002
         """Return the columns."""
+        with path.open("rb") as file:
+            head = file.readline(MAX_LINE)
+        if b";" in head and not (b"," in head or b"\t" in head):  # of a locale whose numbers have commas
+            expected = "commas (.csv) or tabs (.tsv) between columns, and points in numbers"
+            hint = "pandas.read_csv(OLD, sep=';', decimal=',').to_csv(NEW, index=False)"
+            raise SurfaceError(path, "line 1", found="semicolons between columns", expected=expected, hint=hint)
         options = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         empty = pa_csv.ConvertOptions(null_values=NO_VALUE)
         table = pa_csv.read_csv(path, parse_options=options, convert_options=empty)

@@ -176,6 +176,14 @@ def test_a_table_without_names_is_refused(tmp_path):
         read_vertex_data(tmp_path / "a.csv", N, "L")
 
 
+def test_semicolons_and_decimal_commas_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("I;II\n" + "0,5;1,5\n" * N)
+    with pytest.raises(SurfaceError, match=r"a\.csv: line 1: found semicolons.*points in numbers.*sep=';', decimal=','"):
+        read_vertex_data(tmp_path / "a.csv", N, "L")
+    (tmp_path / "a.csv").write_text("I;II,III\n" + "0.5,1\n" * N)
+    assert list(read_vertex_data(tmp_path / "a.csv", N, "L")) == ["I;II", "III"]
+
+
 def test_maps_of_one_name_in_cifti_numpy_and_text(tmp_path):
     models = BrainModelAxis.from_surface(np.arange(N), N, name="CortexLeft")
     image = nib.Cifti2Image(np.stack([FIRST, SECOND]), header=(ScalarAxis(["a", "a"]), models))

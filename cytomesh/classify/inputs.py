@@ -225,10 +225,8 @@ def prepare_inputs(
         for graph, column, k, has, piece in zip(graphs, columns, known, has_input, pieces, strict=True):
             filled, n_unreachable = fill_in(column, has, graph, name, scratch)
             piece.append(filled)
-            if not k.all():
-                notes.append(
-                    f"{graph.name}: {name} missing at {int((~k).sum())} nodes, filled in from their surroundings"
-                )
+            if n_missing := int((graph.is_cortex & ~k).sum()):  # elsewhere nothing is learnt or predicted
+                notes.append(f"{graph.name}: {name} missing at {n_missing} nodes, filled in from their surroundings")
             if n_unreachable:
                 notes.append(f"{graph.name}: {name} out of reach at {n_unreachable} nodes, set to the training mean")
     if settings.standardise == "graph":

@@ -69,6 +69,17 @@ def test_missing_features_come_from_the_surroundings(section_run):
     assert (np.abs(inputs.values[0][missing]).max(axis=1) > 0).all()
 
 
+@pytest.mark.parametrize("n", [0, 2])
+def test_nodes_that_are_no_cortex_are_not_said_to_be_filled_in(section_run, synthetic, n):
+    graph = load_graphs(section_run)[0]
+    is_cortex = graph.is_linked.copy()
+    is_cortex[np.flatnonzero(~graph.is_linked)[:n]] = True
+    graph = synthetic.change(graph, is_cortex=is_cortex)
+    notes = prepare_inputs(section_run, [graph], [graph.is_linked], InputsConfig()).notes
+    said = f"{graph.name}: features:cnn missing at 2 nodes, filled in from their surroundings"
+    assert list(notes) == [said][: bool(n)]
+
+
 def test_features_of_another_graph_are_refused(synthetic, tmp_path):
     graph = synthetic.save(tmp_path, synthetic.graph())
     record = tmp_path / "features" / "cnn" / f"{graph.name}.json"

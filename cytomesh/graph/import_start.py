@@ -16,6 +16,7 @@ from cytomesh.graph.vertex_columns import read_features
 from cytomesh.surface.any_surface import read_any_surface, stated_side
 from cytomesh.surface.vertex_data import BOTH_SIDES, read_vertex_labels
 
+TODO = ": TODO  # "
 LABELS = (".annot", ".label.gii", ".label.gii.gz", ".dlabel.nii")
 CORTEX = {"atlasroi", "cortex"}
 """Words in the names of maps that are above 0 in cortex."""
@@ -52,7 +53,7 @@ def start_manifest(manifest: Path, folders: Sequence[Path], brain: str) -> dict[
     Returns
     -------
     dict
-        Of each hemisphere, the number of `features` and of files `left_out`.
+        Of each hemisphere, the number of `features` and of files `left_out`; and lines `todo`.
 
     Raises
     ------
@@ -69,11 +70,13 @@ def start_manifest(manifest: Path, folders: Sequence[Path], brain: str) -> dict[
         hint = "name them as FreeSurfer (lh.pial) or HCP (sub-01.L.pial.32k.surf.gii) do, or write the manifest by hand"
         expected = "midthickness, or pial and white, of a side that their names say"
         raise StudyError(", ".join(map(str, folders)), found="no surface", expected=expected, hint=hint)
-    write_text(manifest, "\n".join(_lines(manifest, brain, hemispheres)) + "\n")
-    return {
+    text = "\n".join(_lines(manifest, brain, hemispheres)) + "\n"
+    write_text(manifest, text)
+    counts = {
         f"{brain}_hemi-{side}": {"features": len(found.features), "left_out": len(found.left_out)}
         for side, found in hemispheres.items()
     }
+    return {**counts, "todo": text.count(TODO)}
 
 
 def _files(folders: Iterable[Path]) -> set[Path]:

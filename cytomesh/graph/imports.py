@@ -31,6 +31,7 @@ from cytomesh.graph.vertex_graph import VertexData, vertex_graph
 from cytomesh.study.tables import named_file
 from cytomesh.surface.any_surface import read_surfaces
 from cytomesh.surface.gifti import SurfaceKind
+from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 FLAT_MM = 1e-3
@@ -112,16 +113,21 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     further = read_vertex_data(paths["columns"], n, side) if "columns" in paths else {}
     free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
     is_cortex = read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
-    if "cortex" not in paths and {"pial", "white"} <= surfaces.keys():
-        apart = np.linalg.norm(surfaces["pial"].vertices - surfaces["white"].vertices, axis=1)
-        n_flat = int((apart < FLAT_MM).sum())
-        if n_flat > MEDIAL_WALL * n:
-            warn(
-                f"{own.name}: pial and white coincide at {n_flat:,} of {n:,} vertices, as at the medial wall; they "
-                "count as cortex unless the manifest names a map that is above 0 in cortex (cortex: lh.thickness)"
-            )
+    if "cortex" not in paths:
+        said = f"{own.name}: {_flat(surfaces)}all nodes count as cortex unless the manifest names a map that is above 0 in "
+        warn(said + "cortex (cortex: lh.thickness)")
     table = _of_one_side(labels, table, side)
     return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
+
+
+def _flat(surfaces: Mapping[SurfaceKind, Mesh]) -> str:
+    """Say where there is no ribbon between pial and white, if at many vertices."""
+    if not {"pial", "white"} <= surfaces.keys():
+        return ""
+    apart = np.linalg.norm(surfaces["pial"].vertices - surfaces["white"].vertices, axis=1)
+    n_flat = int((apart < FLAT_MM).sum())
+    where = f"pial and white coincide at {n_flat:,} of {apart.size:,} vertices, as at the medial wall; "
+    return where if n_flat > MEDIAL_WALL * apart.size else ""
 
 
 def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:

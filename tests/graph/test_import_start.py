@@ -32,7 +32,7 @@ def test_a_freesurfer_subject_is_found_and_imported(maps, tmp_path):
     found = start_manifest(tmp_path / "maps.yaml", [folder], "sub-01")
     text = (tmp_path / "maps.yaml").read_text()
     assert "left out: 'my subject/surf/lh.curv': curv: found 7 values" in text
-    assert found["sub-01_hemi-R"] == {"features": 7, "left_out": 1}
+    assert found["sub-01_hemi-R"] == {"features": 7, "left_out": 1} and found["todo"] == 0
     left, right = yaml.safe_load(text)["hemispheres"]
     assert left["pial"] == "my subject/surf/lh.pial" and left["sphere"] == "my subject/surf/lh.sphere"
     assert left["cortex"] == "my subject/surf/lh.thickness"
@@ -63,7 +63,7 @@ def test_tables_of_names_are_no_features(maps, tmp_path):
 def test_what_is_missing_is_marked(maps, tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy(maps / "hcp" / "L.pial.32k.surf.gii", tmp_path / "in")
-    start_manifest(tmp_path / "maps.yaml", [tmp_path / "in"], "B01")
+    assert start_manifest(tmp_path / "maps.yaml", [tmp_path / "in"], "B01")["todo"] == 4
     text = (tmp_path / "maps.yaml").read_text()
     assert [text.count(f"# {name}: TODO") for name in ("sphere", "midthickness", "cortex", "features")] == [1] * 4
     with pytest.raises(StudyError, match=r"hemispheres\.0"):

@@ -312,7 +312,14 @@ def test_a_medial_wall_that_nobody_named_is_said(manifest, tmp_path, capsys):
     import_graphs(str(manifest), str(tmp_path / "run"))
     said = capsys.readouterr().err
     assert "B1_hemi-L: pial and white coincide at" in said and "cortex: lh.thickness" in said
-    assert "B1_hemi-R: pial" not in said
+    assert said.count("all nodes count as cortex") == 1 and "B1_hemi-R: " not in said
+
+
+def test_without_a_map_of_cortex_all_nodes_are_said_to_be_cortex(manifest, tmp_path, capsys):
+    change(manifest, cortex=None)
+    import_graphs(manifest, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert said.count("all nodes count as cortex") == 1 and "B1_hemi-L: all nodes" in said
 
 
 def test_a_left_hemisphere_that_lies_right_is_said(manifest, tmp_path, capsys):

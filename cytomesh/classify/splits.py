@@ -114,7 +114,7 @@ def make_split(
         If no node has a label, a side is empty, or something is on two sides.
     """
     if not any((values > 0).any() for values in labels):
-        hint = "annotate sections of the study, or name 'labels' in the manifest of 'graph import'; then make them again"
+        hint = "annotate sections, or name 'labels' in the manifest of 'graph import', and make the graphs again"
         raise SplitError("graphs", found="no node with a label", expected="some to learn from", hint=hint)
     if isinstance(settings, SectionSplit):
         split = _by_section(graphs, labels)

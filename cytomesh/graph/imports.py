@@ -114,8 +114,8 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     free = {name: FREE_COLUMNS[name](paths["columns"], further[name]) for name in FREE_COLUMNS if name in further}
     is_cortex = read_cortex(paths["cortex"], n, side) if "cortex" in paths else np.ones(n, bool)
     if "cortex" not in paths:
-        said = f"{own.name}: {_flat(surfaces)}all nodes count as cortex unless the manifest names a map that is above 0 in "
-        warn(said + "cortex (cortex: lh.thickness)")
+        unless = "unless the manifest names a map that is above 0 in cortex (cortex: lh.thickness)"
+        warn(f"{own.name}: {_flat(surfaces)}all nodes count as cortex {unless}")
     table = _of_one_side(labels, table, side)
     return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
 

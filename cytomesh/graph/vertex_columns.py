@@ -28,8 +28,8 @@ def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.float
     if values.dtype.kind not in "iufb":
         text = text_cells(values)[0]
         found = f"text, such as {_cell(values, text[0])}" if text else f"values of type {values.dtype}"
-        hint = f"give tables of numbers here (n/a for missing ones), areas as 'labels' ({KNOWN_LABELS}), and other text "
-        hint += "as 'columns'"
+        hint = "give tables of numbers here (n/a for missing ones), "
+        hint += f"areas as 'labels' ({KNOWN_LABELS}), and other text as 'columns'"
         raise GraphError(path, name, found=found, expected="numbers", hint=hint)
     with np.errstate(over="ignore"):
         numbers = values.astype(dtype)

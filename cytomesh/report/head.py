@@ -25,22 +25,23 @@ STAGES = ("graphs", "encoders", "classify", "parcellate")
 
 def head(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Html:
     """Return title, key numbers, the score tables, and how the run was made."""
+    is_own = lacks_images(run, graphs)
     title = study.name if study else run.resolve().name
     what = (
         f"{study.species}, {study.stain}. Reference space: {study.space}."
         if study
         else "Imported surfaces, without section images."
-        if lacks_images(run, graphs)
+        if is_own
         else "The study cannot be opened from here."
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     body = [
         tag("h1", title),
         tag("p", f"{what} Page made {made} with cytomesh {made_now(0)['packages']['cytomesh']}.", class_="soft"),
-        _cards(study, graphs, lacks_images(run, graphs)),
+        _cards(study, graphs, is_own),
     ]
     models, parcellations = read_models(run), read_parcellations(run)
-    body += [score_table(models)] if models else []
+    body += [score_table(models, "features" if is_own else "image")] if models else []
     body += [agreement_table(parcellations)] if parcellations else []
     return join([*body, _origin(run)])
 

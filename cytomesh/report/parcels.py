@@ -71,7 +71,7 @@ def parcel_page(run: Path, name: str) -> Path:
     tables = {graph.name: read_labels(folder / f"{graph.name}.label.gii")[1] for graph in graphs}
     parts = [
         _surfaces(run, folder, graphs, cards, candidates),
-        _cards_part(cards, tables),
+        _cards_part(metrics, cards, tables),
         _candidates_part(candidates, _has_areas(cards)),
         _stability_part(metrics),
         *_count_part(metrics),
@@ -87,8 +87,14 @@ def parcel_page(run: Path, name: str) -> Path:
 def _chosen(metrics: Mapping[str, Any]) -> str:
     """Say why this method, where others were tried."""
     tried = [f"{one['method']} {one.get('halves_ami_over_noise', 0):.2f}" for one in metrics.get("methods", ())]
-    what = "agreement of parcels from two halves of the sections, AMI above random numbers"
+    units = _units(*metrics["graphs"].values()) or "sections"
+    what = f"agreement of parcels from two halves of the {units}, AMI above random numbers"
     return f" (chosen by the {what}: {', '.join(tried)})" if tried else ""
+
+
+def _units(*graphs: Mapping[str, Any]) -> str:
+    """Return what stability was measured on halves of: sections, or slabs of graphs without them."""
+    return " or ".join(sorted({own["stability"]["units"] for own in graphs if own.get("stability")}))
 
 
 def _read_cards(path: Path, run: Path, name: str) -> list[dict[str, Any]]:
@@ -191,14 +197,16 @@ def _pixels(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]) -> Part:
+def _cards_part(
+    metrics: Mapping[str, Any], cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, LabelTable]
+) -> Part:
     has_areas = _has_areas(cards)
     columns: list[Column] = ["parcel", Number("nodes", form=",d"), Number("annotated", "nodes", ",d")]
     columns += [Number("area", "mm²", ",.0f"), Number("thickness", "mm", ".2f"), Number("confidence", form=".2f")]
     columns += ["middle: x, y, z", "lies in", "most similar areas"]
-    caption = "One row per parcel. Confidence: share of the parcel that is found again from half of the sections."
+    similar = ""
     if has_areas:
-        caption += (
+        similar = (
             " Lies in: share of its annotated nodes. Most similar areas: by mean features; in brackets how much nearer "
             "they are than parcels made from geometry alone, in standard deviations of those."
         )
@@ -221,6 +229,9 @@ def _cards_part(cards: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mappin
                     ", ".join(_similar(card)),
                 ]
             )
+        units = _units(metrics["graphs"][graph])
+        found = f" Confidence: share of the parcel that is found again from half of the {units}." if units else ""
+        caption = f"One row per parcel.{found}{similar}"
         grid = table(*without_empty(columns, rows), caption=caption, sortable=True)
         panels.append((graph, tag("div", grid, class_="tall")))
     return Part("cards", "Parcel cards", choice("Graph", panels))
@@ -257,7 +268,8 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]], has_
             ]
             for entry in entries
         ]
-        panels.append((graph, tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")))
+        grid = table(*without_empty(columns, rows), caption=caption, sortable=True)
+        panels.append((graph, tag("div", grid, class_="tall")))
     return Part("candidates", title, choice("Graph", panels))
 
 

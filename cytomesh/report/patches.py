@@ -19,7 +19,6 @@ from cytomesh.imaging.patches import read_patches
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Html, Part, join, missing, swatch, tag
-from cytomesh.report.head import lacks_images
 from cytomesh.report.pictures import data_uri, displayable, round_length, scale_bar
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
@@ -44,8 +43,6 @@ class PatchRequest:
 
 def patch_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with examples of the largest areas and of high and low confidence."""
-    if lacks_images(run, graphs):
-        return missing("patches", TITLE, "Imported surfaces have no section images.")
     if study is None:
         return missing("patches", TITLE, "The study of this run cannot be opened, so no patch is shown.")
     sections = {

@@ -45,6 +45,8 @@ ANALYSES: dict[str, tuple[str, Callable[[Path], Part]]] = {
     "cells": (CELLS, cells_part),
     "inspect": (INSPECTION, inspect_part),
 }
+OF_IMAGES = ("pretraining", "sections", "patches")
+"""Parts that imported graphs have nothing for."""
 
 
 def report_run(run: Path) -> dict[str, Any]:
@@ -69,7 +71,8 @@ def report_run(run: Path) -> dict[str, Any]:
     """
     start = time.perf_counter()
     graphs = load_graphs(run)
-    study = None if lacks_images(run, graphs) else _study(run)
+    is_own = lacks_images(run, graphs)
+    study = None if is_own else _study(run)
     stale = [status.product for status in run_status(run) if status.state == "stale"]
     if stale:
         log(f"report: shows what is stale ('cytomesh status' says why): {', '.join(stale)}")
@@ -79,10 +82,11 @@ def report_run(run: Path) -> dict[str, Any]:
         _attempt("classification", "Classification", lambda: score_part(run, graphs)),
         _attempt("parcellation", "Parcellation", lambda: parcellation_part(run)),
         *_analysis_parts(run),
-        _attempt("sections", "Sections and image links", lambda: section_part(run, study, graphs)),
+        _attempt("sections", "Sections and image links", lambda: section_part(study, graphs)),
         _attempt("patches", "Patches", lambda: patch_part(run, study, graphs)),
         _attempt("quality", "Quality of surfaces and links", lambda: quality_part(run, graphs)),
     ]
+    parts = [part for part in parts if not (is_own and part.is_absent and part.anchor in OF_IMAGES)]
     title = f"{study.name if study else run.resolve().name}: cytomesh report"
     path = run / "report.html"
     with lock(run, "report"):

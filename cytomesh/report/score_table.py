@@ -35,13 +35,14 @@ Entries = dict[str, dict[str, Cell]]
 """By side and kind; a cell's value is its number."""
 
 
-def score_table(models: Sequence[Model]) -> Html:
-    """Return models by sides, and what needs no image; the best of a column is bold.
+def score_table(models: Sequence[Model], without: str = "image") -> Html:
+    """Return models by sides, and what is known `without` images or features; the best of a column is bold.
 
     Where there is a null, what lies above it comes first: all that location alone gives away is in the null, too.
     """
     sides = sides_of(models)
-    rows_of = [(model.name, ", ".join(model.inputs), _of_model(model)) for model in models] + _baselines(models, sides)
+    rows_of = [(model.name, ", ".join(model.inputs), _of_model(model)) for model in models]
+    rows_of += _baselines(models, sides, without)
     numbers = {(side, kind): _numbers(rows_of, side, kind) for side in sides for kind in KINDS}
     best = {at: max(values) for at, values in numbers.items() if values}
     rows: list[Row] = []
@@ -53,10 +54,10 @@ def score_table(models: Sequence[Model]) -> Html:
     columns: list[Column] = ["model", "inputs", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best)]
     kinds = [KINDS[kind] + ": " + MEANING[kind] for kind in KINDS if any(kind == other for _, other in best)]
     meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
-    said = [SAID[name] for name in BASELINES if any(title.startswith(f"no image: {name}") for title, *_ in rows_of)]
+    said = [SAID[name] for name in BASELINES if any(title.startswith(f"no {without}: {name}") for title, *_ in rows_of)]
     caption = (
         f"Classification, best of each column in bold. {'; '.join([*kinds, *meaning])}. "
-        f"The last rows need no image: {', '.join(said)}."
+        f"The last rows need no {without}: {', '.join(said)}."
     )
     return table(columns, rows, caption=caption, sortable=True)
 
@@ -101,7 +102,7 @@ def _numbers(rows: Sequence[tuple[str, str, Entries]], side: str, kind: str) -> 
     return [float(of[side][kind].value or 0.0) for *_, of in rows if kind in of.get(side, {})]
 
 
-def _baselines(models: Sequence[Model], sides: Sequence[str]) -> list[tuple[str, str, Entries]]:
+def _baselines(models: Sequence[Model], sides: Sequence[str], without: str) -> list[tuple[str, str, Entries]]:
     """Return (title, inputs, entries by side) of each baseline, once for all models with the same nodes and areas."""
     groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[Model]] = {}
     for name in BASELINES:
@@ -114,7 +115,7 @@ def _baselines(models: Sequence[Model], sides: Sequence[str]) -> list[tuple[str,
     for (name, scores), whose in groups.items():
         names = ", ".join(model.name for model in whose)
         is_one = [other for other, _ in groups].count(name) == 1
-        title = f"no image: {name}" if is_one else f"no image: {name}, as for {names}"
+        title = f"no {without}: {name}" if is_one else f"no {without}: {name}, as for {names}"
         nulls = {side: model.sides[side].baseline_nulls.get(name) for side, _ in scores for model in reversed(whose)}
         rows.append((title, BASELINES[name], {side: _entries(Spread(f1), nulls[side]) for side, f1 in scores}))
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
-from cytomesh.report.head import lacks_images
 from cytomesh.report.maps import thickness_map
 from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
@@ -27,10 +25,8 @@ NO_AREA = "#8a8a8a"
 TITLE = "Sections and image links"
 
 
-def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
+def section_part(study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
     """Build the part with a few sections of each brain."""
-    if lacks_images(run, graphs):
-        return missing("sections", TITLE, "Imported surfaces have no section images.")
     if study is None:
         return missing("sections", TITLE, "The study of this run cannot be opened, so its sections are not shown.")
     panels: list[tuple[str, Html]] = []

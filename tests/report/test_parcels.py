@@ -145,6 +145,12 @@ def test_graphs_without_pixels(run: Path, tmp_path) -> None:
     assert entries and not any(entry["places"] for entry in entries)
     page = parcel_page(copy, "own").read_text(encoding="utf-8")
     assert "Candidate subdivisions" in page and "look at section" not in page
+    assert "where to look" not in page and "found again from half of the sections" in page
+    metrics = read_json(copy / "parcellate" / "own" / "metrics.json")
+    for graph in metrics["graphs"].values():
+        graph["stability"]["units"] = "slabs"
+    write_json(copy / "parcellate" / "own" / "metrics.json", metrics)
+    assert "found again from half of the slabs" in parcel_page(copy, "own").read_text(encoding="utf-8")
     # files of an earlier version
     without = {"section": 3, "column_px": None, "row_px": None}
     changed = [{**entry, "p": 0.01, "places": [without]} for entry in entries]

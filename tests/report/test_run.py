@@ -240,14 +240,20 @@ def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path, caplog: pyte
         own = replace(graph, nodes=Table(columns), labels=LabelTable.from_names([]))
         save_graph(tmp_path, own, {"pial": graph.mesh, "white": graph.mesh}, {"surfaces": {}})
     with caplog.at_level("INFO", "cytomesh"):
-        text = report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8")
+        summary = report_run(tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "obliqueness" not in caplog.text and "linked section" not in text
     page = Page(text)
     assert "Imported surfaces, without section images" in page.text and "nodes with features" in page.text
     for word in ("cannot be opened", "linked to an image", "in the label table", "Image links"):
         assert word not in page.text
+    for part in ("pretraining", "sections", "patches"):
+        assert part not in summary["absent"] and f'href="#{part}"' not in text
     # without areas and results, thickness is not shown twice
     assert re.findall(r'data-map="(.*?)"', text) == ["curvature", "cortical thickness"]
+    shutil.copytree(run / "classify", tmp_path / "classify")
+    text = report_run(tmp_path) and (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "no features: coordinates" in text and "The last rows need no features: " in text and "no image:" not in text
 
 
 def test_damaged_file_costs_its_part_only(run: Path, tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def confusion_chart(model: Model, side: str) -> Html:
     margin = {"l": 90, "r": 20, "t": 12, "b": 90}
     side_px = min(900, 280 + max(15 * len(names), LEAST_PX))
     caption = (
-        f"{model.name} on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused stand "
-        "side by side (optimal leaf order of average linkage); rows without test nodes are empty."
+        f"Model '{model.name}' on {side}: each row is an annotated area and adds up to 100 %. Areas that are confused "
+        "stand side by side (optimal leaf order of average linkage); rows without test nodes are empty."
     )
     return chart([trace], x, y, caption=caption, height_px=side_px, width_px=side_px + 110, margin=margin)
 

@@ -148,13 +148,13 @@ def _confidence_groups(
         if len(scored) >= 2 * N_EXTREME:
             groups.append(
                 (
-                    tag("h3", f"Most confident outside the training sections, {folder.name}"),
+                    tag("h3", f"Most confident outside the training sections, model '{folder.name}'"),
                     [request for _, request in scored[: -N_EXTREME - 1 : -1]],
                 )
             )
             groups.append(
                 (
-                    tag("h3", f"Least confident outside the training sections, {folder.name}"),
+                    tag("h3", f"Least confident outside the training sections, model '{folder.name}'"),
                     [request for _, request in scored[:N_EXTREME]],
                 )
             )

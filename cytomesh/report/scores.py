@@ -171,7 +171,7 @@ def _area_table(model: Model, side: str, labels: LabelTable) -> Html:
         rows.append([Cell(join([*_swatch(name, labels), name]), name), support, *values])
     columns: list[Column] = ["area", Number("nodes", form=",d"), Number("F1"), Number("precision"), Number("recall")]
     caption = (
-        f"{model.name} on {side}, probabilities averaged over seeds. Areas without test nodes have no score. "
+        f"Model '{model.name}' on {side}, probabilities averaged over seeds. Areas without test nodes have no score. "
         "Click a head to sort."
     )
     return tag("div", table(columns, rows, caption=caption, sortable=True), class_="tall")

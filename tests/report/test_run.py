@@ -188,6 +188,18 @@ def test_confusion_rows_add_up_to_the_counts(run: Path, page: Page) -> None:
     np.testing.assert_allclose(np.array(maps[0]["z"], float)[filled].sum(axis=1), 100, atol=0.5)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Model 'linear' on seen, probabilities averaged over seeds",
+        "Model 'linear' on seen: each row is an annotated area",
+        "Most confident outside the training sections, model 'linear'",
+    ],
+)
+def test_names_of_models_stand_apart_from_the_sentence(page: Page, words: str) -> None:
+    assert words in page.text
+
+
 def test_figures_are_valid_plotly(page: Page) -> None:
     import plotly.graph_objects as go
 
@@ -282,7 +294,7 @@ def test_what_a_first_run_left_when_it_failed_is_no_result(run: Path, tmp_path: 
     assert page.text.count("Not shown, since it is not finished ('cytomesh status' says why): begun.") == 2
     assert not any("begun" in cell for row in page.rows for cell in row)
     assert not any("begun" in (attributes.get("data-map") or "") for _, attributes in page.tags)
-    assert "outside the training sections, mlp" in page.text and "training sections, begun" not in page.text
+    assert "training sections, model 'mlp'" in page.text and "training sections, model 'begun'" not in page.text
     failed = {status.product: status for status in run_status(tmp_path) if status.state == "failed"}
     assert failed.keys() == {"classify/begun", "parcellate/begun"}
     assert "after the predictions were written" in failed["classify/begun"].reasons[0]

@@ -41,7 +41,7 @@ from cytomesh.graph.qc_page import quality_page
 from cytomesh.graph.stereology import section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.imaging.normalise import Measured, measure_sections
-from cytomesh.study.extent import check_extent
+from cytomesh.study.extent import check_extent, check_hemispheres
 from cytomesh.study.problems import raise_problems
 from cytomesh.study.study import Brain, Study, open_study
 from cytomesh.surface.depth import sulcal_depth
@@ -184,7 +184,10 @@ def _write(task: _Task, folder: Path) -> float:
             brain.sections, task.hemisphere, task.workers, skip_bad, scheduler=task.scheduler, manifest=study.path
         )
     drawn = [item.drawn for item in inputs]
-    raise_problems(check_extent(study.path, brain.id, [item.section for item in inputs], drawn))
+    sections = [item.section for item in inputs]
+    raise_problems(check_extent(study.path, brain.id, sections, drawn))
+    if task.hemisphere not in brain.surfaces:
+        raise_problems(check_hemispheres(study.path, [task.hemisphere], sections, drawn))
     objections = stack_objections(task.manifest, inputs)
     if task.is_first:
         for line in said(objections, task.manifest):

@@ -244,6 +244,13 @@ def test_white_matter_that_is_nowhere_is_named_with_the_hemisphere_and_a_way_out
     assert "contours.classes" in err.splitlines()[-1]
 
 
+def test_a_side_of_which_no_ring_is_drawn_is_named(make_study, tmp_path, cytomesh):
+    study = make_study()
+    study.write_text(study.read_text().replace("- L\n", "- R\n"))
+    code, _, err = cytomesh("build-graph", study, "--out", tmp_path / "run", "--workers", 1)
+    assert code == 1 and "hemisphere R: found no pial_R in any of" in err and "correct hemispheres" in err
+
+
 def test_a_sliver_of_white_matter_is_cut_and_said(make_study, tmp_path, capsys):
     """0.25 mm2 outside pial, as where surfaces cross at the medial wall; and the section stays in use."""
     manifest = make_study()

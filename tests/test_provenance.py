@@ -436,6 +436,15 @@ def test_more_steps_go_on_from_the_last_checkpoint(copy):
         pretrain_run(copy.run, "vit", settings)
 
 
+def test_status_of_a_damaged_record_and_of_empty_folders(tmp_path):
+    (tmp_path / "classify" / "areas").mkdir(parents=True)
+    (tmp_path / "classify" / "areas" / "provenance.json").write_text("{")
+    (tmp_path / "classify" / "empty").mkdir()
+    (tmp_path / "graphs" / "empty").mkdir(parents=True)
+    (only,) = run_status(tmp_path)
+    assert only.product == "classify/areas" and only.state == "stale" and "cannot be read" in only.reasons[0]
+
+
 def test_status_of_no_run(tmp_path):
     with pytest.raises(MissingStageError, match=r"no run.*build-graph"):
         run_status(tmp_path / "nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from cytomesh.core.digests import content_digest
 from cytomesh.core.errors import DamagedError, StorageError
-from cytomesh.core.files import PARTIAL, clear_orphans, read_object, relative_place, remove, write_json
+from cytomesh.core.files import PARTIAL, clear_orphans, relative_place, remove, write_json
 from cytomesh.core.progress import log, warn
 from cytomesh.core.reading import reading
 
@@ -122,9 +123,13 @@ def _read_record(folder: Path) -> dict[str, Exported]:
         return {}
     hint = "remove it; files of earlier exports then stay where they are"
     with reading(path, DamagedError, expected="the files of earlier exports", hint=hint):
-        files = {name: Exported(file["run"], tuple(file["contents"])) for name, file in read_object(path).items()}
+        files = {
+            name: Exported(file["run"], tuple(file["contents"])) for name, file in json.loads(path.read_bytes()).items()
+        }
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
             raise ValueError("files outside the folder")
+        if not all(isinstance(text, str) for file in files.values() for text in (file.run, *file.contents)):
+            raise ValueError("digests that are no text")
     return files
 
 

@@ -63,7 +63,7 @@ def run_status(run: Path) -> list[Status]:
 
 def _products(run: Path) -> Iterator[str]:
     for stage in ("graphs", "register", "encoders"):
-        yield from (f"{stage}/{folder.name}" for folder in product_folders(run, stage))
+        yield from (f"{stage}/{folder.name}" for folder in product_folders(run, stage) if any(folder.iterdir()))
     for folder in product_folders(run, "features"):
         names = {path.stem for path in folder.glob("[!.]*.npy")} | growing_features(folder).keys()
         yield from (f"features/{folder.name}/{name}" for name in sorted(names))
@@ -72,7 +72,7 @@ def _products(run: Path) -> Iterator[str]:
             folds = product_folders(run / stage, folder.name)
             folds = [fold for fold in folds if fold.name.startswith("fold-")]
             yield from (f"{stage}/{folder.name}/{fold.name}" for fold in folds)
-            if not folds:
+            if not folds and any(folder.iterdir()):
                 yield f"{stage}/{folder.name}"
 
 
@@ -80,7 +80,7 @@ def _status(run: Path, product: str, freshness: Freshness) -> Status:
     record = freshness.record(product)
     reasons = tuple(freshness.reasons(product))
     state: State = "stale" if reasons else "done"
-    if record is None:
+    if record is None and not reasons:
         reasons = (NOTHING_KNOWN,)
     is_there, begun, size = _found(run, product)
     if begun is not None:

@@ -136,6 +136,10 @@ def test_an_export_that_fails_changes_nothing(tmp_path):
     (folder / RECORD).write_text('{"../run": {"run": "../run", "contents": []}}')
     with pytest.raises(DamagedError, match="files outside the folder.*Way out: remove it"):
         write(run, folder, a="2")
+    for damaged in ("{", "[]", '{"a": {"run": 3, "contents": []}}', '{"a": 1}'):
+        (folder / RECORD).write_text(damaged)
+        with pytest.raises(DamagedError, match=r"cytomesh-export\.json: .*Way out: remove it"):
+            write(run, folder, a="2")
 
 
 def test_no_two_results_have_one_name(run):

@@ -23,15 +23,21 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """Ask for the known name that is nearest to one that is not, as hints do; without one near, say something else.
 
+    A command that would make what is not there ("run '...'") is said in either case.
+
     Examples
     --------
     >>> did_you_mean("thicknes", ["thickness", "curvature"])
     "did you mean 'thickness'?"
     >>> did_you_mean("x", ["thickness", "curvature"], "there are thickness, curvature")
     'there are thickness, curvature'
+    >>> did_you_mean("vit-large", ["vit-base"], "run 'cytomesh embed'")
+    "did you mean 'vit-base'? Or run 'cytomesh embed'"
     """
     near = nearest(name, known)
-    return f"did you mean '{near}'?" if near else otherwise
+    if not near:
+        return otherwise
+    return f"did you mean '{near}'? Or {otherwise}" if otherwise.startswith("run ") else f"did you mean '{near}'?"
 
 
 class CytomeshError(Exception):

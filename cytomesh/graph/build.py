@@ -184,10 +184,10 @@ def _write(task: _Task, folder: Path) -> float:
             brain.sections, task.hemisphere, task.workers, skip_bad, scheduler=task.scheduler, manifest=study.path
         )
     drawn = [item.drawn for item in inputs]
-    sections = [item.section for item in inputs]
-    raise_problems(check_extent(study.path, brain.id, sections, drawn))
+    of_study = [item.section for item in inputs]
+    raise_problems(check_extent(study.path, brain.id, of_study, drawn))
     if task.hemisphere not in brain.surfaces:
-        raise_problems(check_hemispheres(study.path, [task.hemisphere], sections, drawn))
+        raise_problems(check_hemispheres(study.path, [task.hemisphere], of_study, drawn))
     objections = stack_objections(task.manifest, inputs)
     if task.is_first:
         for line in said(objections, task.manifest):

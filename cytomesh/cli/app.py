@@ -46,9 +46,9 @@ from cytomesh.core.run_log import logged
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from cytomesh import __version__
 
-        typer.echo(version("cytomesh"))
+        typer.echo(__version__)
         raise typer.Exit
 
 

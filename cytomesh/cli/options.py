@@ -144,11 +144,8 @@ def show_table(summary: dict[str, Any], as_json: bool) -> None:
     is_large = [max((abs(value or 0.0) for value in row.values()), default=0.0) >= LARGE for row in rows.values()]
     for column in dict.fromkeys(column for row in rows.values() for column in row):
         numbers = [row.get(column) for row in rows.values()]
-        if any(isinstance(value, bool) for value in numbers):
-            columns.append([column, *("-" if value is None else _shown(value) for value in numbers)])
-            continue
-        if all(isinstance(value, int | None) for value in numbers):
-            columns.append([column, *("-" if value is None else f"{int(value):,}" for value in numbers)])
+        if all(isinstance(value, int | None) for value in numbers):  # counts, and yes or no
+            columns.append([column, *("-" if value is None else _count(value) for value in numbers)])
             continue
         known = [abs(value) for value in numbers if value]
         is_mixed = min(known, default=0.0) < SMALL
@@ -170,6 +167,10 @@ def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         else:
             rows.append((prefix + key, _shown(value)))
     return rows
+
+
+def _count(value: int) -> str:
+    return _shown(value) if isinstance(value, bool) else f"{value:,}"
 
 
 def _shown(value: Any) -> str:

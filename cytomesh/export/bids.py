@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cytomesh.core.errors import StudyError
 from cytomesh.core.files import read_object, write_json, write_text
 from cytomesh.core.labels import LabelTable
@@ -16,6 +14,7 @@ from cytomesh.core.run import read_study_path
 from cytomesh.export.exporting import exporting, was_exported
 from cytomesh.export.results import SURFACES, label_files, refuse_products, refuse_stale, surface_files
 from cytomesh.graph.storage import CortexGraph, load_graphs
+from cytomesh.page.colours import css_colour
 from cytomesh.study.bids import write_dataset_description
 from cytomesh.study.manifest import read_manifest
 from cytomesh.study.tables import table_text
@@ -111,10 +110,7 @@ def _export_graph(run: Path, graph: CortexGraph, folder: Path) -> list[Path]:
 
 def _lookup(table: LabelTable) -> str:
     """Return a table of labels as BIDS has them: index, name and colour."""
-    rows = [
-        (str(index), name, "#" + bytes(np.rint(255 * colour[:3]).astype(np.uint8)).hex())
-        for index, name, colour in table.rows()
-    ]
+    rows = [(str(index), name, css_colour(colour)) for index, name, colour in table.rows()]
     return table_text([("index", "name", "color"), *rows])
 
 

@@ -48,7 +48,8 @@ def exporting(run: Path, folder: Path) -> Iterator[Path]:
     DamagedError
         If the record of earlier exports cannot be read.
     StorageError
-        If the disk is full, may not be written to, or fails.
+        If a file would be replaced that no export of this run wrote, or that was changed since; or if the disk is full,
+        may not be written to, or fails.
     """
     known = _read_record(folder)
     clear_orphans(folder)
@@ -93,13 +94,16 @@ def _take_places(stage: Path, folder: Path, known: Mapping[str, Exported], run: 
 
 def _not_ours(path: Path, written: Exported | None, run: str, made: str) -> str:
     """Say why a file is not to be replaced; empty if there is none, or it is what an export of the run wrote there."""
-    if not os.path.lexists(path) or (path.is_file() and content_digest(path) == made):
+    if not os.path.lexists(path):
         return ""
-    if written is None or not path.is_file():
+    there = content_digest(path) if path.is_file() else None
+    if there == made:
+        return ""
+    if written is None or there is None:
         return "something that no export wrote"
     if written.run != run:
         return f"a file of another run, {written.run}"
-    return "" if content_digest(path) in written.contents else "a file that was changed since it was exported"
+    return "" if there in written.contents else "a file that was changed since it was exported"
 
 
 def _take_away(folder: Path, gone: Mapping[str, Exported]) -> None:

@@ -25,7 +25,7 @@ def surface_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     """
     own = graph_folder(run, graph.name)
     files: dict[str, Path] = {kind: own / f"{kind}.surf.gii" for kind in (*SURFACES, "sphere")}
-    for folder in finished_folders(run, "register")[:1]:
+    for folder in _registration(run):
         made = {kind: folder / graph.name / f"{kind}.surf.gii" for kind in REGISTERED}
         files |= {kind: path for kind, path in made.items() if path.is_file()}
     return {kind: path for kind, path in files.items() if path.is_file()}
@@ -42,11 +42,7 @@ def refuse_products(run: Path, folder: Path) -> None:
 def refuse_stale(run: Path, graphs: Sequence[CortexGraph]) -> None:
     """Raise StaleError if a surface or a result is not what its inputs give now: an export could not say so."""
     products = [f"graphs/{graph.name}" for graph in graphs]
-    folders = [
-        *finished_folders(run, "register")[:1],
-        *(x for stage in LABEL_STAGES for x in finished_folders(run, stage)),
-    ]
-    products += [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    products += [f"{folder.parent.name}/{folder.name}" for folder in (*_registration(run), *_labellings(run))]
     with file_digests(run) as digests:
         found = Freshness(run, digests).stale(products)
     if found:
@@ -61,7 +57,7 @@ def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
     letters for the same, or where the name reads as if it were made so. `annotation` is what the graph was given with;
     it is not there if no node is annotated.
     """
-    folders = [folder for stage in LABEL_STAGES for folder in finished_folders(run, stage)]
+    folders = _labellings(run)
     times = Counter(folder.name.casefold() for folder in folders)
     prefixes = tuple(f"{stage}-" for stage in LABEL_STAGES)
     files = {}
@@ -73,3 +69,13 @@ def label_files(run: Path, graph: CortexGraph) -> dict[str, Path]:
         name = f"{folder.parent.name}-{folder.name}" if is_taken else folder.name
         files[name] = folder / f"{graph.name}.label.gii"
     return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _registration(run: Path) -> list[Path]:
+    """Return the folder of the registration whose surfaces are exported, if there is one."""
+    return finished_folders(run, "register")[:1]
+
+
+def _labellings(run: Path) -> list[Path]:
+    """Return the folders of results that label nodes."""
+    return [folder for stage in LABEL_STAGES for folder in finished_folders(run, stage)]

@@ -108,8 +108,6 @@ def start_study(folder: Path, start: Start) -> str:
     roots = [
         item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
     ]
-    sides = [side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)]
-    meanings = _meanings(names, labels)
     known = Known(
         name=folder.resolve().name,
         species=start.species,
@@ -117,9 +115,8 @@ def start_study(folder: Path, start: Start) -> str:
         space=start.space,
         kind=start.kind,
         brain=BRAIN,
-        hemispheres=sides or ["L", "R"],
-        has_unnamed_sides=not sides and TODO in meanings.values(),
-        classes=meanings,
+        hemispheres=[side for side in "LR" if {f"pial_{side}", f"white_{side}"} & set(names)],
+        classes=_meanings(names, labels),
         has_contours=start.contours is not None,
         labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
         has_unnamed_areas=start.labels is None and any(one.labels for one in areas),

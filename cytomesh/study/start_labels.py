@@ -11,6 +11,7 @@ import numpy as np
 from cytomesh.core.errors import AtlasError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
+from cytomesh.page.colours import css_colour
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.contour_formats.features import OTHERS, Colour
 from cytomesh.study.contour_formats.registry import read_features
@@ -94,8 +95,7 @@ def _say_doubts(labels: LabelTable) -> None:
         warn(f"areas {listed(map(repr, names))} differ only in case or spaces: each is an area of its own")
     by_colour: dict[str, list[str]] = {}
     for _, name, colour in labels.rows():
-        red, green, blue, _alpha = np.rint(255 * colour).astype(int).tolist()
-        by_colour.setdefault(_hex((red, green, blue)), []).append(name)
+        by_colour.setdefault(css_colour(colour), []).append(name)
     for shown, names in by_colour.items():
         if len(names) > 1:
             warn(f"areas {listed(map(repr, names))} have one colour, {shown}: maps do not tell them apart")
@@ -110,4 +110,4 @@ def _most_frequent(name: str, colours: Counter[Colour]) -> Colour:
 
 
 def _hex(colour: Colour) -> str:
-    return "#" + bytes(colour).hex()
+    return css_colour(np.array(colour) / 255)

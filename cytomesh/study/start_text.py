@@ -49,8 +49,7 @@ class Known:
     space: str
     kind: Kind
     brain: str
-    hemispheres: Sequence[str]
-    has_unnamed_sides: bool
+    hemispheres: Sequence[str]  # that classes of contours name
     classes: Mapping[str, str]
     has_contours: bool
     labels: str
@@ -99,8 +98,10 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
         yield "# data_roots: [../raw, /data/slides]", f"data_roots: {json.dumps(known.data_roots, ensure_ascii=False)}"
     yield "  - id: B01", f"  - id: {known.brain}"
     yield "    role: train", f"    role: {'unseen' if known.kind == 'new-brain' else 'train'}"
-    sides = f"  # {TODO} those that contours.classes name" if known.has_unnamed_sides else ""
-    yield "    hemispheres: [L, R]", f"    hemispheres: [{', '.join(known.hemispheres)}]{sides}"
+    sides = known.hemispheres or ("L", "R")
+    is_guess = not known.hemispheres and TODO in known.classes.values()
+    note = f"  # {TODO} those that contours.classes name" if is_guess else ""
+    yield "    hemispheres: [L, R]", f"    hemispheres: [{', '.join(sides)}]{note}"
     place = f"    # Places are a guess: images centred on one line, {known.axes}.\n"
     if known.kind == "surfaces":
         place += f"    # {TODO} put in the table where sections lie in the world of the surfaces.\n"
@@ -109,7 +110,7 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
     yield "    sections: template/sections.tsv", f"{place}    sections: sections.tsv"
     surfaces = "    # surfaces:\n"
     if known.kind == "surfaces":
-        yield surfaces, "    surfaces:\n" + "".join(map(_own_surfaces(known), known.hemispheres)) + surfaces
+        yield surfaces, "    surfaces:\n" + "".join(map(_own_surfaces(known), sides)) + surfaces
     elif known.surfaces:
         yield surfaces, "    surfaces:\n" + "".join(map(_own_surfaces(known), known.surfaces)) + surfaces
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cytomesh
+from cytomesh.analyze.layers.classes import LAYERS
 from cytomesh.report.views import LETTERS, draw_view, label_colours, number_colours
 from cytomesh.study.sections import Section
 from cytomesh.surface.gifti import read_surface
@@ -20,7 +21,6 @@ BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#
 """Okabe and Ito's colours, and grey."""
 SERIES = {"spatialnce": ("SpatialNCE", BLUE, "o-"), "profiles": ("profiles", ORANGE, "s--")}
 SERIES["untrained"] = ("untrained", GREY, "^:")
-LAYERS = ("I", "II", "III", "IV", "V", "VI")
 LAYER_COLOURS = mpl.colormaps["viridis"](np.linspace(0, 1, len(LAYERS)))
 
 
@@ -91,7 +91,7 @@ def name_sides(axes: Any, section: Section) -> None:
 
 def draw_bar(axes: Any, length_mm: float, length_px: float) -> None:
     """Draw a bar of a length below the lower left corner, clear of the picture."""
-    across, _ = axes.get_xaxis_transform(), axes.get_yaxis_transform()
+    across = axes.get_xaxis_transform()
     left = min(axes.get_xlim())
     axes.plot([left, left + length_px], [-0.035, -0.035], color="black", linewidth=2.5, transform=across, clip_on=False)
     name = f"{length_mm:g} mm" if length_mm >= 1 else f"{1000 * length_mm:g} µm"

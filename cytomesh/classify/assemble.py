@@ -18,6 +18,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.out_of_core import join
 from cytomesh.classify.splits import NONE, TRAIN, VALIDATION, NodeSplit, make_split
 from cytomesh.classify.unknown import left_out_labels
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
 from cytomesh.graph.neighbourhoods import Floats, Mask
@@ -83,7 +84,7 @@ def split_nodes(
             sides[np.isin(of_graph, left_out) & np.isin(sides, [TRAIN, VALIDATION])] = NONE
         n_left = np.unique(np.concatenate(labels)[np.concatenate(split.masks(TRAIN))]).size
         if n_left < 2:
-            found = f"{n_left} areas left on the training side"
+            found = f"{counted(n_left, 'area')} left on the training side"
             raise ConfigError("areas.leave_out", found=found, expected="two or more")
     return labels, split, dropped
 
@@ -140,7 +141,7 @@ def class_targets(labels: NDArray[np.int32], is_train: Mask) -> tuple[NDArray[np
     """
     classes = np.unique(labels[is_train])
     if classes.size < 2:
-        raise SplitError("split", "train", found=f"{classes.size} areas", expected="two or more")
+        raise SplitError("split", "train", found=f"{counted(classes.size, 'area')}", expected="two or more")
     position = np.searchsorted(classes, labels).clip(max=classes.size - 1)
     targets = np.where((labels > 0) & (classes[position] == labels), position, -1)
     return classes.astype(np.int32), targets.astype(np.int64)
@@ -223,8 +224,8 @@ def class_notes(data: NodeData, labels: Sequence[NDArray[np.int32]], table: Labe
         untrained = np.unique(flat[on_side & (data.targets < 0)])
         if untrained.size:
             names = ", ".join(table.name(int(label)) for label in untrained)
-            n = int((on_side & (data.targets < 0)).sum())
-            notes.append(f"{side}: {n} nodes of areas without training nodes are left out of the scores: {names}")
+            nodes = counted(int((on_side & (data.targets < 0)).sum()), "node")
+            notes.append(f"{side}: {nodes} of areas without training nodes are left out of the scores: {names}")
         missing = np.setdiff1d(data.classes, flat[on_side])
         if missing.size:
             names = ", ".join(table.name(int(label)) for label in missing)

@@ -29,6 +29,7 @@ from cytomesh.classify.out_of_core import (
     release,
 )
 from cytomesh.core.config import Config, ascending
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, did_you_mean
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
@@ -226,9 +227,11 @@ def prepare_inputs(
             filled, n_unreachable = fill_in(column, has, graph, name, scratch)
             piece.append(filled)
             if n_missing := int((graph.is_cortex & ~k).sum()):  # elsewhere nothing is learnt or predicted
-                notes.append(f"{graph.name}: {name} missing at {n_missing} nodes, filled in from their surroundings")
+                at = counted(n_missing, "node")
+                notes.append(f"{graph.name}: {name} missing at {at}, filled in from their surroundings")
             if n_unreachable:
-                notes.append(f"{graph.name}: {name} out of reach at {n_unreachable} nodes, set to the training mean")
+                at = counted(n_unreachable, "node")
+                notes.append(f"{graph.name}: {name} out of reach at {at}, set to the training mean")
     if settings.standardise == "graph":
         scaling = {}
     stored = [StoredInputs((tuple(piece),)) for piece in pieces]

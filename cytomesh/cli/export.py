@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cytomesh.cli.options import AsJson, OutDir, show
+from cytomesh.core.counted import counted
 
 app = typer.Typer(no_args_is_help=True, help="Give a run to FreeSurfer, Connectome Workbench or BIDS.")
 
@@ -24,7 +25,7 @@ def freesurfer(
     from cytomesh.export.freesurfer import export_freesurfer
 
     written = export_freesurfer(out, subjects)
-    show(written if as_json else {brain: f"{len(files)} files" for brain, files in written.items()}, as_json)
+    show(written if as_json else {brain: counted(len(files), "file") for brain, files in written.items()}, as_json)
 
 
 @app.command("workbench")
@@ -49,4 +50,4 @@ def bids(
     from cytomesh.export.bids import export_bids
 
     written = export_bids(out, folder)
-    show(written if as_json else {brain: f"{len(files)} files" for brain, files in written.items()}, as_json)
+    show(written if as_json else {brain: counted(len(files), "file") for brain, files in written.items()}, as_json)

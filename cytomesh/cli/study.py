@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cytomesh.cli.options import AsJson, Scheduler, SchedulerFile, StudyPath, Workers, say
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError, CytomeshError
 
 if TYPE_CHECKING:
@@ -83,15 +84,16 @@ def to_ome_zarr(
     for brain in open_study(study).brains:
         path = (out or study.parent / "scenes") / f"{brain.id}.ome.zarr"
         count = write_scene(path, brain)
-        say(f"{path}: {count} sections")
+        say(f"{path}: {counted(count, 'section')}")
 
 
 def _text(report: CheckReport) -> str:
     if not report.name:  # no manifest that can be read
         return "\n".join(_listed(report.problems, "problem"))
     maps = "with probability maps" if report.has_probability_maps else "no probability maps"
+    areas = counted(report.n_areas, "area")
     lines = [
-        f"{report.name}: {report.species}, {report.stain}; space {report.space}; {report.n_areas} areas, {maps}",
+        f"{report.name}: {report.species}, {report.stain}; space {report.space}; {areas}, {maps}",
         "",
         f"{'brain':<12}{'role':<10}{'sides':<7}{'sections':>9}{'images':>8}{'contours':>10}{'annotated':>11}{'missing':>9}"
         f"{'damaged':>9}{'first mm':>11}{'last mm':>11}",

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -183,8 +183,10 @@ def fill_pattern(setting: str, pattern: str, **words: str | int) -> str:
         expected = f"a pattern with {' and '.join(f'{{{word}}}' for word in words)}"
         if numbers := [word for word, value in words.items() if isinstance(value, int)]:
             expected += f", or {{{numbers[0]}:04d}} for four digits"
-        found = f"{type(cause).__name__}: {cause}"
-        raise ConfigError(setting, pattern, found=found, expected=expected) from cause
+        unknown = isinstance(cause, KeyError)
+        found = f"unknown word {{{cause.args[0]}}}" if unknown else f"{type(cause).__name__}: {cause}"
+        hint = did_you_mean(cause.args[0], words) if unknown else ""
+        raise ConfigError(setting, pattern, found=found, expected=expected, hint=hint) from cause
 
 
 def ascending(numbers: list[int], least: int, what: str) -> list[int]:
@@ -238,9 +240,21 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
         if item["type"] not in ("value_error", "missing") or not isinstance(item["input"], dict | BaseModel):
             said += f" (got {str(item['input'])[:60]!r})"
         return f"{field}: {said}" if field else said
-    known = _known_keys(kind, location[:-1])
-    way_out = did_you_mean(str(location[-1]), known, f"known: {', '.join(known) or 'none'}")
+    known, own = _known_keys(kind, location[:-1]), str(location[-1])
+    if deeper := _paths_of(own, kind):
+        return f"unknown key '{field}', did you mean {' or '.join(map(repr, deeper))}?"
+    way_out = did_you_mean(own, known, f"known: {', '.join(known) or 'none'}")
     return f"unknown key '{field}', {way_out}"
+
+
+def _paths_of(name: str, kind: type[BaseModel], above: tuple[type[BaseModel], ...] = ()) -> list[str]:
+    """Return where settings have a key of a name, as `--set` takes it; items of lists have no such name."""
+    found = [name] if name in kind.model_fields else []
+    for key, field in kind.model_fields.items():
+        is_list = get_origin(field.annotation) in (list, tuple, dict)
+        below = [] if is_list else [model for model in models_of(field) if model not in (kind, *above)]
+        found += [f"{key}.{path}" for model in below for path in _paths_of(name, model, (kind, *above))]
+    return list(dict.fromkeys(found))
 
 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from cytomesh.core.counted import counted
 from cytomesh.core.extras import EXTRAS
 from cytomesh.core.groups import memory_limit, processor_quota
 from cytomesh.core.parallel import THREAD_VARIABLES, available_cpus
@@ -75,7 +76,7 @@ def findings_table(findings: list[Finding]) -> str:
         if item.advice:
             lines.append(f"{'':<7}  {'':<{width}}  -> {item.advice}")
     n = {level: sum(item.level == level for item in findings) for level in ("problem", "note")}
-    return "\n".join([*lines, ", ".join(f"{count} {level}" + "s" * (count != 1) for level, count in n.items())])
+    return "\n".join([*lines, ", ".join(counted(count, level) for level, count in n.items())])
 
 
 def packages() -> Iterator[Finding]:

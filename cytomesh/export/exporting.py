@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cytomesh.core.counted import counted
 from cytomesh.core.digests import content_digest
 from cytomesh.core.errors import DamagedError, StorageError
 from cytomesh.core.files import PARTIAL, clear_orphans, relative_place, remove, write_json
@@ -116,7 +117,8 @@ def _take_away(folder: Path, gone: Mapping[str, Exported]) -> None:
             for parent in places[name].relative_to(folder).parents[:-1]:
                 (folder / parent).rmdir()
     if len(places) > len(changed):
-        log(f"{folder}: {len(places) - len(changed)} files of earlier exports that the run has no more are removed")
+        n_removed = counted(len(places) - len(changed), "file")
+        log(f"{folder}: {n_removed} of earlier exports removed, of results that the run has no more")
     if changed:
         warn(f"{folder}: {', '.join(changed)}: of results that the run has no more, kept, since changed by others")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cytomesh.classify.networks import make_network
 from cytomesh.core.config import read_yaml, validate_stored
+from cytomesh.core.counted import counted
 from cytomesh.core.digests import file_digests
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
@@ -178,8 +179,8 @@ def _facts(study: Study, start: str, settings: FinetuneConfig, trainer: JointTra
     brains = ", ".join(sorted({graph.brain for graph in nodes.graphs}))
     n_train = int(nodes.is_train.sum())
     return {
-        "Objective": f"cross-entropy of {len(nodes.classes)} areas, jointly with a network ({settings.model.kind}) "
-        f"over the cortical graph; started from `{start}`, whose settings `config.yaml` holds",
+        "Objective": f"cross-entropy of {counted(len(nodes.classes), 'area')}, jointly with a network "
+        f"({settings.model.kind}) over the cortical graph; started from `{start}`, whose settings `config.yaml` holds",
         "Steps": f"{steps:,}" + ("" if steps else " (none scored better than the encoder it started from)"),
         "Batch": f"{sampling.seeds_per_batch} annotated nodes and {sampling.neighbours} in the graph around each",
         "Data": f"{study.name} ({study.species}, {study.stain}): {n_train:,} annotated nodes of {brains}",

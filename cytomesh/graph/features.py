@@ -141,7 +141,7 @@ def check_features(features: NDArray[Any], graph: CortexGraph, source: str) -> s
         lowest = np.minimum(lowest, block.min(axis=0))
         highest = np.maximum(highest, block.max(axis=0))
     if len(linked) > 1 and not (highest > lowest).any():
-        hint = "the encoder has collapsed (train again, at a lower rate or a higher temperature), or images are blank"
+        hint = "maps or images are blank, or the encoder has collapsed (train at a lower rate or a higher temperature)"
         raise FeatureError(source, found="the same features at every node", expected="features that differ", hint=hint)
     return sha.hexdigest()[:16]
 

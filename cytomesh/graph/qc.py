@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import QualityError
 from cytomesh.graph.config import CheckConfig
 from cytomesh.graph.links import ImageLinks, LinkSection, Ribbon
@@ -111,7 +112,7 @@ def _reconstruction_notes(record: Mapping[str, Any]) -> list[str]:
     if trimmed:
         most = max(trimmed, key=lambda item: item["white_mm2"])
         notes.append(
-            f"white matter outside the pial boundary taken away in {len(trimmed)} section{'s' * (len(trimmed) > 1)},"
+            f"white matter outside the pial boundary taken away in {counted(len(trimmed), 'section')},"
             f" {sum(item['white_mm2'] for item in trimmed):.2f} mm2, most in section {most['section']}:"
             f" {most['white_mm2']:.2f} mm2"
         )
@@ -120,16 +121,16 @@ def _reconstruction_notes(record: Mapping[str, Any]) -> list[str]:
         if facts["euler_number_before"] != 2:
             places = zip(facts["places_mm"][:N_PLACES_SAID], facts["places_voxels"], strict=False)
             where = ", ".join(
-                f"{count} voxel{'s' * (count != 1)} at ({x:.1f}, {y:.1f}, {z:.1f}) mm" for (x, y, z), count in places
+                f"{counted(count, 'voxel')} at ({x:.1f}, {y:.1f}, {z:.1f}) mm" for (x, y, z), count in places
             )
             rest = facts["n_places"] - N_PLACES_SAID
             notes.append(
                 f"{kind}: topology corrected, from Euler number {facts['euler_number_before']} to 2 (a sphere): {where}"
-                + (f", and fewer at {rest} other places (qc.json)" if rest > 0 else "")
+                + (f", and fewer at {counted(rest, 'other place')} (qc.json)" if rest > 0 else "")
             )
         if facts["n_discarded"]:
             notes.append(
-                f"{kind}: {facts['n_discarded']} separate piece{'s' * (facts['n_discarded'] > 1)} discarded,"
+                f"{kind}: {counted(facts['n_discarded'], 'separate piece')} discarded,"
                 f" {facts['discarded_mm3']:,.1f} mm3, the largest {facts['largest_discarded_mm3']:,.1f} mm3"
             )
     return notes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cytomesh.core.counted import counted
 from cytomesh.graph.limits import Verdict, bounds
 from cytomesh.graph.qc import is_rebuilt, surface_notes, unused_sections
 from cytomesh.page.document import page
@@ -28,7 +29,7 @@ def quality_page(qc: Mapping[str, Any]) -> str:
         tag("h1", f"{qc['name']}: quality of surfaces and links"),
         tag(
             "p",
-            f"{len(sections)} sections, {len(unused)} of them missing, damaged or left out; ",
+            f"{counted(len(sections), 'section')}, {len(unused)} of them missing, damaged or left out; ",
             tag("span", outcome, class_="fail" if failed else "pass"),
             ".",
             class_="soft",

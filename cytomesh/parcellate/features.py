@@ -109,7 +109,7 @@ def select_nodes(
     spread = raw.std(axis=0) if len(raw) else np.zeros(features.shape[1])
     varies = spread > 1e-6 * np.maximum(np.abs(raw).max(axis=0, initial=0.0), 1e-30)
     if not varies.any():
-        hint = "the encoder has collapsed, or too few nodes are linked"
+        hint = "too few nodes are linked, maps are blank, or the encoder has collapsed"
         raise FeatureError(source, found=f"no feature that varies over {len(linked)} linked nodes", hint=hint)
     raw = (raw[:, varies] - raw[:, varies].mean(axis=0)) / spread[varies]
     standardised = np.full((graph.n_nodes, raw.shape[1]), np.nan)

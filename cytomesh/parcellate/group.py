@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import QualityError
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.parcellate.config import ParcellateConfig
@@ -75,5 +76,5 @@ def check_connected(labels: NDArray[np.int64], features: NodeFeatures, source: s
     """Raise QualityError if a parcel lies in several pieces."""
     n_pieces, n_parcels = int(pieces(labels, features.adjacency).max()) + 1, len(np.unique(labels))
     if n_pieces != n_parcels:
-        found = f"{n_parcels} parcels in {n_pieces} pieces"
+        found = f"{counted(n_parcels, 'parcel')} in {counted(n_pieces, 'piece')}"
         raise QualityError(source, "parcels", found=found, expected="every parcel connected", hint="report this")

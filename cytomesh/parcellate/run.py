@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import GraphError, MissingStageError
 from cytomesh.core.files import read_json, write_json
@@ -133,7 +134,7 @@ def _parcellate(
         found = parcellate_group(run, encoder, group, settings, folder, spheres)
         for marker, metrics in zip(markers, found, strict=True):
             write_json(marker, {**made, "metrics": metrics})
-            log(f"parcellate: {marker.stem}: {metrics['n_parcels']} parcels")
+            log(f"parcellate: {marker.stem}: {counted(metrics['n_parcels'], 'parcel')}")
     results = {graph.name: read_json(folder / f"{graph.name}.json")["metrics"] for graph in graphs}
     places = registered_places(graphs, spheres) if spheres else [graph.reference for graph in graphs]
     brains = brain_scores(

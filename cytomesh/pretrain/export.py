@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cytomesh.core.config import write_config
+from cytomesh.core.counted import counted
 from cytomesh.core.digests import FileDigests, content_digest
 from cytomesh.core.errors import CheckpointError, MissingStageError, did_you_mean
 from cytomesh.core.files import atomic_path, digest, write_text
@@ -174,7 +175,7 @@ def model_card(name: str, encoder: PatchEncoder, settings: PretrainConfig, facts
         "Objective": "; ".join(objectives),
         "Steps": f"{settings.schedule.steps:,}"
         + ("" if settings.schedule.steps else " (not trained here: a baseline)"),
-        "Batch": f"{settings.sampling.batch_size:,} patches, {settings.views} view(s)",
+        "Batch": f"{settings.sampling.batch_size:,} patches, {counted(settings.views, 'view')}",
         **{key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in facts.items()},
         "Licence": "not stated: to be filled in by whoever publishes these weights; that of the images counts",
     }

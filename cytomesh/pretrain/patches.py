@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import StudyError
 from cytomesh.core.last_used import LastUsed
@@ -137,4 +138,4 @@ def say_conversion(name: str, parts: Iterable[SectionPatches], n_channels: int) 
     """Log that images are brought into the channels that an encoder takes (see `encoder.in_channels`), if they are."""
     if any(_n_seen(part) != n_channels for part in parts):
         how = "grey images are repeated over" if n_channels == 3 else "RGB images are seen as their luminance in"
-        log(f"{name}: {how} the {n_channels} channel{'s' * (n_channels > 1)} that the encoder takes")
+        log(f"{name}: {how} the {counted(n_channels, 'channel')} that the encoder takes")

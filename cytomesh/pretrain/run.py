@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from cytomesh.core.counted import counted
 from cytomesh.core.distributed import World, world
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json, write_json
@@ -144,7 +145,8 @@ def _train(name: str, data: Data, settings: PretrainConfig, here: World, job: Jo
         study = data.study
         card: dict[str, Any] = {
             "Data": f"{study.name} ({study.species}, {study.stain}): brains {', '.join(brains)}; "
-            f"{len(pool.sections)} sections, {len(pool):,} patches; reference space {study.space}",
+            f"{counted(len(pool.sections), 'section')}, {counted(len(pool), 'patch', 'patches')}; "
+            f"reference space {study.space}",
             **{key: summary[key] for key in IN_CARD if key in summary},
         }
         save_encoder(job.folder, name, encoder, settings, card)

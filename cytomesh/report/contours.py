@@ -10,6 +10,7 @@ from typing import Any
 import shapely
 from shapely.geometry import MultiPolygon
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.sections import SectionTask, map_sections
@@ -152,14 +153,14 @@ def _page(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) ->
     body = [tag("header", tag("h1", title), _summary(study, brains)), _bar()]
     for brain, drawings in brains:
         n_bad = sum(bool(drawing.problems) for drawing in drawings)
-        count = f"{len(drawings)} sections" + (f", {n_bad} with problems" if n_bad else "")
+        count = counted(len(drawings), "section") + (f", {n_bad} with problems" if n_bad else "")
         body += [tag("h2", f"{brain.id} ({brain.role}): {count}"), tag("div", *map(_figure, drawings), class_="slices")]
     return document(title, tag("main", *body), style=asset("cytomesh.report", "contours.css"))
 
 
 def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]]) -> Html:
     drawings = [drawing for _, group in brains for drawing in group]
-    facts = f"{study.species}, {study.stain}; {len(drawings)} sections of {len(brains)} brain{'s'[: len(brains) > 1]}, "
+    facts = f"{study.species}, {study.stain}; {counted(len(drawings), 'section')} of {counted(len(brains), 'brain')}, "
     facts += f"{sum(drawing.contours is not None for drawing in drawings)} with contours"
     empty = sum(bool(drawing.notes) for drawing in drawings)
     facts += f", {empty} of them without cortex." if empty else "."
@@ -174,7 +175,7 @@ def _summary(study: Study, brains: Sequence[tuple[Brain, list[SectionDrawing]]])
         for drawing in wrong
         for text in drawing.problems
     ]
-    count = f"{len(items)} problem{'s'[: len(items) > 1]} in {len(wrong)} section{'s'[: len(wrong) > 1]}"
+    count = f"{counted(len(items), 'problem')} in {counted(len(wrong), 'section')}"
     return join([*parts, tag("p", count, class_="fail"), bullets(items, "found")])
 
 

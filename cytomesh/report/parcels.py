@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import MissingStageError
 from cytomesh.core.files import read_json, read_object, write_text
 from cytomesh.core.labels import LabelTable
@@ -150,7 +151,7 @@ def _has_areas(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
 
 def _lines(card: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a parcel card as lines of text."""
-    size = f"{card['n_nodes']:,} nodes, {card['area_mm2']:,.0f} mm²"
+    size = f"{counted(card['n_nodes'], 'node')}, {card['area_mm2']:,.0f} mm²"
     thickness = f", {card['thickness_mm']:.2f} mm thick" if card.get("thickness_mm") is not None else ""
     lines = [size + thickness, f"middle at {_place(card)}"]
     if "confidence" in card:

@@ -177,7 +177,8 @@ def read_labels(path: Path, hemisphere: str | None = None) -> tuple[NDArray[np.i
     arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
     if len(arrays) != 1:
         raise SurfaceError(path, found=f"{len(arrays)} label arrays", expected="one (a .label.gii)")
-    entries = [(label.key, label.label or "", [*label.rgba]) for label in image.labeltable.labels]
+    # nibabel gives a label without text no attribute, and one without colours None
+    entries = [(label.key, getattr(label, "label", None) or "", [*label.rgba]) for label in image.labeltable.labels]
     return keyed_labels(path, _vector(arrays[0].data), entries)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import AtlasError, SurfaceError
-from cytomesh.core.labels import LabelTable
+from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.sides import without_prefix
 
 NO_AREA = {
@@ -38,14 +39,15 @@ def without_no_areas(labels: NDArray[np.int32], table: LabelTable) -> tuple[NDAr
 
 
 def keyed_labels(path: Path, values: NDArray[Any], entries: Sequence[Entry]) -> tuple[NDArray[np.int32], LabelTable]:
-    """Return (n,) int32 labels and their table; key 0 is none.
+    """Return (n,) int32 labels and their table; key 0 is none. Areas without a colour get one.
 
     Raises
     ------
     AtlasError
         If a value has no entry.
     SurfaceError
-        If values are no whole numbers, two keys are named alike, or vertices are of an area with key 0.
+        If values are no whole numbers, two keys are named alike, or vertices are of an area with key 0, or of a key
+        without a name.
     """
     with np.errstate(invalid="ignore"):
         whole = np.asarray(values).astype(np.int64)
@@ -58,8 +60,13 @@ def keyed_labels(path: Path, values: NDArray[Any], entries: Sequence[Entry]) -> 
         if key == 0 and rgba[3] != 0 and not is_no_area(name) and (whole == 0).any():
             found = f"an area with key 0, '{name}'"
             raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint="give it another key")
+        if not name and key and (n := np.count_nonzero(whole == key)):
+            found = f"key {key} of {counted(int(n), 'vertex', 'vertices')} without a name"
+            hint = "give every key of a vertex its own name, or '???' if it is no area"
+            raise SurfaceError(path, "label table", found=found, hint=hint)
     areas = [entry for entry in entries if entry[0] != 0]
     colours = np.array([rgba for *_, rgba in areas], np.float64).reshape(-1, 4)
+    colours = np.where(np.isfinite(colours).all(axis=1, keepdims=True), colours, distinct_colours(len(areas)))
     try:
         table = LabelTable(tuple(key for key, *_ in areas), tuple(name for _, name, _ in areas), colours)
     except AtlasError as cause:

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.cifti2.cifti2_axes import LabelAxis
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.reading import reading
@@ -148,7 +149,7 @@ def _dlabel(hemisphere: str, path: Path) -> tuple[NDArray[np.int32], LabelTable]
     axis, rows = read_cifti(path, hemisphere)
     if not isinstance(axis, LabelAxis) or len(rows) != 1:
         hint = f"wb_command -cifti-merge ONE.dlabel.nii -cifti {path} -column 1"
-        raise SurfaceError(path, found=f"{len(rows)} maps", expected="one map of labels", hint=hint)
+        raise SurfaceError(path, found=counted(len(rows), "map"), expected="one map of labels", hint=hint)
     labels = np.nan_to_num(rows[0])
     here = {0, *np.unique(labels).tolist()}  # the other hemisphere's areas are left out
     entries = [(key, str(name), rgba) for key, (name, rgba) in sorted(axis.label[0].items()) if key in here]

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import Field, model_validator
 
-from cytomesh.core.config import Config, Seed, load_config, preset, validate_stored, write_config
+from cytomesh.core.config import Config, Seed, fill_pattern, load_config, preset, validate_stored, write_config
 from cytomesh.core.errors import CheckpointError, ConfigError
 from cytomesh.core.progress import speak
 
@@ -69,6 +69,7 @@ def test_file_then_overrides(tmp_path):
         ("sede: 1", "unknown key 'sede', did you mean 'seed'"),
         ("kernel: {sigma: 1}", "unknown key 'kernel.sigma', did you mean 'sigma_mm'"),
         ("layers: [{sigma: 1}]", "unknown key 'layers.0.sigma', did you mean 'sigma_mm'"),
+        ("sigma_mm: 1", r"unknown key 'sigma_mm', did you mean 'kernel\.sigma_mm'\?"),
         ("kernel: {sigma_mm: -1}", "kernel.sigma_mm: .*greater than 0"),
         ("kernel: [", "invalid YAML"),
         ("seed: 1\nkernel: {}\nseed: 2", "line 3: found invalid YAML .key 'seed' is given twice, first in line 1"),
@@ -91,6 +92,12 @@ def test_what_concerns_several_fields_is_said_in_its_own_words():
         load_config(Settings, None, ["range.low=3"])
     with pytest.raises(ConfigError, match=r"^--set: found low is above high \(3 > 1\)\. Way out"):
         load_config(Range, None, ["low=3"])
+
+
+def test_patterns_of_file_names_say_which_word_is_unknown():
+    assert fill_pattern("files", "maps/{graph}.csv", graph="B01_L") == "maps/B01_L.csv"
+    with pytest.raises(ConfigError, match=r"files: maps/{grph}: found unknown word {grph}.*did you mean 'graph'"):
+        fill_pattern("files", "maps/{grph}", graph="B01_L")
 
 
 def test_all_problems_at_once(tmp_path):

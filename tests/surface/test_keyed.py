@@ -56,6 +56,21 @@ def test_an_area_with_key_0_and_labels_between_keys_are_refused(tmp_path, name):
         read_vertex_labels(write(tmp_path / name, KEYS + 0.5 * (KEYS == 1), rows), len(KEYS), "L")
 
 
+def test_keys_without_a_name_or_a_colour(tmp_path):
+    path = write(
+        tmp_path / "a.label.gii", KEYS, [(0, "???", (1, 1, 1, 0)), (1, "V1", (1, 0, 0, 1)), (2, "V2", (0,) * 4)]
+    )
+    text = path.read_text().replace('<Label Key="2" Red="0" Green="0" Blue="0" Alpha="0">V2</Label>', "{}")
+    path.write_text(text.replace("{}", '<Label Key="2" /><Label Key="5">V5</Label>'))
+    with pytest.raises(SurfaceError, match=r"a\.label\.gii: label table: found key 2 of 2 vertices without a name"):
+        read_vertex_labels(path, len(KEYS), "L")
+    path.write_text(text.replace("{}", '<Label Key="2">V2</Label><Label Key="5">V5</Label>'))
+    labels, table = read_vertex_labels(path, len(KEYS), "L")
+    assert labels.tolist() == KEYS.tolist() and table.names == ("V1", "V2", "V5")
+    assert table.colours[0].tolist() == [1, 0, 0, 1]
+    assert np.isfinite(table.colours).all() and len(np.unique(table.colours, axis=0)) == 3
+
+
 def test_the_wall_in_annot(tmp_path):
     write_annot(tmp_path / "lh.a.annot", np.array([1, 2, 3, 0]), LabelTable.from_names([WALL, "V1", "???"]))
     labels, table = read_vertex_labels(tmp_path / "lh.a.annot", 4, "L")

@@ -12,6 +12,7 @@ from cytomesh.analyze.evaluate.areas import Areas
 from cytomesh.analyze.evaluate.heads import evaluated_sides, fitted, node_data
 from cytomesh.analyze.evaluate.task import Bench, Encoded, Outcome, Score, TaskConfig
 from cytomesh.classify.assemble import same_labels
+from cytomesh.core.counted import counted
 from cytomesh.core.random import generator
 
 TARGET = "left-out areas"
@@ -40,7 +41,7 @@ class Rejection(Areas):
         if missing := super().why_absent(bench):
             return missing
         n = node_data(bench, bench.annotation, bench.sides(bench.annotation)).classes.size
-        return "" if n >= LEAST else f"{n} areas to learn, of which none can be left out"
+        return "" if n >= LEAST else f"{counted(n, 'area')} to learn, of which none can be left out"
 
     def score(self, bench: Bench, encoded: Encoded) -> Outcome:
         """Leave areas out, train on the others, and score doubt on each evaluation side."""

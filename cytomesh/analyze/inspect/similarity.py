@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import FeatureError
 
 Values = NDArray[np.float64]
@@ -70,7 +71,7 @@ def area_similarity(
     used = np.flatnonzero((np.asarray(labels) > 0) & np.isfinite(features).all(axis=1))
     areas, area = np.unique(np.asarray(labels)[used], return_inverse=True)
     if len(areas) < 2:
-        found = f"{len(used):,} nodes with features and a label, of {len(areas)} area{'s' * (len(areas) != 1)}"
+        found = f"{len(used):,} nodes with features and a label, of {counted(len(areas), 'area')}"
         raise FeatureError("area similarity", found=found, expected="two areas or more", hint="annotate more areas")
     names, brain = np.unique(np.zeros(len(used)) if brains is None else np.asarray(brains)[used], return_inverse=True)
     k, b = len(areas), len(names)

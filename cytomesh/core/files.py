@@ -19,8 +19,8 @@ from cytomesh.core.errors import CytomeshError, DamagedError, MissingStageError,
 from cytomesh.core.reading import reading, regular_size, way_back
 
 PARTIAL, OLD = ".partial-", ".old-"
-FREE = "make room on the disk, or choose another --out, and call the same command again: what is finished is kept"
-RIGHTS = "give yourself the right to write there, or choose another --out"
+FREE = "make room on the disk, or write to another, and call the same command again: what is finished is kept"
+RIGHTS = "give yourself the right to write there, or choose another folder"
 FAULTS = {
     errno.ENOSPC: FREE,
     errno.EDQUOT: FREE,
@@ -28,11 +28,11 @@ FAULTS = {
     errno.EACCES: RIGHTS,
     errno.EPERM: RIGHTS,
     errno.EROFS: RIGHTS,
-    errno.ENOTDIR: "choose an --out that is not below a file",
-    errno.EEXIST: "remove what lies there, or choose another --out",
-    errno.EISDIR: "remove what lies there, or choose another --out",
-    errno.ENAMETOOLONG: "choose a shorter --out or --name",
-    errno.EIO: "check the disk, or choose another --out, and call the same command again",
+    errno.ENOTDIR: "choose a folder that is not below a file",
+    errno.EEXIST: "remove what lies there, or choose another folder",
+    errno.EISDIR: "remove what lies there, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter folder or name",
+    errno.EIO: "check the disk, or write to another, and call the same command again",
 }
 """What a place can have against being written to, and the way out."""
 FULL_WORDS = ("No space left on device", " requested and ", "unexpected pos ")

@@ -14,7 +14,8 @@ from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import digest
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.graph.storage import NODE_UNITS, CortexGraph, graph_folder
+from cytomesh.graph.node_table import NODE_UNITS
+from cytomesh.graph.storage import CortexGraph, graph_folder
 from cytomesh.study.image_formats.part import ImagePart
 from cytomesh.study.image_formats.registry import data_folder, read_header
 from cytomesh.study.sections import Section

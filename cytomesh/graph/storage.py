@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import GraphError, MissingStageError, did_you_mean
 from cytomesh.core.files import atomic_path, digest, write_json
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.reading import IMPORT, command, reading, way_back
+from cytomesh.core.reading import IMPORT, command, reading
 from cytomesh.core.run import product_folders
 from cytomesh.core.tables import Table, read_table, write_table
 from cytomesh.graph import convert
+from cytomesh.graph.node_table import FACTS, LINK, NODE_UNITS, check_columns, check_facts, check_rows
 from cytomesh.study.atlas import read_labels as read_label_table
 from cytomesh.study.atlas import write_labels as write_label_table
 from cytomesh.surface.formats import FREESURFER_SIDE, write_freesurfer, write_morphometry, write_ply, write_spec
@@ -31,37 +32,6 @@ if TYPE_CHECKING:
     from nilearn.surface import SurfaceImage
     from torch_geometric.data import Data
 
-NODE_UNITS = {
-    "x_mm": "mm",
-    "y_mm": "mm",
-    "z_mm": "mm",
-    "ref_x_mm": "mm",
-    "ref_y_mm": "mm",
-    "ref_z_mm": "mm",
-    "column_px": "px",
-    "row_px": "px",
-    "angle_deg": "deg",
-    "obliqueness_deg": "deg",
-    "distance_mm": "mm",
-    "thickness_mm": "mm",
-    "curvature_per_mm": "1/mm",
-    "sulcal_depth_mm": "mm",
-    "area_mm2": "mm2",
-}
-FACTS = ("brain", "hemisphere", "brain_role")
-"""What the metadata of a node table says of the whole graph."""
-PLACE = ("x_mm", "y_mm", "z_mm")
-LINK = ("column_px", "row_px", "angle_deg")
-COLUMNS = {
-    **dict.fromkeys((*PLACE, *LINK, "ref_x_mm", "ref_y_mm", "ref_z_mm"), "f"),
-    **dict.fromkeys(("section", "annotation"), "i"),
-    "is_linked": "b",
-    "section_role": "U",
-}
-"""What every stage reads of a node table, and of which kind it is."""
-MAX_COORDINATE = 1e9
-# Meshes are stored as float32: about 1e-5 mm.
-SAME_PLACE_MM = 0.01
 MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name
     "thickness_mm": ("thickness", "thickness"),
     "curvature_per_mm": ("curvature", "curv"),
@@ -298,62 +268,12 @@ def load_graph(folder: Path) -> CortexGraph:
     mesh = read_surface(folder / "midthickness.surf.gii")
     labels = read_label_table(folder / "labels.tsv")
     with reading(path, GraphError, found="a damaged node table"):
-        _check_facts(path, nodes)
-        _check_columns(path, nodes)
+        check_facts(path, nodes)
+        check_columns(path, nodes)
         brain, hemisphere, brain_role = (nodes.metadata[fact] for fact in FACTS)
         graph = CortexGraph(brain, hemisphere, brain_role, mesh, nodes, labels)
-        _check_rows(path, graph)
+        check_rows(path, nodes, graph.reference, graph.positions)
         return graph
-
-
-def _check_facts(path: Path, nodes: Table) -> None:
-    """Raise GraphError if the table lost what cytomesh writes beside its columns."""
-    missing = [fact for fact in FACTS if fact not in nodes.metadata]
-    if missing:
-        writer = "by pandas" if "pandas" in nodes.metadata else "by another program"
-        found = f"no {', '.join(missing)} in the metadata of the file: it was written again {writer}"
-        hint = f"{way_back(path)}; to change columns, keep the metadata (pyarrow: replace_schema_metadata)"
-        raise GraphError(path, found=found, expected="a node table of cytomesh", hint=hint)
-
-
-def _check_columns(path: Path, nodes: Table) -> None:
-    """Raise GraphError unless all columns that every stage reads are there, of their kind and within its range."""
-    wrong = []
-    for name, kind in COLUMNS.items():
-        if name not in nodes:
-            wrong.append(f"no {name}")
-            continue
-        values = np.asarray(nodes[name])
-        if values.ndim != 1 or (values.dtype.kind not in {"b": "b", "i": "iu", "f": "iuf", "U": "OU"}[kind]):
-            wrong.append(f"{name} of type {values.dtype}")
-        elif kind == "U" and not all(isinstance(value, str) for value in values.tolist()):
-            wrong.append(f"{name} without a word")
-        elif kind == "i" and values.size and not -1 <= int(values.min()) <= int(values.max()) < 2**31:
-            wrong.append(f"{name} from {values.min()} to {values.max()}")
-    if wrong:
-        raise GraphError(path, found="; ".join(wrong[:5]), expected="the columns of a graph", hint=way_back(path))
-    links = nodes.stack(LINK)[np.asarray(nodes["is_linked"])]
-    links = links[~np.isnan(links).all(axis=1)]  # imported nodes have no place in an image
-    for name, values in zip(LINK, links.T, strict=True):
-        if not (np.abs(values) < MAX_COORDINATE).all():  # NaN, too
-            raise GraphError(path, name, found="NaN or huge values at linked nodes", hint=way_back(path))
-
-
-def _check_rows(path: Path, graph: CortexGraph) -> None:
-    """Raise GraphError unless row i is vertex i: the table says where each node lies, and so does the mesh."""
-    places = graph.reference
-    if not (np.abs(places) < MAX_COORDINATE).all():
-        raise GraphError(path, found="reference positions that are not finite, or huge", hint=way_back(path))
-    away = np.linalg.norm(graph.nodes.stack(PLACE) - graph.positions, axis=1)
-    wrong = ~(away <= SAME_PLACE_MM)  # NaN, too
-    if wrong.any():
-        raise GraphError(
-            path,
-            f"row {int(np.argmax(wrong))}",
-            found=f"{int(wrong.sum())} of {graph.n_nodes} rows up to {np.nanmax(away):.1f} mm from their vertices",
-            expected="row i to be vertex i of midthickness.surf.gii",
-            hint=f"the rows were sorted or joined elsewhere: {way_back(path)}",
-        )
 
 
 def load_graphs(run: str | Path) -> list[CortexGraph]:

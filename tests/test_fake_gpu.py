@@ -25,10 +25,10 @@ from cytomesh.graph.geodesics import local_geodesics
 from cytomesh.pretrain import feed
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.encode import batch_slices, computing_threads
-from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder
 from cytomesh.pretrain.feed import copied_ahead, tensors_of
 from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.projector import ProjectionHead, Projector
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.trainer import Trainer
 from tests.conftest import sphere_mesh

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from cytomesh.core.distributed import World
 from cytomesh.pretrain.config import PretrainConfig
-from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder
 from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.projector import ProjectionHead, Projector
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.trainer import Trainer
 

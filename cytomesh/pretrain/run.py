@@ -19,7 +19,6 @@ from cytomesh.pretrain.checkpoints import go_on
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.correspondence import place_by_registration
 from cytomesh.pretrain.defaults import from_data
-from cytomesh.pretrain.encoder import ProjectionHead, Projector
 from cytomesh.pretrain.export import build_encoder, encoder_parts, save_encoder
 from cytomesh.pretrain.find_bank import find_patches
 from cytomesh.pretrain.job import Data, Job, open_data, open_job
@@ -28,6 +27,7 @@ from cytomesh.pretrain.objectives.kinds import are_contrastive, need
 from cytomesh.pretrain.objectives.spatial_nce import SpatialNCEConfig
 from cytomesh.pretrain.patches import count_channels, say_conversion
 from cytomesh.pretrain.pool import PatchPool
+from cytomesh.pretrain.projector import ProjectionHead, Projector
 from cytomesh.pretrain.sampling import PatchSampler, check_seeds
 from cytomesh.pretrain.template import open_geodesics, place_on_template
 from cytomesh.pretrain.trainer import Trainer

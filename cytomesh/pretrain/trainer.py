@@ -21,7 +21,6 @@ from cytomesh.pretrain.batch import PatchBatch
 from cytomesh.pretrain.checkpoints import Checkpoint, load_best, save_best, save_checkpoint
 from cytomesh.pretrain.config import PretrainConfig
 from cytomesh.pretrain.divergence import GRADIENT, Divergence
-from cytomesh.pretrain.encoder import Projector, has_batch_norm, synchronise_batch_norm
 from cytomesh.pretrain.feed import Feed, RankBatch, step_seed
 from cytomesh.pretrain.gather import gather_rows
 from cytomesh.pretrain.grad_cache import backward_in_parts
@@ -31,6 +30,7 @@ from cytomesh.pretrain.objectives.base import Contrastive
 from cytomesh.pretrain.optimizer import WeightAverage, build_optimizer
 from cytomesh.pretrain.patches import PatchSource
 from cytomesh.pretrain.probe import Probe
+from cytomesh.pretrain.projector import Projector, has_batch_norm, synchronise_batch_norm
 from cytomesh.pretrain.report import Report
 from cytomesh.pretrain.sampling import PatchSampler
 from cytomesh.pretrain.stop import Stop

@@ -15,7 +15,8 @@ from torch import nn
 from cytomesh.core.errors import ConfigError, FeatureError
 from cytomesh.imaging.augment import AugmentConfig
 from cytomesh.pretrain.config import EncoderConfig, HeadConfig, PatchConfig, PretrainConfig
-from cytomesh.pretrain.encoder import PatchEncoder, ProjectionHead, Projector, synchronise_batch_norm
+from cytomesh.pretrain.encoder import PatchEncoder
+from cytomesh.pretrain.projector import ProjectionHead, Projector, synchronise_batch_norm
 
 
 def build(name: str, size_px: int = 64, **options: object) -> PatchEncoder:

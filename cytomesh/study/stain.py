@@ -18,8 +18,8 @@ NormaliseKind = Literal["none", "background", "stain"]
 # The optical density that stands for a section's stain: its darkest tissue. A median would follow the shares of grey
 # and white matter, by a factor of 2.3 towards the poles of the phantom's brains, where this one stays within 1.4.
 DENSEST = 95.0
-# Its palest tissue, white matter where there is some: of another stain, both are others.
-PALEST = 5.0
+# Its palest tissue, white matter where there is some. A 5th percentile would follow the edge of what is told from glass.
+PALEST = 10.0
 # Digits to which statistics are kept: what they give is then the same on all processors.
 DIGITS = 4
 # Glass is lighter than this where light passes through; darker backgrounds are of fluorescence, or a frame.
@@ -41,7 +41,7 @@ class StainStatistics:
     density : tuple of float
         Optical density of the tissue that only its darkest twentieth exceeds.
     palest : tuple of float
-        Optical density that all but its palest twentieth exceed.
+        Optical density that all but its palest tenth exceed.
     """
 
     background: tuple[float, ...]

@@ -22,6 +22,7 @@ from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.check import check_study
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, write_sections
+from cytomesh.study.stain_checks import check_stains
 from cytomesh.study.study import Brain, open_study
 
 N, ODD = 8, 5
@@ -209,3 +210,25 @@ def test_the_phantom_s_sections_are_not_named(small_study, brain):
     stain = seen[odd].stain
     seen[odd] = replace(seen[odd], stain=replace(stain, background=(stain.background[0] - 60,)))
     assert [problem.place for problem in look.stains(Path("study.yaml"), sections, seen)] == [sections[odd].name]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("amount", [0.5, 1.8])
+@pytest.mark.parametrize("name", ["bigbrain/sections/bigbrain_coronal_A", "mammal_nissl/chimp_cor_cell.json.ctx-50%"])
+def test_parts_of_real_sections_of_which_one_is_stained_otherwise(real_data, tmp_path, name, amount):
+    rng = np.random.default_rng(0)
+    image = Image.open(real_data / f"{name}.png")
+    image.thumbnail((512, 512))
+    sections = []
+    for index in range(N):
+        (width, height), share = image.size, rng.uniform(0.6, 1, 2)
+        left, top = (rng.random(2) * (1 - share) * (width, height)).astype(int)
+        part = image.crop((left, top, left + int(share[0] * width), top + int(share[1] * height)))
+        if index == ODD:
+            part = part.point(lambda light: round(255 * (light / 255) ** amount))
+        part.save(tmp_path / f"{index}.png")
+        plane = SectionPlane(np.array([[0.05, 0, 0], [0, 0, index], [0, -0.05, 0]]))
+        sections.append(Section("B01", index, tmp_path / f"{index}.png", 50.0, plane))
+    thumbnails = [tissue_thumbnail(section) for section in sections]
+    (problem,) = check_stains(sections, [found and found.stain for found in thumbnails])
+    assert problem.place == f"B01 section {ODD}" and "darkest tissue" in problem.found

@@ -79,12 +79,32 @@ def check_windows(manifest: Path, brain: str, images: Sequence[CheckedImage]) ->
     windows = [image.window for image in images if image.window is not None]
     if not windows:
         return []
-    proposed = min(low for low, _ in windows), max(high for _, high in windows)
+    proposed = proposed_window(images)
+    if proposed is None:
+        hint = "export them alike: one window is for images of one type"
+        return [StudyError(manifest, f"brains.{brain}", found=kinds(images), expected="images of one kind", hint=hint)]
     dtypes = " and ".join(sorted({image.header.dtype for image in images if image.window is not None}))
     found = f"{len(windows)} images of type {dtypes} and no window in which their pixels are seen"
     hint = f"{window_text(proposed)}, for the study or for this brain, holds nearly all values of these images"
     expected = "image.window, one for all sections"
     return [StudyError(manifest, f"brains.{brain}", found=found, expected=expected, hint=hint)]
+
+
+def proposed_window(images: Sequence[CheckedImage]) -> tuple[float, float] | None:
+    """Return one window for all images that need one; None if there are none, or 8-bit images that none is for."""
+    windows = [image.window for image in images if image.window is not None]
+    if not windows or any(image.header.dtype == "uint8" for image in images):
+        return None
+    return min(low for low, _ in windows), max(high for _, high in windows)
+
+
+def kinds(images: Sequence[CheckedImage]) -> str:
+    """Return how many images have which type and channels, with one of each; "" if all are of one kind."""
+    names: dict[str, list[str]] = {}
+    for header in (image.header for image in images):
+        names.setdefault(f"of {_channels(header.n_channels)}, {header.dtype}", []).append(header.path.name)
+    said = [f"{len(own)} {kind} (such as {own[0]})" for kind, own in names.items()]
+    return " and ".join(said) if len(said) > 1 else ""
 
 
 def check_channels(images: Sequence[CheckedImage]) -> list[CytomeshError]:
@@ -95,7 +115,11 @@ def check_channels(images: Sequence[CheckedImage]) -> list[CytomeshError]:
     usual = max(set(counts), key=counts.count)
     expected = f"{usual}, as most images of the study have"
     return [
-        ImageError(image.header.path, found=f"{image.n_channels} channels", expected=expected)
+        ImageError(image.header.path, found=_channels(image.n_channels), expected=expected)
         for image in images
         if image.n_channels not in (0, usual)
     ]
+
+
+def _channels(n: int) -> str:
+    return f"{n} channel{'s' * (n != 1)}"

@@ -21,9 +21,10 @@ from cytomesh.study.contour_formats.features import IGNORE, OTHERS
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
 from cytomesh.study.contours import CLASSES, TISSUE
 from cytomesh.study.drawn_areas import DRAWINGS
-from cytomesh.study.image_checks import CheckedImage, check_image
+from cytomesh.study.image_checks import CheckedImage, check_image, kinds, proposed_window
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
+from cytomesh.study.pixels import ImageSettings, known_channels, needs_channel
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
@@ -100,6 +101,8 @@ def start_study(folder: Path, start: Start) -> str:
     contours, annotations = (_drawn(source, numbers) for source in (start.contours, start.annotations))
     sections, areas = _sections(by_number, contours, annotations, start)
     checked = _look(sections)
+    if different := kinds(checked):
+        warn(f"{start.images}: images of several kinds: {different}: export them alike; one study is of one kind")
     if absent := absent_numbers(by_number):
         hint = "a row of status missing tells of one that is lost"
         warn(f"{start.images}: no image of section {listed(absent)}, left out of an even row of numbers: {hint}")
@@ -120,7 +123,8 @@ def start_study(folder: Path, start: Start) -> str:
         has_contours=start.contours is not None,
         labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
         has_unnamed_areas=start.labels is None and any(one.labels for one in areas),
-        window=_window(checked),
+        channels=next((known_channels(it.header, ImageSettings()) for it in checked if needs_channel(it.header)), []),
+        window=proposed_window(checked),
         data_roots=[relative_place(root, folder) for root in dict.fromkeys(roots)],
         surfaces=_surfaces(start.surfaces, folder),
         axes=axes_text(start.cut, start.spacing_mm),
@@ -170,6 +174,8 @@ def _sections(
         um = start.um_per_px or header.um_per_px or 0.0
         plane = _plane(header, um, start.spacing_mm * (number - first), start.cut)
         section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotations.get(number), "none")
+        if needs_channel(header):  # which one is left to fill in
+            section = replace(section, image_settings=ImageSettings(channels=0))
         if areas := attempt(problems, partial(read_areas, section)):
             # a label image that covers the section's image with other pixels
             ratio = header.shape[1] / (areas.width_px or header.shape[1])
@@ -198,11 +204,6 @@ def _look(sections: Iterable[Section]) -> list[CheckedImage]:
     found = [check_image(section, "quick", problems) for section in sections]
     raise_problems(problems)
     return [item for item in found if item is not None]
-
-
-def _window(checked: Sequence[CheckedImage]) -> tuple[float, float] | None:
-    windows = [item.window for item in checked if item.window is not None]
-    return (min(low for low, _ in windows), max(high for _, high in windows)) if windows else None
 
 
 def _classes(sections: Iterable[Section]) -> Iterator[str]:

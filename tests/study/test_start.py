@@ -183,6 +183,43 @@ def test_images_of_16_bits_get_a_window(tmp_path):
     assert 90 <= low < high <= 4000 and opened.brains[0].sections[0].um_per_px == 5.0
 
 
+def test_images_of_several_kinds_are_said_and_no_window_is_proposed_that_does_not_fit_them_all(tmp_path, cytomesh):
+    (tmp_path / "images").mkdir()
+    words = ["--images", tmp_path / "images", "--spacing-mm", 1, "--um-per-px", 50, *SPECIES]
+    random = np.random.default_rng(0)
+    for index in range(1, 6):
+        image = random.integers(0, 256, (60, 80, 3)[: 3 - index % 2])
+        image = image.astype(np.uint8) if index < 4 else image.astype(np.uint16) * 16
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.tif", image[..., 0] if index > 3 and image.ndim > 2 else image)
+    code, _, said = cytomesh("init", tmp_path / "new", *words)
+    kinds = (
+        "2 of 1 channel, uint8 (such as s1.tif) and 1 of 3 channels, uint8 (such as s2.tif) and "
+        "2 of 1 channel, uint16 (such as s4.tif)"
+    )
+    assert code == 0 and f"images of several kinds: {kinds}" in said and said.count("\n") == 1
+    study = tmp_path / "new" / "study.yaml"
+    assert open_study(study).manifest.image.window is None
+    mixed, other = check_study(study).problems
+    assert mixed.found == kinds and mixed.hint == "export them alike: one window is for images of one type"
+    assert other.source.endswith("s2.tif") and other.found == "3 channels"
+
+
+def test_of_images_with_several_channels_one_is_left_to_name(tmp_path, cytomesh):
+    (tmp_path / "images").mkdir()
+    for index in (1, 2):
+        image = np.random.default_rng(index).integers(100, 4000, (2, 60, 80)).astype(np.uint16)
+        size = {"axes": "CYX", "PhysicalSizeX": 5, "PhysicalSizeY": 5, "Channel": {"Name": ["DAPI", "NeuN"]}}
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.ome.tif", image, metadata=size)
+    code, said, _ = cytomesh("init", tmp_path, "--images", tmp_path / "images", "--spacing-mm", 1, *SPECIES)
+    assert code == 0 and "image: {channels: TODO}  # TODO one of 0 (DAPI), 1 (NeuN); `study check`" in said
+    (problem, _) = check_study(tmp_path / "study.yaml").problems
+    assert "no channel 'TODO' among 2" in problem.found
+    text = (tmp_path / "study.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(text.replace("channels: TODO}", "channels: NeuN}"))
+    (problem,) = check_study(tmp_path / "study.yaml").problems
+    assert "image: {window: [100, 4000]}" in problem.hint
+
+
 def test_numbers_of_label_images_become_areas_without_names(folders):
     areas = folders / "labels"
     areas.mkdir()

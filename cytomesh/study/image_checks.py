@@ -17,6 +17,9 @@ from cytomesh.study.problems import attempt
 from cytomesh.study.sections import Section
 from cytomesh.study.units import PIXEL_SIZE_TOLERANCE
 
+# Rows and columns: fewer show no cortex at any resolution.
+LEAST_PX = 8
+
 Depth = Literal["quick", "usual", "thorough"]
 """Of images: headers only; the places, too, where a file that was cut off ends; or every pixel."""
 
@@ -49,6 +52,11 @@ def check_image(section: Section, depth: Depth, problems: list[CytomeshError]) -
     image = section.image
     header = None if image is None else attempt(problems, partial(read_header, image, section.image_part))
     if image is None or header is None:
+        return None
+    if min(header.shape) < LEAST_PX:
+        found = f"{header.shape[1]} x {header.shape[0]} px"
+        hint = "export the image again, or write n/a for it"
+        problems.append(ImageError(image, section.name, found=found, expected="an image of a section", hint=hint))
         return None
     stated = header.um_per_px
     before = len(problems)

@@ -147,7 +147,8 @@ def test_sections_that_cannot_be_measured_stay_as_they_are_and_are_named(study, 
     assert (pixels(brain.sections[3]) == 77).all()
     assert "cannot be told apart in sections 3: they are not normalised" in capsys.readouterr().err
     for index in range(N):
-        Image.new("L", (WIDTH, HEIGHT), 77).save(study.parent / f"s{index}.png")
+        noise = np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+        Image.fromarray(noise).save(study.parent / f"s{index}.png")
     with pytest.raises(StudyError, match="no section in which glass and tissue can be told apart") as raised:
         brain_of(study)
     assert list(map(str, check_study(study, look=ImageLook()).problems)) == [str(raised.value)]

@@ -20,6 +20,8 @@ from cytomesh.study.drawn_areas import DRAWINGS
 from cytomesh.study.sections import Section
 from cytomesh.study.start_text import listed
 
+MOST_SHOWN = 60
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedAreas:
@@ -29,6 +31,8 @@ class AnnotatedAreas:
     ----------
     drawn : tuple of (str, Colour or None)
         Class and colour of each polygon.
+    odd_colours : frozenset of (str, str)
+        Classes with what they have in place of a colour.
     labels : tuple of int
         Of a label image.
     width_px : int or None
@@ -36,6 +40,7 @@ class AnnotatedAreas:
     """
 
     drawn: tuple[tuple[str, Colour | None], ...] = ()
+    odd_colours: frozenset[tuple[str, str]] = frozenset()
     labels: tuple[int, ...] = ()
     width_px: int | None = None
 
@@ -56,9 +61,11 @@ def read_areas(section: Section) -> AnnotatedAreas:
         return AnnotatedAreas()
     if path.name.lower().endswith(DRAWINGS):
         features = read_features(replace(section, contours=path), frozenset())
-        named = [(feature.names[0], feature.colour) for feature in features if feature.names]
         known = (*CLASSES, TISSUE)
-        return AnnotatedAreas(tuple(item for item in named if item[0] not in known and not item[0].endswith(OTHERS)))
+        areas = [item for item in features if item.names and item.names[0] not in known]
+        areas = [item for item in areas if not item.names[0].endswith(OTHERS)]
+        odd = frozenset((item.names[0], item.odd_colour) for item in areas if item.odd_colour)
+        return AnnotatedAreas(tuple((item.names[0], item.colour) for item in areas), odd)
     image = read_label_image(path)
     labels = [value for value in np.unique(image).tolist() if value != 0]
     if labels and labels[0] < 0:
@@ -85,6 +92,8 @@ def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     for row, name in enumerate(names, start=len(labels)):
         if colours[name]:
             table.colours[row, :3] = np.array(_most_frequent(name, colours[name])) / 255
+    for name, text in sorted({item for one in found for item in one.odd_colours}):
+        warn(f"area '{name}' was drawn in {text[:MOST_SHOWN]}: no colour, which is [red, green, blue], 0 to 255")
     _say_doubts(table)
     return table
 

@@ -338,6 +338,36 @@ def test_the_label_table_has_the_colours_of_qupath_s_classes(folders, capsys, fo
     assert feature["properties"]["classification"] == {"name": "V1", "color": list(colour)}
 
 
+def test_names_on_several_lines_and_what_is_no_colour(folders, cytomesh):
+    """Class names with line breaks or tabs are one cell of the label table, and are found in the drawings again."""
+    classes = [
+        {"name": "V1\nleft", "color": [300, 0, 0]},
+        {"name": "V1 \t left", "colorRGB": -(2**40)},
+        {"name": "V2", "color": [1, 2, 3, 4]},
+        {"name": "V3", "color": -1},
+    ]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[x, 12], [x + 8, 12], [x + 8, 40], [x, 12]]]},
+            "properties": {"objectType": "annotation", "classification": one},
+        }
+        for x, one in zip((12, 25, 40, 50), classes, strict=True)
+    ]
+    for index in (7, 8, 9):
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        (folders / "areas" / f"{index}.geojson").write_text(text)
+    words = ["--images", folders / "images", "--annotations", folders / "areas", "--um-per-px", 100, "--spacing-mm", 1]
+    code, _, said = cytomesh("init", folders / "new", *words, *SPECIES)
+    assert code == 0 and said.count("\n") == 3
+    assert "area 'V1 left' was drawn in [300, 0, 0]: no colour" in said and "'V1 left' was drawn in -1099" in said
+    assert "area 'V2' was drawn in [1, 2, 3, 4]: no colour" in said
+    study = open_study(folders / "new" / "study.yaml")
+    assert study.labels.names == ("V1 left", "V2", "V3") and (study.labels.colours[2] == 1).all()
+    assert read_drawn_areas(study.brains[0].sections[0], study.labels).labels.tolist() == [1, 1, 2, 3]
+    assert check_study(folders / "new" / "study.yaml").problems == ()
+
+
 def test_areas_that_look_alike_are_said(folders, cytomesh):
     for index in (7, 8, 9):
         names = ("hOc1", "hoc 1", "hOc2") if index == 8 else ("hOc1", "hOc2")

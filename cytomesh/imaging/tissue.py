@@ -142,7 +142,7 @@ def _noisy_background(image: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Return the colour (c,) of which nearly all of the frame is, be it flat or not, if nothing lies beyond it.
 
     For outlines only, which people look at: white matter that fills the frame of a crop without glass looks like this,
-    too. Where there is glass, it is lighter, or darker in fluorescence, and white matter lies between it and the cortex.
+    too. Glass is lighter, or darker in fluorescence, and white matter lies between it and the cortex.
     """
     pixels = image[_frame(image)]
     colour, counts = _colours(pixels)

@@ -30,7 +30,7 @@ from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, sections_text
-from cytomesh.study.start_labels import AnnotatedAreas, read_areas, table_of
+from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, listed, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
@@ -220,7 +220,7 @@ def _classes(sections: Iterable[Section]) -> Iterator[str]:
 
 def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:
     """Return what the other classes of the contour files stand for: areas drawn in the same files, or not known."""
-    has_rings = any(name in CLASSES for name in names)
+    has_rings = any(map(is_ring, names))
     others = [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
     return {name: IGNORE if has_rings and name in labels.names else TODO for name in others}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from cytomesh.study.sections import Section
 from cytomesh.study.start_text import listed
 
 MOST_SHOWN = 60
+# Words of laboratories' own names for rings, and those that stand beside them.
+RING_WORDS = {"pial", "pia", "white", "wm", "grey", "gray", "gm", "cortex"}
+BESIDE = {"matter", "surface", "boundary", "border", "outline", "contour", "left", "right", "l", "r", "lh", "rh"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,22 @@ class AnnotatedAreas:
         return bool(self.drawn or self.labels)
 
 
+def is_ring(name: str) -> bool:
+    """Return whether a class is a ring by its name, the toolkit's own or one that laboratories use.
+
+    Examples
+    --------
+    >>> [is_ring(name) for name in ("pial_L", "Cortex left", "WM", "Motor cortex", "V1", "Left")]
+    [True, True, True, False, False, False]
+    """
+    words = set(re.findall(r"[^\W\d_]+", name.lower()))
+    return name in (*CLASSES, TISSUE) or (bool(words & RING_WORDS) and words <= RING_WORDS | BESIDE)
+
+
 def read_areas(section: Section) -> AnnotatedAreas:
     """Read a section's annotation; of polygons, those of rings and of QuPath's Ignore* are no areas.
+
+    Where there are no contours, nothing but the toolkit's own names is a ring: areas may have any other.
 
     Raises
     ------
@@ -61,9 +79,9 @@ def read_areas(section: Section) -> AnnotatedAreas:
         return AnnotatedAreas()
     if path.name.lower().endswith(DRAWINGS):
         features = read_features(replace(section, contours=path), frozenset())
-        known = (*CLASSES, TISSUE)
-        areas = [item for item in features if item.names and item.names[0] not in known]
-        areas = [item for item in areas if not item.names[0].endswith(OTHERS)]
+        areas = [item for item in features if item.names and not item.names[0].endswith(OTHERS)]
+        own = (*CLASSES, TISSUE)
+        areas = [item for item in areas if not (is_ring(name := item.names[0]) and (section.contours or name in own))]
         odd = frozenset((item.names[0], item.odd_colour) for item in areas if item.odd_colour)
         return AnnotatedAreas(tuple((item.names[0], item.colour) for item in areas), odd)
     image = read_label_image(path)

@@ -142,6 +142,27 @@ def test_rings_and_areas_in_one_file_of_each_section(folders):
     assert [section.role for section in sections] == ["train", "none", "train"]
 
 
+def test_rings_under_a_laboratory_s_own_names_are_no_areas(folders):
+    drawn = folders / "drawn"
+    drawn.mkdir()
+    rings = {"Cortex left": MultiPolygon([box(10, 10, 70, 50)]), "WM": MultiPolygon([box(20, 20, 60, 40)])}
+    for index in (7, 8, 9):
+        areas = {"Motor cortex": MultiPolygon([box(12, 12, 18, 48)])}
+        write_geojson(drawn / f"{index}.geojson", rings if index == 8 else rings | areas)
+    start = Start("block", folders / "images", 1.0, drawn, drawn, um_per_px=100.0, species="Macaca", stain="Nissl")
+    text = start_study(folders / "new", start)
+    assert 'classes: {"Cortex left": TODO, "WM": TODO, "Motor cortex": ignore}\n' in text
+    study = folders / "new" / "study.yaml"
+    study.write_text(text.replace('left": TODO, "WM": TODO', 'left": pial_L, "WM": white_L').replace("[L, R]", "[L]"))
+    assert check_study(study).problems == ()
+    opened = open_study(study)
+    assert opened.labels.names == ("Motor cortex",)
+    assert [section.annotation is not None for section in opened.brains[0].sections] == [True, False, True]
+    # of annotations alone, any name is that of an area
+    start_study(folders / "other", Start("block", folders / "images", 1.0, annotations=drawn, um_per_px=100.0))
+    assert open_study(folders / "other" / "study.yaml").labels.names == ("Cortex left", "Motor cortex", "WM")
+
+
 @pytest.mark.parametrize("kind", ["hemispheres", "block", "surfaces", "new-brain"])
 def test_every_kind_is_a_study(folders, kind):
     surfaces = folders / "surf"
@@ -188,9 +209,9 @@ def test_images_of_several_kinds_are_said_and_no_window_is_proposed_that_does_no
     words = ["--images", tmp_path / "images", "--spacing-mm", 1, "--um-per-px", 50, *SPECIES]
     random = np.random.default_rng(0)
     for index in range(1, 6):
-        image = random.integers(0, 256, (60, 80, 3)[: 3 - index % 2])
-        image = image.astype(np.uint8) if index < 4 else image.astype(np.uint16) * 16
-        tifffile.imwrite(tmp_path / "images" / f"s{index}.tif", image[..., 0] if index > 3 and image.ndim > 2 else image)
+        shape = (60, 80, 3) if index == 2 else (60, 80)
+        image = random.integers(0, 256 if index < 4 else 4096, shape, np.uint8 if index < 4 else np.uint16)
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.tif", image)
     code, _, said = cytomesh("init", tmp_path / "new", *words)
     kinds = (
         "2 of 1 channel, uint8 (such as s1.tif) and 1 of 3 channels, uint8 (such as s2.tif) and "

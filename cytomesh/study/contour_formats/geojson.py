@@ -118,7 +118,8 @@ def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind not in (*RINGS, *LINES):
-        return ContourFeature(place, names, fault=f"a {kind or 'feature without geometry'}", colour=colour, odd_colour=odd)
+        fault = f"a {kind or 'feature without geometry'}"
+        return ContourFeature(place, names, fault=fault, colour=colour, odd_colour=odd)
     try:
         coordinates = geometry["coordinates"]
         if kind in LINES:

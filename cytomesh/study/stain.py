@@ -18,7 +18,7 @@ NormaliseKind = Literal["none", "background", "stain"]
 # The optical density that stands for a section's stain: its darkest tissue. A median would follow the shares of grey
 # and white matter, by a factor of 2.3 towards the poles of the phantom's brains, where this one stays within 1.4.
 DENSEST = 95.0
-# Its palest tissue, white matter where there is some; a 5th percentile would follow the edge of what differs from glass.
+# Its palest tissue, white matter where there is some; a 5th percentile would follow the edge of the tissue.
 PALEST = 10.0
 # Digits to which statistics are kept: what they give is then the same on all processors.
 DIGITS = 4

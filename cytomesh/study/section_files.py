@@ -49,9 +49,9 @@ def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, P
             raise StudyError(folder, found=f"{found[stem].name} and {path.name}", expected="one of them", hint=hint)
         found[stem] = path
     if not found:
-        raise StudyError(
-            folder, found="no file of a section", expected=f"files that end in {', '.join(filter(None, suffixes))}"
-        )
+        expected = f"files that end in {', '.join(filter(None, suffixes))}"
+        hint = "name the folder that holds all sections: those within it are not looked into"
+        raise StudyError(folder, found="no file of a section", expected=expected, hint=hint)
     return found
 
 
@@ -84,6 +84,8 @@ def section_numbers(stems: Sequence[str], source: Path) -> dict[str, int]:
     without = next((stem for stem, values in numbers.items() if not values), "")
     what = f"no number in {without}" if without else f"no number that differs between all of {stems[0]}, ..."
     hint = "rename the files, such as s0001.tif, s0002.tif: numbers that rise from section to section"
+    if without and len(stems) > 1:
+        hint = f"take out what is no section, or {hint}"
     raise StudyError(source, found=what, expected="the number of the section in each name", hint=hint)
 
 

@@ -95,6 +95,7 @@ def start_study(folder: Path, start: Start) -> str:
     """
     manifest, table, labels_file = folder / "study.yaml", folder / "sections.tsv", folder / "labels.tsv"
     _refuse(manifest)
+    _refuse_lengths(start)
     images = files_by_stem(start.images, IMAGE_READERS)
     numbers = section_numbers(list(images), start.images)
     by_number = {numbers[stem]: path for stem, path in images.items()}
@@ -137,6 +138,15 @@ def start_study(folder: Path, start: Start) -> str:
     for path, text in texts.items():  # the manifest comes last
         write_text(path, text)
     return texts[manifest]
+
+
+def _refuse_lengths(start: Start) -> None:
+    """Raise StudyError if sections would all lie in one place, or pixels have no size."""
+    if not np.isfinite(start.spacing_mm) or start.spacing_mm == 0:
+        hint = "the thickness of the sections, where numbers count all that were cut"
+        raise StudyError("--spacing-mm", found=f"{start.spacing_mm:g}", expected="a distance in mm, not 0", hint=hint)
+    if start.um_per_px is not None and not 0 < start.um_per_px < np.inf:
+        raise StudyError("--um-per-px", found=f"{start.um_per_px:g}", expected="micrometres, above 0")
 
 
 def _refuse(path: Path, text: str = "") -> None:
@@ -230,10 +240,15 @@ def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if source is None:
         return found
+    if not source.is_dir():
+        raise StudyError(source, found="no such folder", hint="check the path")
     for path in sorted(source.iterdir()):
         side, kind = side_of(path.name, IN_FILE_NAMES), surface_of(path.name)
         if side and kind and kind != "sphere":
             found.setdefault(side, {}).setdefault(kind, relative_place(path, folder))
+    if not found:
+        hint = "name them as FreeSurfer (lh.pial, lh.white) or BIDS (hemi-L_pial.surf.gii) do"
+        raise StudyError(source, found="no surface that names its side and kind", hint=hint)
     return found
 
 

@@ -1,6 +1,7 @@
 """`cytomesh init`: what it writes is a study at once, or as soon as the TODOs are filled in."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -190,6 +191,36 @@ def test_every_kind_is_a_study(folders, kind):
 def test_surfaces_that_are_not_found_are_left_to_fill_in(folders):
     text = start_study(folders / "new", Start("surfaces", folders / "images", 1.0, um_per_px=50.0))
     assert '      L: {"pial": "TODO", "white": "TODO"}\n      R: {"pial": "TODO", "white": "TODO"}\n' in text
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--spacing-mm", 0), "--spacing-mm: found 0, expected a distance in mm, not 0"),
+        (("--spacing-mm", "nan"), "--spacing-mm: found nan"),
+        (("--um-per-px", -50), "--um-per-px: found -50"),
+        (("--surfaces", "none"), "none: found no such folder"),
+        (("--surfaces", "images"), "images: found no surface that names its side and kind"),
+    ],
+)
+def test_what_makes_no_study_is_refused(folders, cytomesh, option, said):
+    words = {"--images": folders / "images", "--spacing-mm": 1, "--um-per-px": 100}
+    name, value = option
+    words[name] = folders / value if name == "--surfaces" else value
+    code, _, errors = cytomesh("init", folders / "new", *(word for pair in words.items() for word in pair))
+    assert code == 1 and said in errors and "Traceback" not in errors
+    assert not (folders / "new").exists()
+
+
+def test_the_next_commands_can_be_copied(folders, cytomesh):
+    new = folders / "my study"
+    words = ["--images", folders / "images", "--spacing-mm", 1, "--um-per-px", 100, *SPECIES]
+    _, said, _ = cytomesh("init", new, *words)
+    (check,) = [line for line in said.splitlines() if "study check" in line]
+    assert shlex.split(check) == ["cytomesh", "study", "check", str(new / "study.yaml")]
+    shutil.copy(folders / "images" / "B1_s007.png", folders / "images" / "overview.png")
+    _, _, errors = cytomesh("init", folders / "other", *words)
+    assert "no number in overview" in errors and "take out what is no section" in errors
 
 
 def test_images_of_16_bits_get_a_window(tmp_path):

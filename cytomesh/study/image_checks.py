@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import CytomeshError, ImageError, StudyError
 from cytomesh.study.image_formats.reader import ImageHeader, named
 from cytomesh.study.image_formats.registry import check_pixels, decode_all, open_reader, read_header
@@ -110,7 +111,7 @@ def kinds(images: Sequence[CheckedImage]) -> str:
     """Return how many images have which type and channels, with one of each; "" if all are of one kind."""
     names: dict[str, list[str]] = {}
     for header in (image.header for image in images):
-        names.setdefault(f"of {_channels(header.n_channels)}, {header.dtype}", []).append(header.path.name)
+        names.setdefault(f"of {counted(header.n_channels, 'channel')}, {header.dtype}", []).append(header.path.name)
     said = [f"{len(own)} {kind} (such as {own[0]})" for kind, own in names.items()]
     return " and ".join(said) if len(said) > 1 else ""
 
@@ -123,11 +124,7 @@ def check_channels(images: Sequence[CheckedImage]) -> list[CytomeshError]:
     usual = max(set(counts), key=counts.count)
     expected = f"{usual}, as most images of the study have"
     return [
-        ImageError(image.header.path, found=_channels(image.n_channels), expected=expected)
+        ImageError(image.header.path, found=counted(image.n_channels, "channel"), expected=expected)
         for image in images
         if image.n_channels not in (0, usual)
     ]
-
-
-def _channels(n: int) -> str:
-    return f"{n} channel{'s' * (n != 1)}"

@@ -95,7 +95,7 @@ def start_study(folder: Path, start: Start) -> str:
     """
     manifest, table, labels_file = folder / "study.yaml", folder / "sections.tsv", folder / "labels.tsv"
     _refuse(manifest)
-    _refuse_lengths(start)
+    _refuse_options(start)
     images = files_by_stem(start.images, IMAGE_READERS)
     numbers = section_numbers(list(images), start.images)
     by_number = {numbers[stem]: path for stem, path in images.items()}
@@ -140,13 +140,16 @@ def start_study(folder: Path, start: Start) -> str:
     return texts[manifest]
 
 
-def _refuse_lengths(start: Start) -> None:
-    """Raise StudyError if sections would all lie in one place, or pixels have no size."""
+def _refuse_options(start: Start) -> None:
+    """Raise StudyError if sections would all lie in one place, pixels have no size, or there is no such table."""
     if not np.isfinite(start.spacing_mm) or start.spacing_mm == 0:
         hint = "the thickness of the sections, where numbers count all that were cut"
         raise StudyError("--spacing-mm", found=f"{start.spacing_mm:g}", expected="a distance in mm, not 0", hint=hint)
     if start.um_per_px is not None and not 0 < start.um_per_px < np.inf:
         raise StudyError("--um-per-px", found=f"{start.um_per_px:g}", expected="micrometres, above 0")
+    if start.labels is not None and not start.labels.exists():
+        hint = "correct --labels, or leave it out: a table of the annotations' areas is written then"
+        raise StudyError(start.labels, found="no such label table", hint=hint)
 
 
 def _refuse(path: Path, text: str = "") -> None:

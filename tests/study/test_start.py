@@ -199,6 +199,7 @@ def test_surfaces_that_are_not_found_are_left_to_fill_in(folders):
         (("--spacing-mm", 0), "--spacing-mm: found 0, expected a distance in mm, not 0"),
         (("--spacing-mm", "nan"), "--spacing-mm: found nan"),
         (("--um-per-px", -50), "--um-per-px: found -50"),
+        (("--labels", "none.tsv"), "none.tsv: found no such label table. Way out: correct --labels"),
         (("--surfaces", "none"), "none: found no such folder"),
         (("--surfaces", "images"), "images: found no surface that names its side and kind"),
     ],
@@ -206,7 +207,7 @@ def test_surfaces_that_are_not_found_are_left_to_fill_in(folders):
 def test_what_makes_no_study_is_refused(folders, cytomesh, option, said):
     words = {"--images": folders / "images", "--spacing-mm": 1, "--um-per-px": 100}
     name, value = option
-    words[name] = folders / value if name == "--surfaces" else value
+    words[name] = folders / value if name in ("--surfaces", "--labels") else value
     code, _, errors = cytomesh("init", folders / "new", *(word for pair in words.items() for word in pair))
     assert code == 1 and said in errors and "Traceback" not in errors
     assert not (folders / "new").exists()

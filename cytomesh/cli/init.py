@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -99,7 +100,7 @@ def init(
     lines = text.splitlines()
     typer.echo(folder / "study.yaml")
     for line in lines[1 : lines.index("")]:
-        typer.echo(line.removeprefix("# ").replace(" study.yaml", f" {folder / 'study.yaml'}"))
+        typer.echo(line.removeprefix("# ").replace(" study.yaml", f" {shlex.quote(str(folder / 'study.yaml'))}"))
     for number, line in enumerate(lines, start=1):
         if "TODO" in line and number > lines.index(""):
             typer.echo(f"line {number}: {line.strip()}")

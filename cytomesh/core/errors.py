@@ -40,6 +40,18 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean '{near}'? Or {otherwise}" if otherwise.startswith("run ") else f"did you mean '{near}'?"
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as people would write it: without the ".." that paths relative to a manifest have in their middle.
+
+    One that is another without it, behind a link to a folder, stays as it is.
+    """
+    text = os.fspath(path)
+    if f"{os.sep}..{os.sep}" not in text or "://" in text:
+        return text
+    shorter = os.path.normpath(text)
+    return shorter if os.path.realpath(shorter) == os.path.realpath(text) else text
+
+
 class CytomeshError(Exception):
     """Base of all errors that a user can act on.
 
@@ -80,7 +92,7 @@ class CytomeshError(Exception):
         expected: str = "",
         hint: str = "",
     ) -> None:
-        self.source = os.fspath(source)
+        self.source = shown(source)
         self.place = place
         self.found = found
         self.expected = expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import AtlasError, did_you_mean
 
 MAX_LABEL = 2**31 - 1
+# Line breaks, tabs and other control characters, with the spaces around them.
+CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029]+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class LabelTable:
     indices : tuple of int
         Label values, positive, unique, of 32 bits: label arrays are int32. In any order.
     names : tuple of str
-        One name per label, unique; accents that macOS writes apart become part of their letters (NFC).
+        One name per label, unique; accents that macOS writes apart become part of their letters (NFC),
+        and a line break or a tab becomes a space.
     colours : (n, 4) float64
         RGBA in 0..1, one row per label.
 
@@ -45,7 +49,7 @@ class LabelTable:
 
     def __post_init__(self) -> None:
         n = len(self.indices)
-        object.__setattr__(self, "names", tuple(map(_composed, self.names)))
+        object.__setattr__(self, "names", tuple(map(composed, self.names)))
         if len(self.names) != n or self.colours.shape != (n, 4):
             raise AtlasError("label table", found=f"{n} indices, {len(self.names)} names, colours {self.colours.shape}")
         wrong = [index for index in self.indices if not 0 < index <= MAX_LABEL]
@@ -81,7 +85,7 @@ class LabelTable:
         AtlasError
             If no label has this name; the nearest one is asked for.
         """
-        name = _composed(name)
+        name = composed(name)
         if name in self.names:
             return self.indices[self.names.index(name)]
         expected, hint = f"one of {', '.join(self.names[:8])}, ...", did_you_mean(name, self.names)
@@ -154,8 +158,9 @@ def whole_labels(labels: Any) -> NDArray[np.int32]:
     return values.astype(np.int32)
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+def composed(name: str) -> str:
+    """Return a name as it is compared and written: accents as parts of their letters, on one line, without tabs."""
+    return CONTROLS.sub(" ", unicodedata.normalize("NFC", name))
 
 
 def distinct_colours(n: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import GraphError, StudyError
+from cytomesh.core.errors import GraphError, StudyError, shown
 from cytomesh.graph.storage import graph_folder, load_graph
 from cytomesh.imaging.cut import refuse_large, refuse_pixel_size
 from cytomesh.imaging.normalise import open_run_study
@@ -115,5 +115,5 @@ def _patch(
     refuse_large(pyramid, size_px**2 * pyramid.n_channels, "a smaller --size-px")
     patch = read_patches(pyramid, section.um_per_px, pixel[None], np.array([angle]), size_px, um_per_px)[0]
     place = {"column_px": round(float(pixel[0]), 2), "row_px": round(float(pixel[1]), 2), "angle_deg": round(angle, 2)}
-    facts = {"section": section.name, "image": str(section.image), **place, "um_per_px": um_per_px}
+    facts = {"section": section.name, "image": shown(section.image or ""), **place, "um_per_px": um_per_px}
     return np.moveaxis(patch, 0, -1), facts

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from cytomesh.core.errors import ImageError
+from cytomesh.core.errors import ImageError, shown
 from cytomesh.core.files import atomic_path
 from cytomesh.imaging.patches import SLACK, choose_level
 from cytomesh.imaging.pyramid import StoredPyramid, open_stored
@@ -137,7 +137,7 @@ def cut_stored(
             raise ImageError(path, found="no pixel size in the file", expected="um/px", hint=hint)
         pixels = cut_box(pyramid, own, box, um_per_px)
         names = {"channels": list(pyramid.channel_names)} if pyramid.channel_names else {}
-    return pixels, {"image": str(path), "box_px": list(box), "um_per_px": um_per_px or own, **names}
+    return pixels, {"image": shown(path), "box_px": list(box), "um_per_px": um_per_px or own, **names}
 
 
 def cut_section(

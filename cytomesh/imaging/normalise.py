@@ -21,7 +21,7 @@ from cytomesh.study.stain_checks import UNMEASURED, not_normalised
 from cytomesh.study.study import Brain, Study, open_study
 
 # Part of the name under which statistics are remembered: to be raised when they are measured another way.
-VERSION = 2
+VERSION = 3
 SECTIONS_PER_WORKER = 100  # as for reading contours: starting a process takes as long
 N_SAID = 5
 Measured = dict[int, StainStatistics]

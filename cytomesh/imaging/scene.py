@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import ImageError, StudyError
-from cytomesh.core.files import atomic_path, clear_orphans, read_json, read_object, settle_folder, write_json
+from cytomesh.core.files import atomic_path, clear_orphans, read_json, settle_folder, write_json
 from cytomesh.core.progress import log
 from cytomesh.core.remote import RemotePath
 from cytomesh.study.image_formats.ome_zarr import OmeZarrReader
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import read_header, reader_of
 from cytomesh.study.planes import SectionPlane
+from cytomesh.study.section_files import is_scene
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain
 
@@ -112,11 +113,7 @@ def slab_depths(sections: Sequence[Section]) -> list[float]:
 
 def _refuse_others(path: Path) -> None:
     """Raise StudyError if something is there that is no scene: an image, or somebody's own."""
-    if not path.exists():
-        return
-    facts = path / "zarr.json"
-    attributes = read_object(facts, StudyError).get("attributes") if facts.is_file() else None
-    if "scene" not in ((attributes or {}).get("ome") or {}):
+    if path.exists() and not is_scene(path):
         hint = "choose another --out, or remove it"
         raise StudyError(path, found="something else there", expected="nothing, or an earlier scene", hint=hint)
 

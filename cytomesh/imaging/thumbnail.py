@@ -10,6 +10,7 @@ from scipy.ndimage import binary_erosion
 
 from cytomesh.imaging.pyramid import open_unnormalised
 from cytomesh.imaging.tissue import TissueConfig, background, tissue_mask
+from cytomesh.study.image_formats.reader import ImageLevel
 from cytomesh.study.sections import Section
 from cytomesh.study.stain import StainStatistics, stain_statistics
 
@@ -48,8 +49,8 @@ class TissueThumbnail:
         return share_on(self.mask, self.places(pixels))
 
 
-def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
-    """Return a section in small; None without glass, where all or nothing is tissue, or there is no coarse level.
+def small_image(section: Section) -> tuple[ImageLevel, NDArray[np.uint8]] | None:
+    """Return a coarse level of a section and its pixels (h, w, c); None if there is none.
 
     Raises
     ------
@@ -59,7 +60,23 @@ def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
     with open_unnormalised(section) as image:
         if np.prod(image.coarsest_stored.shape, dtype=np.float64) > MOST_PX:
             return None
-        level, pixels = image.read_small(THUMBNAIL_PX)
+        return image.read_small(THUMBNAIL_PX)
+
+
+def tissue_thumbnail(section: Section) -> TissueThumbnail | None:
+    """Return where a section shows tissue, in small; None where `small_image` is, or nothing can be said.
+
+    Raises
+    ------
+    ImageError
+        As of `open_image`.
+    """
+    small = small_image(section)
+    return None if small is None else tissue_in(*small)
+
+
+def tissue_in(level: ImageLevel, pixels: NDArray[np.uint8]) -> TissueThumbnail | None:
+    """Return where a small image shows tissue; None without glass, and where all or nothing is tissue."""
     values = pixels.astype(np.float32)
     glass = background(values)
     if glass is None:

@@ -35,8 +35,11 @@ COLOUR_BIN = 8
 # Glass is flat: smoothed by so many pixels, grey levels deviate by less than FLAT within a window. White matter, which
 # may be as light, does not: by 1.3 to 7 in sections of five species (glass of scanners: 0 to 0.8).
 FLAT_BLUR, FLAT_WINDOW, FLAT = 1.0, 7, 0.9
-# Colours of less of the frame are looked past; one of so much of it is glass, be it as noisy as it may.
-LEAST_GLASS, MOSTLY_GLASS = 0.02, 0.75
+# Colours of less of the frame are looked past.
+LEAST_GLASS = 0.02
+# For outlines, a colour of so much of the frame is glass, be it as noisy as it may, if no more of the image than
+# `BEYOND` lies on its other side: dust on glass.
+MOSTLY_GLASS, BEYOND = 0.75, 0.005
 # Grey levels that no scanner tells from the background.
 FAINTEST = 3.0
 N_BINS = 256
@@ -75,6 +78,8 @@ def extract_tissue(pyramid: Pyramid, settings: TissueConfig) -> MultiPolygon:
     level, image = pyramid.read_small(settings.max_px)
     pixels = image.astype(np.float32)
     glass = background(pixels)
+    if glass is None:
+        glass = _noisy_background(pixels)
     if glass is None:
         raise ImageError(
             pyramid.path,
@@ -117,27 +122,50 @@ def background(image: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Return the colour (c,) of the glass along the frame of an (h, w, c) image.
 
     It is the commonest colour of which most pixels are flat: tissue may touch much of the frame, and the white matter
-    of a block that was cropped to tissue may touch more of it than the glass does, but has structure. Where no colour
-    is flat, it is one of which nearly all of the frame is.
+    of a block that was cropped to tissue may touch more of it than the glass does, but has structure.
 
     Returns
     -------
     (c,) float32 or None
         None where no glass can be told: in a block without any, say.
     """
+    frame = _frame(image)
+    is_flat = _deviation(image)[frame] < FLAT
+    colour, counts = _colours(image[frame])
+    is_glass = (np.bincount(colour, weights=is_flat) > 0.5 * counts) & (counts >= LEAST_GLASS * len(colour))
+    if not is_glass.any():
+        return None
+    return np.median(image[frame][colour == np.where(is_glass, counts, 0).argmax()], axis=0)
+
+
+def _noisy_background(image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the colour (c,) of which nearly all of the frame is, be it flat or not, if nothing lies beyond it.
+
+    For outlines only, which people look at: white matter that fills the frame of a crop without glass looks like this,
+    too. Glass is lighter, or darker in fluorescence, and white matter lies between it and the cortex.
+    """
+    pixels = image[_frame(image)]
+    colour, counts = _colours(pixels)
+    glass = np.median(pixels[colour == counts.argmax()], axis=0)
+    if (np.abs(pixels - glass).max(axis=1) <= COLOUR_BIN).mean() < MOSTLY_GLASS:
+        return None
+    away = gaussian_filter(image, (FLAT_BLUR, FLAT_BLUR, 0)).mean(axis=2) - glass.mean()
+    return glass if min((away > COLOUR_BIN).mean(), (away < -COLOUR_BIN).mean()) < BEYOND else None
+
+
+def _frame(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return (h, w): the frame in which background is looked for."""
     width = max(1, int(FRAME * min(image.shape[:2])))
     frame = np.ones(image.shape[:2], bool)
     frame[width:-width, width:-width] = False
-    pixels, is_flat = image[frame], _deviation(image)[frame] < FLAT
+    return frame
+
+
+def _colours(pixels: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the colour, in coarse steps, of each of (n, c) pixels, by number, and how many pixels have it."""
     bins = (pixels // COLOUR_BIN).astype(np.int64)
-    _, colour, counts = np.unique(bins @ (64 ** np.arange(image.shape[2])), return_inverse=True, return_counts=True)
-    n_flat = np.bincount(colour, weights=is_flat)
-    is_glass = (n_flat > 0.5 * counts) & (counts >= LEAST_GLASS * len(pixels))
-    chosen = np.where(is_glass, counts, 0).argmax() if is_glass.any() else counts.argmax()
-    glass = np.median(pixels[colour == chosen], axis=0)
-    if not is_glass.any() and (np.abs(pixels - glass).max(axis=1) <= COLOUR_BIN).mean() < MOSTLY_GLASS:
-        return None
-    return glass
+    _, colour, counts = np.unique(bins @ (64 ** np.arange(pixels.shape[1])), return_inverse=True, return_counts=True)
+    return colour, counts
 
 
 def _deviation(image: NDArray[np.float32]) -> NDArray[np.float32]:

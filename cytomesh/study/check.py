@@ -16,7 +16,7 @@ from cytomesh.study.atlas import load_atlas
 from cytomesh.study.check_report import CheckReport, summarise
 from cytomesh.study.contour_stack import check_stack, check_white
 from cytomesh.study.contours import SectionContours
-from cytomesh.study.extent import check_extent, check_hemispheres
+from cytomesh.study.extent import check_extent, check_hemispheres, check_image_sizes
 from cytomesh.study.image_checks import CheckedImage, Depth, check_channels, check_windows
 from cytomesh.study.manifest import Manifest, SurfaceFiles
 from cytomesh.study.neighbours import check_neighbours, check_sides
@@ -93,6 +93,7 @@ def check_study(
         problems += check_windows(path, settings.id, own_images)
         problems += problems_together(path, table, sections, checked, look)
         warnings += [warning for item in checked for warning in item.warnings]
+        warnings += check_image_sizes(table, settings.id, sections, [item.image for item in checked])
         contours = [item.contours for item in checked]
         misfits: list[CytomeshError] = [*check_extent(table, settings.id, sections, contours)]
         if not misfits and transform is not None:

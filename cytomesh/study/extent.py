@@ -10,11 +10,14 @@ import shapely
 
 from cytomesh.core.errors import StudyError
 from cytomesh.study.contours import SectionContours
+from cytomesh.study.image_checks import CheckedImage
 from cytomesh.study.section_order import positions
 from cytomesh.study.sections import Section
 
 # Elephants and whales have the largest brains, of about 300 mm.
 MAX_EXTENT_MM = 400.0
+# The field of a light microscope with an immersion lens is twice as wide.
+MIN_IMAGE_MM = 0.1
 # Length of the stack by the longest side of the rings in a section. Human hemispheres: 0.4 (sagittal) to 1.5 (coronal).
 # A stack may be a short block; only where the rings shrink towards both ends does it hold the whole.
 MIN_RATIO, MAX_RATIO = 0.2, 5.0
@@ -60,6 +63,26 @@ def check_extent(
         hint = f"{hint}, or um_per_px"
         return [StudyError(source, f"{brain}: to_world", found=found, expected=expected, hint=hint)]
     return []
+
+
+def check_image_sizes(
+    table: Path, brain: str, sections: Sequence[Section], images: Sequence[CheckedImage | None]
+) -> list[StudyError]:
+    """Find images that are too small for cortex, or larger than any brain, by their pixel sizes."""
+    sizes = {
+        section.name: max(image.header.shape) * section.um_per_px / 1000
+        for section, image in zip(sections, images, strict=True)
+        if image is not None
+    }
+    odd = {name: size for name, size in sizes.items() if not MIN_IMAGE_MM <= size <= MAX_EXTENT_MM}
+    if not odd:
+        return []
+    name, size = next(iter(odd.items()))
+    others = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+    found = f"an image {size:.2g} mm long in {name}{others}"
+    expected = f"{MIN_IMAGE_MM:g} to {MAX_EXTENT_MM:g} mm"
+    hint = "um_per_px is the side of a pixel of the full resolution in micrometres: correct it, and to_world"
+    return [StudyError(table, f"{brain}: um_per_px", found=found, expected=expected, hint=hint)]
 
 
 def check_hemispheres(

@@ -216,16 +216,26 @@ def taken_channels(header: ImageHeader, settings: PixelSettings) -> int | str:
     if wanted is None:
         if n == 1:
             return 0
-        wanted = RGB if n == 3 and header.dtype == "uint8" else None
+        wanted = None if needs_channel(header) else RGB
     elif wanted in header.channel_names:
         return header.channel_names.index(str(wanted))
     if isinstance(wanted, int) and wanted < n:
         return wanted
     if isinstance(wanted, str) and n == 3 and wanted in (RGB, LUMINANCE, *settings.stains):
         return wanted
-    known = ", ".join([*channel_list(header), *((RGB, LUMINANCE, *settings.stains) if n == 3 else ())])
+    known = ", ".join(known_channels(header, settings))
     found = f"{n} channels, and none named" if wanted is None else f"no channel {wanted!r} among {n}"
     raise ImageError(header.path, found=found, expected=f"image.channels in the manifest: one of {known}")
+
+
+def known_channels(header: ImageHeader, settings: PixelSettings) -> list[str]:
+    """Return what `image.channels` may be for an image."""
+    return [*channel_list(header), *((RGB, LUMINANCE, *settings.stains) if header.n_channels == 3 else ())]
+
+
+def needs_channel(header: ImageHeader) -> bool:
+    """Return whether an image has several channels, of which one is to be named."""
+    return header.n_channels > 1 and not (header.n_channels == 3 and header.dtype == "uint8")
 
 
 def n_seen(header: ImageHeader, settings: PixelSettings) -> int:

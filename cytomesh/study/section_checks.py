@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.errors import ContourError, CytomeshError, StudyError
+from cytomesh.core.errors import ContourError, CytomeshError, StudyError, shown
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.sections import SectionTask, map_sections
 from cytomesh.study.annotation import read_annotation
@@ -80,7 +80,7 @@ def check_section(section: Section, *, labels: LabelTable | None, depth: Depth, 
             misplaced, shares = look_at_annotation(section, annotation, contours)
             checked = replace(checked, misplaced=misplaced, shares=None if checked.misfits else shares)
         # An image that cannot be read has been reported already.
-        problems[before:] = [p for p in problems[before:] if section.image is None or p.source != str(section.image)]
+        problems[before:] = [p for p in problems[before:] if section.image is None or p.source != shown(section.image)]
     return checked
 
 

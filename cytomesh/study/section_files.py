@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cytomesh.core.errors import StudyError
+from cytomesh.core.errors import CytomeshError, StudyError
+from cytomesh.core.files import read_object
 from cytomesh.core.progress import warn
 
 # One of them is in every folder that is a Zarr image.
@@ -34,6 +35,9 @@ def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, P
         is_read = any((path / name).is_file() for name in ZARR) if path.is_dir() else bool(end)
         if path.name.startswith(".") or end is None:
             continue
+        if is_read and path.is_dir() and is_scene(path):
+            warn(f"{path}: left out: a scene, which says where images lie, and no image")
+            continue
         if not is_read:
             if any(end and path.name.lower().endswith(end) for end in suffixes):
                 warn(f"{path}: left out: a folder, and no OME-Zarr image")
@@ -45,10 +49,19 @@ def files_by_stem(folder: Path, readers: Mapping[str, type[Any]]) -> dict[str, P
             raise StudyError(folder, found=f"{found[stem].name} and {path.name}", expected="one of them", hint=hint)
         found[stem] = path
     if not found:
-        raise StudyError(
-            folder, found="no file of a section", expected=f"files that end in {', '.join(filter(None, suffixes))}"
-        )
+        expected = f"files that end in {', '.join(filter(None, suffixes))}"
+        hint = "name the folder that holds all sections: those within it are not looked into"
+        raise StudyError(folder, found="no file of a section", expected=expected, hint=hint)
     return found
+
+
+def is_scene(path: Path) -> bool:
+    """Return whether a folder is an OME-Zarr scene, as `cytomesh study to-ome-zarr` writes it."""
+    try:
+        attributes = read_object(path / "zarr.json").get("attributes")
+    except CytomeshError:  # who needs the image will say so
+        return False
+    return isinstance(attributes, dict) and "scene" in (attributes.get("ome") or {})
 
 
 def section_numbers(stems: Sequence[str], source: Path) -> dict[str, int]:
@@ -71,6 +84,8 @@ def section_numbers(stems: Sequence[str], source: Path) -> dict[str, int]:
     without = next((stem for stem, values in numbers.items() if not values), "")
     what = f"no number in {without}" if without else f"no number that differs between all of {stems[0]}, ..."
     hint = "rename the files, such as s0001.tif, s0002.tif: numbers that rise from section to section"
+    if without and len(stems) > 1:
+        hint = f"take out what is no section, or {hint}"
     raise StudyError(source, found=what, expected="the number of the section in each name", hint=hint)
 
 

@@ -18,6 +18,8 @@ NormaliseKind = Literal["none", "background", "stain"]
 # The optical density that stands for a section's stain: its darkest tissue. A median would follow the shares of grey
 # and white matter, by a factor of 2.3 towards the poles of the phantom's brains, where this one stays within 1.4.
 DENSEST = 95.0
+# Its palest tissue, white matter where there is some; a 5th percentile would follow the edge of the tissue.
+PALEST = 10.0
 # Digits to which statistics are kept: what they give is then the same on all processors.
 DIGITS = 4
 # Glass is lighter than this where light passes through; darker backgrounds are of fluorescence, or a frame.
@@ -38,10 +40,13 @@ class StainStatistics:
         Light of the glass, grey levels.
     density : tuple of float
         Optical density of the tissue that only its darkest twentieth exceeds.
+    palest : tuple of float
+        Optical density that all but its palest tenth exceed.
     """
 
     background: tuple[float, ...]
     density: tuple[float, ...]
+    palest: tuple[float, ...]
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Sequence[float]]) -> Self:
@@ -74,8 +79,9 @@ def stain_statistics(
     """
     if not is_tissue.any() or background.min() < DARKEST_GLASS:
         return None
-    density = np.percentile(np.log10(background / np.maximum(pixels[is_tissue], BLACK)), DENSEST, axis=0)
-    rounded = (tuple(np.round(values.astype(np.float64), DIGITS).tolist()) for values in (background, density))
+    densities = np.log10(background / np.maximum(pixels[is_tissue], BLACK))
+    values = (background, *np.percentile(densities, (DENSEST, PALEST), axis=0))
+    rounded = (tuple(np.round(one.astype(np.float64), DIGITS).tolist()) for one in values)
     return StainStatistics(*rounded)
 
 

@@ -18,6 +18,9 @@ FAR = 5.0
 SD_TO_MAD = 0.6745
 # What is less than this apart is not called far, however alike the others are: grey levels, and a factor of densities.
 LEAST_LIGHT, LEAST_FACTOR = 12.0, 1.5
+# A stain scales all densities (Beer & Lambert); a section that shows more or less grey matter than others has only its
+# darkest tissue apart. Where the palest follows the darkest by less than this, as logarithms, nothing can be said.
+LEAST_FOLLOWED = 0.5
 FEWEST = 6
 UNMEASURED = "no section in which glass and tissue can be told apart"
 CHANNELS = {1: ("",), 3: (" (red)", " (green)", " (blue)")}
@@ -42,9 +45,9 @@ def check_stains(sections: Sequence[Section], statistics: Sequence[StainStatisti
     if len(known) < FEWEST or len({len(item.background) for _, item in known}) > 1:
         return []
     light = _Measure("glass of {} grey levels", [item.background for _, item in known], LEAST_LIGHT)
-    density = _Measure(
-        "darkest tissue of optical density {}", [item.density for _, item in known], LEAST_FACTOR, is_log=True
-    )
+    palest = _Measure("", [item.palest for _, item in known], LEAST_FACTOR, is_log=True)
+    words = "darkest tissue of optical density {}"
+    density = _Measure(words, [item.density for _, item in known], LEAST_FACTOR, is_log=True, follower=palest)
     problems: list[CytomeshError] = []
     for n, (section, _) in enumerate(known):
         left = {"none": (light, density), "background": (density,), "stain": ()}[section.image_settings.normalise]
@@ -95,21 +98,33 @@ class _Measure:
         (n, c).
     least : float
         What is less than this from the median is not far: a difference, or a factor.
+    follower : _Measure, optional
+        What is apart, too, where this one is (see `LEAST_FOLLOWED`).
     """
 
-    def __init__(self, words: str, values: Sequence[Sequence[float]], least: float, *, is_log: bool = False) -> None:
-        self.words = words
+    def __init__(
+        self,
+        words: str,
+        values: Sequence[Sequence[float]],
+        least: float,
+        *,
+        is_log: bool = False,
+        follower: _Measure | None = None,
+    ) -> None:
+        self.words, self.follower = words, follower
         self.values = np.array(values)
         scale = np.log(np.maximum(self.values, LEAST_DENSITY)) if is_log else self.values
-        away = scale - np.median(scale, axis=0)
-        spread = np.median(np.abs(away), axis=0)
+        self.away: NDArray[np.float64] = scale - np.median(scale, axis=0)
+        spread = np.median(np.abs(self.away), axis=0)
         smallest = SD_TO_MAD / FAR * (np.log(least) if is_log else least)
-        self.scores: NDArray[np.float64] = SD_TO_MAD * away / np.maximum(spread, smallest)
+        self.scores: NDArray[np.float64] = SD_TO_MAD * self.away / np.maximum(spread, smallest)
 
     def said(self, n: int) -> str:
         """Return how far section `n` is from the others, in the channel where it is farthest; "" if near."""
         channel = int(np.abs(self.scores[n]).argmax())
-        if abs(self.scores[n, channel]) <= FAR:
+        away = self.away[n, channel]
+        followed = away if self.follower is None else self.follower.away[n, channel]
+        if abs(self.scores[n, channel]) <= FAR or followed * np.sign(away) < LEAST_FOLLOWED * abs(away):
             return ""
         name = CHANNELS[self.values.shape[1]][channel]
         own, usual, score = self.values[n, channel], np.median(self.values[:, channel]), self.scores[n, channel]

@@ -21,15 +21,16 @@ from cytomesh.study.contour_formats.features import IGNORE, OTHERS
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
 from cytomesh.study.contours import CLASSES, TISSUE
 from cytomesh.study.drawn_areas import DRAWINGS
-from cytomesh.study.image_checks import CheckedImage, check_image
+from cytomesh.study.image_checks import CheckedImage, check_image, kinds, proposed_window
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
+from cytomesh.study.pixels import ImageSettings, known_channels, needs_channel
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, sections_text
-from cytomesh.study.start_labels import AnnotatedAreas, read_areas, table_of
+from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, listed, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
@@ -94,12 +95,15 @@ def start_study(folder: Path, start: Start) -> str:
     """
     manifest, table, labels_file = folder / "study.yaml", folder / "sections.tsv", folder / "labels.tsv"
     _refuse(manifest)
+    _refuse_options(start)
     images = files_by_stem(start.images, IMAGE_READERS)
     numbers = section_numbers(list(images), start.images)
     by_number = {numbers[stem]: path for stem, path in images.items()}
     contours, annotations = (_drawn(source, numbers) for source in (start.contours, start.annotations))
     sections, areas = _sections(by_number, contours, annotations, start)
     checked = _look(sections)
+    if different := kinds(checked):
+        warn(f"{start.images}: images of several kinds: {different}: export them alike; one study is of one kind")
     if absent := absent_numbers(by_number):
         hint = "a row of status missing tells of one that is lost"
         warn(f"{start.images}: no image of section {listed(absent)}, left out of an even row of numbers: {hint}")
@@ -120,7 +124,8 @@ def start_study(folder: Path, start: Start) -> str:
         has_contours=start.contours is not None,
         labels=relative_place(start.labels or labels_file, folder) if len(labels) else "",
         has_unnamed_areas=start.labels is None and any(one.labels for one in areas),
-        window=_window(checked),
+        channels=next((known_channels(it.header, ImageSettings()) for it in checked if needs_channel(it.header)), []),
+        window=proposed_window(checked),
         data_roots=[relative_place(root, folder) for root in dict.fromkeys(roots)],
         surfaces=_surfaces(start.surfaces, folder),
         axes=axes_text(start.cut, start.spacing_mm),
@@ -133,6 +138,18 @@ def start_study(folder: Path, start: Start) -> str:
     for path, text in texts.items():  # the manifest comes last
         write_text(path, text)
     return texts[manifest]
+
+
+def _refuse_options(start: Start) -> None:
+    """Raise StudyError if sections would all lie in one place, pixels have no size, or there is no such table."""
+    if not np.isfinite(start.spacing_mm) or start.spacing_mm == 0:
+        hint = "the thickness of the sections, where numbers count all that were cut"
+        raise StudyError("--spacing-mm", found=f"{start.spacing_mm:g}", expected="a distance in mm, not 0", hint=hint)
+    if start.um_per_px is not None and not 0 < start.um_per_px < np.inf:
+        raise StudyError("--um-per-px", found=f"{start.um_per_px:g}", expected="micrometres, above 0")
+    if start.labels is not None and not start.labels.exists():
+        hint = "correct --labels, or leave it out: a table of the annotations' areas is written then"
+        raise StudyError(start.labels, found="no such label table", hint=hint)
 
 
 def _refuse(path: Path, text: str = "") -> None:
@@ -170,6 +187,8 @@ def _sections(
         um = start.um_per_px or header.um_per_px or 0.0
         plane = _plane(header, um, start.spacing_mm * (number - first), start.cut)
         section = Section(BRAIN, number, header.path, um, plane, contours.get(number), annotations.get(number), "none")
+        if needs_channel(header):  # which one is left to fill in
+            section = replace(section, image_settings=ImageSettings(channels=0))
         if areas := attempt(problems, partial(read_areas, section)):
             # a label image that covers the section's image with other pixels
             ratio = header.shape[1] / (areas.width_px or header.shape[1])
@@ -200,11 +219,6 @@ def _look(sections: Iterable[Section]) -> list[CheckedImage]:
     return [item for item in found if item is not None]
 
 
-def _window(checked: Sequence[CheckedImage]) -> tuple[float, float] | None:
-    windows = [item.window for item in checked if item.window is not None]
-    return (min(low for low, _ in windows), max(high for _, high in windows)) if windows else None
-
-
 def _classes(sections: Iterable[Section]) -> Iterator[str]:
     """Return the classes that contour files have, each object's as it is written or as it is known."""
     problems: list[CytomeshError] = []
@@ -219,7 +233,7 @@ def _classes(sections: Iterable[Section]) -> Iterator[str]:
 
 def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:
     """Return what the other classes of the contour files stand for: areas drawn in the same files, or not known."""
-    has_rings = any(name in CLASSES for name in names)
+    has_rings = any(map(is_ring, names))
     others = [name for name in names if name not in (*CLASSES, TISSUE) and not name.endswith(OTHERS)]
     return {name: IGNORE if has_rings and name in labels.names else TODO for name in others}
 
@@ -229,10 +243,15 @@ def _surfaces(source: Path | None, folder: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if source is None:
         return found
+    if not source.is_dir():
+        raise StudyError(source, found="no such folder", hint="check the path")
     for path in sorted(source.iterdir()):
         side, kind = side_of(path.name, IN_FILE_NAMES), surface_of(path.name)
         if side and kind and kind != "sphere":
             found.setdefault(side, {}).setdefault(kind, relative_place(path, folder))
+    if not found:
+        hint = "name them as FreeSurfer (lh.pial, lh.white) or BIDS (hemi-L_pial.surf.gii) do"
+        raise StudyError(source, found="no surface that names its side and kind", hint=hint)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,6 +21,11 @@ from cytomesh.study.drawn_areas import DRAWINGS
 from cytomesh.study.sections import Section
 from cytomesh.study.start_text import listed
 
+MOST_SHOWN = 60
+# Words of laboratories' own names for rings, and those that stand beside them.
+RING_WORDS = {"pial", "pia", "white", "wm", "grey", "gray", "gm", "cortex"}
+BESIDE = {"matter", "surface", "boundary", "border", "outline", "contour", "left", "right", "l", "r", "lh", "rh"}
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedAreas:
@@ -29,6 +35,8 @@ class AnnotatedAreas:
     ----------
     drawn : tuple of (str, Colour or None)
         Class and colour of each polygon.
+    odd_colours : frozenset of (str, str)
+        Classes with what they have in place of a colour.
     labels : tuple of int
         Of a label image.
     width_px : int or None
@@ -36,6 +44,7 @@ class AnnotatedAreas:
     """
 
     drawn: tuple[tuple[str, Colour | None], ...] = ()
+    odd_colours: frozenset[tuple[str, str]] = frozenset()
     labels: tuple[int, ...] = ()
     width_px: int | None = None
 
@@ -43,8 +52,22 @@ class AnnotatedAreas:
         return bool(self.drawn or self.labels)
 
 
+def is_ring(name: str) -> bool:
+    """Return whether a class is a ring by its name, the toolkit's own or one that laboratories use.
+
+    Examples
+    --------
+    >>> [is_ring(name) for name in ("pial_L", "Cortex left", "WM", "Motor cortex", "V1", "Left")]
+    [True, True, True, False, False, False]
+    """
+    words = set(re.findall(r"[^\W\d_]+", name.lower()))
+    return name in (*CLASSES, TISSUE) or (bool(words & RING_WORDS) and words <= RING_WORDS | BESIDE)
+
+
 def read_areas(section: Section) -> AnnotatedAreas:
     """Read a section's annotation; of polygons, those of rings and of QuPath's Ignore* are no areas.
+
+    Where there are no contours, nothing but the toolkit's own names is a ring: areas may have any other.
 
     Raises
     ------
@@ -56,9 +79,11 @@ def read_areas(section: Section) -> AnnotatedAreas:
         return AnnotatedAreas()
     if path.name.lower().endswith(DRAWINGS):
         features = read_features(replace(section, contours=path), frozenset())
-        named = [(feature.names[0], feature.colour) for feature in features if feature.names]
-        known = (*CLASSES, TISSUE)
-        return AnnotatedAreas(tuple(item for item in named if item[0] not in known and not item[0].endswith(OTHERS)))
+        areas = [item for item in features if item.names and not item.names[0].endswith(OTHERS)]
+        own = (*CLASSES, TISSUE)
+        areas = [item for item in areas if not (is_ring(name := item.names[0]) and (section.contours or name in own))]
+        odd = frozenset((item.names[0], item.odd_colour) for item in areas if item.odd_colour)
+        return AnnotatedAreas(tuple((item.names[0], item.colour) for item in areas), odd)
     image = read_label_image(path)
     labels = [value for value in np.unique(image).tolist() if value != 0]
     if labels and labels[0] < 0:
@@ -85,6 +110,8 @@ def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     for row, name in enumerate(names, start=len(labels)):
         if colours[name]:
             table.colours[row, :3] = np.array(_most_frequent(name, colours[name])) / 255
+    for name, text in sorted({item for one in found for item in one.odd_colours}):
+        warn(f"area '{name}' was drawn in {text[:MOST_SHOWN]}: no colour, which is [red, green, blue], 0 to 255")
     _say_doubts(table)
     return table
 

@@ -54,6 +54,7 @@ class Known:
     has_contours: bool
     labels: str
     has_unnamed_areas: bool
+    channels: Sequence[str]  # of which one is to be named
     window: tuple[float, float] | None
     data_roots: Sequence[str]
     surfaces: dict[str, dict[str, str]]
@@ -92,7 +93,10 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
         yield classes, f"  classes: {{{named}}}"
     else:
         yield classes, f"  # {classes.strip()}"
-    if known.window:
+    if known.channels:
+        one = f"# {TODO} one of {', '.join(known.channels)}; `study check` then proposes a window"
+        yield "# image:\n", f"image: {{channels: {TODO}}}  {one}\n# image:\n"
+    elif known.window:
         yield "# image:\n", f"{window_text(known.window)}\n# image:\n"
     if known.data_roots:
         yield "# data_roots: [../raw, /data/slides]", f"data_roots: {json.dumps(known.data_roots, ensure_ascii=False)}"

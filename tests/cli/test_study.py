@@ -16,7 +16,7 @@ def dataset(tmp_path):
     for sample in ("0001", "0002"):
         image = image_path(tmp_path, "B01", sample, ".png")
         image.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((6, 8), np.uint8)).save(image)
+        Image.fromarray(np.arange(48 * 36).astype(np.uint8).reshape(36, 48)).save(image)
         write_sidecar(image, 100.0, "Nissl")
     return tmp_path
 

@@ -34,3 +34,15 @@ def test_errors_cross_process_boundaries():
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is kind
         assert str(copy) == str(error)
+
+
+def test_paths_are_shown_as_people_write_them(tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "far" / "study").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "study")
+    path = tmp_path / "study" / ".." / "images" / "s1.png"
+    assert CytomeshError(path).source == f"{tmp_path}/images/s1.png"
+    behind = tmp_path / "link" / ".." / "images" / "s1.png"  # in far/images
+    assert CytomeshError(behind).source == str(behind)
+    for other in ("../images/s1.png", "https://host/study/../s1.png", "label table"):
+        assert CytomeshError(other).source == other

@@ -22,6 +22,7 @@ from cytomesh.imaging.thumbnail import tissue_thumbnail
 from cytomesh.study.check import check_study
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section, write_sections
+from cytomesh.study.stain_checks import check_stains
 from cytomesh.study.study import Brain, open_study
 
 N, ODD = 8, 5
@@ -146,7 +147,8 @@ def test_sections_that_cannot_be_measured_stay_as_they_are_and_are_named(study, 
     assert (pixels(brain.sections[3]) == 77).all()
     assert "cannot be told apart in sections 3: they are not normalised" in capsys.readouterr().err
     for index in range(N):
-        Image.new("L", (WIDTH, HEIGHT), 77).save(study.parent / f"s{index}.png")
+        noise = np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+        Image.fromarray(noise).save(study.parent / f"s{index}.png")
     with pytest.raises(StudyError, match="no section in which glass and tissue can be told apart") as raised:
         brain_of(study)
     assert list(map(str, check_study(study, look=ImageLook()).problems)) == [str(raised.value)]
@@ -209,3 +211,25 @@ def test_the_phantom_s_sections_are_not_named(small_study, brain):
     stain = seen[odd].stain
     seen[odd] = replace(seen[odd], stain=replace(stain, background=(stain.background[0] - 60,)))
     assert [problem.place for problem in look.stains(Path("study.yaml"), sections, seen)] == [sections[odd].name]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("amount", [0.5, 1.8])
+@pytest.mark.parametrize("name", ["bigbrain/sections/bigbrain_coronal_A", "mammal_nissl/chimp_cor_cell.json.ctx-50%"])
+def test_parts_of_real_sections_of_which_one_is_stained_otherwise(real_data, tmp_path, name, amount):
+    rng = np.random.default_rng(0)
+    image = Image.open(real_data / f"{name}.png")
+    image.thumbnail((512, 512))
+    sections = []
+    for index in range(N):
+        (width, height), share = image.size, rng.uniform(0.6, 1, 2)
+        left, top = (rng.random(2) * (1 - share) * (width, height)).astype(int)
+        part = image.crop((left, top, left + int(share[0] * width), top + int(share[1] * height)))
+        if index == ODD:
+            part = part.point(lambda light: round(255 * (light / 255) ** amount))
+        part.save(tmp_path / f"{index}.png")
+        plane = SectionPlane(np.array([[0.05, 0, 0], [0, 0, index], [0, -0.05, 0]]))
+        sections.append(Section("B01", index, tmp_path / f"{index}.png", 50.0, plane))
+    thumbnails = [tissue_thumbnail(section) for section in sections]
+    (problem,) = check_stains(sections, [found and found.stain for found in thumbnails])
+    assert problem.place == f"B01 section {ODD}" and "darkest tissue" in problem.found

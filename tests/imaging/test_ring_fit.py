@@ -81,13 +81,12 @@ def test_rings_elsewhere_are_named_with_the_better_place(image, change, said):
     assert said in problem and "section.png: B01 section 3" in problem and "Way out" in problem
 
 
-@pytest.mark.parametrize("kind", ["blank", "noise", "cropped", "faint"])
+@pytest.mark.parametrize("kind", ["noise", "cropped", "faint"])
 def test_images_that_say_nothing_are_left_alone(image, tmp_path, kind):
     """No tissue to compare with, or tissue up to the border: nothing is said of rings wherever they are."""
     rng = np.random.default_rng(1)
     pixels = np.asarray(Image.open(image)).astype(float)
     changed = {
-        "blank": np.full_like(pixels, 240),
         "noise": rng.integers(0, 256, pixels.shape),
         "cropped": pixels[230:370, 280:420],
         "faint": 239 + (pixels < 200),

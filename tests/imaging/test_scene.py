@@ -16,6 +16,7 @@ from cytomesh.imaging.convert import convert_image
 from cytomesh.imaging.scene import slab_depths, write_scene
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.sections import Section
+from cytomesh.study.start import Start, start_study
 from cytomesh.study.study import Brain, open_study
 from cytomesh.study.transforms import ReferenceTransform
 
@@ -169,6 +170,17 @@ def test_napari_places_sections_as_the_study_does(tmp_path):
         scaled = np.array([0.0, 11.0, 5.0]) * facts["scale"]
         placed = np.asarray(facts["affine"].affine_matrix) @ [*scaled, 1.0]
         np.testing.assert_allclose(placed[:3][::-1], section.plane.world(np.array([[5.0, 11.0]]))[0], atol=1e-9)
+
+
+def test_scenes_among_images_are_no_sections(tmp_path, capsys):
+    given = brain(tmp_path, n=2)
+    write_scene(tmp_path / "B01.ome.zarr", given)
+    for path in tmp_path.glob("*.tif"):
+        path.unlink()
+    start_study(tmp_path / "new", Start("block", tmp_path, 0.5, species="Macaca", stain="Nissl"))
+    (opened,) = open_study(tmp_path / "new" / "study.yaml").brains
+    assert [section.image.name for section in opened.sections] == ["0.ome.zarr", "1.ome.zarr"]
+    assert "B01.ome.zarr: left out: a scene" in capsys.readouterr().err
 
 
 def test_something_else_is_never_replaced(tmp_path):

@@ -116,9 +116,29 @@ def test_without_glass_nothing_is_called_glass(tmp_path, bright):
         extract_tissue(pyramid, TissueConfig())
 
 
-def test_noise_all_around_is_glass():
-    noise = np.random.default_rng(3).normal(0, 5, (HEIGHT, WIDTH, 1)).astype(np.float32)
-    assert abs(background(section_image(1)[..., None] + noise)[0] - 235) < 2
+@pytest.mark.parametrize("bright", [True, False])
+def test_noise_all_around_is_glass_for_outlines_only(tmp_path, bright):
+    noise = np.random.default_rng(3).normal(0, 5, (HEIGHT, WIDTH))
+    image = np.clip(section_image(1, bright) + noise, 0, 255).round().astype(np.uint8)
+    assert background(image[..., None].astype(np.float32)) is None
+    path = tmp_path / "s.png"
+    Image.fromarray(image).save(path)
+    with open_image(path) as pyramid:
+        assert dice(extract_tissue(pyramid, TissueConfig()), truth()) > 0.98
+
+
+@pytest.mark.parametrize("bright", [True, False])
+def test_white_matter_that_fills_the_frame_of_a_crop_is_no_glass(tmp_path, bright):
+    """Glass lies beyond it: lighter than white matter, or darker in fluorescence."""
+    image = np.full((HEIGHT, WIDTH), 204.0)
+    image[60:120, 60:300], image[80:100, 100:250] = 110, 244
+    image = np.clip(image + np.random.default_rng(1).normal(0, 4.2, image.shape), 0, 255).round().astype(np.uint8)
+    image = image if bright else 255 - image
+    assert background(image[..., None].astype(np.float32)) is None
+    path = tmp_path / "s.png"
+    Image.fromarray(image).save(path)
+    with open_image(path) as pyramid, pytest.raises(ImageError, match="no glass along the border"):
+        extract_tissue(pyramid, TissueConfig())
 
 
 @pytest.mark.real

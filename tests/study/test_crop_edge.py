@@ -53,7 +53,8 @@ def test_study_check_warns_and_passes(study_folder, cytomesh):
     """Three sections of 200 x 200 pixels: one warning of all, and nothing that fails."""
     assert "warning" not in cytomesh("study", "check", study_folder.manifest)[1]
     for index in (1, 2, 4):
-        Image.fromarray(np.full((200, 200), 240, np.uint8)).save(study_folder.image(index))
+        pixels = np.random.default_rng(index).integers(0, 256, (200, 200), np.uint8)
+        Image.fromarray(pixels).save(study_folder.image(index))
         rings = HemisphereContours(
             MultiPolygon([shapely.box(4, 4, 150, 150)]), MultiPolygon([shapely.box(20, 20, 120, 120)])
         )

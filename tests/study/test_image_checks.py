@@ -1,6 +1,7 @@
 """What `study check` says of images whose pixels need a window or a channel."""
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image
 
@@ -53,3 +54,27 @@ def test_pixel_sizes_that_contradict_each_other_are_both_said_whatever_the_type(
     study_folder.change(image={"window": [0, 255]})
     found = places(check_study(study_folder.manifest))
     assert found == ["section1.tif|B01 section 1|50 um/px in the image, 100 in the section table"]
+
+
+def test_images_that_show_nothing_are_said(study_folder):
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(study_folder.image(1))
+    Image.fromarray(np.zeros((1, 1), np.uint8)).save(study_folder.image(4))
+    study_folder.contours(4).unlink()
+    study_folder.change_table("section4.geojson", "n/a")
+    tiny = "section4.png|B01 section 4|1 x 1 px"
+    assert places(check_study(study_folder.manifest, "quick", ImageLook())) == [tiny]
+    blank = "section1.png|B01 section 1|nothing: all pixels are 0, as they are seen"
+    assert places(check_study(study_folder.manifest, look=ImageLook())) == [blank, tiny]
+    study_folder.change_table("\tok", "\tdamaged")
+    assert places(check_study(study_folder.manifest, look=ImageLook())) == [tiny]
+
+
+@pytest.mark.parametrize(("um", "size"), [("0.001", "8e-05"), ("10000.0", "8e+02")])
+def test_pixel_sizes_that_no_section_has_are_warned_of_once(study_folder, um, size):
+    text = study_folder.table.read_text()
+    for old, new in (("100.0", um), ("0.1,", f"{float(um) / 1000!r},")):
+        text = text.replace(old, new)
+    study_folder.table.write_text(text)
+    (warning, *_) = check_study(study_folder.manifest, "quick").warnings
+    assert warning.found == f"an image {size} mm long in B01 section 1 (and 2 more)"
+    assert warning.place == "B01: um_per_px" and warning.expected == "0.1 to 400 mm"

@@ -42,6 +42,8 @@ def test_statistics_are_those_of_the_formula_pixel_by_pixel():
         glass = sorted(int(v) for v in pixels[~mask][:, channel])[(~mask).sum() // 2]
         values = sorted(math.log10(glass / max(int(v), 0.25)) for v in pixels[mask][:, channel])
         darker = sum(value > found.density[channel] + 1e-4 for value in values) / len(values)
+        paler = sum(value < found.palest[channel] - 1e-4 for value in values) / len(values)
+        assert 0.05 < paler <= 0.1
         assert found.background[channel] == glass
         assert 0.02 < darker <= 0.05 and min(abs(value - found.density[channel]) for value in values) < 1e-3
     assert StainStatistics.from_facts(found.facts) == found
@@ -96,8 +98,8 @@ def test_the_median_section_stays_as_it_is_and_order_is_kept(kind):
 
 
 def test_a_channel_without_stain_is_scaled_only():
-    own = StainStatistics((240.0, 200.0), (0.3, 0.01))
-    reference = StainStatistics((240.0, 220.0), (0.4, 0.01))
+    own = StainStatistics((240.0, 200.0), (0.3, 0.01), (0.1, 0.01))
+    reference = StainStatistics((240.0, 220.0), (0.4, 0.01), (0.1, 0.01))
     tables = Normalisation("stain", own, reference).tables()
     assert np.abs(tables[1] - np.clip(np.arange(256) * 1.1, 0, 255)).max() < 0.51
     assert tables[0][120] < 120
@@ -113,5 +115,5 @@ def test_tables_are_looked_up_channel_by_channel():
 
 
 def test_the_reference_is_the_median_of_each_number():
-    items = [StainStatistics((float(b),), (d,)) for b, d in ((230, 0.2), (240, 0.3), (10, 0.9))]
-    assert median_statistics(items) == StainStatistics((230.0,), (0.3,))
+    items = [StainStatistics((float(b),), (d,), (d / 4,)) for b, d in ((230, 0.2), (240, 0.3), (10, 0.9))]
+    assert median_statistics(items) == StainStatistics((230.0,), (0.3,), (0.075,))

@@ -1,6 +1,7 @@
 """`cytomesh init`: what it writes is a study at once, or as soon as the TODOs are filled in."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -142,6 +143,27 @@ def test_rings_and_areas_in_one_file_of_each_section(folders):
     assert [section.role for section in sections] == ["train", "none", "train"]
 
 
+def test_rings_under_a_laboratory_s_own_names_are_no_areas(folders):
+    drawn = folders / "drawn"
+    drawn.mkdir()
+    rings = {"Cortex left": MultiPolygon([box(10, 10, 70, 50)]), "WM": MultiPolygon([box(20, 20, 60, 40)])}
+    for index in (7, 8, 9):
+        areas = {"Motor cortex": MultiPolygon([box(12, 12, 18, 48)])}
+        write_geojson(drawn / f"{index}.geojson", rings if index == 8 else rings | areas)
+    start = Start("block", folders / "images", 1.0, drawn, drawn, um_per_px=100.0, species="Macaca", stain="Nissl")
+    text = start_study(folders / "new", start)
+    assert 'classes: {"Cortex left": TODO, "WM": TODO, "Motor cortex": ignore}\n' in text
+    study = folders / "new" / "study.yaml"
+    study.write_text(text.replace('left": TODO, "WM": TODO', 'left": pial_L, "WM": white_L').replace("[L, R]", "[L]"))
+    assert check_study(study).problems == ()
+    opened = open_study(study)
+    assert opened.labels.names == ("Motor cortex",)
+    assert [section.annotation is not None for section in opened.brains[0].sections] == [True, False, True]
+    # of annotations alone, any name is that of an area
+    start_study(folders / "other", Start("block", folders / "images", 1.0, annotations=drawn, um_per_px=100.0))
+    assert open_study(folders / "other" / "study.yaml").labels.names == ("Cortex left", "Motor cortex", "WM")
+
+
 @pytest.mark.parametrize("kind", ["hemispheres", "block", "surfaces", "new-brain"])
 def test_every_kind_is_a_study(folders, kind):
     surfaces = folders / "surf"
@@ -171,6 +193,37 @@ def test_surfaces_that_are_not_found_are_left_to_fill_in(folders):
     assert '      L: {"pial": "TODO", "white": "TODO"}\n      R: {"pial": "TODO", "white": "TODO"}\n' in text
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--spacing-mm", 0), "--spacing-mm: found 0, expected a distance in mm, not 0"),
+        (("--spacing-mm", "nan"), "--spacing-mm: found nan"),
+        (("--um-per-px", -50), "--um-per-px: found -50"),
+        (("--labels", "none.tsv"), "none.tsv: found no such label table. Way out: correct --labels"),
+        (("--surfaces", "none"), "none: found no such folder"),
+        (("--surfaces", "images"), "images: found no surface that names its side and kind"),
+    ],
+)
+def test_what_makes_no_study_is_refused(folders, cytomesh, option, said):
+    words = {"--images": folders / "images", "--spacing-mm": 1, "--um-per-px": 100}
+    name, value = option
+    words[name] = folders / value if name in ("--surfaces", "--labels") else value
+    code, _, errors = cytomesh("init", folders / "new", *(word for pair in words.items() for word in pair))
+    assert code == 1 and said in errors and "Traceback" not in errors
+    assert not (folders / "new").exists()
+
+
+def test_the_next_commands_can_be_copied(folders, cytomesh):
+    new = folders / "my study"
+    words = ["--images", folders / "images", "--spacing-mm", 1, "--um-per-px", 100, *SPECIES]
+    _, said, _ = cytomesh("init", new, *words)
+    (check,) = [line for line in said.splitlines() if "study check" in line]
+    assert shlex.split(check) == ["cytomesh", "study", "check", str(new / "study.yaml")]
+    shutil.copy(folders / "images" / "B1_s007.png", folders / "images" / "overview.png")
+    _, _, errors = cytomesh("init", folders / "other", *words)
+    assert "no number in overview" in errors and "take out what is no section" in errors
+
+
 def test_images_of_16_bits_get_a_window(tmp_path):
     (tmp_path / "images").mkdir()
     values = np.random.default_rng(0).integers(100, 4000, (3, 60, 80)).astype(np.uint16)
@@ -181,6 +234,43 @@ def test_images_of_16_bits_get_a_window(tmp_path):
     opened = open_study(tmp_path / "study.yaml")
     low, high = opened.manifest.image.window
     assert 90 <= low < high <= 4000 and opened.brains[0].sections[0].um_per_px == 5.0
+
+
+def test_images_of_several_kinds_are_said_and_no_window_is_proposed_that_does_not_fit_them_all(tmp_path, cytomesh):
+    (tmp_path / "images").mkdir()
+    words = ["--images", tmp_path / "images", "--spacing-mm", 1, "--um-per-px", 50, *SPECIES]
+    random = np.random.default_rng(0)
+    for index in range(1, 6):
+        shape = (60, 80, 3) if index == 2 else (60, 80)
+        image = random.integers(0, 256 if index < 4 else 4096, shape, np.uint8 if index < 4 else np.uint16)
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.tif", image)
+    code, _, said = cytomesh("init", tmp_path / "new", *words)
+    kinds = (
+        "2 of 1 channel, uint8 (such as s1.tif) and 1 of 3 channels, uint8 (such as s2.tif) and "
+        "2 of 1 channel, uint16 (such as s4.tif)"
+    )
+    assert code == 0 and f"images of several kinds: {kinds}" in said and said.count("\n") == 1
+    study = tmp_path / "new" / "study.yaml"
+    assert open_study(study).manifest.image.window is None
+    mixed, other = check_study(study).problems
+    assert mixed.found == kinds and mixed.hint == "export them alike: one window is for images of one type"
+    assert other.source.endswith("s2.tif") and other.found == "3 channels"
+
+
+def test_of_images_with_several_channels_one_is_left_to_name(tmp_path, cytomesh):
+    (tmp_path / "images").mkdir()
+    for index in (1, 2):
+        image = np.random.default_rng(index).integers(100, 4000, (2, 60, 80)).astype(np.uint16)
+        size = {"axes": "CYX", "PhysicalSizeX": 5, "PhysicalSizeY": 5, "Channel": {"Name": ["DAPI", "NeuN"]}}
+        tifffile.imwrite(tmp_path / "images" / f"s{index}.ome.tif", image, metadata=size)
+    code, said, _ = cytomesh("init", tmp_path, "--images", tmp_path / "images", "--spacing-mm", 1, *SPECIES)
+    assert code == 0 and "image: {channels: TODO}  # TODO one of 0 (DAPI), 1 (NeuN); `study check`" in said
+    (problem, _) = check_study(tmp_path / "study.yaml").problems
+    assert "no channel 'TODO' among 2" in problem.found
+    text = (tmp_path / "study.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(text.replace("channels: TODO}", "channels: NeuN}"))
+    (problem,) = check_study(tmp_path / "study.yaml").problems
+    assert "image: {window: [100, 4000]}" in problem.hint
 
 
 def test_numbers_of_label_images_become_areas_without_names(folders):
@@ -299,6 +389,36 @@ def test_the_label_table_has_the_colours_of_qupath_s_classes(folders, capsys, fo
     write_geojson(folders / "back.geojson", {"V1": MultiPolygon(areas.polygons[:1])}, {"V1": colours[0][:3]})
     (feature,) = json.loads((folders / "back.geojson").read_text())["features"]
     assert feature["properties"]["classification"] == {"name": "V1", "color": list(colour)}
+
+
+def test_names_on_several_lines_and_what_is_no_colour(folders, cytomesh):
+    """Class names with line breaks or tabs are one cell of the label table, and are found in the drawings again."""
+    classes = [
+        {"name": "V1\nleft", "color": [300, 0, 0]},
+        {"name": "V1 \t left", "colorRGB": -(2**40)},
+        {"name": "V2", "color": [1, 2, 3, 4]},
+        {"name": "V3", "color": -1},
+    ]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[x, 12], [x + 8, 12], [x + 8, 40], [x, 12]]]},
+            "properties": {"objectType": "annotation", "classification": one},
+        }
+        for x, one in zip((12, 25, 40, 50), classes, strict=True)
+    ]
+    for index in (7, 8, 9):
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        (folders / "areas" / f"{index}.geojson").write_text(text)
+    words = ["--images", folders / "images", "--annotations", folders / "areas", "--um-per-px", 100, "--spacing-mm", 1]
+    code, _, said = cytomesh("init", folders / "new", *words, *SPECIES)
+    assert code == 0 and said.count("\n") == 3
+    assert "area 'V1 left' was drawn in [300, 0, 0]: no colour" in said and "'V1 left' was drawn in -1099" in said
+    assert "area 'V2' was drawn in [1, 2, 3, 4]: no colour" in said
+    study = open_study(folders / "new" / "study.yaml")
+    assert study.labels.names == ("V1 left", "V2", "V3") and (study.labels.colours[2] == 1).all()
+    assert read_drawn_areas(study.brains[0].sections[0], study.labels).labels.tolist() == [1, 1, 2, 3]
+    assert check_study(folders / "new" / "study.yaml").problems == ()
 
 
 def test_areas_that_look_alike_are_said(folders, cytomesh):

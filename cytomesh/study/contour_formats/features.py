@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cytomesh.core import labels
 from cytomesh.core.errors import ContourError
 from cytomesh.core.reading import gunzip, regular_size
 
@@ -55,6 +55,8 @@ class ContourFeature:
         Plane of the stack that it was drawn on ("z = 3, t = 0"), in formats for stacks; "" where it belongs to all.
     colour : (int, int, int) or None
         Of its class, in formats that have it; red, green and blue, 0 to 255.
+    odd_colour : str
+        What the file has in its place, if that is no colour.
     """
 
     place: str
@@ -63,6 +65,7 @@ class ContourFeature:
     fault: str = ""
     plane: str = ""
     colour: Colour | None = None
+    odd_colour: str = ""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -142,7 +145,7 @@ def close(ring: Ring) -> Ring:
 
 def composed(name: str) -> str:
     """Return a name as it is compared: macOS writes letters and their accents apart, other systems as one (NFC)."""
-    return unicodedata.normalize("NFC", name).strip()
+    return labels.composed(name).strip()
 
 
 def meaning(feature: ContourFeature, known: Mapping[str, str]) -> str | None:

@@ -113,12 +113,13 @@ def objects_within(feature: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
     properties = feature.get("properties")
     classification = properties.get("classification") if isinstance(properties, dict) else None
-    names, colour = _class_names(classification), _class_colour(classification)
+    names, colour, odd = _class_names(classification), *_class_colour(classification)
     place = f"{place} ('{names[0]}')" if names else place
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind not in (*RINGS, *LINES):
-        return ContourFeature(place, names, fault=f"a {kind or 'feature without geometry'}", colour=colour)
+        fault = f"a {kind or 'feature without geometry'}"
+        return ContourFeature(place, names, fault=fault, colour=colour, odd_colour=odd)
     try:
         coordinates = geometry["coordinates"]
         if kind in LINES:
@@ -131,7 +132,7 @@ def _feature(place: str, feature: dict[str, Any]) -> ContourFeature:
         return ContourFeature(place, names, fault=f"a ring that cannot be read ({cause})")
     if not polygons or not all(polygons):
         return ContourFeature(place, names, fault=f"a {kind} without a ring")
-    return ContourFeature(place, names, polygons, f"a {kind}" if kind in LINES else "", plane, colour)
+    return ContourFeature(place, names, polygons, f"a {kind}" if kind in LINES else "", plane, colour, odd)
 
 
 def _class_names(classification: Any) -> tuple[str, ...]:
@@ -143,20 +144,22 @@ def _class_names(classification: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in (whole, *parts) for name in [composed(str(part))] if name))
 
 
-def _class_colour(classification: Any) -> Colour | None:
-    """Return the colour of a class: [red, green, blue], or as QuPath up to 0.2 wrote it, one integer of 32 bits."""
-    if not isinstance(classification, dict):
-        return None
-    colour, packed = classification.get("color"), classification.get("colorRGB")
-    if colour is None and isinstance(packed, int) and -(2**31) <= packed < 2**32:
-        colour = [(packed >> shift) & 255 for shift in (16, 8, 0)]  # of the bits above, the opacity, nothing is seen
+def _class_colour(classification: Any) -> tuple[Colour | None, str]:
+    """Return the colour of a class: [red, green, blue], or as QuPath up to 0.2 wrote it, one integer of 32 bits.
+
+    Of what is none, its text is returned.
+    """
+    facts = classification if isinstance(classification, dict) else {}
+    colour = written = facts.get("color", facts.get("colorRGB"))
+    if isinstance(colour, int) and -(2**31) <= colour < 2**32:
+        colour = [(colour >> shift) & 255 for shift in (16, 8, 0)]  # of the bits above, the opacity, nothing is seen
     if (
         not isinstance(colour, list)
         or [type(value) for value in colour] != [int] * 3
         or not all(0 <= value <= 255 for value in colour)
     ):
-        return None
-    return colour[0], colour[1], colour[2]
+        return None, "" if written is None else json.dumps(written)
+    return (colour[0], colour[1], colour[2]), ""
 
 
 def _plane(plane: Any) -> str:

@@ -107,13 +107,13 @@ def _checks(verdicts: Sequence[Verdict]) -> Html:
     rows: list[Row] = [
         [
             f"{verdict.name} ({verdict.place})" if verdict.place else verdict.name,
+            verdict_cell(verdict.is_passed) if verdict.is_judged else "",
             verdict.measured or "none",
             bounds(verdict),
-            verdict_cell(verdict.is_passed) if verdict.is_judged else "",
         ]
         for verdict in verdicts
     ]
-    columns: list[Column] = ["measured", Number("value"), "accepted", "verdict"]
+    columns: list[Column] = ["measured", "verdict", Number("value"), "accepted"]
     return table(columns, rows, caption="What is accepted is set by checks.* of the settings.")
 
 

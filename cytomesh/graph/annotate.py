@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import shapely
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
 from cytomesh.graph.links import ImageLinks
@@ -42,7 +43,7 @@ def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: 
                 overlaps.append(str(areas.overlap))
     if overlaps:
         n_more = len(overlaps) - 1
-        more = f". So in {n_more} more section{'s'[: n_more > 1]}: 'cytomesh study check' lists all" if n_more else ""
+        more = f". So in {counted(n_more, 'more section')}: 'cytomesh study check' lists all" if n_more else ""
         warn(overlaps[0] + more)
     return annotation
 

@@ -75,7 +75,7 @@ def _places(qc: Mapping[str, Any]) -> list[Html]:
     ]
     columns: list[Column] = ["surface", *(Number(axis, "mm", ".1f") for axis in "xyz"), Number("voxels", form=",d")]
     caption = "Where topology was corrected, the largest first."
-    return [folded(f"{len(rows)} places", table(columns, rows, caption=caption))] if rows else []
+    return [folded(counted(len(rows), "place"), table(columns, rows, caption=caption))] if rows else []
 
 
 def _origin(qc: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def _places(qc: Mapping[str, Any]) -> list[Html]:
         for place, count in zip(qc["report"][kind]["places_mm"], qc["report"][kind]["places_voxels"], strict=False)
     ]
     columns: list[Column] = ["surface", *(Number(axis, "mm", ".1f") for axis in "xyz"), Number("voxels", form=",d")]
-    caption = "Where topology was corrected, the largest first."
+    caption = "Where the topology of each surface was corrected: the largest places, at most 200."
     return [folded(counted(len(rows), "place"), table(columns, rows, caption=caption))] if rows else []
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cytomesh.graph.imports import import_graphs
     from cytomesh.graph.links import LinkSection, Ribbon, link_positions
     from cytomesh.graph.lookup import open_lookup
+    from cytomesh.graph.neighbourhoods import neighbour_means
     from cytomesh.graph.nulls import rotations, spin_sources
     from cytomesh.graph.storage import CortexGraph, load_graphs
     from cytomesh.graph.vertex_graph import mesh_graph
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from cytomesh.imaging.patches import read_patches
     from cytomesh.imaging.pyramid import open_image, open_section
     from cytomesh.parcellate.nodes import parcellate_nodes
+    from cytomesh.pretrain.batch import PatchBatch
     from cytomesh.pretrain.export import load_encoder
     from cytomesh.pretrain.info_nce import weighted_info_nce
     from cytomesh.pretrain.objectives.probability_guided import ProbabilityGuided
     from cytomesh.pretrain.objectives.simclr import SimCLR
     from cytomesh.pretrain.objectives.spatial_nce import SpatialNCE
     from cytomesh.pretrain.objectives.supervised_contrastive import SupervisedContrastive
+    from cytomesh.report.views import surface_views
     from cytomesh.study.contours import read_contours
     from cytomesh.study.pixels import ImageSettings
     from cytomesh.study.planes import SectionPlane
@@ -52,6 +55,7 @@ _HOMES = {
     "LabelTable": "core.labels",
     "LinkSection": "graph.links",
     "Mesh": "surface.mesh",
+    "PatchBatch": "pretrain.batch",
     "PlaneContours": "surface.stack",
     "ProbabilityGuided": "pretrain.objectives.probability_guided",
     "Ribbon": "graph.links",
@@ -66,6 +70,7 @@ _HOMES = {
     "load_features": "graph.features",
     "load_graphs": "graph.storage",
     "mesh_graph": "graph.vertex_graph",
+    "neighbour_means": "graph.neighbourhoods",
     "layer_scores": "analyze.layers.scores",
     "normalised": "imaging.normalise",
     "open_image": "imaging.pyramid",
@@ -83,6 +88,7 @@ _HOMES = {
     "reconstruct": "surface.reconstruct",
     "rotations": "graph.nulls",
     "spin_sources": "graph.nulls",
+    "surface_views": "report.views",
     "weighted_info_nce": "pretrain.info_nce",
 }
 __all__ = [
@@ -93,6 +99,7 @@ __all__ = [
     "LabelTable",
     "LinkSection",
     "Mesh",
+    "PatchBatch",
     "PlaneContours",
     "ProbabilityGuided",
     "Ribbon",
@@ -108,6 +115,7 @@ __all__ = [
     "load_features",
     "load_graphs",
     "mesh_graph",
+    "neighbour_means",
     "normalised",
     "open_image",
     "open_lookup",
@@ -124,6 +132,7 @@ __all__ = [
     "reconstruct",
     "rotations",
     "spin_sources",
+    "surface_views",
     "weighted_info_nce",
 ]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from shapely.geometry import MultiPolygon, Polygon
 
-from cytomesh.classify.label_rings import label_polygons
+from cytomesh.classify.label_rings import label_polygons, smooth_borders
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import track, warn
 from cytomesh.graph.lookup import CortexLookup, open_lookup
@@ -22,6 +22,8 @@ from cytomesh.surface.distance import signed_distance
 REACH_MM = 5.0
 """Cortex is looked for this far around the pixels of linked nodes: more than it is thick."""
 MARGIN = 0.25
+TOLERANCE = 0.2
+"""Of outlines, in samples: what is simplified away is of this size squared (see `shapely.coverage_simplify`)."""
 DECIMALS = 2
 """Of outlines in files: a hundredth of a pixel, below what the grid of samples resolves."""
 
@@ -146,9 +148,12 @@ def _rounded(polygons: MultiPolygon) -> MultiPolygon:
 
 def _polygons(image: NDArray[np.int32], origin: NDArray[np.float64], step: float) -> dict[int, MultiPolygon]:
     """Outline each value of a label image whose pixel (0, 0) is centred on `origin`, as polygons with their holes."""
+    regions = label_polygons(image)
+    if not regions:
+        return {}
+    smooth = shapely.coverage_simplify(smooth_borders(list(regions.values())), TOLERANCE)
     result = {}
-    for label, region in label_polygons(image).items():
-        # steps of the grid become slanted lines; the outline stays within half a step
-        parts = shapely.get_parts(shapely.simplify(shapely.transform(region, lambda xy: origin + step * xy), step / 2))
+    for label, region in zip(regions, smooth, strict=True):
+        parts = shapely.get_parts(shapely.transform(region, lambda xy: origin + step * xy))
         result[label] = MultiPolygon([part for part in parts if isinstance(part, Polygon)])
     return result

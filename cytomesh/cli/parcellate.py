@@ -22,16 +22,16 @@ from cytomesh.cli.options import (
 )
 
 app = typer.Typer()
-BRIEF = (
-    "n_parcels",
-    "ami_over_spin",
-    "ami_over_geometry",
-    "ami",
-    "halves_ami_over_noise",
-    "brains_ami_over_noise",
-    "variance_explained_over_geometry",
-)
-"""What the console shows of a graph; `--json` and the pages have all."""
+BRIEF = {
+    "n_parcels": "parcels",
+    "ami": "AMI with areas",
+    "ami_over_spin": "above rotated areas",
+    "ami_over_geometry": "above geometry alone",
+    "halves_ami_over_noise": "AMI of halves above noise",
+    "brains_ami_over_noise": "AMI of brains above noise",
+    "variance_explained_over_geometry": "variance explained above geometry",
+}
+"""What the console shows of a graph, in words; `--json` and the pages have all."""
 
 
 @app.command()
@@ -71,4 +71,4 @@ def parcellate(
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
     """Return what fits into a line: agreement with areas, of the halves and of brains, above their nulls."""
-    return {name: row[name] for name in BRIEF if name in row}
+    return {words: row[name] for name, words in BRIEF.items() if name in row}

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import shapely
 from numpy.typing import NDArray
 
+from cytomesh.core.counted import counted
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
 from cytomesh.graph.links import ImageLinks
@@ -22,7 +23,7 @@ def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: 
     """Return the area drawn at each node's link pixel, (n,) int32.
 
     0 for nodes without link, or linked to a section without annotation: no area is guessed across sections. Drawn areas
-    that overlap where there are nodes are logged.
+    that overlap where there are nodes are logged, in one line.
 
     Raises
     ------
@@ -30,6 +31,7 @@ def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: 
         If an annotation holds a label outside the table.
     """
     annotation = np.zeros(len(links.section), np.int32)
+    overlaps: list[str] = []
     for section in sections:
         if section.annotation is None:
             continue
@@ -38,7 +40,11 @@ def transfer_annotation(sections: Sequence[Section], links: ImageLinks, labels: 
             areas = read_annotation(section, labels)
             annotation[nodes] = areas.sample(links.pixels[nodes])
             if isinstance(areas, DrawnAreas) and shapely.intersects_xy(areas.crossing, *links.pixels[nodes].T).any():
-                warn(str(areas.overlap))
+                overlaps.append(str(areas.overlap))
+    if overlaps:
+        n_more = len(overlaps) - 1
+        more = f". So in {counted(n_more, 'more section')}: 'cytomesh study check' lists all" if n_more else ""
+        warn(overlaps[0] + more)
     return annotation
 
 

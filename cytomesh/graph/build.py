@@ -38,6 +38,7 @@ from cytomesh.graph.qc import (
     surface_notes,
 )
 from cytomesh.graph.qc_page import quality_page
+from cytomesh.graph.qc_pictures import named_sections
 from cytomesh.graph.stereology import section_facts
 from cytomesh.graph.storage import CortexGraph, write_graph
 from cytomesh.imaging.normalise import Measured, measure_sections
@@ -207,10 +208,6 @@ def _write(task: _Task, folder: Path) -> float:
     for line in surface_notes(facts):
         log(f"{task.name}: {line}")
     check_cortex(task.name, facts["cortex"])
-    if task.hemisphere in brain.surfaces:
-        check_pieces(task.name, facts["surfaces"])
-    else:
-        check_surfaces(task.name, facts["surfaces"], task.settings.checks)
 
     nodes, sections = ribbon.midthickness.vertices, link_sections(cortex.inputs)
     max_distance_mm = task.settings.links.max_distance_mm or median_spacing(brain.sections)
@@ -220,14 +217,8 @@ def _write(task: _Task, folder: Path) -> float:
         links = link_positions(ribbon, sections, nodes, max_distance_mm, max_reach_mm, normals)
     links = links.without(cortex.outside)
     n_reachable = count_reachable(sections, nodes[is_cortex], max_distance_mm)
-    check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
-
-    with phase("annotations and maps"):
-        graph = _graph(study, brain, task.hemisphere, cortex, links)
-    seconds = time.perf_counter() - start
     qc = {
         "name": task.name,
-        "seconds": seconds,
         **facts,
         "sections": section_facts(cortex.inputs, cortex.record["report"], links, cortex.alignment, task.stains),
         "links": {
@@ -236,15 +227,24 @@ def _write(task: _Task, folder: Path) -> float:
             **link_facts(links, n_reachable, facts["cortex"]["n_nodes"]),
         },
         "objections": objections,
-        "n_annotated": int((graph.annotation > 0).sum()),
         "skipped_sections": [{"section": i.section.index, "problem": str(i.problem)} for i in inputs if i.problem],
         "unusable_sections": {str(s.index): s.status for s in brain.sections if s.status != "ok"},
     }
     verdicts = judge(qc, task.settings.checks)
     qc["verdicts"] = [asdict(verdict) for verdict in verdicts]
     page = folder / "qc.html"
-    write_text(page, quality_page(qc))
+    write_text(page, quality_page(qc, named_sections(verdicts, cortex.inputs, ribbon)))
+    if task.hemisphere in brain.surfaces:
+        check_pieces(task.name, facts["surfaces"])
+    else:
+        check_surfaces(task.name, facts["surfaces"], task.settings.checks)
+    check_links(task.name, links, nodes, sections, n_reachable, max_reach_mm, task.settings.checks.min_linked)
     check_verdicts(task.name, verdicts, page)
+
+    with phase("annotations and maps"):
+        graph = _graph(study, brain, task.hemisphere, cortex, links)
+    seconds = time.perf_counter() - start
+    qc |= {"seconds": seconds, "n_annotated": int((graph.annotation > 0).sum())}
     surfaces: dict[SurfaceKind, Mesh] = {"pial": ribbon.pial, "white": ribbon.white}
     if cortex.sphere is not None:
         surfaces["sphere"] = cortex.sphere

@@ -142,7 +142,7 @@ def link_sections(inputs: Sequence[SectionInput]) -> list[LinkSection]:
     for item in inputs:
         section = item.section
         if item.problem is not None:
-            result.append(LinkSection(section.index, item.plane, unusable="left out (see qc.json)"))
+            result.append(LinkSection(section.index, item.plane, unusable="left out (see qc.html)"))
         elif section.status != "ok":
             result.append(LinkSection(section.index, item.plane, unusable=section.status))
         elif item.shape is not None:

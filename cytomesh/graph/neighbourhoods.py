@@ -37,6 +37,15 @@ def neighbour_means(values: Floats, is_known: Mask, adjacency: sp.csr_matrix, ho
     Returns
     -------
     (n, d * len(hops)) float32; rows without any known node in their neighbourhood are NaN.
+
+    Examples
+    --------
+    >>> from cytomesh import load_features, load_graphs
+    >>> graph = load_graphs("run")[0]
+    >>> values = load_features("run", "vit", graph)
+    >>> around = neighbour_means(values, graph.is_linked, graph.adjacency, (0, 1, 3), "walk")
+    >>> around.shape[1] == 3 * values.shape[1]
+    True
     """
     if kind == "disc":
         return _discs(values, is_known, adjacency, hops)

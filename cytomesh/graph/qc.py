@@ -126,7 +126,7 @@ def _reconstruction_notes(record: Mapping[str, Any]) -> list[str]:
             rest = facts["n_places"] - N_PLACES_SAID
             notes.append(
                 f"{kind}: topology corrected, from Euler number {facts['euler_number_before']} to 2 (a sphere): {where}"
-                + (f", and fewer at {counted(rest, 'other place')} (qc.json)" if rest > 0 else "")
+                + (f", and fewer at {counted(rest, 'other place')} (qc.html)" if rest > 0 else "")
             )
         if facts["n_discarded"]:
             notes.append(
@@ -194,7 +194,7 @@ def check_surfaces(name: str, facts: dict[str, Any], checks: CheckConfig) -> Non
                 f"{name}: {kind}",
                 found=f"Euler number {surface['euler_number']}",
                 expected="2 (a sphere without handles or holes)",
-                hint="see surface.report in the log, or accept it with --set checks.require_euler=false",
+                hint="look at the places in qc.html, or accept it with --set checks.require_euler=false",
             )
         if not surface["is_closed"]:
             raise QualityError(f"{name}: {kind}", found="an open surface", expected="a watertight one")

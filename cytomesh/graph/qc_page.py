@@ -18,8 +18,14 @@ CHANNELS = ("red", "green", "blue")
 ALONG = Axis("position along the stack", "mm")
 
 
-def quality_page(qc: Mapping[str, Any]) -> str:
-    """Return the page of one graph's record, with `verdicts`, as HTML text."""
+def quality_page(qc: Mapping[str, Any], pictures: Sequence[Html] = ()) -> str:
+    """Return the page of one graph's record, with `verdicts`, as HTML text.
+
+    Parameters
+    ----------
+    pictures : sequence of Html
+        Of the sections that verdicts name, see `named_sections`.
+    """
     verdicts = [Verdict(**item) for item in qc["verdicts"]]
     failed = sum(not verdict.is_passed for verdict in verdicts)
     judged = sum(verdict.is_judged for verdict in verdicts)
@@ -38,7 +44,7 @@ def quality_page(qc: Mapping[str, Any]) -> str:
     ]
     parts = [
         Part("checks", "Checks", _checks(verdicts)),
-        *_fidelity(qc),
+        *_fidelity(qc, pictures),
         Part("thickness", "Cortical thickness", _thickness(qc["surfaces"]["thickness_histogram"])),
         Part("links", "Linked nodes", _linked(sections)),
     ]
@@ -50,12 +56,26 @@ def quality_page(qc: Mapping[str, Any]) -> str:
         parts.append(Part("corrections", "Correction of each section", _corrections(moved)))
     if notes := surface_notes(qc):
         rebuilt, given = "What the surfaces have and the contours lack", "Surfaces and cortex"
-        parts.append(Part("notes", rebuilt if is_rebuilt(qc) else given, bullets(notes)))
+        body = join([bullets(notes), *_places(qc)])
+        parts.append(Part("notes", rebuilt if is_rebuilt(qc) else given, body))
     if qc.get("objections"):
         parts.append(Part("objections", "Sections that do not fit their stack", bullets(qc["objections"])))
     if unused:
         parts.append(Part("unused", "Unusable sections", bullets(unused)))
     return page(f"{qc['name']}: quality", join(head), parts)
+
+
+def _places(qc: Mapping[str, Any]) -> list[Html]:
+    """List where the topology of each rebuilt surface was corrected."""
+    rows: list[Row] = [
+        [kind, *place, count]
+        for kind in ("pial", "white")
+        if is_rebuilt(qc)
+        for place, count in zip(qc["report"][kind]["places_mm"], qc["report"][kind]["places_voxels"], strict=False)
+    ]
+    columns: list[Column] = ["surface", *(Number(axis, "mm", ".1f") for axis in "xyz"), Number("voxels", form=",d")]
+    caption = "Where the topology of each surface was corrected: the largest places, at most 200."
+    return [folded(counted(len(rows), "place"), table(columns, rows, caption=caption))] if rows else []
 
 
 def _origin(qc: Mapping[str, Any]) -> str:
@@ -65,24 +85,35 @@ def _origin(qc: Mapping[str, Any]) -> str:
     return f"Surfaces from your own files: node i is vertex i. {files}."
 
 
-def _fidelity(qc: Mapping[str, Any]) -> list[Part]:
+def _fidelity(qc: Mapping[str, Any], pictures: Sequence[Html]) -> list[Part]:
     if not is_rebuilt(qc) and not any("pial_distance_mm" in item for item in qc["sections"]):
         return []
     title = "Contours and the surfaces built from them" if is_rebuilt(qc) else "Contours and the surfaces given"
-    return [Part("contours", title, _distances(qc["sections"]))]
+    return [Part("contours", title, join([_distances(qc["sections"]), *_named(pictures)]))]
+
+
+def _named(pictures: Sequence[Html]) -> list[Html]:
+    if not pictures:
+        return []
+    keys = [
+        tag("span", tag("span", class_="key pial"), "pial contour  "),
+        tag("span", tag("span", class_="key white"), "white contour  "),
+        tag("span", tag("span", class_="key built"), "where the surfaces cross the section"),
+    ]
+    return [tag("h3", "Sections that the checks name"), tag("p", *keys), tag("div", *pictures, class_="slices")]
 
 
 def _checks(verdicts: Sequence[Verdict]) -> Html:
     rows: list[Row] = [
         [
             f"{verdict.name} ({verdict.place})" if verdict.place else verdict.name,
+            verdict_cell(verdict.is_passed) if verdict.is_judged else "",
             verdict.measured or "none",
             bounds(verdict),
-            verdict_cell(verdict.is_passed) if verdict.is_judged else "",
         ]
         for verdict in verdicts
     ]
-    columns: list[Column] = ["measured", Number("value"), "accepted", "verdict"]
+    columns: list[Column] = ["measured", "verdict", Number("value"), "accepted"]
     return table(columns, rows, caption="What is accepted is set by checks.* of the settings.")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cytomesh.core.errors import ImageError, shown
-from cytomesh.core.files import atomic_path
+from cytomesh.core.files import atomic_path, clear_orphans
 from cytomesh.imaging.patches import SLACK, choose_level
 from cytomesh.imaging.pyramid import StoredPyramid, open_stored
 from cytomesh.study.image_formats.part import THE_ONLY, ImagePart
@@ -192,6 +192,7 @@ def write_cut(path: Path, pixels: NDArray[Any], um_per_px: float, channel_names:
         raise ImageError(path, found=f"the ending '{kind}'", expected="one of .tif, .tiff, .png")
     rows, columns, n_channels = pixels.shape
     plain = pixels[:, :, 0] if n_channels == 1 else pixels
+    clear_orphans(path.parent)
     with atomic_path(path) as temporary:
         if kind in PNG:
             if (pixels.dtype.name, n_channels) not in PNG_HOLDS:

@@ -16,6 +16,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from cytomesh.core.config import Config
 from cytomesh.core.errors import CytomeshError, ImageError
+from cytomesh.core.files import clear_orphans
 from cytomesh.core.run import lock
 from cytomesh.core.section_log import SectionLog, file_key
 from cytomesh.core.sections import SectionTask, left_out_facts, map_sections
@@ -248,6 +249,7 @@ def extract_all(
         each section that is left out.
     """
     if not is_manifest(source):
+        clear_orphans(out.parent)
         area = _extract_one((source, out, read_header(source).um_per_px), settings)
         return {"files": 1, "area_mm2": area}
     study = open_study(source)

@@ -147,6 +147,11 @@ def _cell(cell: Cell | Content | None, column: Column, is_head: bool) -> Html:
     return tag("td", cell.text, class_=classes, data_value=value)
 
 
+def wrapped(words: str) -> Html:
+    """Return words in as many lines as leave the numbers beside them in view."""
+    return tag("span", words, class_="wrapped")
+
+
 def bullets(items: Iterable[Content], class_: str | None = None) -> Html:
     """Return a list."""
     return tag("ul", *(tag("li", item) for item in items), class_=class_)

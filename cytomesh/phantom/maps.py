@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from trimesh.creation import icosahedron
 
+from cytomesh.core.files import clear_orphans
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.random import generator
 from cytomesh.phantom.areas import area_name, draw_atlas
@@ -115,6 +116,8 @@ def write_phantom_maps(out: Path, style: Style, *, n_areas: int = 20, seed: int 
     """
     sides = {side: draw_maps(side, style, n_areas, seed) for side in "LR"}
     table = LabelTable.from_names([area_name(i) for i in range(1, n_areas + 1)])
+    for folder in (out, out / "surf", out / "label"):
+        clear_orphans(folder)
     (_write_freesurfer if style == "freesurfer" else _write_hcp)(out, sides, table)
     return {
         "vertices": len(sides["L"].labels),

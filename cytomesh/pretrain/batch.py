@@ -27,6 +27,13 @@ class PatchBatch:
         Annotated area, 0 where there is none.
     probability : (n, n_areas) float32 or float64
         Area probabilities; no columns if the study has no probability maps.
+
+    Examples
+    --------
+    >>> positions = torch.tensor([[0.0, 0, 0], [3, 0, 0]])  # mm
+    >>> batch = PatchBatch.of(2, torch.device("cpu"), position=positions, section=torch.tensor([1, 2]))
+    >>> len(batch), batch.area.tolist()
+    (2, [0, 0])
     """
 
     node: Tensor

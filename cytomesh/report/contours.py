@@ -14,10 +14,10 @@ from cytomesh.core.counted import counted
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.files import write_text
 from cytomesh.core.sections import SectionTask, map_sections
+from cytomesh.imaging.pictures import placed_image, ring_path, section_drawing
 from cytomesh.imaging.pyramid import open_unnormalised
 from cytomesh.page.document import asset, document
 from cytomesh.page.html import Html, bullets, join, tag
-from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contour_stack import check_stack
 from cytomesh.study.contours import SectionContours, parse_contours
 from cytomesh.study.problems import attempt

@@ -14,9 +14,9 @@ from cytomesh.analyze.inspect.saliency import STRENGTH, overlay, read_saliency
 from cytomesh.core.files import open_npy
 from cytomesh.core.reading import reading
 from cytomesh.core.tables import Table, read_table
+from cytomesh.imaging.pictures import data_uri, displayable, round_length, scale_bar
 from cytomesh.page.colours import OKABE_ITO
 from cytomesh.page.html import Html, join, tag
-from cytomesh.report.pictures import data_uri, displayable, round_length, scale_bar
 
 SHOWN_PX = 192
 COLOUR = np.array([*bytes.fromhex(OKABE_ITO["vermilion"][1:])], np.float64)

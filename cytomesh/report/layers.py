@@ -16,11 +16,11 @@ from cytomesh.analyze.layers.tally import SIDES
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.imaging.normalise import open_run_study
+from cytomesh.imaging.pictures import placed_image, section_drawing
 from cytomesh.imaging.pyramid import open_image, open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Column, Html, Number, Part, Row, bullets, choice, join, not_shown, swatch, table, tag
 from cytomesh.page.html import without_empty as filled
-from cytomesh.report.pictures import placed_image, section_drawing
 from cytomesh.report.results import damage_notes, read_analyses
 from cytomesh.study.sections import Section
 

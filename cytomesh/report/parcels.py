@@ -251,6 +251,7 @@ def _candidates_part(candidates: Mapping[str, Sequence[Mapping[str, Any]]], has_
     caption = (
         "Data-driven borders that lie inside one annotated area, strongest first, beside borders inside areas of "
         "parcels made from geometry alone. p: how rarely the same method finds a border as strong in random numbers, "
+        "by Student's distribution of those that it finds there (few repeats give a small p, too), "
         "after Holm's correction for all borders examined; empty where no such parcels were made "
         "(evaluation.stability)."
     )

@@ -16,10 +16,10 @@ from cytomesh.core.random import generator
 from cytomesh.core.run import finished_folders
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.patches import read_patches
+from cytomesh.imaging.pictures import data_uri, displayable, round_length, scale_bar
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Html, Part, join, missing, swatch, tag
-from cytomesh.report.pictures import data_uri, displayable, round_length, scale_bar
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Study
 from cytomesh.surface.gifti import read_labels, read_scalars

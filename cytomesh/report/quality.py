@@ -26,6 +26,7 @@ from cytomesh.page.html import (
     tag,
     verdict_cell,
     without_empty,
+    wrapped,
 )
 from cytomesh.report.head import lacks_images
 
@@ -107,7 +108,7 @@ def _links(graphs: Sequence[CortexGraph], records: Mapping[str, Mapping[str, Any
                 links.get("max_distance_mm"),
                 oblique.get("median"),
                 int(((graph.annotation > 0) & graph.is_linked).sum()),
-                Cell(reasons or "all linked"),
+                Cell(wrapped(reasons or "all linked"), reasons),
             ]
         )
     columns: list[Column] = ["graph", Number("linked nodes", form=",d"), Number("share of cortex", "%", ".1f")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cytomesh.page.html import Cell, Column, Html, Number, Row, table, tag
+from cytomesh.page.html import Cell, Column, Html, Number, Row, table, wrapped
 from cytomesh.report.results import SIDES, Model, Spread
 
 SIDE_MEANING = {
@@ -50,7 +50,7 @@ def score_table(models: Sequence[Model], without: str = "image") -> Html:
         cells = [of.get(side, {}).get(kind, Cell("")) for side, kind in best]
         marked = zip(cells, best, strict=True)
         scores = (replace(cell, class_="best") if cell.value == best[at] else cell for cell, at in marked)
-        rows.append([_wrapped(title), _wrapped(inputs), *scores])
+        rows.append([wrapped(title), wrapped(inputs), *scores])
     columns: list[Column] = ["model", "inputs", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best)]
     kinds = [KINDS[kind] + ": " + MEANING[kind] for kind in KINDS if any(kind == other for _, other in best)]
     meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
@@ -60,11 +60,6 @@ def score_table(models: Sequence[Model], without: str = "image") -> Html:
         f"The last rows need no {without}: {', '.join(said)}."
     )
     return table(columns, rows, caption=caption, sortable=True)
-
-
-def _wrapped(words: str) -> Html:
-    """Return words in as many lines as leave the numbers beside them in view."""
-    return tag("span", words, class_="wrapped")
 
 
 def score_cell(value: Spread | None, best: float | None = None) -> Cell:

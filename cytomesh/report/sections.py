@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.graph.storage import CortexGraph
+from cytomesh.imaging.pictures import contour_paths, placed_image, section_drawing
 from cytomesh.imaging.pyramid import open_section
 from cytomesh.page.colours import css_colour
 from cytomesh.page.html import Content, Html, Part, choice, join, missing, swatch, tag
 from cytomesh.report.maps import thickness_map
-from cytomesh.report.pictures import placed_image, ring_path, section_drawing
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
@@ -73,7 +73,7 @@ def _figure(brain: Brain, section: Section, graphs: Sequence[CortexGraph]) -> Ht
     width = box[3] - box[2]
     length_px = _half_thickness_mm(graphs) * 1000 / section.um_per_px
     links, areas, n_links, angles = _links(section, graphs, length_px or 0.02 * width)
-    layers = [picture, _contour_paths(contours, 0.4 * width / IMAGE_PX), links]
+    layers = [picture, contour_paths(contours, 0.4 * width / IMAGE_PX), links]
     label = f"section {section.index} of brain {brain.id} with contours and image links"
     drawing = section_drawing(section, box, layers, 0.026 * width, label)
     where = f"Section {section.index}, plane at {section.plane.offset_mm:.2f} mm"
@@ -111,15 +111,6 @@ def _picture(
         h, w = pyramid.shape
         row0, col0, row1, col1 = max(row0, 0), max(col0, 0), min(row1, h), min(col1, w)
         return (row0, row1, col0, col1), placed_image(pyramid, (row0, row1, col0, col1), IMAGE_PX)
-
-
-def _contour_paths(contours: SectionContours | None, tolerance_px: float) -> Html:
-    paths: list[Html] = []
-    for hemisphere in (contours or {}).values():
-        for kind, shape in (("white", hemisphere.white), ("pial", hemisphere.pial)):
-            line = ring_path(shape, tolerance_px)
-            paths.append(tag("path", d=line, class_=kind))
-    return join(paths)
 
 
 def _links(

@@ -78,6 +78,14 @@ def surface_views(
     ------
     PackageError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from cytomesh import load_graphs
+    >>> graph = load_graphs("run")[0]
+    >>> figure = surface_views(graph.mesh, graph.annotation, graph.hemisphere, table=graph.labels, title="Areas")
+    >>> len(figure.axes)
+    2
     """
     optional("matplotlib", "cytomesh[report]")
     import matplotlib.pyplot as plt

@@ -9,10 +9,9 @@ between them, the mesh whose vertices are the nodes of everything that follows.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from cytomesh import PlaneContours, SectionPlane, SurfaceConfig, reconstruct
+from cytomesh import PlaneContours, SectionPlane, SurfaceConfig, reconstruct, surface_views
 from cytomesh.phantom.geometry import template
 from cytomesh.phantom.slicing import cut, polygons
-from cytomesh.report.views import surface_views
 
 # %%
 # Contours are drawn by you, in QuPath say, and `cytomesh.read_contours` reads them. Here, the surfaces of fsaverage

@@ -7,6 +7,8 @@ A patch is a square around that place, turned so that the pial side is up, at an
 the image's own.
 """
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,11 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Polygon
 
-from cytomesh import LinkSection, Ribbon, link_positions, open_section, open_study, read_patches
-from cytomesh.core.config import load_config
-from cytomesh.phantom.config import PhantomConfig
-from cytomesh.phantom.write import write_phantom
-from cytomesh.surface.gifti import read_surface
+from cytomesh import LinkSection, Ribbon, link_positions, open_section, open_study, read_any_surface, read_patches
 
 # %%
 # Three simulated sections of one brain, 1 mm apart, at 40 µm/px.
@@ -28,14 +26,28 @@ changes += ["sections.spacing_mm=1", "sections.first_mm=70", "sections.last_mm=7
 changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
-write_phantom(folder, load_config(PhantomConfig, None, changes), workers=1)
+options = [word for change in changes for word in ("--set", change)]
+command = [
+    sys.executable,
+    "-m",
+    "cytomesh",
+    "phantom",
+    "--out",
+    str(folder),
+    "--workers",
+    "1",
+    "--no-baselines",
+    *options,
+]
+subprocess.run(command, check=True)
 brain = open_study(folder / "study.yaml").brains[0]
 
 # %%
 # The surfaces of this brain (`build-graph` makes them from contours), and the links of all nodes within 0.5 mm of a
 # section. Angles are degrees counter-clockwise from the image's columns.
 meshes = (
-    read_surface(folder / "truth" / "sub-B01" / f"hemi-L_{kind}.surf.gii") for kind in ("pial", "midthickness", "white")
+    read_any_surface(folder / "truth" / "sub-B01" / f"hemi-L_{kind}.surf.gii")
+    for kind in ("pial", "midthickness", "white")
 )
 ribbon = Ribbon(*meshes)
 sections = []

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from cytomesh import SpatialNCE
+from cytomesh import PatchBatch, SpatialNCE, surface_views
 from cytomesh.phantom.maps import draw_maps
-from cytomesh.pretrain.batch import PatchBatch
-from cytomesh.report.views import surface_views
 
 # %%
 # The weight of a pair is a kernel of its distance, and zero beyond the reach, by default three times sigma.

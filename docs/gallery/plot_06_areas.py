@@ -10,12 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import f1_score
 
-from cytomesh import AreaClassifier, mesh_graph, rotations, spin_sources
-from cytomesh.core.labels import LabelTable
-from cytomesh.graph.neighbourhoods import neighbour_means
+from cytomesh import AreaClassifier, LabelTable, mesh_graph, neighbour_means, rotations, spin_sources, surface_views
 from cytomesh.phantom.areas import area_name
 from cytomesh.phantom.maps import draw_maps
-from cytomesh.report.views import surface_views
 
 # %%
 # Two hemispheres with simulated maps of layer thickness and 20 areas; the left one is learnt from, the right one

@@ -10,10 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from cytomesh import mesh_graph, parcellate_nodes, rotations, spin_sources
-from cytomesh.core.labels import LabelTable, distinct_colours
+from cytomesh import LabelTable, mesh_graph, parcellate_nodes, rotations, spin_sources, surface_views
 from cytomesh.phantom.maps import draw_maps
-from cytomesh.report.views import surface_views
 
 # %%
 # Simulated maps of layer thickness on fsaverage5, and the 20 areas that they were made from.
@@ -30,7 +28,7 @@ parcels = {
     "Ward, random numbers": parcellate_nodes(graph, noise, 20, method="ward"),
 }
 figure = plt.figure(figsize=(7, 8), layout="constrained")
-table = LabelTable(tuple(range(1, 21)), tuple(map(str, range(1, 21))), distinct_colours(20))
+table = LabelTable.from_names([str(n) for n in range(1, 21)])
 for part, (name, labels) in zip(figure.subfigures(3, 1), parcels.items(), strict=True):
     surface_views(graph.mesh, labels, "L", table=table, title=f"{name}, 20 parcels", into=part)
 plt.show()

@@ -7,24 +7,26 @@ any encoder is trained, and what an encoder has to be better than.
 """
 
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nibabel as nib
 import numpy as np
 import yaml
+from nilearn.datasets import load_fsaverage
 
-from cytomesh import Mesh, load_features, load_graphs
-from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
-from cytomesh.core.config import load_config
-from cytomesh.graph.build import build_graphs
-from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.phantom.config import PhantomConfig
+from cytomesh import load_features, load_graphs, read_any_surface, surface_views
 from cytomesh.phantom.profiles import LAYERS
-from cytomesh.phantom.write import write_phantom
-from cytomesh.report.views import surface_views
-from cytomesh.surface.fsaverage import fsaverage5
-from cytomesh.surface.gifti import read_surface, write_surface
+
+
+def cytomesh(*words: object) -> dict:
+    """Run a command of the program, as typed in a shell, and return its summary."""
+    command = [sys.executable, "-m", "cytomesh", *map(str, words), "--json"]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
 
 # %%
 # A simulated hemisphere, cut every 16 mm, at 60 µm/px. Its surfaces are known: named in the manifest, at the 10,242
@@ -34,19 +36,21 @@ changes += ["sections={um_per_px: 60, annotation_um_per_px: 240, truth_um_per_px
 changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
-write_phantom(folder, load_config(PhantomConfig, None, changes), workers=1)
+options = [word for change in changes for word in ("--set", change)]
+cytomesh("phantom", "--out", folder, "--workers", 1, "--no-baselines", *options)
+faces = load_fsaverage("fsaverage5")["pial"].parts["left"].faces
 own = {}
 for kind in ("pial", "white", "midthickness"):
-    vertices = read_surface(folder / f"truth/sub-B01/hemi-L_{kind}.surf.gii").vertices
-    own[kind] = f"{kind}.surf.gii"
-    write_surface(folder / own[kind], Mesh(vertices[:10_242], fsaverage5("L")["pial"].faces), "L", kind)
+    vertices = read_any_surface(folder / f"truth/sub-B01/hemi-L_{kind}.surf.gii").vertices
+    own[kind] = f"lh.{kind}"
+    nib.freesurfer.write_geometry(folder / own[kind], vertices[:10_242], faces)
 manifest = yaml.safe_load((folder / "study.yaml").read_text())
 manifest["brains"][0]["surfaces"] = {"L": own}
 (folder / "study.yaml").write_text(yaml.safe_dump(manifest))
 
 run = folder / "run"
-build_graphs(folder / "study.yaml", run, BuildGraphConfig(), workers=1)
-profiles_run(run, "profiles", ProfilesConfig(um_per_px=60.0))
+cytomesh("build-graph", folder / "study.yaml", "--out", run, "--workers", 1)
+cytomesh("profiles", "--out", run, "--set", "um_per_px=60")
 (graph,) = load_graphs(run)
 profiles = load_features(run, "profiles", graph)
 print(f"{int(graph.is_linked.sum()):,} profiles of {profiles.shape[1]} samples")

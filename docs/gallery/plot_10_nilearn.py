@@ -5,6 +5,8 @@ All maps of a run, with nilearn
 Graphs give their values to nilearn as `SurfaceImage`, so that whatever it plots or computes on surfaces takes them.
 """
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,32 +14,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 from nilearn import plotting
 
-from cytomesh import load_features, load_graphs, parcellate_nodes
-from cytomesh.analyze.profiles import ProfilesConfig, profiles_run
-from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.run import classify_run
-from cytomesh.core.config import load_config, preset
-from cytomesh.core.tables import read_table
-from cytomesh.graph.build import build_graphs
-from cytomesh.graph.config import BuildGraphConfig
-from cytomesh.phantom.config import PhantomConfig
-from cytomesh.phantom.write import write_phantom
+from cytomesh import load_features, load_graphs, parcellate_nodes, read_vertex_data, read_vertex_labels
+
+
+def cytomesh(*words: object) -> None:
+    """Run a command of the program, as typed in a shell."""
+    subprocess.run([sys.executable, "-m", "cytomesh", *map(str, words)], check=True)
+
 
 # %%
 # A small run: sections of one simulated hemisphere, surfaces from their contours, profiles, areas, parcels.
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
 run = folder / "run"
-brain = ["brains=[{id: B01, role: train}]"]
-write_phantom(folder / "study", load_config(PhantomConfig, preset("phantom", "tiny"), brain), workers=1)
-tiny = load_config(BuildGraphConfig, preset("build-graph", "tiny"))
-build_graphs(folder / "study" / "study.yaml", run, tiny, workers=1)
-profiles_run(run, "profiles", load_config(ProfilesConfig, preset("profiles", "tiny")))
-around = load_config(ClassifyConfig, preset("classify", "neighbour_lda"), ["inputs.names=[features:profiles]"])
-classify_run(run, "areas", around)
+cytomesh("phantom", "--out", folder / "study", "--config", "tiny", "--set", "brains=[{id: B01, role: train}]")
+cytomesh("build-graph", folder / "study" / "study.yaml", "--out", run, "--config", "tiny")
+cytomesh("profiles", "--out", run, "--config", "tiny")
+cytomesh("classify", "--out", run, "--config", "neighbour_lda", "--set", "inputs.names=[features:profiles]")
 (graph,) = load_graphs(run)
 profiles = load_features(run, "profiles", graph)
-predictions = read_table(run / "classify" / "areas" / "predictions" / f"{graph.name}.parquet").columns
+areas = run / "classify" / "areas"
+predicted, _ = read_vertex_labels(areas / f"{graph.name}.label.gii", graph.n_nodes, "L")
+confidence = read_vertex_data(areas / f"{graph.name}_confidence.func.gii", graph.n_nodes, "L")["confidence"]
 
 # %%
 # The maps: name, unit, values of the nodes (NaN where there is none), colour map.
@@ -49,7 +47,7 @@ maps = [
     ("obliqueness of the cut", "degrees", np.where(cortex, graph.nodes["obliqueness_deg"], np.nan), "cividis"),
     ("distance to its section", "mm", np.where(cortex, graph.nodes["distance_mm"], np.nan), "PuOr"),
     ("mean of the profile", "grey value", profiles.mean(1), "cividis"),
-    ("confidence of the area", "probability", np.where(cortex, predictions["confidence"], np.nan), "cividis"),
+    ("confidence of the area", "probability", np.where(cortex, confidence, np.nan), "cividis"),
 ]
 
 
@@ -83,7 +81,7 @@ palette = plt.matplotlib.colors.ListedColormap(np.vstack([[[0.8, 0.8, 0.8, 1.0]]
 figure, panels = plt.subplots(3, 2, figsize=(6.5, 7.2), subplot_kw={"projection": "3d"}, layout="constrained")
 for row, (name, labels) in zip(
     panels,
-    (("annotated areas", graph.annotation), ("predicted areas", predictions["area"]), ("parcels", parcels)),
+    (("annotated areas", graph.annotation), ("predicted areas", predicted), ("parcels", parcels)),
     strict=True,
 ):
     for axes, view in zip(row, ("lateral", "medial"), strict=True):

@@ -99,6 +99,7 @@ def test_written_outlines_have_two_decimals_and_stay_valid(lookup, tmp_path, mon
     for feature in json.loads(path.read_text())["features"]:
         name = feature["properties"]["classification"]["name"]
         read[lookup.graph.labels.index(name)].append(shapely.geometry.shape(feature["geometry"]))
+    assert shapely.coverage_is_valid([MultiPolygon(polygons) for polygons in read.values()])
     for label, region in found.items():
         written = shapely.affinity.translate(MultiPolygon(read[label]), -0.5, -0.5)
         assert written.is_valid and written.hausdorff_distance(region) < 0.01
@@ -141,6 +142,33 @@ def test_label_polygons_are_their_pixels(n_labels):
     for label, region in found.items():
         assert region.is_valid
         assert region.equals(expected[label])
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 5])
+def test_smooth_borders_are_shared_and_cross_nowhere(n_labels):
+    image = np.random.default_rng(n_labels).integers(0, n_labels + 1, (30, 40)).astype(np.int32)
+    found = outlines._polygons(image, np.zeros(2), 1.0)
+    assert list(found) == list(range(1, n_labels + 1))
+    regions = np.array(list(found.values()))
+    assert shapely.is_valid(regions).all() and shapely.coverage_is_valid(regions)
+
+
+def test_slanted_borders_have_no_stairs():
+    """Three areas about a point and a ground of none: borders as long as straight ones, areas as large, no gaps."""
+    row, column = np.mgrid[:120, :150]
+    angle = np.arctan2(row - 60.3, column - 70.2)
+    is_inside = np.hypot(row - 60.3, column - 70.2) < 50
+    image = np.where(is_inside, 1 + np.searchsorted([-2.0, 0.9], angle) % 3, 0).astype(np.int32)
+    found = outlines._polygons(image, np.zeros(2), 1.0)
+    whole = shapely.union_all(list(found.values()))
+    assert shapely.coverage_is_valid(np.array(list(found.values())))
+    assert len(whole.geoms if hasattr(whole, "geoms") else [whole]) == 1 and not whole.interiors
+    assert whole.area == pytest.approx(np.count_nonzero(image), rel=0.01)
+    assert whole.length == pytest.approx(2 * np.pi * 50, rel=0.01)
+    for label, region in found.items():
+        assert region.area == pytest.approx(np.count_nonzero(image == label), rel=0.01)
+    borders = sum(region.length for region in found.values()) - whole.length
+    assert borders == pytest.approx(2 * 3 * 50, rel=0.02)  # stairs would be up to 41 % longer
 
 
 def test_no_labels_no_polygons():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import cytomesh
 from tests.processes import CONTEXT
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
@@ -72,3 +74,19 @@ def test_there_are_examples_enough_each_with_a_title():
         first, title, rule = example.read_text().splitlines()[:3]
         assert first == '"""' and title and rule == "=" * len(title), example.name
         assert "plt.show()" in example.read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_uses_public_names_and_simulated_data_only(example):
+    imports = [
+        node for node in ast.walk(ast.parse(example.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    for node in imports:
+        if isinstance(node, ast.Import):
+            assert not any(each.name.startswith("cytomesh") for each in node.names)
+        elif node.module == "cytomesh":
+            assert {each.name for each in node.names} <= set(cytomesh.__all__)
+        elif node.module.startswith("cytomesh"):
+            assert node.module.startswith("cytomesh.phantom."), (
+                "a reader has own data in the place of the phantom's only"
+            )

@@ -132,7 +132,8 @@ def test_failed_checks_fail_the_stage_and_leave_no_graph(make_study, tmp_path, c
     strict = settings("links.max_reach_mm=0.01")
     with pytest.raises(QualityError, match="image links for"):
         build_graphs(manifest, tmp_path / "run", strict, workers=1)
-    assert not (tmp_path / "run" / "graphs" / NAME / "qc.json").exists()
+    folder = tmp_path / "run" / "graphs" / NAME
+    assert not (folder / "qc.json").exists() and "checks failed" in (folder / "qc.html").read_text()
     code, _, err = cytomesh("build-graph", manifest, "--out", tmp_path / "run", "--set", "surface.voxel=1")
     assert code == 1 and "voxel_mm" in err
 

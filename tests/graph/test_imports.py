@@ -113,7 +113,8 @@ def test_later_stages_work(manifest, tmp_path, cytomesh):
     split = "split={kind: column, column: block, train: ['0'], test: ['2'], validation: ['1']}"
     code, _, errors = cytomesh("classify", "--out", run, "--name", "blocks", *words[:2], "--set", split)
     assert code == 0, errors
-    assert cytomesh("parcellate", "--out", run, "--set", "n_parcels=6")[0] == 0
+    code, said, _ = cytomesh("parcellate", "--out", run, "--set", "n_parcels=6")
+    assert code == 0 and "variance explained above geometry" in said and "_over_" not in said
     assert cytomesh("classify-predict", "--out", run, "--name", "new", "--model", run / "classify" / "sides")[0] == 0
     assert cytomesh("report", "--out", run)[0] == 0
     code, out, _ = cytomesh("status", "--out", run)

@@ -60,7 +60,7 @@ def test_a_bad_hemisphere_leaves_the_other_one(sections):
     assert left.contours["L"].pial.area == pytest.approx(rings.pial.area) and left.contours == right.contours
     assert "crosses itself" in str(right.problem) and right.drawn is None
     assert len(plane_contours([left, right], "L")) == 1
-    assert [section.unusable for section in link_sections([left, right])] == ["", "left out (see qc.json)"]
+    assert [section.unusable for section in link_sections([left, right])] == ["", "left out (see qc.html)"]
     section.contours.write_text("{")
     assert all(read_inputs(sections, side, 1, skip_bad=True)[3].problem for side in "LR")
 

@@ -23,8 +23,14 @@ def qc(tmp_path_factory, write_ellipsoids):
     build_graphs(manifest, folder / "run", load_config(BuildGraphConfig, None, overrides), workers=1)
     record = json.loads((folder / "run" / "graphs" / NAME / "qc.json").read_text())
     page = (folder / "run" / "graphs" / NAME / "qc.html").read_text()
-    # JSON has no NaN
-    assert quality_page(record).count("<svg") == page.count("<svg")
+    # JSON has no NaN; the sections that the checks name are shown as well
+    named = {verdict["place"] for verdict in record["verdicts"] if verdict["place"]}
+    assert quality_page(record).count("<svg") + len(named) == page.count("<svg")
+    for place in named:
+        (svg,) = re.findall(rf'<svg(?:(?!</svg>).)*aria-label="{place} with its contours.*?</svg>', page, re.S)
+        assert 'href="data:image/jpeg' in svg and {"pial", "pial built"} <= set(
+            re.findall(r'<path d="M[^"]+" class="([^"]+)"', svg)
+        )
     return record
 
 
@@ -65,3 +71,15 @@ def test_without_alignment_there_are_no_corrections(qc):
     for section in changed["sections"]:
         section.pop("shift_mm", None)
     assert quality_page(changed).count("<svg") == 3
+
+
+def test_places_of_a_corrected_topology_are_listed(qc):
+    changed = copy.deepcopy(qc)
+    changed["report"]["pial"] |= {
+        "euler_number_before": -8,
+        "n_places": 5,
+        "places_mm": [[float(n), 0.5, -1.0] for n in range(5)],
+        "places_voxels": [9, 8, 7, 6, 5],
+    }
+    page = quality_page(changed)
+    assert "and fewer at 2 other places (qc.html)" in page and "5 places" in page and page.count(">-1.0</td>") == 5

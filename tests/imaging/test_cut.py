@@ -80,11 +80,17 @@ def test_pixels_as_they_are_stored(tmp_path):
     assert facts["um_per_px"] == 0.5
 
 
+LEFT_BEHIND = ".partial-99999999"
+"""By a process that was killed: there is none of this number."""
+
+
 @pytest.mark.parametrize("name", ["cut.tif", "cut.png"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_header_states_the_scale(tmp_path, name, channels):
     pixels = np.random.default_rng(3).integers(0, 256, (600, 40, channels), np.uint8)
+    (tmp_path / f"{LEFT_BEHIND}-{name}").touch()
     write_cut(tmp_path / name, pixels, 1.85)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     if name.endswith("png"):  # dots an inch: no reader of sections believes a PNG that
         with Image.open(tmp_path / name) as image:
             stated = 25400 / image.info["dpi"][0]

@@ -180,7 +180,9 @@ def test_blank_images_are_refused(tmp_path):
 def test_one_image_or_a_study(tmp_path, cytomesh):
     path, out = tmp_path / "s.png", tmp_path / "tissue.geojson"
     Image.fromarray(section_image()).save(path)
+    (tmp_path / ".partial-99999999-tissue.geojson").touch()  # of a process that was killed
     assert extract_all(path, out, TissueConfig(), 1) == {"files": 1, "area_mm2": None}
+    assert {item.name for item in tmp_path.iterdir()} == {path.name, out.name}
     features = json.loads(out.read_text())["features"]
     assert [feature["properties"]["classification"]["name"] for feature in features] == ["tissue"]
 

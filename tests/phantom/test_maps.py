@@ -64,6 +64,10 @@ def test_a_divided_icosahedron_is_a_sphere(frequency):
 
 
 def test_the_command_says_what_it_wrote(tmp_path, cytomesh):
+    left_behind = tmp_path / "maps" / "surf" / ".partial-99999999-lh.pial"  # by a process that was killed
+    left_behind.parent.mkdir(parents=True)
+    left_behind.touch()
     code, said, _ = cytomesh("phantom-maps", "--out", tmp_path / "maps", "--areas", N_AREAS)
+    assert not left_behind.exists()
     assert code == 0 and "10242" in said
     assert read_any_surface(tmp_path / "maps" / "surf" / "lh.pial").n_vertices == 10_242

@@ -191,6 +191,16 @@ def test_overlaps_are_said_once_of_the_hemisphere_that_they_are_in(section, tmp_
             transfer_annotation([replace(section, annotation=path)], links, LABELS)
     (record,) = caplog.records
     assert "areas.geojson" in record.message and "'V2' over 33% of 'V1'" in record.message
+    caplog.clear()
+    several = [replace(section, index=index, annotation=path) for index in (1, 2, 3)]
+    links = replace(
+        ImageLinks.empty(np.full(3, "")), section=np.arange(1, 4, dtype=np.int32), pixels=np.full((3, 2), [35.0, 25.0])
+    )
+    with caplog.at_level(logging.WARNING, "cytomesh"):
+        transfer_annotation(several, links, LABELS)
+    (record,) = caplog.records
+    assert record.message.count("areas that overlap") == 1
+    assert record.message.endswith("So in 2 more sections: 'cytomesh study check' lists all")
     (study_folder.folder / "sub-B01" / "areas.geojson").write_bytes(path.read_bytes())
     study_folder.change_table("areas2.png", "areas.geojson")
     report = check_study(study_folder.manifest)

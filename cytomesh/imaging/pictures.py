@@ -1,4 +1,4 @@
-"""Pictures inside the page: arrays as data URIs, scale bars, orientation letters."""
+"""Pictures inside a page: arrays as data URIs, scale bars, orientation letters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from shapely.geometry import MultiPolygon
 from cytomesh.imaging.pyramid import Pyramid
 from cytomesh.page.html import Html, join, tag
 from cytomesh.page.svg_charts import round_step
+from cytomesh.study.contours import SectionContours
 from cytomesh.study.sections import Section
 
 JPEG_QUALITY = 82
@@ -161,3 +162,19 @@ def ring_path(shape: MultiPolygon, tolerance_px: float) -> str:
         for ring in (polygon.exterior, *polygon.interiors):
             lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in np.asarray(ring.coords)[:-1, :2]) + "Z")
     return "".join(lines)
+
+
+def contour_paths(contours: SectionContours | None, tolerance_px: float) -> Html:
+    """Return the pial and white rings of all hemispheres as SVG paths, simplified."""
+    return join(
+        tag("path", d=ring_path(region, tolerance_px), class_=kind)
+        for rings in (contours or {}).values()
+        for kind, region in (("white", rings.white), ("pial", rings.pial))
+    )
+
+
+def line_path(segments: NDArray[np.float64], tolerance_px: float) -> str:
+    """Return (m, 2, 2) line segments as SVG path data: those that meet as one line, simplified."""
+    lines = shapely.line_merge(shapely.set_precision(shapely.multilinestrings(segments), 1e-6))
+    parts = (shapely.get_coordinates(line) for line in shapely.get_parts(shapely.simplify(lines, tolerance_px)))
+    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in part) for part in parts)

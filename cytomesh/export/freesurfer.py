@@ -12,11 +12,11 @@ from cytomesh.core.files import write_text
 from cytomesh.core.run import finished_folders
 from cytomesh.export.exporting import exporting
 from cytomesh.export.results import SURFACES, label_files, refuse_products, refuse_stale, surface_files
-from cytomesh.graph.storage import MEASURES, CortexGraph, load_graphs
+from cytomesh.graph.storage import CortexGraph, load_graphs, write_morphometries
 from cytomesh.register.config import RegisterConfig
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.any_surface import read_any_surface
-from cytomesh.surface.formats import FREESURFER_SIDE, STAMP, write_freesurfer, write_morphometry
+from cytomesh.surface.formats import FREESURFER_SIDE, STAMP, write_freesurfer
 from cytomesh.surface.gifti import read_labels
 
 MADE_ROUND = ("sphere", "sphere.reg", "inflated")
@@ -74,11 +74,7 @@ def _export_surfaces(run: Path, graph: CortexGraph, subject: Path) -> list[Path]
         mesh = read_any_surface(path, is_sphere=kind in MADE_ROUND, hemisphere=graph.hemisphere)
         written.append(folder / f"{side}.{kind}")
         write_freesurfer(written[-1], mesh)
-    for column, (_, name) in MEASURES.items():
-        if column in graph.nodes.columns:
-            written.append(folder / f"{side}.{name}")
-            write_morphometry(written[-1], np.nan_to_num(graph.nodes[column]), graph.mesh.n_faces)
-    return written
+    return written + write_morphometries(folder, graph.hemisphere, graph.nodes.columns, graph.mesh.n_faces)
 
 
 def _export_labels(run: Path, graph: CortexGraph, subject: Path) -> list[Path]:

@@ -70,7 +70,7 @@ def export_workbench(run: Path) -> list[Path]:
 
 
 def _measure_files(run: Path, graph: CortexGraph) -> list[Path]:
-    files = [graph_folder(run, graph.name) / f"{name}.shape.gii" for name, _ in MEASURES.values()]
+    files = [graph_folder(run, graph.name) / f"{name}.shape.gii" for name, *_ in MEASURES.values()]
     return [path for path in files if path.is_file()]
 
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from nilearn.surface import SurfaceImage
     from torch_geometric.data import Data
 
-MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name
-    "thickness_mm": ("thickness", "thickness"),
-    "curvature_per_mm": ("curvature", "curv"),
-    "sulcal_depth_mm": ("sulcal_depth", "sulc"),
-    "area_mm2": ("area", "area"),
+MEASURES = {  # node columns that are written as files of their own: Workbench's name, FreeSurfer's name and sign
+    "thickness_mm": ("thickness", "thickness", 1),
+    "curvature_per_mm": ("curvature", "curv", -1),  # positive on crowns, as HCP's; FreeSurfer's is positive in sulci
+    "sulcal_depth_mm": ("sulcal_depth", "sulc", 1),
+    "area_mm2": ("area", "area", 1),
 }
 
 
@@ -241,9 +241,17 @@ def _write_formats(
         if "ply" in formats:
             write_ply(folder / f"{kind}.ply", mesh)
     if "freesurfer" in formats:
-        n_faces = meshes["midthickness"].n_faces
-        for column, values in measures.items():
-            write_morphometry(folder / f"{FREESURFER_SIDE[hemisphere]}.{MEASURES[column][1]}", values, n_faces)
+        write_morphometries(folder, hemisphere, measures, meshes["midthickness"].n_faces)
+
+
+def write_morphometries(folder: Path, hemisphere: str, columns: Mapping[str, NDArray[Any]], n_faces: int) -> list[Path]:
+    """Write the `MEASURES` among node columns as FreeSurfer has them (`lh.curv`), 0 for NaN; returns the files."""
+    written = []
+    for column, (_, name, sign) in MEASURES.items():
+        if column in columns:
+            written.append(folder / f"{FREESURFER_SIDE[hemisphere]}.{name}")
+            write_morphometry(written[-1], sign * np.nan_to_num(columns[column]), n_faces)
+    return written
 
 
 def load_graph(folder: Path) -> CortexGraph:

@@ -168,8 +168,11 @@ class MghReader(MapReader):
         """Return the frames."""
         raw = path.read_bytes()
         image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix.lower() == ".mgz" else raw)
-        values = np.asarray(image.dataobj)  # (n, 1, 1) or (n, 1, 1, maps)
-        return dict(_columns(stem(path), values.reshape(len(values), -1) if values.ndim > 3 else values.ravel()))
+        values = np.asarray(
+            image.dataobj
+        )  # (n, 1, 1), or in several dimensions, such as (n / 6, 1, 6), and (..., maps)
+        shape = (-1, values.shape[3]) if values.ndim > 3 else (-1,)
+        return dict(_columns(stem(path), values.reshape(shape, order="F")))
 
 
 class MorphReader(MapReader):

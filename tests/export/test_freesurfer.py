@@ -1,5 +1,8 @@
 """FreeSurfer's layout: what nibabel reads of it is what the run has, in its place and with its names."""
 
+from pathlib import Path
+
+import nibabel as nib
 import nibabel.freesurfer as fs
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from cytomesh.graph.storage import load_graphs
 from cytomesh.surface.annot import read_annot
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.gifti import read_labels
+from cytomesh.surface.mesh import mean_curvature
 
 SIDE = {"L": "lh", "R": "rh"}
 
@@ -49,6 +53,20 @@ def test_surfaces_have_the_coordinates_of_the_run_for_every_reader(exported):
             np.testing.assert_array_equal(axes, [[-1, 0, 0], [0, 0, 1], [0, -1, 0]])
             again = read_any_surface(copy, is_sphere="sphere" in kind, hemisphere=graph.hemisphere)
             np.testing.assert_allclose(again.vertices, exact.vertices, atol=1e-5)
+
+
+def test_curvature_has_freesurfer_s_sign(exported):
+    fetch = pytest.importorskip("nilearn.datasets").fetch_surf_fsaverage
+    fsaverage = fetch("fsaverage5")  # shipped, from FreeSurfer's own lh.curv
+    own = mean_curvature(read_any_surface(Path(fsaverage["white_left"])))
+    theirs = nib.load(fsaverage["curv_left"]).darrays[0].data
+    assert np.corrcoef(own, theirs)[0, 1] < -0.8
+    run, subjects, _ = exported
+    for graph in load_graphs(run):
+        surf = subjects / graph.brain / "surf"
+        curvature, depth = (fs.read_morph_data(surf / f"{SIDE[graph.hemisphere]}.{name}") for name in ("curv", "sulc"))
+        np.testing.assert_allclose(curvature, -np.nan_to_num(graph.nodes["curvature_per_mm"]), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(depth, np.nan_to_num(graph.nodes["sulcal_depth_mm"]), rtol=1e-5, atol=1e-7)
 
 
 def test_labels_keep_names_colours_and_vertices(exported):

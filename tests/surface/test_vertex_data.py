@@ -66,6 +66,17 @@ def test_freesurfer_measures_are_named_by_their_ending(tmp_path):
     np.testing.assert_array_equal(maps["thickness"], SECOND)
 
 
+@pytest.mark.parametrize("shape", [(1, N, 1), (N // 2, 1, 2), (1, 2, N // 2)])
+def test_volumes_that_freesurfer_reshaped_keep_the_order_of_vertices(tmp_path, shape):
+    both = np.column_stack([FIRST, SECOND]).astype(np.float32)
+    nib.save(nib.MGHImage(both.reshape(*shape[:3], 2, order="F"), np.eye(4)), tmp_path / "a.mgh")
+    for name, values in zip(("a 1", "a 2"), both.T, strict=True):
+        np.testing.assert_array_equal(read_vertex_data(tmp_path / "a.mgh", N, "L")[name], values)
+    nib.save(nib.MGHImage(both[:, 0].reshape(shape, order="F"), np.eye(4)), tmp_path / "b.mgz")
+    (values,) = read_vertex_data(tmp_path / "b.mgz", N, "L").values()
+    np.testing.assert_array_equal(values, both[:, 0])
+
+
 def test_vertices_that_a_cifti_file_leaves_out_are_nan(tmp_path):
     models = BrainModelAxis.from_surface(np.array([7, 3]), N, name="CortexLeft")
     image = nib.Cifti2Image(np.array([[1.0, 2.0]]), header=(ScalarAxis(["a"]), models))

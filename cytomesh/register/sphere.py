@@ -33,7 +33,8 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
     """Map a closed surface to a sphere so that lengths change as little as possible and no triangle is flipped.
 
     Begins with LaPy's conformal map (Choi, Lam and Lui, SIAM J. Imaging Sciences 8, 2015), which keeps angles and
-    shrinks what bulges; then minimises the stretch (`SphereDistortion`) from there, of some of the vertices first where
+    shrinks what bulges, or, where that shrinks a long process to nothing, with Tutte's map, which knows the edges of
+    the mesh alone. Then minimises the stretch (`SphereDistortion`) from there, of some of the vertices first where
     there are many. The sphere is turned so that its axes are the brain's: right, anterior and superior (Kabsch's
     rotation of the one to the other).
 
@@ -56,10 +57,18 @@ def make_sphere(surface: Mesh, device: torch.device | None = None) -> Mesh:
     """
     check_topology(surface)
     where = device or torch.device("cpu")
-    lapy, conformal = optional("lapy", EXTRA), optional("lapy.conformal", EXTRA)
-    start = unit(conformal.spherical_conformal_map(lapy.TriaMesh(surface.vertices, surface.faces)))
+    start = _first_map(surface)
     sphere = relax(surface, relaxed_coarsely(surface, start, where), where)
     return Mesh(RADIUS_MM * turned_to(surface, sphere), surface.faces)
+
+
+def _first_map(surface: Mesh) -> Points:
+    lapy, conformal = optional("lapy", EXTRA), optional("lapy.conformal", EXTRA)
+    triangles = lapy.TriaMesh(surface.vertices, surface.faces)
+    try:
+        return unit(conformal.spherical_conformal_map(triangles))
+    except ValueError:  # of triangles that are of no size there
+        return unit(conformal.spherical_tutte_map(triangles))
 
 
 def check_topology(surface: Mesh) -> None:

@@ -47,6 +47,18 @@ def test_lengths_change_less_than_by_the_conformal_map_and_by_rays(body):
     assert stretch(surface, sphere.vertices)["area_log2"] < 0.6 * stretch(surface, conformal)["area_log2"]
 
 
+def test_a_long_process_does_not_vanish():
+    surface = ball(4)
+    vertices = surface.vertices.copy()
+    vertices[:, 2] += 6 * np.clip((vertices[:, 2] - 0.7) / 0.3, 0, None) ** 1.5
+    drawn_out = Mesh(vertices, surface.faces)
+    with pytest.raises(ValueError, match="zero"):
+        spherical_conformal_map(TriaMesh(drawn_out.vertices, drawn_out.faces))
+    sphere = make_sphere(drawn_out)
+    assert not is_flipped(sphere.vertices, sphere.faces).any()
+    assert stretch(drawn_out, sphere.vertices)["area_log2"] < 1.0
+
+
 def test_axes_are_those_of_the_brain(body):
     surface, sphere = body
     for axis in range(3):

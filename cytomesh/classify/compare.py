@@ -69,6 +69,9 @@ def _tables(run: Path, name: str, graphs: Sequence[CortexGraph]) -> list[Table]:
         if table.metadata["graph_digest"] != graph.digest:
             hint = "run 'cytomesh classify' again; the graph was rebuilt"
             raise ConfigError(str(path), found="predictions for another graph", expected=graph.name, hint=hint)
+        if "side" not in table:
+            found, expected = "areas that 'classify-predict' predicted, without sides", "results of 'cytomesh classify'"
+            raise ConfigError(str(path), found=found, expected=expected, hint="compare results that were scored")
         tables.append(table)
     return tables
 

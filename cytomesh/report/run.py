@@ -82,7 +82,7 @@ def report_run(run: Path) -> dict[str, Any]:
         _attempt("classification", "Classification", lambda: score_part(run, graphs)),
         _attempt("parcellation", "Parcellation", lambda: parcellation_part(run)),
         *_analysis_parts(run),
-        _attempt("sections", "Sections and image links", lambda: section_part(study, graphs)),
+        _attempt("sections", "Sections and image links", lambda: section_part(run, study, graphs)),
         _attempt("patches", "Patches", lambda: patch_part(run, study, graphs)),
         _attempt("quality", "Quality of surfaces and links", lambda: quality_part(run, graphs)),
     ]

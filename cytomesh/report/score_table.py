@@ -50,8 +50,9 @@ def score_table(models: Sequence[Model], without: str = "image") -> Html:
         cells = [of.get(side, {}).get(kind, Cell("")) for side, kind in best]
         marked = zip(cells, best, strict=True)
         scores = (replace(cell, class_="best") if cell.value == best[at] else cell for cell, at in marked)
-        rows.append([wrapped(title), wrapped(inputs), *scores])
-    columns: list[Column] = ["model", "inputs", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best)]
+        rows.append([wrapped(title), *scores, wrapped(inputs)])
+    # inputs last: on narrow screens, scores are seen beside the names
+    columns: list[Column] = ["model", *(Number(f"{side}, {KINDS[kind]}") for side, kind in best), "inputs"]
     kinds = [KINDS[kind] + ": " + MEANING[kind] for kind in KINDS if any(kind == other for _, other in best)]
     meaning = [f"{side}: {SIDE_MEANING[side]}" for side in sides]
     said = [SAID[name] for name in BASELINES if any(title.startswith(f"no {without}: {name}") for title, *_ in rows_of)]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
+from cytomesh.core.run import finished_folders
+from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pictures import contour_paths, placed_image, section_drawing
 from cytomesh.imaging.pyramid import open_section
@@ -18,6 +22,7 @@ from cytomesh.report.maps import thickness_map
 from cytomesh.study.contours import SectionContours, read_contours
 from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain, Study
+from cytomesh.surface.gifti import read_labels
 
 SECTIONS_PER_BRAIN = 4
 IMAGE_PX = 1000
@@ -25,10 +30,12 @@ NO_AREA = "#8a8a8a"
 TITLE = "Sections and image links"
 
 
-def section_part(study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
-    """Build the part with a few sections of each brain."""
+def section_part(run: Path, study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
+    """Build the part with a few sections of each brain; predicted areas where nobody has annotated a hemisphere."""
     if study is None:
         return missing("sections", TITLE, "The study of this run cannot be opened, so its sections are not shown.")
+    predicted = {graph.name: found for graph in graphs if (found := _predicted(run, graph)) is not None}
+    graphs = [predicted[graph.name][1] if graph.name in predicted else graph for graph in graphs]
     panels: list[tuple[str, Html]] = []
     for brain in study.brains:
         own = [graph for graph in graphs if graph.brain == brain.id]
@@ -45,8 +52,26 @@ def section_part(study: Study | None, graphs: Sequence[CortexGraph]) -> Part:
         tag("span", class_="key white"),
         "white contour. Each tick is one image link: it starts at the node and points to the pial surface (half of the "
         "median cortical thickness long), coloured by the annotated area of the node, grey where there is none.",
+        *(
+            f" {name}, which nobody annotated, has areas predicted by {model}."
+            for name, (model, _) in predicted.items()
+        ),
     )
     return Part("sections", TITLE, join([intro, choice("Brain", panels)]))
+
+
+def _predicted(run: Path, graph: CortexGraph) -> tuple[str, CortexGraph] | None:
+    """Return the name of a result, and the graph with its areas in the place of annotations, if it has none."""
+    if graph.annotation.any():
+        return None
+    for folder in finished_folders(run, "classify"):
+        path = folder / f"{graph.name}.label.gii"
+        if path.is_file():
+            labels, table = read_labels(path)
+            if len(labels) == graph.n_nodes:  # else the graph was built anew since
+                nodes = Table({**graph.nodes.columns, "annotation": labels}, graph.nodes.units, graph.nodes.metadata)
+                return folder.name, replace(graph, nodes=nodes, labels=table)
+    return None
 
 
 def _choose(brain: Brain, graphs: Sequence[CortexGraph]) -> list[Section]:
@@ -129,7 +154,7 @@ def _links(
         dx, dy = length_px * np.cos(np.radians(turns)), -length_px * np.sin(np.radians(turns))
         angles.append(obliqueness)
         for i, label in enumerate(graph.annotation[chosen]):
-            key = (graph.labels.name(int(label)) if label else "no annotation", colours.get(int(label), NO_AREA))
+            key = (graph.labels.name(int(label)) if label else "no area", colours.get(int(label), NO_AREA))
             # the zero-length stroke with round caps is the dot at the node
             ticks.setdefault(key, []).append(f"M{columns[i]:.1f} {rows[i]:.1f}h0l{dx[i]:.1f} {dy[i]:.1f}")
     order = sorted(ticks, key=lambda key: (key[1] == NO_AREA, -len(ticks[key])))

@@ -123,7 +123,7 @@ def test_scores_equal_the_metrics(run: Path, page: Page, model: str, side: str) 
     split = read_json(run / "classify" / model / "metrics.json")["splits"][side]
     mean, sd = split["mean"]["macro_f1"], split["sd"]["macro_f1"]
     expected = f"{mean:.3f}" if len(split["seeds"]) == 1 else f"{mean:.3f} ± {sd:.3f}"
-    heads = next(row for row in page.rows if row[0].startswith("model") and row[1].startswith("inputs"))
+    heads = next(row for row in page.rows if row[0].startswith("model") and row[-1].startswith("inputs"))
     column = next(i for i, head in enumerate(heads) if head.startswith(side))
     row = next(row for row in page.rows if row[0] == model and len(row) == len(heads))
     assert row[column] == expected
@@ -138,7 +138,7 @@ def test_scores_equal_the_metrics(run: Path, page: Page, model: str, side: str) 
 @pytest.mark.parametrize("side", ["seen", "unseen"])
 def test_scores_stand_beside_what_needs_no_image(run: Path, page: Page, side: str) -> None:
     split = read_json(run / "classify" / "linear" / "metrics.json")["splits"][side]
-    heads = next(row for row in page.rows if row[0].startswith("model") and row[1].startswith("inputs"))
+    heads = next(row for row in page.rows if row[0].startswith("model") and row[-1].startswith("inputs"))
     column = next(i for i, head in enumerate(heads) if head.startswith(side))
     row = next(row for row in page.rows if row[0] == "no image: coordinates")
     assert row[column] == f"{split['baselines']['coordinates']:.3f}"

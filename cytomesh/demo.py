@@ -211,7 +211,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         lines.append(f"{name.replace('_', ' ') + ' (no learning)':<44}{values}")
     for name, (*_, row) in MODELS.items():
         scores = summary["models"][name]
-        cells = [_with_sd(scores[f"macro_f1_{split}"], scores[f"macro_f1_{split}_sd"]) for split in SPLITS]
+        cells = [_with_sd(scores[f"macro_f1_{split}"], scores.get(f"macro_f1_{split}_sd", 0.0)) for split in SPLITS]
         lines.append(f"{row:<44}" + "".join(f"{cell:>16}" for cell in cells))
     for name, row in NO_IMAGE.items():
         values = "".join(f"{summary['no_image'][name][f'macro_f1_{split}']:>16.3f}" for split in SPLITS)

@@ -73,7 +73,7 @@ def _row(run: Path, key: str, model: str, is_quick: bool) -> list[Any]:
         summary["n_classes"],
         settings.n_seeds if settings.model.kind in ("mlp", "gat") else 1,
         summary["macro_f1_test"],
-        summary["macro_f1_test_sd"],
+        summary.get("macro_f1_test_sd", 0.0),
         summary.get("null_test", "-"),
         summary.get("null_test_sd", "-"),
         REFERENCES[key].get(model, "-"),

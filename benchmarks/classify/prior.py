@@ -86,7 +86,7 @@ def _row(run: Path, model: str, train: str, test: str, *, quick: bool) -> list[A
     above = ["-", "-"] if null is None else [score - null, (score - null) / found["null_test_sd"]]
     low, high, difference = over_blocks(run, place, test)
     interval = f"{low:+.3f} to {high:+.3f}"
-    return [*above, score, found["macro_f1_test_sd"], weight, found["seconds"], interval, difference]
+    return [*above, score, found.get("macro_f1_test_sd", 0.0), weight, found["seconds"], interval, difference]
 
 
 def over_blocks(run: Path, place: str, side: str) -> tuple[float, float, float]:

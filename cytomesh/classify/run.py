@@ -62,8 +62,8 @@ def classify_run(
     Returns
     -------
     dict
-        Flat summary: macro_f1_<side> and macro_f1_<side>_sd for each evaluation side, n_classes, n_train,
-        epochs (mean; of networks), seconds.
+        Flat summary: for each evaluation side macro_f1_<side>, macro_f1_<side>_sd (of several seeds), n_nodes_<side>
+        and n_areas_<side> that are scored; n_classes, n_train, epochs (mean; of networks), seconds.
 
     Raises
     ------
@@ -234,7 +234,9 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for side, split in metrics["splits"].items():
         summary[f"macro_f1_{side}"] = split["mean"]["macro_f1"]
-        summary[f"macro_f1_{side}_sd"] = split["sd"]["macro_f1"]
+        if len(split["seeds"]) > 1:
+            summary[f"macro_f1_{side}_sd"] = split["sd"]["macro_f1"]
+        summary[f"n_nodes_{side}"], summary[f"n_areas_{side}"] = split["n_nodes"], split["n_classes"]
     for side, null in metrics.get("null", {}).items():
         summary[f"null_{side}"], summary[f"null_{side}_sd"] = null["mean"], null["sd"]
     epochs = [len(curve["epochs"]) for curve in metrics["curves"]]

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.edges import edge_attributes
-from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
+from cytomesh.classify.inputs import (
+    FEATURES,
+    SMOOTH_INPUTS,
+    NodeInputs,
+    input_maps,
+    maps_read,
+    prepare_inputs,
+    read_input,
+)
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData
@@ -26,13 +34,14 @@ from cytomesh.classify.trained import model_labels, read_model, registration_for
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError
 from cytomesh.core.files import read_json, remove, write_json
-from cytomesh.core.progress import track
+from cytomesh.core.progress import track, warn
 from cytomesh.core.provenance import Inputs, flat_settings, place
 from cytomesh.core.reading import reading
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.borders import Border, borders
 from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.map_names import RENAME, order_by_name
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
@@ -137,7 +146,9 @@ def predict_inputs(
         files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
         named = {f"{CLASSIFIER}: {file}": (place(model / file, run), digests.digest(model / file)) for file in files}
         own = own.merge(Inputs(files=named))
-    encoders = [e["name"].removeprefix("features:") for e in record["inputs"] if ":" in e["name"]]
+    names = [entry["name"] for entry in record["inputs"]]
+    own = own.merge(maps_read(run, graphs, names))
+    encoders = [name.removeprefix(FEATURES) for name in names if name.startswith(FEATURES)]
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
 
 
@@ -151,15 +162,21 @@ def check_inputs(
         n_hops = 1 if name in SMOOTH_INPUTS else n_neighbourhoods
         for graph in graphs:
             try:
-                width = read_input(run, graph, name).shape[1] * n_hops
+                width = read_input(run, graph, name, entry["maps"]).shape[1] * n_hops
+                own = input_maps(run, graph, name)
             except CytomeshError as error:
                 wrong.append(f"{graph.name}: {name}: {error.found}")
                 continue
             if width != entry["width"]:
                 wrong.append(f"{graph.name}: {name}: {width // n_hops} columns, not {entry['width'] // n_hops}")
+            elif own and entry["maps"] and set(own) != set(entry["maps"]):
+                pair = f"{own[0]}, in training {entry['maps'][order_by_name(entry['maps'], own, name)[0]]}"
+                warn(f"{graph.name}: {name}: maps are named otherwise than in training, but for how names end: {pair}")
     if wrong:
         names = ", ".join(str(entry["name"]) for entry in expected)
         hint = "embed with the same encoder, or train on the inputs at hand"
+        if any(entry["maps"] for entry in expected):
+            hint = f"{RENAME}, or train on the inputs at hand"
         raise CheckpointError(
             model, "inputs", found="; ".join(wrong), expected=f"those of training: {names}", hint=hint
         )
@@ -221,7 +238,8 @@ def _inputs(
     names = [entry["name"] for entry in record["inputs"]]
     nobody = [np.zeros(graph.n_nodes, bool) for graph in graphs]
     settings = trained.inputs.model_copy(update={"names": names})
-    return prepare_inputs(run, graphs, nobody, settings, scaling, scratch)
+    maps = {entry["name"]: entry["maps"] for entry in record["inputs"]}
+    return prepare_inputs(run, graphs, nobody, settings, scaling, scratch, maps)
 
 
 def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, data: NodeData) -> Floats:

@@ -48,6 +48,7 @@ class _Input(BaseModel):
     model_config = ConfigDict(extra="allow")
     name: str
     width: Annotated[int, Field(gt=0, lt=2**31)]
+    maps: list[str] = []
 
 
 class _Record(BaseModel):

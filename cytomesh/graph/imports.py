@@ -213,9 +213,11 @@ def _import(
                 work.finish()
     graph = load_graph(result.folder)
     features = np.where(graph.is_linked[:, None], data.features, np.float32(np.nan))
-    built_on = parts_read(run, [graph], [SURFACE, LINKS], digests).merge(Inputs(values={"values": digest(features)}))
+    values = {"values": digest(features), "maps": list(data.names)}
+    built_on = parts_read(run, [graph], [SURFACE, LINKS], digests).merge(Inputs(values=values))
     if not resume or feature_changes(run, manifest.features, graph.name, built_on, digests):
-        keep_features(run, manifest.features, graph, features, {"source": manifest.name}, built_on)
+        facts = {"source": manifest.name, "maps": list(data.names)}
+        keep_features(run, manifest.features, graph, features, facts, built_on)
     return {
         "n_nodes": graph.n_nodes,
         "n_with_features": int(graph.is_linked.sum()),

@@ -150,6 +150,65 @@ def test_other_inputs_are_named(model, synthetic, tmp_path):
     assert not (tmp_path / "classify" / "p" / "predictions").exists()
 
 
+@pytest.fixture(scope="module")
+def named_model(tmp_path_factory):
+    """A classifier trained on maps with names, and the graph and features of its run."""
+    from cytomesh.classify.config import ClassifyConfig
+    from tests.classify.conftest import make_features, make_graph, save
+
+    run, graph = tmp_path_factory.mktemp("named"), make_graph(subdivisions=2)
+    values = make_features(graph, noise=1.0, d=3) * np.float32([1, 10, 100])
+    save(run, graph, values, facts={"maps": NAMES})
+    overrides = ["model={kind: lda}", "inputs={names: [features], hops: [0]}", "outlines=false"]
+    classify_run(run, "areas", load_config(ClassifyConfig, None, overrides))
+    return run / "classify" / "areas", graph, values
+
+
+NAMES = ["curv", "sulc", "thickness"]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (NAMES, [0, 1, 2]),
+        (["thickness", "curv", "sulc"], [2, 0, 1]),
+        (["s2_thickness", "s2_curv", "s2_sulc"], [2, 0, 1]),
+        ([], [0, 1, 2]),  # of an earlier version
+    ],
+)
+def test_maps_are_known_by_their_names(named_model, tmp_path, capsys, names, order):
+    speak()
+    model, graph, values = named_model
+    shutil.copytree(model.parents[1] / "graphs", tmp_path / "graphs")
+    save_features(tmp_path, "cnn", graph, values[:, order], {"maps": names} if names else {})
+    predict_run(tmp_path, model, "p", PLAIN)
+    before, after = (
+        read_table(folder / "predictions" / f"{graph.name}.parquet") for folder in (model, tmp_path / "classify" / "p")
+    )
+    np.testing.assert_array_equal(before["area"], after["area"])
+    assert ("named otherwise than in training" in capsys.readouterr().err) == ("s2_curv" in names)
+
+
+def test_maps_of_other_names_are_refused(named_model, tmp_path):
+    model, graph, values = named_model
+    shutil.copytree(model.parents[1] / "graphs", tmp_path / "graphs")
+    save_features(tmp_path, "cnn", graph, values, {"maps": ["curv", "sulc", "myelin"]})
+    with pytest.raises(CheckpointError, match="features:cnn: 3 maps without thickness, with myelin"):
+        predict_run(tmp_path, model, "p", PLAIN)
+
+
+def test_graphs_of_one_run_are_learnt_from_in_one_order(named_model, synthetic, tmp_path):
+    from cytomesh.classify.inputs import InputsConfig, prepare_inputs
+
+    _, graph, values = named_model
+    other = synthetic.graph("B02", subdivisions=2)
+    save_features(tmp_path, "cnn", graph, values, {"maps": NAMES})
+    save_features(tmp_path, "cnn", other, values[:, ::-1], {"maps": NAMES[::-1]})
+    masks = [graph.is_linked] * 2
+    one, two = prepare_inputs(tmp_path, [graph, other], masks, InputsConfig(hops=[0])).values
+    np.testing.assert_array_equal(one, two)
+
+
 def test_other_areas_are_named(model, synthetic, tmp_path):
     from dataclasses import replace
 

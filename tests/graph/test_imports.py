@@ -21,6 +21,7 @@ from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
+from cytomesh.graph.map_names import map_names
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.report.quality import quality_part
 from cytomesh.surface.annot import write_annot
@@ -28,6 +29,7 @@ from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, wri
 from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.vertex_data import read_vertex_data
 from tests.conftest import sphere_mesh
+from tests.docs.documented import undocumented
 
 TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
 NAMES = ("A", "B", "C", "D")
@@ -119,6 +121,7 @@ def test_later_stages_work(manifest, tmp_path, cytomesh):
     assert cytomesh("report", "--out", run)[0] == 0
     code, out, _ = cytomesh("status", "--out", run)
     assert code == 0 and "stale" not in out
+    assert not [fault for fault in undocumented(run) if fault.startswith(("features/", "classify/<name>/model.json"))]
 
 
 def test_later_stages_work_without_pial_and_white(manifest, tmp_path, cytomesh):
@@ -283,6 +286,7 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     right = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-R")
     found = load_features(tmp_path / "run", "maps", right)
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
+    assert map_names(tmp_path / "run", "maps", right) == ("myelin", "cells")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
     with pytest.raises(GraphError, match="only iron"):
         import_graphs(manifest, tmp_path / "run")

@@ -48,6 +48,10 @@ from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.register.carry import common_places
 from cytomesh.register.run import registration_read
 
+STRANGE = 0.999
+"""Quantile of the training nodes' distances beyond which a node is like none of them. Between brains that are alike,
+the median node lies at 0.5 to 0.6 (phantoms)."""
+
 
 def predict_run(
     run: Path, model: Path, name: str, settings: PredictConfig, *, resume: bool = True, allow_stale: bool = False
@@ -122,6 +126,7 @@ def _predict(
     parts = zip(graphs, data.graphs(probabilities), distances, strict=True)
     for graph, p, distance in track(list(parts), "writing predictions"):
         table = prediction_table(graph, p, data.classes, np.full(graph.n_nodes, ""))
+        _warn_of_strange(graph, distance, quantiles)
         table = _with_doubt(table, distance, quantiles, settings)
         summary[graph.name] = _write(run, folder, graph, table, settings)
     remove(folder / "inputs")
@@ -261,6 +266,14 @@ def _with_doubt(
         is_known &= distances <= np.interp(settings.max_distance_quantile, QUANTILES, quantiles)
     columns = {name: values for name, values in table.columns.items() if name not in ("annotation", "side")}
     return Table({**columns, "input_quantile": quantile, "is_known": is_known}, table.units, table.metadata)
+
+
+def _warn_of_strange(graph: CortexGraph, distances: NDArray[np.float64], quantiles: NDArray[np.float64]) -> None:
+    """Say where most nodes lie beyond all but a few of the training nodes."""
+    is_beyond = distances[graph.is_linked] > np.interp(STRANGE, QUANTILES, quantiles)
+    if is_beyond.sum() > is_beyond.size / 2:
+        beyond = f"{is_beyond.mean():.0%} of the nodes are less usual than {STRANGE:.1%} of the training nodes"
+        warn(f"{graph.name}: {beyond}: areas are guesses; are units, scale and features those of training?")
 
 
 def _write(

@@ -139,6 +139,18 @@ def test_it_says_what_it_does_not_know(model, new_brain):
     np.testing.assert_array_equal(table["is_known"], table["confidence"] >= 0.9)
 
 
+def test_a_brain_unlike_those_of_training_is_said(model, new_brain, capsys):
+    speak()
+    run, truth = new_brain
+    predict_run(run, model, "alike", PLAIN)
+    assert "less usual" not in capsys.readouterr().err
+    values = np.load(run / "features" / "cnn" / "N01_hemi-L.npy")
+    save_features(run, "cnn", truth, 1000 * values, {})  # other units
+    predict_run(run, model, "unlike", PLAIN)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "less usual" in line]
+    assert len(lines) == 1 and "N01_hemi-L: 100% of the nodes are less usual" in lines[0]
+
+
 def test_other_inputs_are_named(model, synthetic, tmp_path):
     graph = synthetic.graph("N01", "L", "unseen")
     synthetic.save(tmp_path, graph, synthetic.features(graph, d=5))

@@ -118,13 +118,16 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def input_maps(run: Path, graph: CortexGraph, name: str) -> tuple[str, ...]:
-    """Return the names of the maps of an input, of imported features alone."""
+    """Return the names of the maps of an input: of imported features, and the areas of probability maps."""
+    if name == "pmap":
+        return graph.labels.names
     return map_names(run, name.removeprefix(FEATURES), graph) if name.startswith(FEATURES) else ()
 
 
 def maps_read(run: Path, graphs: Sequence[CortexGraph], names: Sequence[str]) -> Provenance:
-    """Return the names of maps as inputs of what is made: they say in which order columns are taken."""
-    named = {f"maps of {name}: {graph.name}": input_maps(run, graph, name) for name in names for graph in graphs}
+    """Return the names of features' maps as inputs of what is made: they say in which order columns are taken."""
+    features = [name for name in names if name.startswith(FEATURES)]
+    named = {f"maps of {name}: {graph.name}": input_maps(run, graph, name) for name in features for graph in graphs}
     return Provenance(values={key: list(maps) for key, maps in named.items() if maps})
 
 
@@ -156,7 +159,10 @@ def read_input(run: Path, graph: CortexGraph, name: str, maps: Sequence[str] = (
             )
         if not np.isfinite(graph.pmap.data).all():
             raise FeatureError(graph.name, "pmap", found="NaN or infinite values", expected="probabilities")
-        return graph.pmap
+        own = graph.labels.names
+        if maps and set(maps) != set(own):
+            raise FeatureError(graph.name, "pmap", found="probability maps of other areas", expected=", ".join(maps))
+        return graph.pmap if not maps or own == tuple(maps) else graph.pmap[:, [own.index(area) for area in maps]]
     if name == "coordinates":
         values = graph.mirrored_reference
     else:

@@ -216,6 +216,7 @@ def model_record(
     """Return what is needed, beside the weights, to use the model on other graphs."""
     distances = input_distances(take(data.inputs, data.is_train))
     registration = settings.prior.registration
+    colours = graph.labels.colours[graph.labels.columns(data.classes)]
     return {
         "format": FORMATS["classifier"],
         "settings": settings.model_dump(mode="json"),
@@ -223,7 +224,10 @@ def model_record(
             {"name": n, "width": w} | ({"maps": maps} if (maps := input_maps(run, graph, n)) else {})
             for n, w in zip(inputs.names, inputs.widths, strict=True)
         ],
-        "classes": class_records(data, _names(data, graph)),
+        "classes": [
+            entry | {"colour": colour.round(6).tolist()}
+            for entry, colour in zip(class_records(data, _names(data, graph)), colours, strict=True)
+        ],
         "distance_quantiles": np.quantile(distances, QUANTILES).tolist(),
         "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
         "scaling": "scaling.safetensors" if inputs.scaling else None,

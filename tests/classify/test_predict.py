@@ -1,17 +1,22 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cytomesh.classify.config import PredictConfig
+from cytomesh.classify.inputs import input_maps, read_input
 from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
+from cytomesh.classify.trained import read_model, with_areas
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.errors import CheckpointError, FeatureError, MissingStageError
+from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.progress import speak
-from cytomesh.core.tables import read_table
+from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import load_graphs
 from cytomesh.surface.gifti import read_labels
 
 PLAIN = PredictConfig(outlines=False)
@@ -169,6 +174,7 @@ def named_model(tmp_path_factory):
     from tests.classify.conftest import make_features, make_graph, save
 
     run, graph = tmp_path_factory.mktemp("named"), make_graph(subdivisions=2)
+    graph = replace(graph, labels=replace(graph.labels, colours=COLOURS))
     values = make_features(graph, noise=1.0, d=3) * np.float32([1, 10, 100])
     save(run, graph, values, facts={"maps": NAMES})
     overrides = ["model={kind: lda}", "inputs={names: [features], hops: [0]}", "outlines=false"]
@@ -177,6 +183,7 @@ def named_model(tmp_path_factory):
 
 
 NAMES = ["curv", "sulc", "thickness"]
+COLOURS = np.arange(0, 240, 10).reshape(6, 4) / 255
 
 
 @pytest.mark.parametrize(
@@ -221,16 +228,47 @@ def test_graphs_of_one_run_are_learnt_from_in_one_order(named_model, synthetic, 
     np.testing.assert_array_equal(one, two)
 
 
-def test_other_areas_are_named(model, synthetic, tmp_path):
-    from dataclasses import replace
+def test_areas_of_one_name_are_one_area(model, new_brain, synthetic, capsys):
+    speak()
+    run, truth = new_brain
+    names = ["area 6", "V2", "area 1"]
+    own = LabelTable((2, 4, 9), tuple(names), distinct_colours(3))
+    blank = load_graphs(run)[0].nodes.columns
+    nodes = Table({**blank, "pmap": blank["pmap"][:, :3]})
+    synthetic.save(run, replace(truth, labels=own, nodes=nodes), synthetic.features(truth))
+    predict_run(run, model, "p", PLAIN)
+    line = "N01_hemi-L: areas of the model are not in the label table and are added: area 2, area 3, area 4, area 5"
+    assert line in capsys.readouterr().err
+    labels, table = read_labels(run / "classify" / "p" / "N01_hemi-L.label.gii")
+    assert [table.index(name) for name in names] == [2, 4, 9]  # the study's own
+    assert [table.index(f"area {i}") for i in (2, 3, 4, 5)] == [7, 3, 8, 5]  # the model's, where they are free
+    found = np.array([table.name(label) for label in labels.tolist()])
+    linked = truth.is_linked
+    wanted = np.array([truth.labels.name(label) for label in truth.annotation.tolist()])
+    assert (found == wanted)[linked].mean() > 0.75
+    rows = read_table(run / "classify" / "p" / "predictions" / "N01_hemi-L.parquet")
+    np.testing.assert_array_equal(rows["area"][linked], labels[linked])
 
-    from cytomesh.core.labels import LabelTable
 
-    graph = synthetic.graph("N01", "L", "unseen")
-    other = replace(graph, labels=LabelTable.from_names(["area 1", "V2", *(f"area {i}" for i in range(3, 7))]))
-    synthetic.save(tmp_path, other)
-    with pytest.raises(CheckpointError, match="2 \\('area 2'\\)"):
-        predict_run(tmp_path, model, "p", PLAIN)
+def test_probability_maps_are_known_by_their_areas(new_brain, synthetic):
+    _, graph = new_brain
+    names, order = graph.labels.names, [3, 0, 1, 5, 4, 2]
+    other = replace(graph, labels=LabelTable.from_names([names[i] for i in order]))
+    other = synthetic.change(other, pmap=graph.pmap[:, order], annotation=np.zeros(graph.n_nodes, np.int32))
+    found = read_input(new_brain[0], other, "pmap", input_maps(new_brain[0], graph, "pmap"))
+    np.testing.assert_array_equal(found.toarray(), graph.pmap.toarray())
+    with pytest.raises(FeatureError, match="probability maps of other areas"):
+        read_input(new_brain[0], other, "pmap", [*names[:5], "V1"])
+
+
+def test_a_model_keeps_the_colours_of_its_areas(named_model):
+    record = read_model(named_model[0])
+    nothing = LabelTable.from_names([])
+    np.testing.assert_allclose(with_areas(nothing, record).colours, COLOURS, atol=1e-5)
+    for entry, rgba in zip(record["classes"], COLOURS, strict=True):
+        assert entry["colour"] == pytest.approx(rgba.tolist(), abs=1e-5)
+        entry["colour"] = None  # of an earlier version
+    np.testing.assert_allclose(with_areas(nothing, record).colours, distinct_colours(len(COLOURS)))
 
 
 def test_no_model(section_run, tmp_path):

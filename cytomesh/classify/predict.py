@@ -35,7 +35,7 @@ from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError
 from cytomesh.core.files import read_json, remove, write_json
 from cytomesh.core.progress import track, warn
-from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.provenance import Inputs, flat_settings, place, said
 from cytomesh.core.reading import reading
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
@@ -196,8 +196,7 @@ def named_as(graphs: Sequence[CortexGraph], record: Mapping[str, Any]) -> list[C
         labels = with_areas(graph.labels, record)
         added = labels.names[len(graph.labels) :]
         if added and len(graph.labels):
-            areas = f"{', '.join(added[:5])}{', ...' if len(added) > 5 else ''}"
-            warn(f"{graph.name}: areas of the model are not in the label table and are added: {areas}")
+            warn(f"{graph.name}: areas of the model are not in the label table and are added: {said(added)}")
         # probability maps are of the table's areas alone
         columns = {name: values for name, values in graph.nodes.columns.items() if name != "pmap" or not added}
         named.append(replace(graph, labels=labels, nodes=replace(graph.nodes, columns=columns)))

@@ -10,10 +10,10 @@ from pathlib import Path
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import FeatureError
 from cytomesh.core.files import read_json
+from cytomesh.core.provenance import said
 from cytomesh.core.reading import reading
 from cytomesh.graph.storage import CortexGraph
 
-SHOWN = 4
 RENAME = "give the same maps the same names, in any order (first row of a table; wb_command -set-map-names)"
 
 
@@ -56,8 +56,8 @@ def order_by_name(names: Sequence[str], wanted: Sequence[str], source: str) -> l
         return list(range(len(names)))
     lacking, further = [n for n in wanted if n not in names], [n for n in names if n not in wanted]
     lists = {"without": lacking, "with": further}
-    found = f"{counted(len(names), 'map')} " + ", ".join(f"{word} {_some(n)}" for word, n in lists.items() if n)
-    expected = f"{counted(len(wanted), 'map')}: {_some(wanted)}"
+    found = f"{counted(len(names), 'map')} " + ", ".join(f"{word} {said(n)}" for word, n in lists.items() if n)
+    expected = f"{counted(len(wanted), 'map')}: {said(wanted)}"
     raise FeatureError(source, found=found, expected=expected, hint=f"{RENAME}, and import again")
 
 
@@ -67,7 +67,3 @@ def _bare(names: Sequence[str]) -> list[str]:
         return [re.split(r"[._ -]", names[0])[-1]]
     shared = os.path.commonprefix(list(names)).rstrip("0123456789")  # noqa: RUF071
     return [name[len(shared) :] for name in names]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

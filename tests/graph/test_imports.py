@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -27,7 +28,7 @@ from cytomesh.report.quality import quality_part
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.vertex_data import read_vertex_data
+from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 from tests.conftest import sphere_mesh
 from tests.docs.documented import undocumented
 
@@ -270,6 +271,18 @@ def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
     write_labels(folder / "L.areas.label.gii", labels, table, "L")
     import_graphs(manifest, tmp_path / "run")
     assert set(load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L").labels.names) == set(NAMES)
+
+
+def test_areas_whose_names_end_with_their_side(manifest, tmp_path):
+    own = yaml.safe_load(manifest.read_text())
+    for hemisphere in own["hemispheres"]:
+        side, path = hemisphere["hemisphere"], manifest.parent / f"{hemisphere['hemisphere']}.label.gii"
+        labels, known = read_vertex_labels(manifest.parent / hemisphere["labels"], 642, side)
+        write_labels(path, labels, replace(known, names=tuple(f"{name[2:]}_{side}" for name in known.names)), side)
+        hemisphere["labels"] = path.name
+    manifest.write_text(yaml.safe_dump(own))
+    import_graphs(manifest, tmp_path / "run")
+    assert [set(graph.labels.names) for graph in load_graphs(tmp_path / "run")] == [set(NAMES)] * 2
 
 
 def test_the_template_is_valid():

@@ -21,6 +21,8 @@ from cytomesh.classify.unknown import left_out_labels
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError, SplitError
 from cytomesh.core.labels import LabelTable
+from cytomesh.core.provenance import said
+from cytomesh.core.sides import IN_AREAS, side_of
 from cytomesh.graph.neighbourhoods import Floats, Mask
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.register.carry import common_places
@@ -61,9 +63,23 @@ def assemble(
     data = with_split(inputs, graphs, labels, split, edges, places)
     for side in split.evaluations:
         if (data.sides == side).any() and not data.evaluated(side).any():
-            expected = "areas of the training side"
-            raise SplitError("split", side, found="no node of a trained area", expected=expected)
+            raise _other_areas(graphs[0].labels, side, np.concatenate(labels)[data.sides == side], data.classes)
     return data, inputs, (*split.notes, *dropped, *inputs.notes, *class_notes(data, labels, graphs[0].labels))
+
+
+def _other_areas(table: LabelTable, side: str, here: NDArray[np.int32], trained: NDArray[np.int32]) -> SplitError:
+    """Return the error of a side without a node of a trained area: which areas are where."""
+    names = [[table.name(label) for label in np.unique(labels[labels > 0]).tolist()] for labels in (here, trained)]
+    by_side = all(side_of(name, IN_AREAS) for of_side in names for name in of_side)
+    some, known = map(said, names)
+    same = "give areas of both sides one name in the label table of the annotation, and make the graphs again"
+    return SplitError(
+        "split",
+        side,
+        found=f"no node of a trained area: {some}",
+        expected=f"areas of the training side: {known}",
+        hint=f"areas are named by their side: {same}" if by_side else "split otherwise, or annotate the same areas",
+    )
 
 
 def split_nodes(

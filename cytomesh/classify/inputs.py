@@ -31,9 +31,11 @@ from cytomesh.classify.out_of_core import (
 from cytomesh.core.config import Config, ascending
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, did_you_mean
+from cytomesh.core.provenance import Inputs as Provenance
 from cytomesh.core.reading import command
 from cytomesh.core.run import product_folders
 from cytomesh.graph.features import load_features, refuse_other_widths
+from cytomesh.graph.map_names import map_names, order_by_name
 from cytomesh.graph.neighbourhoods import Floats, Mask, impute, neighbour_means
 from cytomesh.graph.storage import CortexGraph
 
@@ -49,6 +51,7 @@ MORPHOLOGY = {
 }
 """Input name -> column of the node table."""
 
+FEATURES = "features:"
 KNOWN_INPUTS = ("features", "features:<encoder>", "pmap", "coordinates", *MORPHOLOGY, PRIOR)
 
 
@@ -114,20 +117,41 @@ def resolve_names(run: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"features:{encoders[0]}" if name == "features" else name for name in names)
 
 
-def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
+def input_maps(run: Path, graph: CortexGraph, name: str) -> tuple[str, ...]:
+    """Return the names of the maps of an input: of imported features, and the areas of probability maps."""
+    if name == "pmap":
+        return graph.labels.names
+    return map_names(run, name.removeprefix(FEATURES), graph) if name.startswith(FEATURES) else ()
+
+
+def maps_read(run: Path, graphs: Sequence[CortexGraph], names: Sequence[str]) -> Provenance:
+    """Return the names of features' maps as inputs of what is made: they say in which order columns are taken."""
+    features = [name for name in names if name.startswith(FEATURES)]
+    named = {f"maps of {name}: {graph.name}": input_maps(run, graph, name) for name in features for graph in graphs}
+    return Provenance(values={key: list(maps) for key, maps in named.items() if maps})
+
+
+def read_input(run: Path, graph: CortexGraph, name: str, maps: Sequence[str] = ()) -> Any:
     """Read one input of a graph as it is stored: (n, d), mapped from disk, in memory or CSR; NaN rows without it.
 
     Rows of nodes with an image link are finite.
 
+    Parameters
+    ----------
+    maps : sequence of str
+        Names of maps, in the order of the columns wanted; none: as they are.
+
     Raises
     ------
     FeatureError
-        If the graph does not have it, or it is NaN at a node with an image link.
+        If the graph does not have it, has other maps, or it is NaN at a node with an image link.
     """
-    if name.startswith("features:"):
-        features = load_features(run, name.removeprefix("features:"), graph)
+    if name.startswith(FEATURES):
+        features = load_features(run, name.removeprefix(FEATURES), graph)
         release(features)
-        return features
+        own = input_maps(run, graph, name)
+        order = order_by_name(own, maps, f"{graph.name}: {name}") if own and maps else []
+        return features if order == sorted(order) else features[:, order]
     if name == "pmap":
         if graph.pmap is None:
             raise FeatureError(
@@ -135,7 +159,10 @@ def read_input(run: Path, graph: CortexGraph, name: str) -> Any:
             )
         if not np.isfinite(graph.pmap.data).all():
             raise FeatureError(graph.name, "pmap", found="NaN or infinite values", expected="probabilities")
-        return graph.pmap
+        own = graph.labels.names
+        if maps and set(maps) != set(own):
+            raise FeatureError(graph.name, "pmap", found="probability maps of other areas", expected=", ".join(maps))
+        return graph.pmap if not maps or own == tuple(maps) else graph.pmap[:, [own.index(area) for area in maps]]
     if name == "coordinates":
         values = graph.mirrored_reference
     else:
@@ -183,6 +210,7 @@ def prepare_inputs(
     settings: InputsConfig,
     known_scaling: Mapping[str, Floats] | None = None,
     scratch: Path | None = None,
+    known_maps: Mapping[str, Sequence[str]] | None = None,
 ) -> NodeInputs:
     """Read and prepare all inputs of all graphs.
 
@@ -196,9 +224,12 @@ def prepare_inputs(
     scratch : Path, optional
         Where means and filled-in rows go if all inputs together exceed `settings.memory_gib`; inputs then stay where
         they are stored, with the same values. Without it, everything is in memory.
+    known_maps : mapping, optional
+        Names of the maps of earlier inputs, in whose order columns are taken; else that of the first graph.
     """
     names = tuple(name for name in resolve_names(run, settings.names) if name != PRIOR)
-    sources = [[read_input(run, graph, name) for graph in graphs] for name in names]
+    wanted = {name: input_maps(run, graphs[0], name) for name in names} if known_maps is None else known_maps
+    sources = [[read_input(run, graph, name, wanted.get(name, ())) for graph in graphs] for name in names]
     hops = [[0] if name in SMOOTH_INPUTS else settings.hops for name in names]
     widths = [of_graphs[0].shape[1] * len(h) for of_graphs, h in zip(sources, hops, strict=True)]
     n_bytes = 4 * sum(widths) * sum(graph.n_nodes for graph in graphs)

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.edges import edge_attributes
-from cytomesh.classify.inputs import SMOOTH_INPUTS, NodeInputs, prepare_inputs, read_input
+from cytomesh.classify.inputs import (
+    FEATURES,
+    SMOOTH_INPUTS,
+    NodeInputs,
+    input_maps,
+    maps_read,
+    prepare_inputs,
+    read_input,
+)
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData
@@ -22,22 +30,27 @@ from cytomesh.classify.out_of_core import join
 from cytomesh.classify.outlines import write_outlines
 from cytomesh.classify.output import prediction_table, write_predictions
 from cytomesh.classify.run import CLASSIFIER, QUANTILES, classifier_digest, input_distances
-from cytomesh.classify.trained import model_labels, read_model, registration_for, trained_settings
+from cytomesh.classify.trained import model_labels, read_model, registration_for, trained_settings, with_areas
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError
 from cytomesh.core.files import read_json, remove, write_json
-from cytomesh.core.progress import track
-from cytomesh.core.provenance import Inputs, flat_settings, place
+from cytomesh.core.progress import track, warn
+from cytomesh.core.provenance import Inputs, flat_settings, place, said
 from cytomesh.core.reading import reading
 from cytomesh.core.run import product
 from cytomesh.core.tables import Table, write_table
 from cytomesh.graph.borders import Border, borders
 from cytomesh.graph.freshness import Freshness
+from cytomesh.graph.map_names import RENAME, order_by_name
 from cytomesh.graph.neighbourhoods import Floats
 from cytomesh.graph.provenance import PARTS, features_read, parts_read
 from cytomesh.graph.storage import CortexGraph, load_graphs
 from cytomesh.register.carry import common_places
 from cytomesh.register.run import registration_read
+
+STRANGE = 0.999
+"""Quantile of the training nodes' distances beyond which a node is like none of them. Between brains that are alike,
+the median node lies at 0.5 to 0.6 (phantoms)."""
 
 
 def predict_run(
@@ -67,9 +80,7 @@ def predict_run(
     trained = trained_settings(model, record)
     graphs = load_graphs(run)
     registration = registration_for(run, model, record, trained, settings)
-    check_inputs(run, graphs, model, record["inputs"], len(trained.inputs.hops))
-    named = [graph if len(graph.labels) else replace(graph, labels=model_labels(record)) for graph in graphs]
-    check_areas(named, model, record["classes"])
+    check_inputs(run, graphs, model, record, len(trained.inputs.hops))
     result = product(run, "classify", name)
     if (result.folder / "model.json").is_file() or any(result.folder.glob("fold-*")):
         hint = "choose another --name: predictions would take its place"
@@ -82,7 +93,7 @@ def predict_run(
         if not (resume and result.is_current(inputs)):
             result.announce(inputs, "predicted again")
             with result.writing(inputs, settings, trained.seed, resume=resume) as work:
-                summary = _predict(run, model, record, trained, settings, named, work.folder, registration)
+                summary = _predict(run, model, record, trained, settings, graphs, work.folder, registration)
                 write_json(work.folder / "prediction.json", {"model": str(model), "graphs": summary})
                 work.finish()
     path = result.folder / "prediction.json"
@@ -110,9 +121,11 @@ def _predict(
     quantiles = np.asarray(record["distance_quantiles"])
     summary: dict[str, Any] = {}
     distances = data.graphs(input_distances(data.inputs))
-    parts = zip(graphs, data.graphs(probabilities), distances, strict=True)
+    parts = zip(named_as(graphs, record), data.graphs(probabilities), distances, strict=True)
     for graph, p, distance in track(list(parts), "writing predictions"):
-        table = prediction_table(graph, p, data.classes, np.full(graph.n_nodes, ""))
+        here = np.array([graph.labels.index(entry["area"]) for entry in record["classes"]], np.int32)
+        table = prediction_table(graph, p, here, np.full(graph.n_nodes, ""))
+        _warn_of_strange(graph, distance, quantiles)
         table = _with_doubt(table, distance, quantiles, settings)
         summary[graph.name] = _write(run, folder, graph, table, settings)
     remove(folder / "inputs")
@@ -137,43 +150,57 @@ def predict_inputs(
         files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
         named = {f"{CLASSIFIER}: {file}": (place(model / file, run), digests.digest(model / file)) for file in files}
         own = own.merge(Inputs(files=named))
-    encoders = [e["name"].removeprefix("features:") for e in record["inputs"] if ":" in e["name"]]
+    names = [entry["name"] for entry in record["inputs"]]
+    own = own.merge(maps_read(run, graphs, names))
+    encoders = [name.removeprefix(FEATURES) for name in names if name.startswith(FEATURES)]
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
 
 
 def check_inputs(
-    run: Path, graphs: Sequence[CortexGraph], model: Path, expected: Sequence[Mapping[str, Any]], n_neighbourhoods: int
+    run: Path, graphs: Sequence[CortexGraph], model: Path, record: Mapping[str, Any], n_neighbourhoods: int
 ) -> None:
     """Raise CheckpointError that names every input in which graphs differ from what the model was trained on."""
-    wrong = []
+    wrong, expected = [], record["inputs"]
+    areas = {row[:2] for row in model_labels(record).rows()}  # number and name
     for entry in expected:
         name = str(entry["name"])
         n_hops = 1 if name in SMOOTH_INPUTS else n_neighbourhoods
         for graph in graphs:
             try:
-                width = read_input(run, graph, name).shape[1] * n_hops
+                width = read_input(run, graph, name, entry["maps"]).shape[1] * n_hops
+                own = input_maps(run, graph, name)
             except CytomeshError as error:
                 wrong.append(f"{graph.name}: {name}: {error.found}")
                 continue
             if width != entry["width"]:
                 wrong.append(f"{graph.name}: {name}: {width // n_hops} columns, not {entry['width'] // n_hops}")
+            elif name == "pmap" and not entry["maps"] and not areas <= {row[:2] for row in graph.labels.rows()}:
+                wrong.append(f"{graph.name}: pmap: a label table that numbers or names areas otherwise")
+            elif own and entry["maps"] and set(own) != set(entry["maps"]):
+                pair = f"{own[0]}, in training {entry['maps'][order_by_name(entry['maps'], own, name)[0]]}"
+                warn(f"{graph.name}: {name}: maps are named otherwise than in training, but for how names end: {pair}")
     if wrong:
         names = ", ".join(str(entry["name"]) for entry in expected)
         hint = "embed with the same encoder, or train on the inputs at hand"
+        if any(entry["maps"] for entry in expected if entry["name"] != "pmap"):
+            hint = f"{RENAME}, or train on the inputs at hand"
         raise CheckpointError(
             model, "inputs", found="; ".join(wrong), expected=f"those of training: {names}", hint=hint
         )
 
 
-def check_areas(graphs: Sequence[CortexGraph], model: Path, classes: Sequence[Mapping[str, Any]]) -> None:
-    """Raise CheckpointError if a graph's label table gives a class another name than the model knows it by."""
+def named_as(graphs: Sequence[CortexGraph], record: Mapping[str, Any]) -> list[CortexGraph]:
+    """Return graphs whose label tables have the areas of a model, too, and say which they lacked."""
+    named = []
     for graph in graphs:
-        names = dict(zip(graph.labels.indices, graph.labels.names, strict=True))
-        wrong = [f"{c['label']} ('{c['area']}')" for c in classes if names.get(c["label"]) != c["area"]]
-        if wrong:
-            hint = "give the study the label table that the model was trained with"
-            found = f"areas missing from the label table or named otherwise: {', '.join(wrong)}"
-            raise CheckpointError(model, graph.name, found=found, hint=hint)
+        labels = with_areas(graph.labels, record)
+        added = labels.names[len(graph.labels) :]
+        if added and len(graph.labels):
+            warn(f"{graph.name}: areas of the model are not in the label table and are added: {said(added)}")
+        # probability maps are of the table's areas alone
+        columns = {name: values for name, values in graph.nodes.columns.items() if name != "pmap" or not added}
+        named.append(replace(graph, labels=labels, nodes=replace(graph.nodes, columns=columns)))
+    return named
 
 
 def unlabelled(
@@ -221,7 +248,8 @@ def _inputs(
     names = [entry["name"] for entry in record["inputs"]]
     nobody = [np.zeros(graph.n_nodes, bool) for graph in graphs]
     settings = trained.inputs.model_copy(update={"names": names})
-    return prepare_inputs(run, graphs, nobody, settings, scaling, scratch)
+    maps = {entry["name"]: entry["maps"] for entry in record["inputs"]}
+    return prepare_inputs(run, graphs, nobody, settings, scaling, scratch, maps)
 
 
 def _ensemble(model: Path, record: Mapping[str, Any], trained: ClassifyConfig, data: NodeData) -> Floats:
@@ -243,6 +271,14 @@ def _with_doubt(
         is_known &= distances <= np.interp(settings.max_distance_quantile, QUANTILES, quantiles)
     columns = {name: values for name, values in table.columns.items() if name not in ("annotation", "side")}
     return Table({**columns, "input_quantile": quantile, "is_known": is_known}, table.units, table.metadata)
+
+
+def _warn_of_strange(graph: CortexGraph, distances: NDArray[np.float64], quantiles: NDArray[np.float64]) -> None:
+    """Say where most nodes lie beyond all but a few of the training nodes."""
+    is_beyond = distances[graph.is_linked] > np.interp(STRANGE, QUANTILES, quantiles)
+    if is_beyond.sum() > is_beyond.size / 2:
+        beyond = f"{is_beyond.mean():.0%} of the nodes are less usual than {STRANGE:.1%} of the training nodes"
+        warn(f"{graph.name}: {beyond}: areas are guesses; are units, scale and features those of training?")
 
 
 def _write(

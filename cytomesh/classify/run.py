@@ -16,7 +16,7 @@ from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.choice import CANDIDATES, choice_note, chosen
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import REGISTERED, baseline_predictions, class_records, evaluate
-from cytomesh.classify.inputs import PRIOR, NodeInputs, resolve_names
+from cytomesh.classify.inputs import FEATURES, PRIOR, NodeInputs, input_maps, maps_read, resolve_names
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, LOSSES, classifier_kind
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import fit_seed, load_state, save_state
@@ -116,14 +116,14 @@ def classify_inputs(
 ) -> Provenance:
     """Return what a classifier is made from: every part of the graphs, since scores stand beside those of no image."""
     names = resolve_names(run, settings.inputs.names)
-    encoders = [name.removeprefix("features:") for name in names if ":" in name]
+    encoders = [name.removeprefix(FEATURES) for name in names if name.startswith(FEATURES)]
     models = [settings.model] if settings.model else [candidate.model for candidate in settings.candidates]
     added = LOSSES.packages(settings.training.loss.kind)
     for model in models:
         added |= CLASSIFIERS.packages(model.kind) | LAYERS.packages(model.kind)
     own = Provenance(settings=flat_settings(settings, NOT_IN_KEY), values=added)
     spun = spheres_read(run, graphs if settings.null.spins else (), digests)
-    features = features_read(run, graphs, encoders, digests)
+    features = features_read(run, graphs, encoders, digests).merge(maps_read(run, graphs, names))
     if settings.prior.registration:
         own = own.merge(registration_read(run, settings.prior.registration, graphs))
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(spun).merge(features)
@@ -216,11 +216,18 @@ def model_record(
     """Return what is needed, beside the weights, to use the model on other graphs."""
     distances = input_distances(take(data.inputs, data.is_train))
     registration = settings.prior.registration
+    colours = graph.labels.colours[graph.labels.columns(data.classes)]
     return {
         "format": FORMATS["classifier"],
         "settings": settings.model_dump(mode="json"),
-        "inputs": [{"name": n, "width": w} for n, w in zip(inputs.names, inputs.widths, strict=True)],
-        "classes": class_records(data, _names(data, graph)),
+        "inputs": [
+            {"name": n, "width": w} | ({"maps": maps} if (maps := input_maps(run, graph, n)) else {})
+            for n, w in zip(inputs.names, inputs.widths, strict=True)
+        ],
+        "classes": [
+            entry | {"colour": colour.round(6).tolist()}
+            for entry, colour in zip(class_records(data, _names(data, graph)), colours, strict=True)
+        ],
         "distance_quantiles": np.quantile(distances, QUANTILES).tolist(),
         "weights": [f"seed-{seed}.safetensors" for seed in _seeds(settings)],
         "scaling": "scaling.safetensors" if inputs.scaling else None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
@@ -42,12 +44,15 @@ class _Class(BaseModel):
     model_config = ConfigDict(extra="allow")
     label: Annotated[int, Field(gt=0, le=MAX_LABEL)]
     area: str
+    colour: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=4, max_length=4)] | None = None
+    """RGBA."""
 
 
 class _Input(BaseModel):
     model_config = ConfigDict(extra="allow")
     name: str
     width: Annotated[int, Field(gt=0, lt=2**31)]
+    maps: list[str] = []
 
 
 class _Record(BaseModel):
@@ -112,8 +117,25 @@ def registration_for(
     return name
 
 
+def with_areas(table: LabelTable, record: Mapping[str, Any]) -> LabelTable:
+    """Return a label table with the areas that a model knows: areas of one name are one area.
+
+    The table's own numbers and colours stay; further areas have those of the model, or the first free number.
+    """
+    model = model_labels(record)
+    further = [row for row in model.rows() if row[1] not in table.names]
+    taken = {*table.indices, *model.indices}
+    free = (label for label in count(1) if label not in taken)
+    labels = [next(free) if label in table.indices else label for label, *_ in further]
+    names, colours = [name for _, name, _ in further], [rgba for *_, rgba in further]
+    return LabelTable((*table.indices, *labels), (*table.names, *names), np.array([*table.colours, *colours]))
+
+
 def model_labels(record: Mapping[str, Any]) -> LabelTable:
-    """Return the label table of the areas that a model knows, for studies without one."""
+    """Return the label table of the areas that a model knows; models of earlier versions have no colours."""
     classes = record["classes"]
     labels, names = ([entry[key] for entry in classes] for key in ("label", "area"))
-    return LabelTable(tuple(labels), tuple(names), distinct_colours(len(classes)))
+    colours = distinct_colours(len(classes))
+    for row, entry in zip(colours, classes, strict=True):
+        row[:] = entry["colour"] or row
+    return LabelTable(tuple(labels), tuple(names), colours)

@@ -23,11 +23,13 @@ PREFIXES = {
     side: re.compile(rf"({side}H?|ctx[-_.]{side}H|{word})[_. -]", re.IGNORECASE) for side, word in SIDES.items()
 }
 """What programs put before the name of an area: L_, lh., ctx-lh-."""
-IN_AREAS = {
-    side: re.compile(rf"^{PREFIXES[side].pattern}|_{side}H_|[_. -]({side}H?|{word})$", re.IGNORECASE)
+ENDS = {
+    side: re.compile(rf"^{PREFIXES[side].pattern}|[_. -]({side}H?|{word})$", re.IGNORECASE)
     for side, word in SIDES.items()
 }
-"""And within or after it: 7Networks_LH_Vis_1, Precentral_L."""
+"""And after it: Precentral_L."""
+IN_AREAS = {side: re.compile(f"{ENDS[side].pattern}|_{side}H_", re.IGNORECASE) for side in SIDES}
+"""And within it: 7Networks_LH_Vis_1, where a number need not be that of the same parcel on the other side."""
 
 SURFACE_NAMES = ("midthickness", "pial", "white", "sphere")
 OTHER_SURFACES = {"reg", "inflated", "flat", "preaparc", "smoothwm", "orig", "h", "t1", "graymid"}
@@ -67,10 +69,10 @@ def name_words(name: str) -> set[str]:
     return set(re.split(r"[._-]", name.lower()))
 
 
-def without_prefix(name: str, sides: Iterable[str] = SIDES) -> str:
-    """Take the prefix of a side off the name of an area."""
-    found = (PREFIXES[side].match(name) for side in sides)
-    return next((name[match.end() :] for match in found if match), name)
+def bare_area(name: str, sides: Iterable[str] = SIDES) -> str:
+    """Take the side off the name of an area, where it stands before or after it."""
+    bare = (ENDS[side].sub("", name, count=1) for side in sides)
+    return next((short for short in bare if short != name), name)
 
 
 def without_side(name: str, side: str) -> str:

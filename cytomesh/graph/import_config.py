@@ -62,7 +62,7 @@ class OwnSurfaces(Config):
     features: str = "maps"
     """What the features are called in the run: `--features` or `--encoder` of later stages."""
     hemispheres: list[OwnHemisphere] = Field(min_length=1)
-    """The hemispheres; their areas are matched by name, without prefixes of the side (L_, lh., ctx-lh-)."""
+    """The hemispheres; their areas are matched by name, without the side before or after it (L_, lh., ctx-lh-, _L)."""
 
     @model_validator(mode="after")
     def _are_unique(self) -> OwnSurfaces:

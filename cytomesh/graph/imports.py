@@ -19,7 +19,7 @@ from cytomesh.core.progress import log, track, warn
 from cytomesh.core.provenance import Inputs, place
 from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import check_name, lock, product
-from cytomesh.core.sides import IN_AREAS, side_of, without_prefix, without_side
+from cytomesh.core.sides import IN_AREAS, bare_area, side_of, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.own_checks import ONE_SIDE
@@ -91,7 +91,7 @@ def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True)
 
 
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
-    """Read the files of a hemisphere, with the prefix of the side taken off the names of its areas."""
+    """Read the files of a hemisphere, with the side taken off the names of its areas."""
     paths, side = own_files(own, folder), own.hemisphere
     surfaces = read_surfaces(paths, side)
     n = surfaces["midthickness"].n_vertices
@@ -213,9 +213,11 @@ def _import(
                 work.finish()
     graph = load_graph(result.folder)
     features = np.where(graph.is_linked[:, None], data.features, np.float32(np.nan))
-    built_on = parts_read(run, [graph], [SURFACE, LINKS], digests).merge(Inputs(values={"values": digest(features)}))
+    values = {"values": digest(features), "maps": list(data.names)}
+    built_on = parts_read(run, [graph], [SURFACE, LINKS], digests).merge(Inputs(values=values))
     if not resume or feature_changes(run, manifest.features, graph.name, built_on, digests):
-        keep_features(run, manifest.features, graph, features, {"source": manifest.name}, built_on)
+        facts = {"source": manifest.name, "maps": list(data.names)}
+        keep_features(run, manifest.features, graph, features, facts, built_on)
     return {
         "n_nodes": graph.n_nodes,
         "n_with_features": int(graph.is_linked.sum()),
@@ -243,11 +245,11 @@ def _inputs(
 
 
 def _of_one_side(labels: NDArray[np.int32], table: LabelTable, hemisphere: str) -> LabelTable:
-    """Leave out areas of the other side that no vertex has, and take the prefix of the side off where all have it."""
+    """Leave out areas of the other side that no vertex has, and take the side off the names where all have it."""
     may_be = np.array([side_of(name, IN_AREAS) in (None, hemisphere) for name in table.names], bool)
     here = np.isin(table.indices, labels) | may_be
     rows = [row for row, is_here in zip(table.rows(), here, strict=True) if is_here]
     indices, names = tuple(index for index, *_ in rows), tuple(name for _, name, _ in rows)
-    bare = tuple(without_prefix(name, hemisphere) for name in names)
-    has_all = all(short != name for short, name in zip(bare, names, strict=True))
-    return LabelTable(indices, bare if has_all else names, table.colours[here])
+    bare = tuple(bare_area(name, hemisphere) for name in names)
+    has_all = all(short not in ("", name) for short, name in zip(bare, names, strict=True))
+    return LabelTable(indices, bare if has_all and len(set(bare)) == len(bare) else names, table.colours[here])

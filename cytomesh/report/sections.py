@@ -69,7 +69,9 @@ def _predicted(run: Path, graph: CortexGraph) -> tuple[str, CortexGraph] | None:
         if path.is_file():
             labels, table = read_labels(path)
             if len(labels) == graph.n_nodes:  # else the graph was built anew since
-                nodes = Table({**graph.nodes.columns, "annotation": labels}, graph.nodes.units, graph.nodes.metadata)
+                # probability maps are of the study's areas, which may not be all of the table's
+                kept = {name: values for name, values in graph.nodes.columns.items() if name != "pmap"}
+                nodes = Table(kept | {"annotation": labels}, graph.nodes.units, graph.nodes.metadata)
                 return folder.name, replace(graph, nodes=nodes, labels=table)
     return None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import AtlasError, SurfaceError
 from cytomesh.core.labels import LabelTable, distinct_colours
-from cytomesh.core.sides import without_prefix
+from cytomesh.core.sides import bare_area
 
 NO_AREA = {
     *("", "unknown", "none", "background", "unassigned", "unlabeled", "unlabelled", "nolabel", "undefined"),
@@ -25,7 +25,7 @@ Entry = tuple[int, str, Sequence[float]]
 
 def is_no_area(name: str) -> bool:
     """Whether a label's name says that it is none ("???", "unknown", "lh.Medial_wall"), whatever its side."""
-    return "".join(filter(str.isalnum, without_prefix(name).casefold())) in NO_AREA
+    return "".join(filter(str.isalnum, bare_area(name).casefold())) in NO_AREA
 
 
 def without_no_areas(labels: NDArray[np.int32], table: LabelTable) -> tuple[NDArray[np.int32], LabelTable]:

@@ -69,9 +69,9 @@ def change(graph, **columns):
     return replace(graph, nodes=Table({**graph.nodes.columns, **columns}))
 
 
-def save(run: Path, graph, features=None, encoder="cnn"):
+def save(run: Path, graph, features=None, encoder="cnn", facts=None):
     save_graph(run, graph, {"sphere": sphere_of(graph)}, {})
-    save_features(run, encoder, graph, make_features(graph) if features is None else features, {})
+    save_features(run, encoder, graph, make_features(graph) if features is None else features, facts or {})
     return graph
 
 

@@ -1,17 +1,22 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cytomesh.classify.config import PredictConfig
+from cytomesh.classify.inputs import input_maps, read_input
 from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
+from cytomesh.classify.trained import read_model, with_areas
 from cytomesh.core.config import load_config
-from cytomesh.core.errors import CheckpointError, MissingStageError
+from cytomesh.core.errors import CheckpointError, FeatureError, MissingStageError
+from cytomesh.core.labels import LabelTable, distinct_colours
 from cytomesh.core.progress import speak
-from cytomesh.core.tables import read_table
+from cytomesh.core.tables import Table, read_table
 from cytomesh.graph.features import save_features
+from cytomesh.graph.storage import load_graphs
 from cytomesh.surface.gifti import read_labels
 
 PLAIN = PredictConfig(outlines=False)
@@ -139,6 +144,18 @@ def test_it_says_what_it_does_not_know(model, new_brain):
     np.testing.assert_array_equal(table["is_known"], table["confidence"] >= 0.9)
 
 
+def test_a_brain_unlike_those_of_training_is_said(model, new_brain, capsys):
+    speak()
+    run, truth = new_brain
+    predict_run(run, model, "alike", PLAIN)
+    assert "less usual" not in capsys.readouterr().err
+    values = np.load(run / "features" / "cnn" / "N01_hemi-L.npy")
+    save_features(run, "cnn", truth, 1000 * values, {})  # other units
+    predict_run(run, model, "unlike", PLAIN)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "less usual" in line]
+    assert len(lines) == 1 and "N01_hemi-L: 100% of the nodes are less usual" in lines[0]
+
+
 def test_other_inputs_are_named(model, synthetic, tmp_path):
     graph = synthetic.graph("N01", "L", "unseen")
     synthetic.save(tmp_path, graph, synthetic.features(graph, d=5))
@@ -150,16 +167,108 @@ def test_other_inputs_are_named(model, synthetic, tmp_path):
     assert not (tmp_path / "classify" / "p" / "predictions").exists()
 
 
-def test_other_areas_are_named(model, synthetic, tmp_path):
-    from dataclasses import replace
+@pytest.fixture(scope="module")
+def named_model(tmp_path_factory):
+    """A classifier trained on maps with names, and the graph and features of its run."""
+    from cytomesh.classify.config import ClassifyConfig
+    from tests.classify.conftest import make_features, make_graph, save
 
-    from cytomesh.core.labels import LabelTable
+    run, graph = tmp_path_factory.mktemp("named"), make_graph(subdivisions=2)
+    graph = replace(graph, labels=replace(graph.labels, colours=COLOURS))
+    values = make_features(graph, noise=1.0, d=3) * np.float32([1, 10, 100])
+    save(run, graph, values, facts={"maps": NAMES})
+    overrides = ["model={kind: lda}", "inputs={names: [features], hops: [0]}", "outlines=false"]
+    classify_run(run, "areas", load_config(ClassifyConfig, None, overrides))
+    return run / "classify" / "areas", graph, values
 
-    graph = synthetic.graph("N01", "L", "unseen")
-    other = replace(graph, labels=LabelTable.from_names(["area 1", "V2", *(f"area {i}" for i in range(3, 7))]))
-    synthetic.save(tmp_path, other)
-    with pytest.raises(CheckpointError, match="2 \\('area 2'\\)"):
+
+NAMES = ["curv", "sulc", "thickness"]
+COLOURS = np.arange(0, 240, 10).reshape(6, 4) / 255
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (NAMES, [0, 1, 2]),
+        (["thickness", "curv", "sulc"], [2, 0, 1]),
+        (["s2_thickness", "s2_curv", "s2_sulc"], [2, 0, 1]),
+        ([], [0, 1, 2]),  # of an earlier version
+    ],
+)
+def test_maps_are_known_by_their_names(named_model, tmp_path, capsys, names, order):
+    speak()
+    model, graph, values = named_model
+    shutil.copytree(model.parents[1] / "graphs", tmp_path / "graphs")
+    save_features(tmp_path, "cnn", graph, values[:, order], {"maps": names} if names else {})
+    predict_run(tmp_path, model, "p", PLAIN)
+    before, after = (
+        read_table(folder / "predictions" / f"{graph.name}.parquet") for folder in (model, tmp_path / "classify" / "p")
+    )
+    np.testing.assert_array_equal(before["area"], after["area"])
+    assert ("named otherwise than in training" in capsys.readouterr().err) == ("s2_curv" in names)
+
+
+def test_maps_of_other_names_are_refused(named_model, tmp_path):
+    model, graph, values = named_model
+    shutil.copytree(model.parents[1] / "graphs", tmp_path / "graphs")
+    save_features(tmp_path, "cnn", graph, values, {"maps": ["curv", "sulc", "myelin"]})
+    with pytest.raises(CheckpointError, match="features:cnn: 3 maps without thickness, with myelin"):
         predict_run(tmp_path, model, "p", PLAIN)
+
+
+def test_graphs_of_one_run_are_learnt_from_in_one_order(named_model, synthetic, tmp_path):
+    from cytomesh.classify.inputs import InputsConfig, prepare_inputs
+
+    _, graph, values = named_model
+    other = synthetic.graph("B02", subdivisions=2)
+    save_features(tmp_path, "cnn", graph, values, {"maps": NAMES})
+    save_features(tmp_path, "cnn", other, values[:, ::-1], {"maps": NAMES[::-1]})
+    masks = [graph.is_linked] * 2
+    one, two = prepare_inputs(tmp_path, [graph, other], masks, InputsConfig(hops=[0])).values
+    np.testing.assert_array_equal(one, two)
+
+
+def test_areas_of_one_name_are_one_area(model, new_brain, synthetic, capsys):
+    speak()
+    run, truth = new_brain
+    names = ["area 6", "V2", "area 1"]
+    own = LabelTable((2, 4, 9), tuple(names), distinct_colours(3))
+    blank = load_graphs(run)[0].nodes.columns
+    nodes = Table({**blank, "pmap": blank["pmap"][:, :3]})
+    synthetic.save(run, replace(truth, labels=own, nodes=nodes), synthetic.features(truth))
+    predict_run(run, model, "p", PLAIN)
+    line = "N01_hemi-L: areas of the model are not in the label table and are added: area 2; area 3; area 4; and 1 more"
+    assert line in capsys.readouterr().err
+    labels, table = read_labels(run / "classify" / "p" / "N01_hemi-L.label.gii")
+    assert [table.index(name) for name in names] == [2, 4, 9]  # the study's own
+    assert [table.index(f"area {i}") for i in (2, 3, 4, 5)] == [7, 3, 8, 5]  # the model's, where they are free
+    found = np.array([table.name(label) for label in labels.tolist()])
+    linked = truth.is_linked
+    wanted = np.array([truth.labels.name(label) for label in truth.annotation.tolist()])
+    assert (found == wanted)[linked].mean() > 0.75
+    rows = read_table(run / "classify" / "p" / "predictions" / "N01_hemi-L.parquet")
+    np.testing.assert_array_equal(rows["area"][linked], labels[linked])
+
+
+def test_probability_maps_are_known_by_their_areas(new_brain, synthetic):
+    _, graph = new_brain
+    names, order = graph.labels.names, [3, 0, 1, 5, 4, 2]
+    other = replace(graph, labels=LabelTable.from_names([names[i] for i in order]))
+    other = synthetic.change(other, pmap=graph.pmap[:, order], annotation=np.zeros(graph.n_nodes, np.int32))
+    found = read_input(new_brain[0], other, "pmap", input_maps(new_brain[0], graph, "pmap"))
+    np.testing.assert_array_equal(found.toarray(), graph.pmap.toarray())
+    with pytest.raises(FeatureError, match="probability maps of other areas"):
+        read_input(new_brain[0], other, "pmap", [*names[:5], "V1"])
+
+
+def test_a_model_keeps_the_colours_of_its_areas(named_model):
+    record = read_model(named_model[0])
+    nothing = LabelTable.from_names([])
+    np.testing.assert_allclose(with_areas(nothing, record).colours, COLOURS, atol=1e-5)
+    for entry, rgba in zip(record["classes"], COLOURS, strict=True):
+        assert entry["colour"] == pytest.approx(rgba.tolist(), abs=1e-5)
+        entry["colour"] = None  # of an earlier version
+    np.testing.assert_allclose(with_areas(nothing, record).colours, distinct_colours(len(COLOURS)))
 
 
 def test_no_model(section_run, tmp_path):

@@ -12,6 +12,7 @@ from cytomesh.classify.run import classify_run
 from cytomesh.core.config import load_config
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError, SplitError
 from cytomesh.core.files import read_json
+from cytomesh.core.labels import LabelTable
 from cytomesh.core.provenance import RECORD
 from cytomesh.core.run import UNFINISHED
 from cytomesh.core.tables import Table, read_table
@@ -154,9 +155,24 @@ def test_labels_without_overlap_are_refused_before_training(synthetic, run):
         is_train = graph.brain_role == "train"
         kept = graph.annotation <= 3 if is_train else graph.annotation > 3
         synthetic.save(run, synthetic.change(graph, annotation=np.where(kept, graph.annotation, 0).astype(np.int32)))
-    with pytest.raises(SplitError, match="split: transfer: found no node of a trained area, expected areas of"):
+    found = (
+        "split: transfer: found no node of a trained area: area 4; area 5; area 6, expected areas of the training side:"
+    )
+    with pytest.raises(SplitError, match=found):
         classify_run(run, "none", settings("linear"))
     assert not list((run / "classify" / "none").glob("seed-*"))
+
+
+def test_areas_that_are_named_by_their_side_are_said(synthetic, tmp_path):
+    for i, side in enumerate("LR"):
+        names = [f"7Networks_{s}H_Vis_{k}" for s in "LR" for k in range(1, 7)]
+        graph = synthetic.graph("B01", side, subdivisions=2, with_pmap=False)
+        features, shifted = synthetic.features(graph), graph.annotation + 6 * i * (graph.annotation > 0)
+        graph = replace(graph, labels=LabelTable.from_names(names))
+        synthetic.save(tmp_path, synthetic.change(graph, annotation=shifted.astype(np.int32)), features)
+    words = "7Networks_RH_Vis_1; .* of the training side: 7Networks_LH_Vis_1; .*named by their side: give areas of both"
+    with pytest.raises(SplitError, match=words):
+        classify_run(tmp_path, "none", settings("linear", "split={kind: hemisphere}"))
 
 
 def test_isolated_nodes_and_two_components(synthetic, run):

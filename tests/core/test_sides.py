@@ -8,7 +8,7 @@ import pytest
 
 from cytomesh.core.errors import SurfaceError
 from cytomesh.core.labels import LabelTable
-from cytomesh.core.sides import IN_AREAS, IN_FILE_NAMES, side_of, without_prefix
+from cytomesh.core.sides import IN_AREAS, IN_FILE_NAMES, bare_area, side_of
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.any_surface import read_any_surface
 from cytomesh.surface.formats import write_freesurfer
@@ -51,13 +51,14 @@ def test_sides_in_file_names(name, side):
         ("rh.bankssts", "R", "bankssts"),
         ("ctx-lh-cuneus", "L", "cuneus"),
         ("7Networks_RH_Vis_1", "R", "7Networks_RH_Vis_1"),
-        ("Precentral_L", "L", "Precentral_L"),
+        ("Precentral_L", "L", "Precentral"),
+        ("Precentral right", "R", "Precentral"),
         ("lingual", None, "lingual"),
         ("R1", None, "R1"),
     ],
 )
 def test_sides_in_names_of_areas(name, side, bare):
-    assert side_of(name, IN_AREAS) == side and without_prefix(name) == bare
+    assert side_of(name, IN_AREAS) == side and bare_area(name) == bare
 
 
 def test_files_of_the_other_side_are_refused(tmp_path):

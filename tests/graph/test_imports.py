@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,13 +22,15 @@ from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
+from cytomesh.graph.map_names import map_names
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.report.quality import quality_part
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
-from cytomesh.surface.vertex_data import read_vertex_data
+from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 from tests.conftest import sphere_mesh
+from tests.docs.documented import undocumented
 
 TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
 NAMES = ("A", "B", "C", "D")
@@ -119,6 +122,7 @@ def test_later_stages_work(manifest, tmp_path, cytomesh):
     assert cytomesh("report", "--out", run)[0] == 0
     code, out, _ = cytomesh("status", "--out", run)
     assert code == 0 and "stale" not in out
+    assert not [fault for fault in undocumented(run) if fault.startswith(("features/", "classify/<name>/model.json"))]
 
 
 def test_later_stages_work_without_pial_and_white(manifest, tmp_path, cytomesh):
@@ -269,6 +273,18 @@ def test_areas_of_both_sides_in_one_table(manifest, tmp_path):
     assert set(load_graph(tmp_path / "run" / "graphs" / "B1_hemi-L").labels.names) == set(NAMES)
 
 
+def test_areas_whose_names_end_with_their_side(manifest, tmp_path):
+    own = yaml.safe_load(manifest.read_text())
+    for hemisphere in own["hemispheres"]:
+        side, path = hemisphere["hemisphere"], manifest.parent / f"{hemisphere['hemisphere']}.label.gii"
+        labels, known = read_vertex_labels(manifest.parent / hemisphere["labels"], 642, side)
+        write_labels(path, labels, replace(known, names=tuple(f"{name[2:]}_{side}" for name in known.names)), side)
+        hemisphere["labels"] = path.name
+    manifest.write_text(yaml.safe_dump(own))
+    import_graphs(manifest, tmp_path / "run")
+    assert [set(graph.labels.names) for graph in load_graphs(tmp_path / "run")] == [set(NAMES)] * 2
+
+
 def test_the_template_is_valid():
     own = validate(OwnSurfaces, read_yaml(TEMPLATE, StudyError), str(TEMPLATE), StudyError)
     assert own.hemispheres[0].name == "sub-01_hemi-L"
@@ -283,6 +299,7 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     right = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-R")
     found = load_features(tmp_path / "run", "maps", right)
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
+    assert map_names(tmp_path / "run", "maps", right) == ("myelin", "cells")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
     with pytest.raises(GraphError, match="only iron"):
         import_graphs(manifest, tmp_path / "run")

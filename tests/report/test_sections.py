@@ -3,7 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from cytomesh.core.labels import LabelTable
 from cytomesh.core.run import finished_folders
 from cytomesh.core.tables import Table
 from cytomesh.graph.storage import load_graphs
@@ -27,6 +29,10 @@ def test_sections_with_annotations_are_shown(run):
     assert set(map(int, shown)) == wanted
     # without any, they are spread over all, and have the colours of areas that were predicted
     none = [changed(graph, annotation=np.zeros(graph.n_nodes, np.int32)) for graph in graphs]
+    first = none[0]
+    # whose study has maps of one area, and not all that were predicted
+    maps = sp.csr_matrix(np.ones((first.n_nodes, 1), np.float32))
+    none[0] = replace(first, labels=LabelTable.from_names(["A"]), nodes=Table({**first.nodes.columns, "pmap": maps}))
     body = section_part(run, study, none).body
     assert len(set(re.findall(r"Section (\d+), plane", body))) == 4
     folder = finished_folders(run, "classify")[0]

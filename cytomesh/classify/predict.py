@@ -34,6 +34,7 @@ from cytomesh.classify.trained import model_labels, read_model, registration_for
 from cytomesh.core.digests import FileDigests, file_digests
 from cytomesh.core.errors import CheckpointError, ConfigError, CytomeshError
 from cytomesh.core.files import read_json, remove, write_json
+from cytomesh.core.learning import macro_f1
 from cytomesh.core.progress import track, warn
 from cytomesh.core.provenance import Inputs, flat_settings, place, said
 from cytomesh.core.reading import reading
@@ -128,6 +129,8 @@ def _predict(
         _warn_of_strange(graph, distance, quantiles)
         table = _with_doubt(table, distance, quantiles, settings)
         summary[graph.name] = _write(run, folder, graph, table, settings)
+        if not model.resolve().is_relative_to((run / "classify").resolve()):  # there, `classify` has scored it
+            summary[graph.name] |= scores_on_tests(graph, areas_said(graph, table))
     remove(folder / "inputs")
     return summary
 
@@ -281,10 +284,28 @@ def _warn_of_strange(graph: CortexGraph, distances: NDArray[np.float64], quantil
         warn(f"{graph.name}: {beyond}: areas are guesses; are units, scale and features those of training?")
 
 
+def areas_said(graph: CortexGraph, table: Table) -> NDArray[np.int32]:
+    """Return the area of every node, (n,), 0 where there is no image or the model does not know."""
+    return np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
+
+
+def scores_on_tests(graph: CortexGraph, area: NDArray[np.int32]) -> dict[str, float | int]:
+    """Score areas, (n,), at the linked nodes that somebody annotated in sections of the role `test`; empty without any.
+
+    Nodes of which the model says nothing count as wrong.
+    """
+    is_test = graph.is_linked & (graph.annotation > 0) & (graph.section_role == "test")
+    if not is_test.any():
+        return {}
+    truth, said = graph.annotation[is_test].astype(np.int64), area[is_test].astype(np.int64)
+    right = float((truth == said).mean())
+    return {"n_scored": int(is_test.sum()), "macro_f1": macro_f1(truth, said), "accuracy": right}
+
+
 def _write(
     run: Path, folder: Path, graph: CortexGraph, table: Table, settings: PredictConfig
 ) -> dict[str, float | int]:
-    area = np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
+    area = areas_said(graph, table)
     write_predictions(folder, graph, table, area)
     areas = area_table(graph, area, table["confidence"])
     write_table(folder / f"{graph.name}_areas.parquet", areas)

@@ -91,24 +91,26 @@ def _predictions(records: Mapping[str, Mapping[str, Any]]) -> list[Html]:
     """Return what classifiers that were trained elsewhere have predicted in this run."""
     if not records:
         return []
-    rows: list[Row] = [
-        [name, graph, found["n_areas"], 100 * found["share_unknown"], found["confidence"], found["surface_mm2"]]
-        for name, record in records.items()
-        for graph, found in record["graphs"].items()
-    ]
-    columns: list[Column] = [
-        "prediction",
-        "graph",
-        Number("areas", form=",d"),
-        Number("unknown", "% of linked nodes", ".1f"),
-        Number("mean confidence"),
-        Number("surface", "mm²", ",.0f"),
-    ]
-    caption = (
-        "Areas predicted by trained classifiers (cytomesh classify-predict). They are not scored; nodes that resemble "
-        "no area of the training are left unknown. Surface: of all predicted areas."
-    )
-    return [tag("h3", "Predictions by trained classifiers"), table(columns, rows, caption=caption, sortable=True)]
+    columns: dict[str, Number] = {
+        "n_areas": Number("areas", form=",d"),
+        "share_unknown": Number("unknown", "share of linked nodes"),
+        "confidence": Number("mean confidence"),
+        "surface_mm2": Number("surface", "mm²", ",.0f"),
+    }
+    found = [(name, graph, own) for name, record in records.items() for graph, own in record["graphs"].items()]
+    caption = "Areas predicted by trained classifiers (cytomesh classify-predict). "
+    if any("n_scored" in own for *_, own in found):
+        columns |= {"n_scored": Number("scored nodes", form=",d"), "macro_f1": Number("macro-F1")}
+        columns |= {"accuracy": Number("accuracy")}
+        caption += "Scored: nodes annotated in sections of the role test. "
+    else:
+        caption += "They are not scored: no section of the role test is annotated. "
+    if any(own["share_unknown"] for *_, own in found):
+        caption += "Nodes below min_confidence, or beyond max_distance_quantile, are left unknown. "
+    caption += "Surface: of all predicted areas."
+    rows: list[Row] = [[name, graph, *(own.get(key) for key in columns)] for name, graph, own in found]
+    heads: list[Column] = ["prediction", "graph", *columns.values()]
+    return [tag("h3", "Predictions by trained classifiers"), table(heads, rows, caption=caption, sortable=True)]
 
 
 def _measure_table(models: Sequence[Model], side: str) -> Html:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from cytomesh.classify.config import PredictConfig
 from cytomesh.classify.inputs import input_maps, read_input
@@ -59,6 +60,21 @@ def test_a_new_brain_in_every_format(model, new_brain):
         assert thickness == pytest.approx(truth.nodes["thickness_mm"][labels == label].mean())
     record = json.loads((folder / "N01_hemi-L_borders.json").read_text())
     assert {"area 1", "area 6"} <= {name for border in record["borders"] for name in border["areas"]}
+
+
+def test_annotated_test_sections_score_a_prediction(model, synthetic, tmp_path):
+    graph = synthetic.graph("N01", "L", "unseen", seed=5)
+    is_test = graph.section == graph.section[graph.is_linked][0]
+    role = np.where(is_test, "test", "train")
+    annotated = synthetic.change(graph, section_role=role)
+    synthetic.save(tmp_path, annotated, synthetic.features(graph))
+    summary = predict_run(tmp_path, model, "predicted", PLAIN)["N01_hemi-L"]
+    labels, _ = read_labels(tmp_path / "classify" / "predicted" / "N01_hemi-L.label.gii")
+    rows = annotated.is_linked & is_test & (annotated.annotation > 0)
+    assert summary["n_scored"] == rows.sum() > 0
+    truth, said = annotated.annotation[rows], labels[rows]
+    assert summary["accuracy"] == pytest.approx((truth == said).mean())
+    assert summary["macro_f1"] == pytest.approx(f1_score(truth, said, labels=np.unique(truth), average="macro"))
 
 
 def test_the_same_as_in_training(model, section_run, tmp_path):

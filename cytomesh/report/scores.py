@@ -104,10 +104,10 @@ def _predictions(records: Mapping[str, Mapping[str, Any]]) -> list[Html]:
         Number("mean confidence"),
         Number("surface", "mm²", ",.0f"),
     ]
-    caption = (
-        "Areas predicted by trained classifiers (cytomesh classify-predict). They are not scored; nodes that resemble "
-        "no area of the training are left unknown. Surface: of all predicted areas."
-    )
+    caption = "Areas predicted by trained classifiers (cytomesh classify-predict). They are not scored. "
+    if any(found["share_unknown"] for record in records.values() for found in record["graphs"].values()):
+        caption += "Nodes below min_confidence, or beyond max_distance_quantile, are left unknown. "
+    caption += "Surface: of all predicted areas."
     return [tag("h3", "Predictions by trained classifiers"), table(columns, rows, caption=caption, sortable=True)]
 
 

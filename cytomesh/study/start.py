@@ -31,7 +31,7 @@ from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, sections_text
-from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, table_of
+from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, say_absent, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, listed, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
@@ -110,6 +110,8 @@ def start_study(folder: Path, start: Start) -> str:
         warn(f"{start.images}: no image of section {listed(absent)}, left out of an even row of numbers: {hint}")
     names = list(dict.fromkeys(_classes(sections)))
     labels = table_of(areas) if start.labels is None else read_labels(start.labels)
+    if start.labels is not None:
+        say_absent(areas, labels, start.labels)
     roots = [
         item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
     ]

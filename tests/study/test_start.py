@@ -465,6 +465,17 @@ def test_names_on_several_lines_and_what_is_no_colour(folders, cytomesh):
     assert check_study(folders / "new" / "study.yaml").problems == ()
 
 
+def test_areas_that_a_table_lacks_are_said(folders, cytomesh):
+    table = folders / "labels.tsv"
+    table.write_text("index\tname\tr\tg\tb\ta\n1\tV2\t1\t2\t3\t255\n3\tM1\t1\t9\t3\t255\n")
+    Image.fromarray(np.full((60, 80), 5, np.uint8)).save(folders / "areas" / "9.png")
+    (folders / "areas" / "9.geojson").unlink()
+    given = ["--images", folders / "images", "--annotations", folders / "areas", "--labels", table]
+    code, _, errors = cytomesh("init", folders / "new", *given, "--um-per-px", 100, "--spacing-mm", 1)
+    assert code == 0, errors
+    assert "labels.tsv: 2 of 3 annotated areas not in the table: 'V1', label 5; it has 'V2', 'M1': add" in errors
+
+
 def test_areas_that_look_alike_are_said(folders, cytomesh):
     for index in (7, 8, 9):
         names = ("hOc1", "hoc 1", "hOc2") if index == 8 else ("hOc1", "hOc2")

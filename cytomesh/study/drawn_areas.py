@@ -141,7 +141,7 @@ def _unknown(path: Path, feature: ContourFeature, known: list[str], labels: Labe
     written = feature.names[0] if feature.names else ""
     way_out = did_you_mean(written, known)
     hint = (
-        "add such areas to the label table, or map them in annotations.classes of the manifest: to an area, or ignore"
+        "add such areas to the label table, or map them to areas, or to ignore, in annotations.classes of the manifest"
     )
     names = ", ".join(labels.names[:8]) + (", ..." if len(labels) > 8 else "")
     return ContourError(

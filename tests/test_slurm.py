@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_a_job_that_wrote_its_checkpoint_queues_itself_again(tmp_path):
         assert code == 3 and len(said) == 1
 
 
-def test_the_manual_shows_them_all():
+def test_the_manual_shows_them_all_and_where_they_are(capsys):
     page = (Path(__file__).parents[1] / "docs" / "start" / "cluster.md").read_text()
+    exec(re.search(r"python3 -c '(.+?)'", page)[1], {})
+    assert capsys.readouterr().out == f"{FOLDER}\n"
     assert [name for name in (*SCRIPTS, "sections_dask.py") if f"configs/slurm/{name}" not in page] == []

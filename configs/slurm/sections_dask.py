@@ -1,7 +1,7 @@
 """Workers for `cytomesh ... --scheduler-file FILE`, as Slurm jobs of dask-jobqueue (`pip install dask-jobqueue`).
 
 Usage, from the environment that cytomesh is installed in, on a node that may submit jobs and run for long:
-    python configs/slurm/sections_dask.py scheduler.json 64 &     (up to 64 jobs, ended when idle; Ctrl-C ends all)
+    python sections_dask.py scheduler.json 64 &     (up to 64 jobs, ended when idle; Ctrl-C ends all)
     cytomesh images convert study.yaml --out copies --scheduler-file scheduler.json
 """
 
@@ -20,6 +20,9 @@ if __name__ == "__main__":
         processes=16,
         memory="64GB",
         walltime="12:00:00",
+        # of your cluster: queue is Slurm's partition; the other line stands in each job before its worker
+        # queue="PARTITION", account="ACCOUNT",
+        # job_script_prologue=["source ~/cytomesh-env/bin/activate"],
         # a worker ends by itself before Slurm ends it; what it was at is done again elsewhere
         worker_extra_args=["--lifetime", "11h", "--lifetime-stagger", "30m"],
         job_name="cytomesh-sections",

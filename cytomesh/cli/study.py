@@ -102,7 +102,7 @@ def _text(report: CheckReport) -> str:
         lines.append(
             f"{brain.id:<12}{brain.role:<10}{brain.hemispheres:<7}{brain.n_sections:>9}{brain.n_images:>8}"
             f"{brain.n_contours:>10}{brain.n_annotations:>11}{brain.n_missing:>9}{brain.n_damaged:>9}"
-            f"{brain.first_mm:>11.3f}{brain.last_mm:>11.3f}"
+            f"{brain.first_mm:>11.2f}{brain.last_mm:>11.2f}"
         )
     lines += ["", *_listed(report.problems, "problem")] if report.problems else ["", "No problem found."]
     lines += ["", *_listed(report.warnings, "warning")] if report.warnings else []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError, StudyError, shown
+from cytomesh.core.progress import warn
 from cytomesh.graph.storage import graph_folder, load_graph
 from cytomesh.imaging.cut import refuse_large, refuse_pixel_size
 from cytomesh.imaging.normalise import open_run_study
@@ -18,6 +19,8 @@ from cytomesh.study.sections import Section
 from cytomesh.study.study import Brain
 
 UPRIGHT_DEG = 90.0
+# Between sections that all have an image, no point is farther from one than half of what they lie apart.
+FAR = 0.75
 HINT = "give world positions of this brain in mm, RAS"
 
 
@@ -65,6 +68,8 @@ def cut_point(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Cut a square around a point of the brain out of the section that lies nearest, turned as its image.
 
+    A point where sections are absent, or beyond the last one, is warned of: `FAR` of what sections usually lie apart.
+
     Parameters
     ----------
     point : (3,) float64
@@ -88,7 +93,8 @@ def cut_point(
     heights = np.array([float(section.plane.distance(point[None])[0]) for section in sections])
     nearest = int(np.argmin(np.abs(heights)))
     section, distance = sections[nearest], abs(float(heights[nearest]))
-    apart = float(np.diff(np.sort(heights)).max(initial=0.0))
+    gaps = np.diff(np.sort(heights))
+    apart = float(gaps.max(initial=0.0))
     if len(sections) > 1 and distance > apart:
         found = f"a point {distance:.1f} mm from the nearest section, {section.name}"
         raise StudyError(brain.id, found=found, expected=f"{apart:.1f} mm at most, as sections lie apart", hint=HINT)
@@ -99,6 +105,11 @@ def cut_point(
             found = f"a point at column {pixel[0]:.0f}, row {pixel[1]:.0f} of the nearest section, {section.name}"
             raise StudyError(brain.id, found=found, expected=f"within its {width} x {height} px", hint=HINT)
         pixels, facts = _patch(pyramid, section, pixel, UPRIGHT_DEG, size_px, um_per_px)
+    if gaps.size and distance > FAR * (usual := float(np.median(gaps))):
+        warn(
+            f"the nearest section with an image, {section.name}, lies {distance:.3g} mm from the point, where sections "
+            f"usually lie {usual:.3g} mm apart: the image shows what is there, not at the point"
+        )
     return pixels, {**facts, "distance_mm": round(distance, 4)}
 
 

@@ -201,13 +201,13 @@ def _links(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:
     )
     yield Verdict("nodes linked, of all", links["share_linked"])
     yield Verdict(
-        "node to link point, 95 %",
+        "distance from node to link point, 95th percentile",
         links["reach_mm"].get("p95"),
         highest=checks.max_link_residual_mm,
         unit="mm",
         key="max_link_residual_mm",
     )
-    yield Verdict("node to section plane, 95 %", links["distance_mm"].get("p95"), unit="mm")
+    yield Verdict("distance from node to section plane, 95th percentile", links["distance_mm"].get("p95"), unit="mm")
 
 
 def _alignment(qc: Mapping[str, Any], checks: CheckConfig) -> Iterator[Verdict]:

@@ -191,7 +191,7 @@ def _bar() -> Html:
 
 def _figure(drawing: SectionDrawing) -> Html:
     section = drawing.section
-    facts = [f"plane at {section.plane.offset_mm:.3f} mm", f"{section.um_per_px:g} µm/px"]
+    facts = [f"plane at {section.plane.offset_mm:.2f} mm", f"{section.um_per_px:g} µm/px"]
     facts += [section.status] * (section.status != "ok")
     facts += ["no image"] * (section.image is None) + ["no contours"] * (section.contours is None)
     caption = [tag("strong", f"Section {section.index}"), ", ", ", ".join([*facts, *drawing.notes])]

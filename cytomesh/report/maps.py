@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cytomesh.analyze.layers.classes import LAYERS
 from cytomesh.analyze.measures import ORIGIN, load_measures
 from cytomesh.analyze.own_measures import ELSEWHERE
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import CytomeshError, MissingStageError
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log
@@ -152,7 +153,7 @@ def with_values(maps: Mapping[str, Sequence[NodeMap]]) -> dict[str, list[NodeMap
     every = dict.fromkeys(item.title for items in maps.values() for item in items)
     titles = {item.title for items in maps.values() for item in items if _has_values(item)}
     if empty := [title for title in every if title not in titles]:
-        log(f"no map of {', '.join(empty)}: no node has a value")
+        log(f"left out, as no node has a value: {counted(len(empty), 'map')} ({', '.join(empty)})")
     return {graph: [item for item in items if item.title in titles] for graph, items in maps.items()}
 
 

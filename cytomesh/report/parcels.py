@@ -78,7 +78,8 @@ def parcel_page(run: Path, name: str) -> Path:
         *_count_part(metrics),
     ]
     title = f"Parcels: {name}"
-    facts = f"Method {metrics['method']}{_chosen(metrics)}, features {metrics['encoder']}, {len(graphs)} hemispheres."
+    facts = f"Method {metrics['method']}{_chosen(metrics)}, features {metrics['encoder']}, "
+    facts += f"{counted(len(graphs), 'hemisphere')}."
     head = join([tag("h1", title), tag("p", facts, class_="soft"), agreement_table({name: metrics})])
     path = folder / "parcels.html"
     write_text(path, page(title, head, parts, viewer_scripts()))

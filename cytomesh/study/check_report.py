@@ -17,6 +17,9 @@ from cytomesh.study.sections import Section
 
 # Of equal problems, so many are named.
 NAMED = 3
+# Names that no table has, as readers of contours and drawn areas say it.
+UNKNOWN = re.compile(r"unknown class '(.+)'")
+MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,20 @@ def _facts(problem: CytomeshError) -> dict[str, str]:
 
 
 def grouped(problems: Sequence[CytomeshError]) -> list[CytomeshError]:
-    """Return problems as they are shown: those that differ in their place and in numbers only as one, with a count."""
+    """Return problems as they are shown: those that differ in their place and in numbers only as one, with a count.
+
+    So are unknown classes if there are more than `NAMED`: that is another label table, not some misspelt names.
+    """
+    unknown: dict[str, set[str]] = {}
+    for problem in problems:
+        if name := UNKNOWN.fullmatch(problem.found):
+            unknown.setdefault(problem.expected, set()).add(name[1])
     groups: dict[tuple[str, ...], list[CytomeshError]] = {}
     for problem in problems:
-        facts = (re.sub(r"\b\d+(\.\d+)?\b", "#", fact) for fact in (problem.found, problem.expected, problem.hint))
+        facts = [problem.found, problem.expected, problem.hint]
+        if UNKNOWN.fullmatch(problem.found) and len(unknown[problem.expected]) > NAMED:
+            facts = ["unknown classes", problem.expected]
+        facts = [re.sub(r"\b\d+(\.\d+)?\b", "#", fact) for fact in facts]
         groups.setdefault((type(problem).__name__, *facts), []).append(problem)
     return [group[0] if len(group) == 1 else _together(group) for group in groups.values()]
 
@@ -106,6 +119,11 @@ def grouped(problems: Sequence[CytomeshError]) -> list[CytomeshError]:
 def _together(group: Sequence[CytomeshError]) -> CytomeshError:
     first = group[0]
     facts = {"found": first.found, "expected": first.expected, "hint": first.hint}
+    unknown = sorted({name[1] for problem in group if (name := UNKNOWN.fullmatch(problem.found))})
+    if len(unknown) > 1:
+        more = f" and {len(unknown) - MOST_NAMES} more" * (len(unknown) > MOST_NAMES)
+        facts["found"] = f"{len(unknown)} unknown classes: {', '.join(map(repr, unknown[:MOST_NAMES]))}{more}"
+        facts["hint"] = re.sub(r"^did you mean '.*?'\? ", "", first.hint)  # of one name
     source, sources = f"({len(group)} times) {first.source}", {problem.source for problem in group}
     if len(sources) == 1:
         return type(first)(source, _first([problem.place for problem in group]), **facts)

@@ -198,7 +198,7 @@ def _unknown_class(path: Path, feature: ContourFeature, known: list[str]) -> Con
         found=f"unknown class '{written}'" if written else "no classification",
         expected=f"one of {', '.join(CLASSES)}",
         hint=(f"did you mean '{near}'? " if near else "")
-        + "rename it in contours.classes of the manifest, or map it to ignore"
+        + "say in contours.classes of the manifest what such names stand for, or map them to ignore"
         if written
         else UNCLASSIFIED.format("contours.classes"),
     )

@@ -140,7 +140,9 @@ def read_drawn_areas(section: Section, labels: LabelTable) -> DrawnAreas:
 def _unknown(path: Path, feature: ContourFeature, known: list[str], labels: LabelTable) -> ContourError:
     written = feature.names[0] if feature.names else ""
     way_out = did_you_mean(written, known)
-    hint = "add it to the label table, or map it in annotations.classes of the manifest, to an area or to ignore"
+    hint = (
+        "add such areas to the label table, or map them to areas, or to ignore, in annotations.classes of the manifest"
+    )
     names = ", ".join(labels.names[:8]) + (", ..." if len(labels) > 8 else "")
     return ContourError(
         path,

@@ -15,22 +15,23 @@ from cytomesh.core.errors import CytomeshError, StudyError
 from cytomesh.core.files import clear_orphans, relative_place, write_text
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
+from cytomesh.core.registry import by_suffix
 from cytomesh.core.sides import IN_FILE_NAMES, side_of, surface_of
 from cytomesh.study.atlas import labels_text, read_labels
-from cytomesh.study.contour_formats.features import IGNORE, OTHERS
+from cytomesh.study.contour_formats.features import IGNORE, OTHERS, ContourFeature, without_number
 from cytomesh.study.contour_formats.registry import CONTOUR_READERS, read_features
 from cytomesh.study.contours import CLASSES, TISSUE
-from cytomesh.study.drawn_areas import DRAWINGS
 from cytomesh.study.image_checks import CheckedImage, check_image, kinds, proposed_window
 from cytomesh.study.image_formats.reader import ImageHeader
 from cytomesh.study.image_formats.registry import IMAGE_READERS, read_header
+from cytomesh.study.manifest import ContourSettings
 from cytomesh.study.pixels import ImageSettings, known_channels, needs_channel
 from cytomesh.study.planes import SectionPlane
 from cytomesh.study.problems import attempt, raise_problems
 from cytomesh.study.roots import is_below
 from cytomesh.study.section_files import absent_numbers, files_by_stem, of_sections, section_numbers
 from cytomesh.study.sections import Section, SectionRole, sections_text
-from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, table_of
+from cytomesh.study.start_labels import AnnotatedAreas, is_ring, read_areas, say_absent, table_of
 from cytomesh.study.start_text import TODO, Kind, Known, listed, study_text
 
 Cut = Literal["coronal", "sagittal", "horizontal"]
@@ -105,10 +106,12 @@ def start_study(folder: Path, start: Start) -> str:
     if different := kinds(checked):
         warn(f"{start.images}: images of several kinds: {different}: export them alike; one study is of one kind")
     if absent := absent_numbers(by_number):
-        hint = "a row of status missing tells of one that is lost"
+        hint = "if one is lost, add its row to sections.tsv, with image n/a and status missing"
         warn(f"{start.images}: no image of section {listed(absent)}, left out of an even row of numbers: {hint}")
     names = list(dict.fromkeys(_classes(sections)))
     labels = table_of(areas) if start.labels is None else read_labels(start.labels)
+    if start.labels is not None:
+        say_absent(areas, labels, start.labels)
     roots = [
         item for item in (start.images, start.contours, start.annotations) if item and not is_below(item, [folder])
     ]
@@ -223,12 +226,23 @@ def _classes(sections: Iterable[Section]) -> Iterator[str]:
     """Return the classes that contour files have, each object's as it is written or as it is known."""
     problems: list[CytomeshError] = []
     for section in sections:
-        if section.contours is None or not section.contours.name.lower().endswith(DRAWINGS):
-            continue
-        for feature in attempt(problems, partial(read_features, section, frozenset(CLASSES))) or ():
-            known = next((name for name in feature.names if name in (*CLASSES, TISSUE)), None)
-            yield from [known] if known else feature.names[:1]
+        reader = section.contours and by_suffix(CONTOUR_READERS, section.contours)
+        if reader and not reader.is_labelled:
+            # Names alone count: how large a unit is, which the image and the manifest say, is still to be filled in.
+            section = replace(section, image=None, contour_settings=ContourSettings(microdraw_px_per_unit=1.0))
+            for feature in attempt(problems, partial(read_features, section, frozenset(CLASSES))) or ():
+                yield from _class(feature)
     raise_problems(problems)
+
+
+def _class(feature: ContourFeature) -> Sequence[str]:
+    """Return an object's class as it is known, else as it is written; of rings without the number of copies."""
+    if known := [name for name in feature.names if name in (*CLASSES, TISSUE)]:
+        return known[:1]
+    if not feature.names:
+        return ()
+    own = without_number(feature.names[0])[-1]
+    return [own] if own in feature.names and is_ring(own) else feature.names[:1]
 
 
 def _meanings(names: Sequence[str], labels: LabelTable) -> dict[str, str]:

@@ -6,10 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from cytomesh.core.errors import AtlasError
+from cytomesh.core.counted import counted
+from cytomesh.core.errors import AtlasError, shown
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
 from cytomesh.page.colours import css_colour
@@ -116,6 +118,21 @@ def table_of(found: Iterable[AnnotatedAreas]) -> LabelTable:
     return table
 
 
+def say_absent(found: Iterable[AnnotatedAreas], labels: LabelTable, path: Path) -> None:
+    """Log which areas of the annotations have no row in a label table that was given."""
+    found = list(found)
+    drawn = sorted({name for one in found for name, _ in one.drawn})
+    numbers = sorted({label for one in found for label in one.labels})
+    absent = [repr(name) for name in drawn if name not in labels.names]
+    absent += [f"label {label}" for label in numbers if label not in labels.indices]
+    if absent:
+        warn(
+            f"{shown(path)}: {len(absent)} of {counted(len(drawn) + len(numbers), 'annotated area')} not in the table: "
+            f"{listed(absent)}; it has {listed(map(repr, labels.names)) or 'no area'}: add them, or map the names of "
+            "drawn ones in annotations.classes of study.yaml"
+        )
+
+
 def _say_doubts(labels: LabelTable) -> None:
     """Log which areas may be one, by their names, and which cannot be told apart on maps, by their colours."""
     for names in labels.alike():
@@ -123,9 +140,9 @@ def _say_doubts(labels: LabelTable) -> None:
     by_colour: dict[str, list[str]] = {}
     for _, name, colour in labels.rows():
         by_colour.setdefault(css_colour(colour), []).append(name)
-    for shown, names in by_colour.items():
+    for colour_text, names in by_colour.items():
         if len(names) > 1:
-            warn(f"areas {listed(map(repr, names))} have one colour, {shown}: maps do not tell them apart")
+            warn(f"areas {listed(map(repr, names))} have one colour, {colour_text}: maps do not tell them apart")
 
 
 def _most_frequent(name: str, colours: Counter[Colour]) -> Colour:

@@ -103,8 +103,8 @@ def _lines(known: Known) -> Iterator[tuple[str, str]]:
     yield "  - id: B01", f"  - id: {known.brain}"
     yield "    role: train", f"    role: {'unseen' if known.kind == 'new-brain' else 'train'}"
     sides = known.hemispheres or ("L", "R")
-    is_guess = not known.hemispheres and TODO in known.classes.values()
-    note = f"  # {TODO} those that contours.classes name" if is_guess else ""
+    is_guess = not known.hemispheres and known.has_contours
+    note = f"  # {TODO} those that contours.classes (of masks: contours.labels) name" if is_guess else ""
     yield "    hemispheres: [L, R]", f"    hemispheres: [{', '.join(sides)}]{note}"
     place = f"    # Places are a guess: images centred on one line, {known.axes}.\n"
     if known.kind == "surfaces":

@@ -40,7 +40,9 @@ def tolerant_manifest(path: Path, problems: list[CytomeshError]) -> Manifest | N
 
 def to_fill_in(path: Path, field: str) -> StudyError:
     """Complain about what `cytomesh init` left open."""
-    return StudyError(path, field, found=TODO, expected="what it is", hint="fill it in")
+    return StudyError(
+        path, field, found=f"{TODO}, left by cytomesh init", hint=f"replace {TODO} by what is true of your study"
+    )
 
 
 def _without(data: dict[str, Any], faults: list[tuple[tuple[int | str, ...], str]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from cytomesh.core.errors import ImageError
+from cytomesh.graph.cut_outs import cut_point
 from cytomesh.graph.storage import load_graphs
 from cytomesh.imaging.cut import cut_box, cut_stored, write_cut
 from cytomesh.imaging.normalise import open_run_study
@@ -243,6 +244,19 @@ def test_what_is_no_run_and_a_point_beyond_the_stack(small_chain, tmp_path, cyto
         assert code == 1
         assert said in errors
         assert "Way out" in errors
+
+
+@pytest.mark.parametrize(("share", "is_warned"), [(0.7, False), (0.8, True)])
+def test_a_point_beside_all_sections_is_warned_of(small_chain, caplog, share, is_warned):
+    brain = open_run_study(small_chain.run).brains[0]
+    sections = [section for section in brain.sections if section.image is not None]
+    first = sections[0]
+    heights = np.sort([first.plane.distance(section.plane.world(np.zeros((1, 2))))[0] for section in sections])
+    usual, outwards = np.median(np.diff(heights)), 1 if heights[0] < -1 else -1
+    beyond = first.plane.world(np.full((1, 2), 5.0))[0] + share * usual * outwards * first.plane.normal
+    _, facts = cut_point(brain, beyond, 8)
+    assert facts["section"] == first.name and facts["distance_mm"] == pytest.approx(share * usual, abs=1e-3)
+    assert (f"{first.name}, lies {share * usual:.3g} mm from the point" in caplog.text) == is_warned
 
 
 def test_planes_are_named_for_one_image_only(small_chain, tmp_path, cytomesh):

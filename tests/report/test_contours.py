@@ -49,7 +49,7 @@ def test_page_shows_every_section_with_its_problems(study, tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert text.count("<figure") == 5 and text.count("data:image/jpeg;base64,") == 4
     assert "Contours of &lt;small&gt;" in text and "<small>" not in text
-    for words in ("Section 4</strong>, plane at 2.000 mm", "no cortex drawn", "no contours", "no image", "1 mm</text>"):
+    for words in ("Section 4</strong>, plane at 2.00 mm", "no cortex drawn", "no contours", "no image", "1 mm</text>"):
         assert words in text, words
     assert len(re.findall(r'<figure id="B01-3" class="wrong">', text)) == 1
     assert "s3.geojson: feature 1 (&#x27;pial_L&#x27;): found an open ring" in text

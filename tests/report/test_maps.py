@@ -33,7 +33,7 @@ def test_maps_without_values_are_neither_shown_nor_offered(run, caplog):
     maps = {"a": [annotation_map(bare), ScalarMap("s", "g", np.full(3, np.nan), ""), thickness_map(graph)]}
     with caplog.at_level("INFO", "cytomesh"):
         assert [item.title for item in with_values(maps)["a"]] == ["cortical thickness"]
-    assert caplog.messages == ["no map of annotation, s: no node has a value"]
+    assert caplog.messages == ["left out, as no node has a value: 2 maps (annotation, s)"]
     assert first_title(maps, ("annotation", "cortical thickness")) == "cortical thickness"
     both = with_values({**maps, "b": [annotation_map(graph)]})
     assert [item.title for item in both["a"]] == ["annotation", "cortical thickness"]

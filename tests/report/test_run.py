@@ -241,6 +241,10 @@ def test_predictions_of_a_trained_classifier_are_shown(run: Path, tmp_path: Path
         assert row[2] == str(found["n_areas"]) and row[4] == f"{found['confidence']:.3f}"
     # not a map that is grey all over
     assert re.findall(r'data-map="(.*?)"', text) == ["cortical thickness", "prediction, predicted"]
+    assert "left unknown" not in page.text
+    predict_run(tmp_path, run / "classify" / "linear", "sure", PredictConfig(outlines=False, min_confidence=1.0))
+    report_run(tmp_path)
+    assert "left unknown" in Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
 
 
 def test_imported_surfaces_are_called_so(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,24 @@ def test_problems_that_differ_in_place_and_numbers_only_are_one_line():
     assert grouped([]) == []
 
 
+def test_areas_of_another_label_table_are_one_problem():
+    hint = "did you mean 'V1'? add such areas"
+    expected = "an area of the label table (V1, V2)"
+    problems = [
+        ContourError(
+            f"/a/{i % 2}.geojson", f"feature {i}", found=f"unknown class '{name}'", expected=expected, hint=hint
+        )
+        for i, name in enumerate(("V10", "hOc1", "4a", "V11", "hOc1", "4a"))
+    ]
+    other = ContourError("/a/0.geojson", "feature 9", found="unknown class 'Pia'", expected="one of pial_L")
+    (one, kept) = grouped([*problems[1:], other, problems[0]])
+    assert kept is other
+    assert str(one) == (
+        "(6 times) /a/1.geojson: feature 1; 0.geojson: feature 2; 1.geojson: feature 3; ...: found 4 unknown classes: "
+        "'4a', 'V10', 'V11', 'hOc1', expected an area of the label table (V1, V2). Way out: add such areas"
+    )
+
+
 def test_only_files_that_exist_are_counted(study_folder):
     study_folder.image(1).unlink()
     study_folder.contours(2).unlink()

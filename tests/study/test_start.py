@@ -3,12 +3,14 @@
 import json
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from roifile import ImagejRoi
 from shapely.geometry import MultiPolygon, box
 
 from cytomesh.core.errors import StudyError
@@ -82,7 +84,7 @@ def test_what_it_cannot_know_is_marked_and_a_study_once_filled_in(folders, cytom
     assert marked == ["species: TODO", "stain: TODO", '  classes: {"Cortex": TODO}']
     found = "\n".join(map(str, check_study(study).problems))
     for field in ("contours.classes.Cortex", "species", "stain"):
-        assert found.count(f"{field}: found TODO, expected what it is") == 1
+        assert found.count(f"{field}: found TODO, left by cytomesh init") == 1
     filled = study.read_text().replace('"Cortex": TODO', "Cortex: pial_R").replace(": TODO", ": Nissl")
     study.write_text(filled)
     assert check_study(study).problems == ()
@@ -102,7 +104,49 @@ def test_sides_that_no_class_names_are_left_to_fill_in(folders):
     start = Start("block", folders / "images", 1.0, folders / "contours", um_per_px=100.0, species="x", stain="y")
     text = start_study(folders / "new", start)
     assert "marked TODO: 2." in text
-    assert "    hemispheres: [L, R]  # TODO those that contours.classes name\n" in text
+    assert "    hemispheres: [L, R]  # TODO those that contours.classes (of masks: contours.labels) name\n" in text
+
+
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape"
+ viewBox="0 0 40 30"><g id="layer1" inkscape:label="{pial}"><path id="path101" d="M1 1h30v20h-30z"/></g>
+ <g id="layer2"><path id="path102" inkscape:label="{white}-2" d="M5 5h20v10h-20z"/></g></svg>"""
+
+
+@pytest.mark.parametrize(
+    ("pial", "white", "sides", "classes"),
+    [("pial_L", "white_L", "[L]\n", ""), ("Cortex", "WM", "[L, R]  # TODO", '{"Cortex": TODO, "WM": TODO}')],
+)
+@pytest.mark.parametrize("form", ["svg", "zip", "json"])
+def test_classes_are_read_of_every_format_that_names_them(folders, form, pial, white, sides, classes):
+    """Of SVG drawings in other units than pixels, too, which cannot be put on their images yet."""
+    for path in (folders / "contours").iterdir():
+        path.unlink()
+        if form == "svg":
+            path.with_suffix(".svg").write_text(SVG.format(pial=pial, white=white))
+        elif form == "zip":
+            rings = {pial: [[1, 1], [31, 1], [31, 21]], f"{white}-2": [[5, 5], [25, 5], [25, 15]]}
+            with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+                for name, ring in rings.items():
+                    archive.writestr(f"{name}.roi", ImagejRoi.frompoints(ring, name=name).tobytes())
+        else:
+            segments = [[1, 1], [31, 1], [31, 21]]
+            drawn = [
+                {"annotation": {"name": name}, "path": ["Path", {"segments": segments, "closed": True}]}
+                for name in (pial, f"{white}-2")
+            ]
+            path.with_suffix(".json").write_text(json.dumps({"Regions": drawn}))
+    start = Start("block", folders / "images", 1.0, folders / "contours", um_per_px=100.0, species="x", stain="y")
+    text = start_study(folders / "new", start)
+    assert f"    hemispheres: {sides}" in text
+    assert (f"\n  classes: {classes}\n" in text) if classes else "TODO" not in text
+
+
+def test_sides_of_masks_are_left_to_fill_in(folders):
+    for path in (folders / "contours").iterdir():
+        path.unlink()
+        Image.fromarray(np.ones((60, 80), np.uint8)).save(path.with_suffix(".png"))
+    start = Start("block", folders / "images", 1.0, folders / "contours", um_per_px=100.0, species="x", stain="y")
+    assert "marked TODO: 1." in start_study(folders / "new", start)
 
 
 def test_one_that_was_killed_is_finished_and_nothing_is_overwritten(folders):
@@ -419,6 +463,17 @@ def test_names_on_several_lines_and_what_is_no_colour(folders, cytomesh):
     assert study.labels.names == ("V1 left", "V2", "V3") and (study.labels.colours[2] == 1).all()
     assert read_drawn_areas(study.brains[0].sections[0], study.labels).labels.tolist() == [1, 1, 2, 3]
     assert check_study(folders / "new" / "study.yaml").problems == ()
+
+
+def test_areas_that_a_table_lacks_are_said(folders, cytomesh):
+    table = folders / "labels.tsv"
+    table.write_text("index\tname\tr\tg\tb\ta\n1\tV2\t1\t2\t3\t255\n3\tM1\t1\t9\t3\t255\n")
+    Image.fromarray(np.full((60, 80), 5, np.uint8)).save(folders / "areas" / "9.png")
+    (folders / "areas" / "9.geojson").unlink()
+    given = ["--images", folders / "images", "--annotations", folders / "areas", "--labels", table]
+    code, _, errors = cytomesh("init", folders / "new", *given, "--um-per-px", 100, "--spacing-mm", 1)
+    assert code == 0, errors
+    assert "labels.tsv: 2 of 3 annotated areas not in the table: 'V1', label 5; it has 'V2', 'M1': add" in errors
 
 
 def test_areas_that_look_alike_are_said(folders, cytomesh):

@@ -47,6 +47,7 @@ class CslReader(ContourReader):
     """Contour Stack Library: planes of labelled regions, in world coordinates."""
 
     suffixes = (".csl",)
+    is_labelled = True
 
     def read(self, drawing: Drawing) -> list[ContourFeature]:
         """Return the regions of the section's plane."""

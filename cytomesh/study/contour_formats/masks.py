@@ -29,6 +29,7 @@ class MaskReader(ContourReader):
     """Label images of a section."""
 
     suffixes = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+    is_labelled = True
 
     def read(self, drawing: Drawing) -> list[ContourFeature]:
         """Return the outlines of the labels."""

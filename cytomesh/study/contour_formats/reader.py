@@ -47,6 +47,8 @@ class ContourReader(ABC):
 
     suffixes: ClassVar[tuple[str, ...]]
     """Ends of file names, lower case."""
+    is_labelled: ClassVar[bool] = False
+    """Whether numbers stand for classes, as `contours.labels` says, in the place of names."""
 
     @abstractmethod
     def read(self, drawing: Drawing) -> list[ContourFeature]:

@@ -34,6 +34,8 @@ DRAWN = ("path", "polygon", "polyline")
 OTHER_SHAPES = ("rect", "circle", "ellipse", "line", "use", "text", "image")
 # What is within these is not drawn where it stands.
 NOT_DRAWN = ("defs", "clipPath", "mask", "symbol", "pattern", "marker")
+# What programs call elements that nobody has named.
+GENERATED = re.compile(r"(path|polygon|polyline|svg|g|layer|cls-|st)\d+(-\d+)*")
 CHUNK = 1 << 20
 # How a file in UTF-16 begins, with or without a mark of the order of bytes.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
@@ -58,7 +60,8 @@ def read_svg(
     """Read paths, polygons and polylines; holes by the even-odd rule.
 
     The class is the first known name among inkscape:label, data-name, class and id ("pial_L-2" counts as pial_L, and so
-    does Illustrator's "pial_x5F_L") of the element, then of the groups around it. Transforms and the views of svg
+    does Illustrator's "pial_x5F_L") of the element, then of the groups around it; without a known one, the first that
+    no program has made up ("path1001"). Transforms and the views of svg
     elements within others are honoured; what is hidden (display, visibility), by attribute, style or style sheet, is
     left out. User units times `px_per_unit` are pixels counted from the corner: the page, or an image placed on it, has
     to be the section's image then.
@@ -273,7 +276,7 @@ class _Reader:
     def _add(self, kind: str, attributes: dict[str, str], matrix: NDArray[np.float64]) -> None:
         if len(self.features) >= MAX_FEATURES:
             raise too_many_features(self.path, len(self.features) + 1)
-        place, names = self._place(kind), self._known_names() or self._all_names()
+        place, names = self._place(kind), self._known_names() or self._given_names()
         if kind in OTHER_SHAPES:
             self.features.append(ContourFeature(place, names, fault=f"a {kind} element"))
             return
@@ -306,6 +309,9 @@ class _Reader:
     def _all_names(self) -> tuple[str, ...]:
         # programs number the outermost element; it may be the only layer, but is not worth a message
         return tuple(name for names in reversed(self.names[1:]) for name in names)
+
+    def _given_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self._all_names() if not GENERATED.fullmatch(name))
 
     def _known_names(self) -> tuple[str, ...]:
         return tuple(name for names in reversed(self.names) for name in names if name in self.known)

@@ -16,10 +16,12 @@ from cytomesh.core.progress import warn
 
 Named = tuple[str, NDArray[Any]]
 VERTEX_COLUMN = re.compile(
-    r"|unnamed: ?\d+|__index_level_\d+__|index|(vertex|vertices|vtx|node)([ _-]?(id|idx|index|no|number))?",
+    r"|unnamed: ?\d+|__index_level_\d+__|index|vno|(vertex|vertices|vtx|node)([ _-]?(id|idx|index|no|number))?",
     re.IGNORECASE,
 )
 """How programs name the column that says which vertex, or row, a row is; R and pandas leave its name empty."""
+ROW_COLUMN = re.compile("(row|point)?[ _-]?(id|idx|no|nr|number)|row|point", re.IGNORECASE)
+"""Names that may mean that, too: they do where the column numbers all rows."""
 
 
 def distinct(maps: Iterable[Named], unnamed: str = "map") -> dict[str, NDArray[Any]]:
@@ -38,6 +40,30 @@ def distinct(maps: Iterable[Named], unnamed: str = "map") -> dict[str, NDArray[A
 def is_vertex_column(name: str) -> bool:
     """Whether a column of this name says which vertex a row is, and is no map."""
     return VERTEX_COLUMN.fullmatch(name.strip()) is not None
+
+
+def numbers_rows(path: Path, name: str, values: NDArray[Any]) -> bool:
+    """Whether a column says which vertex, or row, a row is: by its name, or since it has each number once.
+
+    Raises
+    ------
+    SurfaceError
+        If it numbers all vertices in another order than the rows', and its name does not say that it does.
+    """
+    if is_vertex_column(name):
+        return True
+    order = _order(values)
+    if order is None:
+        return False
+    if ROW_COLUMN.fullmatch(name.strip()) or np.array_equal(order, np.arange(len(order))):
+        return True
+    raise SurfaceError(
+        path,
+        f"column '{name}'",
+        found=f"each of the numbers {values[order[0]]:g} to {values[order[-1]]:g} once, as of vertices or ranks",
+        expected="values of a map",
+        hint="call it 'vertex' if it says which vertex a row is, or leave it out",
+    )
 
 
 def in_order(path: Path, maps: dict[str, NDArray[Any]], columns: Sequence[Named]) -> dict[str, NDArray[Any]]:

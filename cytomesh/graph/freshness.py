@@ -16,6 +16,7 @@ from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again,
 from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.manifests import graphs_without_entry
 from cytomesh.graph.provenance import (
     IMAGES,
     SPHERE,
@@ -162,7 +163,9 @@ class Freshness:
             for name, then in record.inputs.files.items()
         }
         now = Inputs(now.settings, now.values, files, now.products)
-        return record.inputs.changed_data(now) + damage(self.run / product, record)
+        manifest = self._without_entry.get(product.removeprefix("graphs/"))
+        gone = [f"{manifest.name} has it no more: remove {self.run / product}, or import it again"] if manifest else []
+        return gone + record.inputs.changed_data(now) + damage(self.run / product, record)
 
     def _part(self, product: str, part: str, then: str) -> tuple[str, str, str]:
         """Return the digest that a part of a product has now."""
@@ -200,6 +203,10 @@ class Freshness:
             return open_run_study(self.run, self.digests)
         except CytomeshError as error:
             return error
+
+    @cached_property
+    def _without_entry(self) -> dict[str, Path]:
+        return graphs_without_entry(self.run)
 
     @cached_property
     def _sections(self) -> dict[str, Section]:

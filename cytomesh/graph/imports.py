@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.config import read_yaml, validate
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import GraphError, StudyError
+from cytomesh.core.errors import GraphError
 from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track, warn
@@ -22,6 +21,7 @@ from cytomesh.core.run import check_name, lock, product
 from cytomesh.core.sides import IN_AREAS, bare_area, side_of, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
+from cytomesh.graph.manifests import graphs_without_entry, keep_manifest, read_manifest
 from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
@@ -78,16 +78,20 @@ def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True)
     1
     """
     manifest, run = Path(manifest), Path(run)
-    own = validate(OwnSurfaces, read_yaml(manifest, StudyError), str(manifest), StudyError)
+    own = read_manifest(manifest)
     check_name(own.features, "features")
     with lock(run, "graphs"), file_digests(run) as digests:
         read = {item.name: read_hemisphere(item, manifest.parent) for item in track(own.hemispheres, "files")}
         read = same_features(read)
         table = joint_table({item.name: read[item.name].table for item in own.hemispheres})
-        return {
+        made = {
             item.name: _import(run, own, item, manifest.parent, read[item.name], table, digests, resume)
             for item in own.hemispheres
         }
+        keep_manifest(run, manifest, made)
+        for name, path in graphs_without_entry(run).items():
+            warn(f"{name} is not in {path} any more: remove {run / 'graphs' / name}, or it still takes part")
+        return made
 
 
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:

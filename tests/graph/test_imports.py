@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -25,6 +26,7 @@ from cytomesh.graph.imports import import_graphs
 from cytomesh.graph.map_names import map_names
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.report.quality import quality_part
+from cytomesh.report.status import run_status
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
@@ -203,6 +205,28 @@ def test_again_only_what_changed(manifest, tmp_path):
     for path in manifest.parent.iterdir():
         path.unlink()
     assert Freshness(run, FileDigests()).reasons("features/maps/B1_hemi-L") == []
+
+
+def test_a_graph_that_its_manifest_has_no_more_is_stale(manifest, tmp_path, capsys):
+    run, data = tmp_path / "run", yaml.safe_load(manifest.read_text())
+    other = manifest.with_name("other.yaml")  # a second manifest adds its brain to the same run
+    other.write_text(yaml.safe_dump(data | {"hemispheres": [data["hemispheres"][0] | {"brain": "B2"}]}))
+    for path in (manifest, other, manifest):
+        import_graphs(path, run)
+    assert "any more" not in capsys.readouterr().err
+    data["hemispheres"] = [data["hemispheres"][1] | {"brain": "Renamed"}]
+    manifest.write_text(yaml.safe_dump(data))
+    import_graphs(manifest, run)
+    said = capsys.readouterr().err
+    for side in "LR":
+        assert said.count(f"B1_hemi-{side} is not in {manifest} any more: remove {run}/graphs/B1_hemi-{side}") == 1
+    states = {item.product: item.state for item in run_status(run)}
+    assert {name for name, state in states.items() if state == "stale"} == {
+        f"{stage}/B1_hemi-{side}" for stage in ("graphs", "features/maps") for side in "LR"
+    }
+    for side in "LR":
+        shutil.rmtree(run / "graphs" / f"B1_hemi-{side}")
+    assert Freshness(run, FileDigests()).stale(["graphs/B2_hemi-L", "graphs/Renamed_hemi-R"]) == ""
 
 
 @pytest.mark.parametrize(

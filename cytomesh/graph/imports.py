@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 FLAT_MM = 1e-3
+SIDE_WORDS = {"l", "r", "lh", "rh", "left", "right", "hemi"}
 MEDIAL_WALL = 0.005
 """Share of the vertices from which cortex without thickness is worth a word."""
 
@@ -140,7 +142,7 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
     Raises
     ------
     GraphError
-        If a hemisphere has other features, or more or fewer of them.
+        If a hemisphere has features of other names, or more or fewer of them.
     """
     first, *others = read
     wanted, found = read[first].names, dict(read)
@@ -160,9 +162,29 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
             only = f"only {_some([each for each in names if each not in wanted])}"
             hint = "give all hemispheres the same features"
             raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
-        else:  # such as "left 1" and "right 1"
+        elif not _alike(names, wanted):
+            found_names, expected = f"other names ({_some(names)})", f"those of {first} ({_some(wanted)})"
+            hint = "give the maps of all hemispheres the same names"
+            raise GraphError(name, "features", found=found_names, expected=expected, hint=hint)
+        else:
             warn(f"{name}: features have other names than in {first}: taken to be in the same order")
     return found
+
+
+def _alike(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether names have, each with that at its place, a word or number in common that tells maps apart.
+
+    Such as "left 1" and "right 1", or "100307_L_Thickness" and "100408_R_Thickness".
+    """
+    pairs = zip(_telling_words(names), _telling_words(wanted), strict=True)
+    return all(its & others or its == others for its, others in pairs)
+
+
+def _telling_words(names: Sequence[str]) -> list[set[str]]:
+    """Return the words and numbers of each name, without those of sides and those that all names have."""
+    words = [set(re.findall(r"[^\W\d_]+|\d+", name.casefold())) - SIDE_WORDS for name in names]
+    shared = set.intersection(*words) if len(words) > 1 else set()
+    return [each - shared for each in words]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -24,7 +25,9 @@ from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
 from cytomesh.graph.imports import import_graphs
 from cytomesh.graph.map_names import map_names
+from cytomesh.graph.imports import import_graphs, same_features
 from cytomesh.graph.storage import load_graph, load_graphs
+from cytomesh.graph.vertex_graph import VertexData
 from cytomesh.report.quality import quality_part
 from cytomesh.report.status import run_status
 from cytomesh.surface.annot import write_annot
@@ -330,6 +333,32 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"]}, "R")
     with pytest.raises(GraphError, match=r"1 features \(cells\), expected 2 as in B1_hemi-L \(myelin, cells\)"):
         import_graphs(manifest, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "is_alike"),
+    [
+        (["myelin", "thickness"], ["curv", "sulc"], False),
+        (["thickness"], ["curv"], False),
+        (["curv_mean", "sulc_mean"], ["iron_mean", "cells_mean"], False),
+        (["1_Thickness", "1_Myelin"], ["2_Myelin", "2_Thickness"], False),
+        (["left 1", "left 2"], ["right 1", "right 2"], True),
+        (["100307_L_Thickness", "100307_L_Myelin"], ["100408_R_Thickness", "100408_R_Myelin"], True),
+        (["L_thickness"], ["R_thickness"], True),
+        (["m0", "m1"], ["z0", "z1"], True),
+        (["left"], ["right"], True),
+    ],
+)
+def test_maps_of_other_names_are_joined_by_order_where_something_tells_it(left, right, is_alike, caplog):
+    def data(names):
+        surfaces, n = {"midthickness": sphere_mesh(1)}, sphere_mesh(1).n_vertices
+        values, labels = np.zeros((n, len(names)), np.float32), np.zeros(n, np.int32)
+        return VertexData(surfaces, values, labels, LabelTable.from_names([]), labels == 0, {}, tuple(names))
+
+    read = {"B1_hemi-L": data(left), "B1_hemi-R": data(right)}
+    with nullcontext() if is_alike else pytest.raises(GraphError, match=f"{right[0]}.*{left[0]}.*the same names"):
+        same_features(read)
+    assert ("taken to be in the same order" in caplog.text) == is_alike
 
 
 def test_a_ribbon_inside_out_and_triangles_turned_apart_are_named(manifest, tmp_path):

@@ -122,8 +122,20 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     if "cortex" not in paths:
         unless = "unless the manifest names a map that is above 0 in cortex (cortex: lh.thickness)"
         warn(f"{own.name}: {_flat(surfaces)}all nodes count as cortex {unless}")
-    table = _of_one_side(labels, table, side)
-    return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
+    table, features = _of_one_side(labels, table, side), np.column_stack(columns)
+    _refuse_gaps_everywhere(own.name, features[is_cortex], names)
+    return VertexData(surfaces, features, labels, table, is_cortex, further | free, names)
+
+
+def _refuse_gaps_everywhere(name: str, features: NDArray[np.float32], maps: Sequence[str]) -> None:
+    """Refuse (n, d) features of cortex where every row lacks some: no node would take part."""
+    has_value = np.isfinite(features)
+    if not has_value.all(axis=1).any():
+        n_missing = np.count_nonzero(~has_value, axis=0)
+        most = int(n_missing.argmax())
+        found = f"no vertex of cortex with a value in every map; '{maps[most]}' has none at {n_missing[most]:,}"
+        hint = "leave maps with many missing values out, or fill them in"
+        raise GraphError(name, "features", found=f"{found} of {len(features):,}", hint=hint)
 
 
 def _flat(surfaces: Mapping[SurfaceKind, Mesh]) -> str:

@@ -251,6 +251,7 @@ def test_a_graph_that_its_manifest_has_no_more_is_stale(manifest, tmp_path, caps
         ({"cortex": "none.npy"}, "no vertex above 0"),
         ({"features": ["L.areas.label.gii"]}, "arrays of intent LABEL"),
         ({"features": ["huge.npy"]}, "huge.npy: huge: found 1e[+]300"),
+        ({"features": ["gaps.npy"]}, r"no vertex of cortex.* in every map; 'gaps 2' has none at 4\d\d of 622"),
         ({"pial": "R.pial.surf.gii"}, "R.pial.surf.gii: found structure CortexRight"),
         ({"features": ["both.npy"]}, "both.npy: both: found 1284 values.*642 vertices"),
         ({"labels": "bare.label.gii"}, "bare.label.gii: found labels such as [1-4], and no label table"),
@@ -264,6 +265,9 @@ def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
     (folder / "text.csv").write_text("section\n" + "A1\n" * 642)
     np.save(folder / "none.npy", np.zeros(642))
     np.save(folder / "huge.npy", np.full(642, 1e300))
+    gaps = np.where(np.arange(642)[:, None] % 3 == [0, 1], np.nan, 1.0)  # no row has both
+    gaps[2::3, 1] = np.nan
+    np.save(folder / "gaps.npy", gaps)
     np.save(folder / "both.npy", np.ones(2 * 642))
     bare = nib.load(folder / "L.areas.label.gii")
     bare.labeltable = nib.gifti.GiftiLabelTable()
@@ -391,6 +395,16 @@ def test_without_a_map_of_cortex_all_nodes_are_said_to_be_cortex(manifest, tmp_p
     import_graphs(manifest, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.count("all nodes count as cortex") == 1 and "B1_hemi-L: all nodes" in said
+
+
+def test_a_mask_of_the_medial_wall_given_as_cortex_is_said(manifest, tmp_path, capsys):
+    wall = read_vertex_data(manifest.parent / "L.cortex.shape.gii", 642, "L")["cortex"] == 0
+    np.save(manifest.parent / "wall.npy", wall)
+    change(manifest, cortex="wall.npy")
+    import_graphs(manifest, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert f"{N_WALL} of 642 vertices are above 0 in 'wall', and count as cortex: is it a mask of the medial" in said
+    assert said.count("mask of the medial wall") == 1  # the right one's is of cortex
 
 
 def test_a_left_hemisphere_that_lies_right_is_said(manifest, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     ]
     names, columns = zip(*named, strict=True)
     bare = tuple(without_side(name, side) for name in names)
-    names = bare if len(set(bare)) == len(bare) else names
+    names = bare if len(set(bare)) == len(set(names)) else names
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
         labels, table = read_vertex_labels(paths["labels"], n, side)
@@ -162,25 +163,35 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
         names = read[name].names
         if names == wanted:
             continue
-        if len(names) != len(wanted) or len(set(names)) < len(names) or len(set(wanted)) < len(wanted):
-            what = f"{len(names)} features ({_some(names)})"
-            hint = "give all hemispheres the same features"
-            raise GraphError(name, found=what, expected=f"{len(wanted)} as in {first} ({_some(wanted)})", hint=hint)
+        _check_names(names, name, wanted, first)
         if set(names) == set(wanted):
             warn(f"{name}: features come in another order than in {first}: reordered by name")
             order = [names.index(each) for each in wanted]
             found[name] = replace(read[name], features=read[name].features[:, order], names=wanted)
-        elif set(names) & set(wanted):
-            only = f"only {_some([each for each in names if each not in wanted])}"
-            hint = "give all hemispheres the same features"
-            raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
-        elif not _alike(names, wanted):
-            found_names, expected = f"other names ({_some(names)})", f"those of {first} ({_some(wanted)})"
-            hint = "give the maps of all hemispheres the same names"
-            raise GraphError(name, "features", found=found_names, expected=expected, hint=hint)
         else:
             warn(f"{name}: features have other names than in {first}: taken to be in the same order")
     return found
+
+
+def _check_names(names: Sequence[str], name: str, wanted: Sequence[str], first: str) -> None:
+    """Refuse names that do not tell which features of two hemispheres are the same."""
+    hint = "give all hemispheres the same features"
+    if len(names) != len(wanted):
+        what, expected = f"{len(names)} features ({_some(names)})", f"{len(wanted)} as in {first} ({_some(wanted)})"
+        raise GraphError(name, found=what, expected=expected, hint=hint)
+    for which, its, other in ((name, names, first), (first, wanted, name)):
+        if doubles := [each for each, times in Counter(its).items() if times > 1]:
+            what, hint = f"several maps called {_some(doubles)}", "give each its own name, or leave one out"
+            expected = f"names that differ, since {other} has others or another order"
+            raise GraphError(which, "features", found=what, expected=expected, hint=hint)
+    both = set(names) & set(wanted)
+    if both and set(names) != set(wanted):
+        only = f"only {_some([each for each in names if each not in both])}"
+        raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
+    if not both and not _alike(names, wanted):
+        what, expected = f"other names ({_some(names)})", f"those of {first} ({_some(wanted)})"
+        hint = "give the maps of all hemispheres the same names"
+        raise GraphError(name, "features", found=what, expected=expected, hint=hint)
 
 
 def _alike(names: Sequence[str], wanted: Sequence[str]) -> bool:

@@ -81,8 +81,8 @@ def in_order(path: Path, maps: dict[str, NDArray[Any]], columns: Sequence[Named]
             raise SurfaceError(
                 path,
                 f"column '{name}'",
-                found="values that are not the numbers of all vertices, each once",
-                expected=f"0 to {len(values) - 1}, in any order",
+                found=_fault(values),
+                expected="the number of every vertex once, from 0 or 1, in any order",
                 hint="give a row to every vertex (n/a where there is no value), or another name to a column of values",
             )
         if np.array_equal(order, np.arange(len(order))):
@@ -97,6 +97,18 @@ def in_order(path: Path, maps: dict[str, NDArray[Any]], columns: Sequence[Named]
         raise SurfaceError(path, found=found, expected=expected, hint="leave one of them out")
     warn(f"{path}: rows are sorted by column '{name}'")
     return {its: values[order] if len(values) == len(order) else values for its, values in maps.items()}
+
+
+def _fault(values: NDArray[Any]) -> str:
+    """Say why a column does not number all vertices."""
+    if values.dtype.kind in "iuf" and values.size:
+        known, times = np.unique(values, return_counts=True)
+        if (times > 1).any():
+            return f"{known[times > 1][0]:g} in {times[times > 1][0]} rows"
+        gaps = np.flatnonzero(known != known[0] + np.arange(len(known)))
+        if known[0] in (0, 1) and gaps.size:
+            return f"no row of vertex {known[0] + gaps[0]:g}"
+    return "values that are not the numbers of vertices"
 
 
 def _order(values: NDArray[Any]) -> NDArray[np.int64] | None:

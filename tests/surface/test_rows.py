@@ -53,8 +53,10 @@ def test_rows_are_put_in_place(tmp_path, caplog, table, first):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"vertex": [*range(N - 1), 3]}, "column 'vertex': found values that are not the numbers of all vertices"),
-        ({"vertex": range(100, 100 + N)}, "expected 0 to 11"),
+        ({"vertex": [*range(N - 1), 3]}, "column 'vertex': found 3 in 2 rows, expected the number of every vertex once"),
+        ({"vertex": [*range(1, N), 99]}, "column 'vertex': found no row of vertex 12"),
+        ({"vertex": [*range(7), *range(8, N + 1)]}, "column 'vertex': found no row of vertex 7, expected the number"),
+        ({"vertex": range(100, 100 + N)}, "not the numbers of vertices"),
         ({"index": [f"v{i}" for i in range(N)]}, "another name"),
         ({"vertex": SHUFFLED.index, "node": np.roll(SHUFFLED.index, 1)}, "order the rows differently"),
         ({"vertex": np.arange(N) + 0.5}, "column 'vertex'"),

@@ -147,9 +147,9 @@ class Freshness:
         name, _, hemisphere = product.removeprefix("graphs/").rpartition("_hemi-")
         try:
             settings = load_config(BuildGraphConfig, self.run / product / "config.yaml")
-            brain = study.brain(name)
-            if hemisphere not in brain.hemispheres:
-                return [f"the study has no hemisphere {hemisphere} of {name}"]
+            brain = next((brain for brain in study.brains if brain.id == name), None)
+            if brain is None or hemisphere not in brain.hemispheres:
+                return [f"the study has no hemisphere {hemisphere} of {name}: remove {self.run / product}"]
             now = graph_inputs(self.run, study, brain, hemisphere, settings, self.digests)
         except CytomeshError as error:
             return [str(error)]

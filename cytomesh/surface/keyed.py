@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import AtlasError, SurfaceError
 from cytomesh.core.labels import LabelTable, distinct_colours
-from cytomesh.core.sides import bare_area
 from cytomesh.core.progress import warn
-from cytomesh.core.sides import without_prefix
+from cytomesh.core.sides import bare_area
 
 NO_AREA = {
     *("", "unknown", "none", "background", "unassigned", "unlabeled", "unlabelled", "nolabel", "undefined"),

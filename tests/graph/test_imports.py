@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -23,9 +23,8 @@ from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
-from cytomesh.graph.imports import import_graphs
-from cytomesh.graph.map_names import map_names
 from cytomesh.graph.imports import import_graphs, same_features
+from cytomesh.graph.map_names import map_names
 from cytomesh.graph.storage import load_graph, load_graphs
 from cytomesh.graph.vertex_graph import VertexData
 from cytomesh.report.quality import quality_part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import GraphError
+from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track, warn
@@ -24,6 +23,7 @@ from cytomesh.core.sides import IN_AREAS, bare_area, side_of, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.manifests import graphs_without_entry, keep_manifest, read_manifest
+from cytomesh.graph.map_names import order_by_name
 from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
@@ -37,7 +37,6 @@ from cytomesh.surface.mesh import Mesh
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 FLAT_MM = 1e-3
-SIDE_WORDS = {"l", "r", "lh", "rh", "left", "right", "hemi"}
 MEDIAL_WALL = 0.005
 """Share of the vertices from which cortex without thickness is worth a word."""
 
@@ -163,51 +162,24 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
         names = read[name].names
         if names == wanted:
             continue
-        _check_names(names, name, wanted, first)
-        if set(names) == set(wanted):
-            warn(f"{name}: features come in another order than in {first}: reordered by name")
-            order = [names.index(each) for each in wanted]
-            found[name] = replace(read[name], features=read[name].features[:, order], names=wanted)
-        else:
+        for which, its, other in ((name, names, first), (first, wanted, name)):
+            if doubles := [each for each, times in Counter(its).items() if times > 1]:
+                what, hint = f"several maps called {_some(doubles)}", "give each its own name, or leave one out"
+                expected = f"names that differ, since {other} has others or another order"
+                raise GraphError(which, "features", found=what, expected=expected, hint=hint)
+        try:
+            order = order_by_name(names, wanted, name)
+        except FeatureError as cause:
+            hint = "give all hemispheres the same features, called the same"
+            expected = f"as in {first} {cause.expected}"
+            raise GraphError(name, "features", found=cause.found, expected=expected, hint=hint) from cause
+        if order == list(range(len(order))):
             warn(f"{name}: features have other names than in {first}: taken to be in the same order")
+            continue
+        warn(f"{name}: features come in another order than in {first}: reordered by name")
+        ordered = tuple(names[i] for i in order)
+        found[name] = replace(read[name], features=read[name].features[:, order], names=ordered)
     return found
-
-
-def _check_names(names: Sequence[str], name: str, wanted: Sequence[str], first: str) -> None:
-    """Refuse names that do not tell which features of two hemispheres are the same."""
-    hint = "give all hemispheres the same features"
-    if len(names) != len(wanted):
-        what, expected = f"{len(names)} features ({_some(names)})", f"{len(wanted)} as in {first} ({_some(wanted)})"
-        raise GraphError(name, found=what, expected=expected, hint=hint)
-    for which, its, other in ((name, names, first), (first, wanted, name)):
-        if doubles := [each for each, times in Counter(its).items() if times > 1]:
-            what, hint = f"several maps called {_some(doubles)}", "give each its own name, or leave one out"
-            expected = f"names that differ, since {other} has others or another order"
-            raise GraphError(which, "features", found=what, expected=expected, hint=hint)
-    both = set(names) & set(wanted)
-    if both and set(names) != set(wanted):
-        only = f"only {_some([each for each in names if each not in both])}"
-        raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
-    if not both and not _alike(names, wanted):
-        what, expected = f"other names ({_some(names)})", f"those of {first} ({_some(wanted)})"
-        hint = "give the maps of all hemispheres the same names"
-        raise GraphError(name, "features", found=what, expected=expected, hint=hint)
-
-
-def _alike(names: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether names have, each with that at its place, a word or number in common that tells maps apart.
-
-    Such as "left 1" and "right 1", or "100307_L_Thickness" and "100408_R_Thickness".
-    """
-    pairs = zip(_telling_words(names), _telling_words(wanted), strict=True)
-    return all(its & others or its == others for its, others in pairs)
-
-
-def _telling_words(names: Sequence[str]) -> list[set[str]]:
-    """Return the words and numbers of each name, without those of sides and those that all names have."""
-    words = [set(re.findall(r"[^\W\d_]+|\d+", name.casefold())) - SIDE_WORDS for name in names]
-    shared = set.intersection(*words) if len(words) > 1 else set()
-    return [each - shared for each in words]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ from tests.docs.documented import undocumented
 TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
 NAMES = ("A", "B", "C", "D")
 N_WALL = 20
+SAME_ORDER = "taken to be in the same order"
 
 
 def write_side(folder: Path, side: str, *, order: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, object]:
@@ -331,38 +332,40 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
     assert map_names(tmp_path / "run", "maps", right) == ("myelin", "cells")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
-    with pytest.raises(GraphError, match="only iron"):
+    with pytest.raises(GraphError, match="without myelin, with iron"):
         import_graphs(manifest, tmp_path / "run")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"]}, "R")
-    with pytest.raises(GraphError, match=r"1 features \(cells\), expected 2 as in B1_hemi-L \(myelin, cells\)"):
+    with pytest.raises(GraphError, match="1 map without myelin, expected as in B1_hemi-L 2 maps: myelin; cells"):
         import_graphs(manifest, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "is_alike"),
+    ("left", "right", "words"),
     [
-        (["myelin", "thickness"], ["curv", "sulc"], False),
-        (["thickness"], ["curv"], False),
-        (["thickness", "curv"], ["thickness", "thickness"], False),
-        (["curv_mean", "sulc_mean"], ["iron_mean", "cells_mean"], False),
-        (["1_Thickness", "1_Myelin"], ["2_Myelin", "2_Thickness"], False),
-        (["left 1", "left 2"], ["right 1", "right 2"], True),
-        (["100307_L_Thickness", "100307_L_Myelin"], ["100408_R_Thickness", "100408_R_Myelin"], True),
-        (["L_thickness"], ["R_thickness"], True),
-        (["m0", "m1"], ["z0", "z1"], True),
-        (["left"], ["right"], True),
+        (["myelin", "thickness"], ["curv", "sulc"], ""),
+        (["thickness"], ["curv"], ""),
+        (["thickness", "curv"], ["thickness", "thickness"], ""),
+        (["curv_mean", "sulc_mean"], ["iron_mean", "cells_mean"], ""),
+        (["left 1", "left 2"], ["right 1", "right 2"], SAME_ORDER),
+        (["100307_L_Thickness", "100307_L_Myelin"], ["100408_R_Thickness", "100408_R_Myelin"], SAME_ORDER),
+        (["L_thickness"], ["R_thickness"], SAME_ORDER),
+        (["s1 curv", "s1 sulc"], ["s2 sulc", "s2 curv"], "reordered by name"),
+        (["m0", "m1"], ["z0", "z1"], SAME_ORDER),
     ],
 )
-def test_maps_of_other_names_are_joined_by_order_where_something_tells_it(left, right, is_alike, caplog):
+def test_maps_of_other_names_are_joined_where_something_tells_how(left, right, words, caplog):
     def data(names):
         surfaces, n = {"midthickness": sphere_mesh(1)}, sphere_mesh(1).n_vertices
-        values, labels = np.zeros((n, len(names)), np.float32), np.zeros(n, np.int32)
+        values, labels = np.tile(np.arange(len(names), dtype=np.float32), (n, 1)), np.zeros(n, np.int32)
         return VertexData(surfaces, values, labels, LabelTable.from_names([]), labels == 0, {}, tuple(names))
 
     read = {"B1_hemi-L": data(left), "B1_hemi-R": data(right)}
-    with nullcontext() if is_alike else pytest.raises(GraphError, match=right[0]):
-        same_features(read)
-    assert ("taken to be in the same order" in caplog.text) == is_alike
+    with nullcontext() if words else pytest.raises(GraphError, match=right[0]):
+        joined = same_features(read)["B1_hemi-R"]
+        order = [0, 1] if words == SAME_ORDER else [1, 0]
+        assert joined.features[0].tolist() == order[: len(right)]
+        assert joined.names == tuple(right[i] for i in order[: len(right)])
+    assert words in caplog.text
 
 
 def test_columns_of_one_name_in_two_tables_are_named(manifest, tmp_path):

@@ -21,6 +21,7 @@ from cytomesh.core.digests import FileDigests
 from cytomesh.core.errors import CheckpointError, ConfigError, MissingStageError, StaleError
 from cytomesh.core.provenance import flat_settings
 from cytomesh.core.tables import read_table
+from cytomesh.graph.build import build_graphs
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.provenance import images_read
 from cytomesh.parcellate.run import parcellate_run
@@ -330,6 +331,18 @@ def test_another_window_of_a_brain_s_images_is_noticed_by_what_reads_them(copy):
     assert stale(copy) == {ENCODER, AREAS, PARCELS}  # features of another window are others
     change({}, {"window": [0, 201]})
     assert stale(copy) == {ENCODER, FEATURES[0], AREAS, PARCELS}
+
+
+def test_a_graph_that_the_study_has_no_more_is_stale(copy, capsys):
+    path = copy.study / "study.yaml"
+    data = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(data | {"brains": data["brains"][:1]}))
+    reasons = Freshness(copy.run, FileDigests()).reasons(GRAPHS[1])
+    assert reasons == [f"the study has no hemisphere L of T02: remove {copy.run / GRAPHS[1]}"]
+    build_graphs(path, copy.run, copy.settings()["graphs"], workers=1)
+    assert "T02_hemi-L: the study has no such hemisphere" in capsys.readouterr().err
+    shutil.rmtree(copy.run / GRAPHS[1])
+    assert stale(copy) == {FEATURES[1], AREAS, PARCELS}
 
 
 def test_normalised_features_follow_the_brain_s_other_sections(copy):

@@ -235,6 +235,8 @@ def _problem(kind: type[BaseModel], location: tuple[int | str, ...], item: Any) 
             near = did_you_mean(str(facts.get("tag", item["input"])), words)
             said += f"; {near}" if near else ""
         if item["type"] == "union_tag_invalid":
+            if facts["tag"] in ("True", "False"):
+                said += "; YAML reads yes, no, on and off as true and false: a name like that needs quotes"
             said += "; a kind that another package adds needs that package installed"
         # what concerns several fields names them itself
         if item["type"] not in ("value_error", "missing") or not isinstance(item["input"], dict | BaseModel):

@@ -139,7 +139,7 @@ def build_graphs(
         names = {task.name for task in tasks}
         for folder in product_folders(run, "graphs"):
             if folder.name not in names:
-                log(f"graphs/{folder.name}: the study has no such hemisphere; remove the folder if it is not wanted")
+                warn(f"graphs/{folder.name}: the study has no such hemisphere; remove the folder if it is not wanted")
         write_text(run / "graphs" / "config.yaml", write_config(settings))
         new = {task.name for task in todo}
         return {task.name: _summary(read_json(task.product.folder / "qc.json"), task.name in new) for task in tasks}

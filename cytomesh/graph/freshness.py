@@ -16,6 +16,7 @@ from cytomesh.core.provenance import RECORD, Inputs, Record, damage, look_again,
 from cytomesh.core.reading import IMPORTED
 from cytomesh.core.run import product_folders, read_study_path
 from cytomesh.graph.config import BuildGraphConfig
+from cytomesh.graph.manifests import graphs_without_entry
 from cytomesh.graph.provenance import (
     IMAGES,
     SPHERE,
@@ -146,9 +147,9 @@ class Freshness:
         name, _, hemisphere = product.removeprefix("graphs/").rpartition("_hemi-")
         try:
             settings = load_config(BuildGraphConfig, self.run / product / "config.yaml")
-            brain = study.brain(name)
-            if hemisphere not in brain.hemispheres:
-                return [f"the study has no hemisphere {hemisphere} of {name}"]
+            brain = next((brain for brain in study.brains if brain.id == name), None)
+            if brain is None or hemisphere not in brain.hemispheres:
+                return [f"the study has no hemisphere {hemisphere} of {name}: remove {self.run / product}"]
             now = graph_inputs(self.run, study, brain, hemisphere, settings, self.digests)
         except CytomeshError as error:
             return [str(error)]
@@ -162,7 +163,9 @@ class Freshness:
             for name, then in record.inputs.files.items()
         }
         now = Inputs(now.settings, now.values, files, now.products)
-        return record.inputs.changed_data(now) + damage(self.run / product, record)
+        manifest = self._without_entry.get(product.removeprefix("graphs/"))
+        gone = [f"{manifest.name} has it no more: remove {self.run / product}, or import it again"] if manifest else []
+        return gone + record.inputs.changed_data(now) + damage(self.run / product, record)
 
     def _part(self, product: str, part: str, then: str) -> tuple[str, str, str]:
         """Return the digest that a part of a product has now."""
@@ -200,6 +203,10 @@ class Freshness:
             return open_run_study(self.run, self.digests)
         except CytomeshError as error:
             return error
+
+    @cached_property
+    def _without_entry(self) -> dict[str, Path]:
+        return graphs_without_entry(self.run)
 
     @cached_property
     def _sections(self) -> dict[str, Section]:

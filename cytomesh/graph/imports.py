@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytomesh.core.config import read_yaml, validate
 from cytomesh.core.digests import FileDigests, file_digests
-from cytomesh.core.errors import GraphError, StudyError
+from cytomesh.core.errors import FeatureError, GraphError
 from cytomesh.core.files import digest
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import log, track, warn
@@ -22,6 +22,8 @@ from cytomesh.core.run import check_name, lock, product
 from cytomesh.core.sides import IN_AREAS, bare_area, side_of, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
+from cytomesh.graph.manifests import graphs_without_entry, keep_manifest, read_manifest
+from cytomesh.graph.map_names import order_by_name
 from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
@@ -78,16 +80,20 @@ def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True)
     1
     """
     manifest, run = Path(manifest), Path(run)
-    own = validate(OwnSurfaces, read_yaml(manifest, StudyError), str(manifest), StudyError)
+    own = read_manifest(manifest)
     check_name(own.features, "features")
     with lock(run, "graphs"), file_digests(run) as digests:
         read = {item.name: read_hemisphere(item, manifest.parent) for item in track(own.hemispheres, "files")}
         read = same_features(read)
         table = joint_table({item.name: read[item.name].table for item in own.hemispheres})
-        return {
+        made = {
             item.name: _import(run, own, item, manifest.parent, read[item.name], table, digests, resume)
             for item in own.hemispheres
         }
+        keep_manifest(run, manifest, made)
+        for name, path in graphs_without_entry(run).items():
+            warn(f"{name} is not in {path} any more: remove {run / 'graphs' / name}, or it still takes part")
+        return made
 
 
 def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
@@ -106,7 +112,7 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     ]
     names, columns = zip(*named, strict=True)
     bare = tuple(without_side(name, side) for name in names)
-    names = bare if len(set(bare)) == len(bare) else names
+    names = bare if len(set(bare)) == len(set(names)) else names
     labels, table = np.zeros(n, np.int32), LabelTable.from_names([])
     if "labels" in paths:
         labels, table = read_vertex_labels(paths["labels"], n, side)
@@ -116,8 +122,20 @@ def read_hemisphere(own: OwnHemisphere, folder: Path) -> VertexData:
     if "cortex" not in paths:
         unless = "unless the manifest names a map that is above 0 in cortex (cortex: lh.thickness)"
         warn(f"{own.name}: {_flat(surfaces)}all nodes count as cortex {unless}")
-    table = _of_one_side(labels, table, side)
-    return VertexData(surfaces, np.column_stack(columns), labels, table, is_cortex, further | free, names)
+    table, features = _of_one_side(labels, table, side), np.column_stack(columns)
+    _refuse_gaps_everywhere(own.name, features[is_cortex], names)
+    return VertexData(surfaces, features, labels, table, is_cortex, further | free, names)
+
+
+def _refuse_gaps_everywhere(name: str, features: NDArray[np.float32], maps: Sequence[str]) -> None:
+    """Refuse (n, d) features of cortex where every row lacks some: no node would take part."""
+    has_value = np.isfinite(features)
+    if not has_value.all(axis=1).any():
+        n_missing = np.count_nonzero(~has_value, axis=0)
+        most = int(n_missing.argmax())
+        found = f"no vertex of cortex with a value in every map; '{maps[most]}' has none at {n_missing[most]:,}"
+        hint = "leave maps with many missing values out, or fill them in"
+        raise GraphError(name, "features", found=f"{found} of {len(features):,}", hint=hint)
 
 
 def _flat(surfaces: Mapping[SurfaceKind, Mesh]) -> str:
@@ -136,7 +154,7 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
     Raises
     ------
     GraphError
-        If a hemisphere has other features, or more or fewer of them.
+        If a hemisphere has features of other names, or more or fewer of them.
     """
     first, *others = read
     wanted, found = read[first].names, dict(read)
@@ -144,20 +162,23 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
         names = read[name].names
         if names == wanted:
             continue
-        if len(names) != len(wanted) or len(set(names)) < len(names) or len(set(wanted)) < len(wanted):
-            what = f"{len(names)} features ({_some(names)})"
-            hint = "give all hemispheres the same features"
-            raise GraphError(name, found=what, expected=f"{len(wanted)} as in {first} ({_some(wanted)})", hint=hint)
-        if set(names) == set(wanted):
-            warn(f"{name}: features come in another order than in {first}: reordered by name")
-            order = [names.index(each) for each in wanted]
-            found[name] = replace(read[name], features=read[name].features[:, order], names=wanted)
-        elif set(names) & set(wanted):
-            only = f"only {_some([each for each in names if each not in wanted])}"
-            hint = "give all hemispheres the same features"
-            raise GraphError(name, "features", found=only, expected=f"the names of {first}", hint=hint)
-        else:  # such as "left 1" and "right 1"
+        for which, its, other in ((name, names, first), (first, wanted, name)):
+            if doubles := [each for each, times in Counter(its).items() if times > 1]:
+                what, hint = f"several maps called {_some(doubles)}", "give each its own name, or leave one out"
+                expected = f"names that differ, since {other} has others or another order"
+                raise GraphError(which, "features", found=what, expected=expected, hint=hint)
+        try:
+            order = order_by_name(names, wanted, name)
+        except FeatureError as cause:
+            hint = "give all hemispheres the same features, called the same"
+            expected = f"as in {first} {cause.expected}"
+            raise GraphError(name, "features", found=cause.found, expected=expected, hint=hint) from cause
+        if order == list(range(len(order))):
             warn(f"{name}: features have other names than in {first}: taken to be in the same order")
+            continue
+        warn(f"{name}: features come in another order than in {first}: reordered by name")
+        ordered = tuple(names[i] for i in order)
+        found[name] = replace(read[name], features=read[name].features[:, order], names=ordered)
     return found
 
 

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytomesh.core.errors import GraphError
+from cytomesh.core.progress import warn
 from cytomesh.study.sections import SectionRole
 from cytomesh.surface.map_readers import NO_VALUE, is_number
 from cytomesh.surface.vertex_data import KNOWN_LABELS, read_vertex_data
 
 MAX_SECTION = 2**31 - 1
+LEAST_CORTEX = 0.5
+"""Share of a hemisphere's vertices: the medial wall has some 7 %, and what covers fewer may be its mask."""
 
 
 def numbers_of(path: Path, name: str, values: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
@@ -159,4 +162,7 @@ def read_cortex(path: Path, n_vertices: int, hemisphere: str) -> NDArray[np.bool
     if not is_cortex.any():
         expected, hint = "a map that is above 0 in cortex", "turn it round if it is one of the medial wall"
         raise GraphError(path, name, found="no vertex above 0", expected=expected, hint=hint)
+    if is_cortex.mean() < LEAST_CORTEX:
+        what = f"{int(is_cortex.sum()):,} of {n_vertices:,} vertices are above 0 in '{name}', and count as cortex"
+        warn(f"{path}: {what}: is it a mask of the medial wall? Cortex is what is above 0")
     return is_cortex

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cytomesh.core.counted import counted
 from cytomesh.core.errors import AtlasError, SurfaceError
 from cytomesh.core.labels import LabelTable, distinct_colours
+from cytomesh.core.progress import warn
 from cytomesh.core.sides import bare_area
 
 NO_AREA = {
@@ -39,7 +40,9 @@ def without_no_areas(labels: NDArray[np.int32], table: LabelTable) -> tuple[NDAr
 
 
 def keyed_labels(path: Path, values: NDArray[Any], entries: Sequence[Entry]) -> tuple[NDArray[np.int32], LabelTable]:
-    """Return (n,) int32 labels and their table; key 0 is none. Areas without a colour get one.
+    """Return (n,) int32 labels and their table; key 0 is none, by its name or as the only transparent one.
+
+    Areas without a colour get one.
 
     Raises
     ------
@@ -56,10 +59,15 @@ def keyed_labels(path: Path, values: NDArray[Any], entries: Sequence[Entry]) -> 
         raise SurfaceError(
             path, "labels", found=found, expected="whole numbers", hint="give maps of numbers as features"
         )
-    for key, name, rgba in entries:
-        if key == 0 and rgba[3] != 0 and not is_no_area(name) and (whole == 0).any():
-            found = f"an area with key 0, '{name}'"
-            raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint="give it another key")
+    see_through = [key for key, _, rgba in entries if rgba[3] == 0]
+    for key, name, _ in entries:
+        if key == 0 and not is_no_area(name) and (n := np.count_nonzero(whole == 0)):
+            if see_through != [0]:
+                found = f"an area with key 0, '{name}'"
+                hint = "give it another key, or call it '???' if it is no area"
+                raise SurfaceError(path, found=found, expected="0 for vertices of no area", hint=hint)
+            what = f"{counted(int(n), 'vertex', 'vertices')} of key 0, '{name}',"
+            warn(f"{path}: {what} have no area: it alone is transparent")
         if not name and key and (n := np.count_nonzero(whole == key)):
             found = f"key {key} of {counted(int(n), 'vertex', 'vertices')} without a name"
             hint = "give every key of a vertex its own name, or '???' if it is no area"

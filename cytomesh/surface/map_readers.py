@@ -21,7 +21,7 @@ from cytomesh.core.errors import SurfaceError
 from cytomesh.core.reading import gunzip
 from cytomesh.core.registry import Registry
 from cytomesh.surface.gifti import STRUCTURES, read_scalars
-from cytomesh.surface.rows import Named, distinct, in_order, is_vertex_column
+from cytomesh.surface.rows import Named, distinct, in_order, numbers_rows
 
 Maps = dict[str, NDArray[Any]]
 """Name of a map to its values, (n,)."""
@@ -226,9 +226,10 @@ def _arrow(path: Path, table: pa.Table) -> Maps:
     facts = (table.schema.pandas_metadata or {}).get("index_columns", [])
     index = {name for name in facts if isinstance(name, str)}
     named = [(field.name, _plain(column)) for field, column in zip(table.schema, table.columns, strict=True)]
-    rows = [(name, values) for name, values in named if name in index or is_vertex_column(name)]
+    is_row = [name in index or numbers_rows(path, name, values) for name, values in named]
+    rows = [column for column, is_its in zip(named, is_row, strict=True) if is_its]
     rows += [("index", _range(range_)) for range_ in facts if isinstance(range_, dict) and range_.get("step") != 1]
-    others = [(name, values) for name, values in named if not (name in index or is_vertex_column(name))]
+    others = [column for column, is_its in zip(named, is_row, strict=True) if not is_its]
     return in_order(path, distinct(others), rows)
 
 

@@ -73,6 +73,10 @@ def test_file_then_overrides(tmp_path):
         ("kernel: {sigma_mm: -1}", "kernel.sigma_mm: .*greater than 0"),
         ("kernel: [", "invalid YAML"),
         ("seed: 1\nkernel: {}\nseed: 2", "line 3: found invalid YAML .key 'seed' is given twice, first in line 1"),
+        (
+            "shape: {kind: no}",
+            "'False'.*YAML reads yes, no, on and off as true and false: a name like that needs quotes",
+        ),
         ("seed: -1", "seed: .*greater than or equal to 0"),
         ("kernel: {sigma_mm: .inf}", "kernel.sigma_mm: .*finite"),
         ("kernel: {sigma_mm: .nan}", "kernel.sigma_mm: .*finite"),

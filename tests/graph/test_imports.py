@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +23,12 @@ from cytomesh.core.tables import read_table
 from cytomesh.graph.features import load_features
 from cytomesh.graph.freshness import Freshness
 from cytomesh.graph.import_config import OwnSurfaces
-from cytomesh.graph.imports import import_graphs
+from cytomesh.graph.imports import import_graphs, same_features
 from cytomesh.graph.map_names import map_names
 from cytomesh.graph.storage import load_graph, load_graphs
+from cytomesh.graph.vertex_graph import VertexData
 from cytomesh.report.quality import quality_part
+from cytomesh.report.status import run_status
 from cytomesh.surface.annot import write_annot
 from cytomesh.surface.gifti import read_labels, write_labels, write_scalars, write_surface
 from cytomesh.surface.mesh import Mesh
@@ -35,6 +39,7 @@ from tests.docs.documented import undocumented
 TEMPLATE = Path(__file__).parents[2] / "data_manifests" / "surfaces.yaml"
 NAMES = ("A", "B", "C", "D")
 N_WALL = 20
+SAME_ORDER = "taken to be in the same order"
 
 
 def write_side(folder: Path, side: str, *, order: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, object]:
@@ -205,6 +210,28 @@ def test_again_only_what_changed(manifest, tmp_path):
     assert Freshness(run, FileDigests()).reasons("features/maps/B1_hemi-L") == []
 
 
+def test_a_graph_that_its_manifest_has_no_more_is_stale(manifest, tmp_path, capsys):
+    run, data = tmp_path / "run", yaml.safe_load(manifest.read_text())
+    other = manifest.with_name("other.yaml")  # a second manifest adds its brain to the same run
+    other.write_text(yaml.safe_dump(data | {"hemispheres": [data["hemispheres"][0] | {"brain": "B2"}]}))
+    for path in (manifest, other):
+        import_graphs(path, run)
+    assert "any more" not in capsys.readouterr().err
+    data["hemispheres"] = [data["hemispheres"][1] | {"brain": "Renamed"}]
+    manifest.write_text(yaml.safe_dump(data))
+    import_graphs(manifest, run)
+    said = capsys.readouterr().err
+    for side in "LR":
+        assert said.count(f"B1_hemi-{side} is not in {manifest} any more: remove {run}/graphs/B1_hemi-{side}") == 1
+    states = {item.product: item.state for item in run_status(run)}
+    assert {name for name, state in states.items() if state == "stale"} == {
+        f"{stage}/B1_hemi-{side}" for stage in ("graphs", "features/maps") for side in "LR"
+    }
+    for side in "LR":
+        shutil.rmtree(run / "graphs" / f"B1_hemi-{side}")
+    assert Freshness(run, FileDigests()).stale(["graphs/B2_hemi-L", "graphs/Renamed_hemi-R"]) == ""
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -224,6 +251,7 @@ def test_again_only_what_changed(manifest, tmp_path):
         ({"cortex": "none.npy"}, "no vertex above 0"),
         ({"features": ["L.areas.label.gii"]}, "arrays of intent LABEL"),
         ({"features": ["huge.npy"]}, "huge.npy: huge: found 1e[+]300"),
+        ({"features": ["gaps.npy"]}, r"no vertex of cortex.* in every map; 'gaps 2' has none at 4\d\d of 622"),
         ({"pial": "R.pial.surf.gii"}, "R.pial.surf.gii: found structure CortexRight"),
         ({"features": ["both.npy"]}, "both.npy: both: found 1284 values.*642 vertices"),
         ({"labels": "bare.label.gii"}, "bare.label.gii: found labels such as [1-4], and no label table"),
@@ -237,6 +265,9 @@ def test_what_does_not_fit_is_named(manifest, tmp_path, keys, words):
     (folder / "text.csv").write_text("section\n" + "A1\n" * 642)
     np.save(folder / "none.npy", np.zeros(642))
     np.save(folder / "huge.npy", np.full(642, 1e300))
+    gaps = np.where(np.arange(642)[:, None] % 3 == [0, 1], np.nan, 1.0)  # no row has both
+    gaps[2::3, 1] = np.nan
+    np.save(folder / "gaps.npy", gaps)
     np.save(folder / "both.npy", np.ones(2 * 642))
     bare = nib.load(folder / "L.areas.label.gii")
     bare.labeltable = nib.gifti.GiftiLabelTable()
@@ -301,11 +332,58 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
     assert map_names(tmp_path / "run", "maps", right) == ("myelin", "cells")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
-    with pytest.raises(GraphError, match="only iron"):
+    with pytest.raises(GraphError, match="without myelin, with iron"):
         import_graphs(manifest, tmp_path / "run")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"]}, "R")
-    with pytest.raises(GraphError, match=r"1 features \(cells\), expected 2 as in B1_hemi-L \(myelin, cells\)"):
+    with pytest.raises(GraphError, match="1 map without myelin, expected as in B1_hemi-L 2 maps: myelin; cells"):
         import_graphs(manifest, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (["myelin", "thickness"], ["curv", "sulc"], ""),
+        (["thickness"], ["curv"], ""),
+        (["thickness", "curv"], ["thickness", "thickness"], ""),
+        (["curv_mean", "sulc_mean"], ["iron_mean", "cells_mean"], ""),
+        (["left 1", "left 2"], ["right 1", "right 2"], SAME_ORDER),
+        (["100307_L_Thickness", "100307_L_Myelin"], ["100408_R_Thickness", "100408_R_Myelin"], SAME_ORDER),
+        (["L_thickness"], ["R_thickness"], SAME_ORDER),
+        (["s1 curv", "s1 sulc"], ["s2 sulc", "s2 curv"], "reordered by name"),
+        (["m0", "m1"], ["z0", "z1"], SAME_ORDER),
+    ],
+)
+def test_maps_of_other_names_are_joined_where_something_tells_how(left, right, words, caplog):
+    def data(names):
+        surfaces, n = {"midthickness": sphere_mesh(1)}, sphere_mesh(1).n_vertices
+        values, labels = np.tile(np.arange(len(names), dtype=np.float32), (n, 1)), np.zeros(n, np.int32)
+        return VertexData(surfaces, values, labels, LabelTable.from_names([]), labels == 0, {}, tuple(names))
+
+    read = {"B1_hemi-L": data(left), "B1_hemi-R": data(right)}
+    with nullcontext() if words else pytest.raises(GraphError, match=right[0]):
+        joined = same_features(read)["B1_hemi-R"]
+        order = [0, 1] if words == SAME_ORDER else [1, 0]
+        assert joined.features[0].tolist() == order[: len(right)]
+        assert joined.names == tuple(right[i] for i in order[: len(right)])
+    assert words in caplog.text
+
+
+def test_columns_of_one_name_in_two_tables_are_named(manifest, tmp_path):
+    folder, data = manifest.parent, yaml.safe_load(manifest.read_text())
+    for side in "LR":
+        for name in "ab":
+            (folder / f"{side}.{name}.csv").write_text("mean\n" + "0.5\n" * 642)
+        (folder / f"{side}.more.csv").write_text("x,y\n" + "".join(f"{i / 9},1\n" for i in range(642)))
+    for item in data["hemispheres"]:
+        side = item["hemisphere"]
+        tables = ["a", "b", "more"] if side == "L" else ["a", "more", "b"]
+        item["features"] = [f"{side}.{table}.csv" for table in tables]
+    manifest.write_text(yaml.safe_dump(data))
+    with pytest.raises(GraphError, match=r"B1_hemi-R: features: found several maps called mean, expected names"):
+        import_graphs(manifest, tmp_path / "run")
+    data["hemispheres"][1]["features"] = ["R.a.csv", "R.b.csv", "R.more.csv"]  # of one name, and in one order
+    manifest.write_text(yaml.safe_dump(data))
+    assert import_graphs(manifest, tmp_path / "run")["B1_hemi-R"]["n_features"] == 4
 
 
 def test_a_ribbon_inside_out_and_triangles_turned_apart_are_named(manifest, tmp_path):
@@ -338,6 +416,16 @@ def test_without_a_map_of_cortex_all_nodes_are_said_to_be_cortex(manifest, tmp_p
     import_graphs(manifest, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.count("all nodes count as cortex") == 1 and "B1_hemi-L: all nodes" in said
+
+
+def test_a_mask_of_the_medial_wall_given_as_cortex_is_said(manifest, tmp_path, capsys):
+    wall = read_vertex_data(manifest.parent / "L.cortex.shape.gii", 642, "L")["cortex"] == 0
+    np.save(manifest.parent / "wall.npy", wall)
+    change(manifest, cortex="wall.npy")
+    import_graphs(manifest, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert f"{N_WALL} of 642 vertices are above 0 in 'wall', and count as cortex: is it a mask of the medial" in said
+    assert said.count("mask of the medial wall") == 1  # the right one's is of cortex
 
 
 def test_a_left_hemisphere_that_lies_right_is_said(manifest, tmp_path, capsys):

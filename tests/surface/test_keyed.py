@@ -56,6 +56,18 @@ def test_an_area_with_key_0_and_labels_between_keys_are_refused(tmp_path, name):
         read_vertex_labels(write(tmp_path / name, KEYS + 0.5 * (KEYS == 1), rows), len(KEYS), "L")
 
 
+@pytest.mark.parametrize("name", ["a.label.gii", "a.dlabel.nii"])
+def test_transparency_tells_key_0_apart_where_it_is_the_only_transparent_one(tmp_path, name, caplog):
+    rows = [(key, area, (*rgba[:3], 0.0)) for key, area, rgba in entries("V0", "V1", "V2", "V5")]
+    with pytest.raises(SurfaceError, match=f"{name}: found an area with key 0, 'V0'.*'\\?\\?\\?' if it is no area"):
+        read_vertex_labels(write(tmp_path / name, KEYS, rows), len(KEYS), "L")
+    assert caplog.messages == []
+    rows[1:] = entries("V0", "V1", "V2", "V5")[1:]
+    labels, table = read_vertex_labels(write(tmp_path / name, KEYS, rows), len(KEYS), "L")
+    assert labels.tolist() == KEYS.tolist() and table.names == ("V1", "V2", "V5")
+    assert "2 vertices of key 0, 'V0', have no area" in caplog.text
+
+
 def test_keys_without_a_name_or_a_colour(tmp_path):
     path = write(
         tmp_path / "a.label.gii", KEYS, [(0, "???", (1, 1, 1, 0)), (1, "V1", (1, 0, 0, 1)), (2, "V2", (0,) * 4)]

@@ -21,7 +21,7 @@ SHUFFLED = TABLE.sample(frac=1, random_state=0)
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Unnamed: 0", "__index_level_0__", "vertex", "Vertex_ID", "node", "index", " vtx "]
+    "name", ["", "Unnamed: 0", "__index_level_0__", "vertex", "Vertex_ID", "node", "index", " vtx ", "vno"]
 )
 def test_names_of_columns_that_number_rows(name):
     assert is_vertex_column(name)
@@ -53,8 +53,13 @@ def test_rows_are_put_in_place(tmp_path, caplog, table, first):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"vertex": [*range(N - 1), 3]}, "column 'vertex': found values that are not the numbers of all vertices"),
-        ({"vertex": range(100, 100 + N)}, "expected 0 to 11"),
+        (
+            {"vertex": [*range(N - 1), 3]},
+            "column 'vertex': found 3 in 2 rows, expected the number of every",
+        ),
+        ({"vertex": [*range(1, N), 99]}, "column 'vertex': found no row of vertex 12"),
+        ({"vertex": [*range(7), *range(8, N + 1)]}, "column 'vertex': found no row of vertex 7, expected the number"),
+        ({"vertex": range(100, 100 + N)}, "not the numbers of vertices"),
         ({"index": [f"v{i}" for i in range(N)]}, "another name"),
         ({"vertex": SHUFFLED.index, "node": np.roll(SHUFFLED.index, 1)}, "order the rows differently"),
         ({"vertex": np.arange(N) + 0.5}, "column 'vertex'"),
@@ -65,6 +70,26 @@ def test_other_numbers_are_refused(tmp_path, columns, words):
     with pytest.raises(SurfaceError, match=words) as caught:
         read_vertex_data(tmp_path / "a.csv", N, "L")
     assert "a.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ["id", "vno", "Row", "row_id"])
+def test_columns_that_number_all_rows_sort_them_where_their_names_allow_it(tmp_path, caplog, name, first):
+    SHUFFLED.assign(**{name: SHUFFLED.index + first}).to_csv(tmp_path / "a.csv", index=False)
+    with caplog.at_level(logging.WARNING, "cytomesh"):
+        maps = read_vertex_data(tmp_path / "a.csv", N, "L")
+    assert list(maps) == ["a"] and f"rows are sorted by column '{name}'" in caplog.messages[-1]
+    np.testing.assert_allclose(maps["a"], VALUES)
+
+
+def test_no_map_numbers_all_rows(tmp_path, caplog):
+    TABLE.assign(roi=TABLE.index, id=3.0).to_csv(tmp_path / "a.csv", index=False)
+    with caplog.at_level(logging.WARNING, "cytomesh"):
+        assert list(read_vertex_data(tmp_path / "a.csv", N, "L")) == ["a", "id"]  # an id that numbers nothing is a map
+    assert "column 'roi' only counts the rows" in caplog.messages[-1]
+    SHUFFLED.assign(roi=SHUFFLED.index + 1).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(SurfaceError, match="column 'roi': found each of the numbers 1 to 12 once.*'vertex'"):
+        read_vertex_data(tmp_path / "a.csv", N, "L")
 
 
 def gifti(path, *arrays):

@@ -20,7 +20,7 @@ from cytomesh.surface.gifti import write_labels, write_scalars
 from cytomesh.surface.vertex_data import read_vertex_data, read_vertex_labels
 
 N = 12
-FIRST, SECOND = np.linspace(0, 1, N, dtype=np.float32), np.arange(N, dtype=np.float32)
+FIRST, SECOND = np.linspace(0, 1, N, dtype=np.float32), np.arange(2, N + 2, dtype=np.float32)
 
 
 def write(path, name):
@@ -175,7 +175,7 @@ def test_suffixes_in_capitals(tmp_path, name):
 @pytest.mark.parametrize("word", ["N/A", "#N/A", "NULL", "null", "nan", "NA", ""])
 def test_words_for_no_value(tmp_path, word):
     (tmp_path / "a.csv").write_text(
-        "a,b,c\n" + "\n".join(f"{word if i < 3 else i},{i},{word}" for i in range(N)) + "\n"
+        "a,b,c\n" + "\n".join(f"{word if i < 3 else i},{2 * i},{word}" for i in range(N)) + "\n"
     )
     maps = read_vertex_data(tmp_path / "a.csv", N, "L")
     assert np.isnan(maps["a"]).sum() == 3 and np.isnan(maps["c"]).all() and list(maps) == ["a", "b", "c"]

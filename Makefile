@@ -4,7 +4,7 @@ VENV := .venv
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.ready-$(KEY)
 # Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes.
-WORKERS ?= 2
+WORKERS ?= 3
 bench: export OMP_NUM_THREADS ?= 2
 test test-gpu: export OMP_NUM_THREADS ?= 1
 # Tests start a hundred processes: each would compile the package anew where bytecode is switched off.

@@ -14,6 +14,7 @@ from cytomesh.core.provenance import said
 from cytomesh.core.reading import reading
 from cytomesh.graph.storage import CortexGraph
 
+SIDE_WORDS = ("l", "r", "lh", "rh", "left", "right")
 RENAME = "give the same maps the same names, in any order (first row of a table; wb_command -set-map-names)"
 
 
@@ -48,6 +49,8 @@ def order_by_name(names: Sequence[str], wanted: Sequence[str], source: str) -> l
     --------
     >>> order_by_name(["s2 sulc", "s2 curv"], ["curv", "sulc"], "s2_hemi-L"), order_by_name(["a 1"], ["b 1"], "a")
     ([1, 0], [0])
+    >>> order_by_name(["right"], ["left"], "the one map, of right.npy")
+    [0]
     """
     for own, of_model in ((list(names), list(wanted)), (_bare(names), _bare(wanted))):
         if len(set(own)) == len(own) and sorted(own) == sorted(of_model):
@@ -62,8 +65,9 @@ def order_by_name(names: Sequence[str], wanted: Sequence[str], source: str) -> l
 
 
 def _bare(names: Sequence[str]) -> list[str]:
-    """Return names without what all begin with (numbers stay whole); the last word of a single one."""
+    """Return names without what all begin with (numbers stay whole); the last word of a single one, unless a side's."""
     if len(names) == 1:
-        return [re.split(r"[._ -]", names[0])[-1]]
+        word = re.split(r"[._ -]", names[0])[-1]
+        return ["" if word.casefold() in SIDE_WORDS else word]
     shared = os.path.commonprefix(list(names)).rstrip("0123456789")  # noqa: RUF071
     return [name[len(shared) :] for name in names]

@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from cytomesh.classify.classifier import ModelConfig
-from cytomesh.classify.inputs import PRIOR, InputsConfig
+from cytomesh.classify.inputs import InputsConfig
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, Model
+from cytomesh.classify.known_inputs import PRIOR
 from cytomesh.classify.layers import AttentionModel
 from cytomesh.classify.linear import LdaModel
 from cytomesh.classify.mean_field import CrfConfig

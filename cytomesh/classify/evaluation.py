@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytomesh.classify.area_fields import at_places
 from cytomesh.classify.areas import area_adjacency, distances_to_areas, hop_distances
-from cytomesh.classify.inputs import MORPHOLOGY
+from cytomesh.classify.known_inputs import MORPHOLOGY
 from cytomesh.classify.metrics import average, mean_and_sd, reliability, scores, tables
 from cytomesh.classify.neighbours import KnnClassifier, KnnModel
 from cytomesh.classify.nodes import NodeData

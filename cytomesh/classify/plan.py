@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cytomesh.classify.config import ClassifyConfig
-from cytomesh.classify.inputs import resolve_names
 from cytomesh.classify.kinds import classifier_kind
+from cytomesh.classify.known_inputs import resolve_names
 from cytomesh.classify.outlines import shown_sections
 from cytomesh.classify.run import classify_inputs
 from cytomesh.core.digests import DIGESTS, FileDigests

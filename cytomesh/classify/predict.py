@@ -14,15 +14,8 @@ from numpy.typing import NDArray
 from cytomesh.classify.assemble import joined_adjacency, joined_positions
 from cytomesh.classify.config import ClassifyConfig, PredictConfig
 from cytomesh.classify.edges import edge_attributes
-from cytomesh.classify.inputs import (
-    FEATURES,
-    SMOOTH_INPUTS,
-    NodeInputs,
-    input_maps,
-    maps_read,
-    prepare_inputs,
-    read_input,
-)
+from cytomesh.classify.inputs import NodeInputs, prepare_inputs
+from cytomesh.classify.known_inputs import FEATURES, SMOOTH_INPUTS, input_maps, maps_read, read_input
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import load_classifier, load_state, make_classifier
 from cytomesh.classify.nodes import NodeData

@@ -15,7 +15,7 @@ from scipy.special import logsumexp, softmax
 
 from cytomesh.classify.area_fields import SUBDIVISIONS, WIDTHS, AreaFields, Located, at_places, smoothed
 from cytomesh.classify.classifier import Classifier
-from cytomesh.classify.inputs import PRIOR
+from cytomesh.classify.known_inputs import PRIOR
 from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.splits import NONE, TRAIN
 from cytomesh.core.config import Config

@@ -16,8 +16,9 @@ from cytomesh.classify.calibration import calibration_record
 from cytomesh.classify.choice import CANDIDATES, choice_note, chosen
 from cytomesh.classify.config import ClassifyConfig
 from cytomesh.classify.evaluation import REGISTERED, baseline_predictions, class_records, evaluate
-from cytomesh.classify.inputs import FEATURES, PRIOR, NodeInputs, input_maps, maps_read, resolve_names
+from cytomesh.classify.inputs import NodeInputs
 from cytomesh.classify.kinds import CLASSIFIERS, LAYERS, LOSSES, classifier_kind
+from cytomesh.classify.known_inputs import FEATURES, PRIOR, input_maps, maps_read, resolve_names
 from cytomesh.classify.metrics import average
 from cytomesh.classify.models import fit_seed, load_state, save_state
 from cytomesh.classify.nodes import NodeData

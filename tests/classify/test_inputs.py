@@ -1,15 +1,8 @@
 import numpy as np
 import pytest
 
-from cytomesh.classify.inputs import (
-    InputsConfig,
-    context_column,
-    fill_in,
-    moments,
-    prepare_inputs,
-    read_input,
-    resolve_names,
-)
+from cytomesh.classify.inputs import InputsConfig, context_column, fill_in, moments, prepare_inputs
+from cytomesh.classify.known_inputs import read_input, resolve_names
 from cytomesh.classify.out_of_core import StoredInput
 from cytomesh.core.errors import ConfigError, FeatureError, MissingStageError
 from cytomesh.core.files import read_json, write_json

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from cytomesh.classify.config import PredictConfig
-from cytomesh.classify.inputs import input_maps, read_input
+from cytomesh.classify.known_inputs import input_maps, read_input
 from cytomesh.classify.predict import predict_run
 from cytomesh.classify.run import classify_run
 from cytomesh.classify.trained import read_model, with_areas

@@ -57,7 +57,7 @@ def input_maps(run: Path, graph: CortexGraph, name: str) -> tuple[str, ...]:
     """Return the names of the maps of an input: of imported features, and the areas of probability maps."""
     if name == "pmap":
         return graph.labels.names
-    return map_names(run, name.removeprefix(FEATURES), graph) if name.startswith(FEATURES) else ()
+    return map_names(run, name.removeprefix(FEATURES), graph.name) if name.startswith(FEATURES) else ()
 
 
 def maps_read(run: Path, graphs: Sequence[CortexGraph], names: Sequence[str]) -> Provenance:

@@ -23,7 +23,7 @@ from cytomesh.core.sides import IN_AREAS, bare_area, side_of, without_side
 from cytomesh.graph.features import feature_changes, keep_features
 from cytomesh.graph.import_config import OwnHemisphere, OwnSurfaces
 from cytomesh.graph.manifests import graphs_without_entry, keep_manifest, read_manifest
-from cytomesh.graph.map_names import order_by_name
+from cytomesh.graph.map_names import map_names, order_by_name
 from cytomesh.graph.own_checks import ONE_SIDE
 from cytomesh.graph.provenance import LINKS, SURFACE, parts_read
 from cytomesh.graph.qc import mesh_facts
@@ -84,7 +84,7 @@ def import_graphs(manifest: str | Path, run: str | Path, *, resume: bool = True)
     check_name(own.features, "features")
     with lock(run, "graphs"), file_digests(run) as digests:
         read = {item.name: read_hemisphere(item, manifest.parent) for item in track(own.hemispheres, "files")}
-        read = same_features(read)
+        read = _as_in_run(run, own.features, same_features(read))
         table = joint_table({item.name: read[item.name].table for item in own.hemispheres})
         made = {
             item.name: _import(run, own, item, manifest.parent, read[item.name], table, digests, resume)
@@ -180,6 +180,18 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
         ordered = tuple(names[i] for i in order)
         found[name] = replace(read[name], features=read[name].features[:, order], names=ordered)
     return found
+
+
+def _as_in_run(run: Path, features: str, read: dict[str, VertexData]) -> dict[str, VertexData]:
+    """Bring maps into the order that those of one name have in the run already, from another manifest."""
+    names = next(iter(read.values())).names
+    for path in sorted((run / "features" / features).glob("*_hemi-[LR].json")):
+        there = map_names(run, features, path.stem) if path.stem not in read else ()
+        if there != names and sorted(there) == sorted(names) and len(set(names)) == len(names):
+            warn(f"features come in another order than those of {path.stem} in the run: reordered by name")
+            order = order_by_name(names, there, path.stem)
+            return {own: replace(data, features=data.features[:, order], names=there) for own, data in read.items()}
+    return read
 
 
 def _some(names: Sequence[str]) -> str:

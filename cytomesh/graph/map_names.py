@@ -12,13 +12,12 @@ from cytomesh.core.errors import FeatureError
 from cytomesh.core.files import read_json
 from cytomesh.core.provenance import said
 from cytomesh.core.reading import reading
-from cytomesh.graph.storage import CortexGraph
 
 SIDE_WORDS = ("l", "r", "lh", "rh", "left", "right")
 RENAME = "give the same maps the same names, in any order (first row of a table; wb_command -set-map-names)"
 
 
-def map_names(run: Path, encoder: str, graph: CortexGraph) -> tuple[str, ...]:
+def map_names(run: Path, encoder: str, graph: str) -> tuple[str, ...]:
     """Return the names of the maps of a graph's features; none of encoders, profiles, and imports of earlier versions.
 
     Raises
@@ -26,7 +25,7 @@ def map_names(run: Path, encoder: str, graph: CortexGraph) -> tuple[str, ...]:
     FeatureError
         If the record beside the features cannot be read.
     """
-    path = run / "features" / encoder / f"{graph.name}.json"
+    path = run / "features" / encoder / f"{graph}.json"
     if not path.is_file():
         return ()
     record = read_json(path, FeatureError)

@@ -321,6 +321,23 @@ def test_the_template_is_valid():
     assert own.hemispheres[0].name == "sub-01_hemi-L"
 
 
+def test_a_second_manifest_takes_the_order_of_maps_in_the_run(manifest, tmp_path, capsys):
+    run, data = tmp_path / "run", yaml.safe_load(manifest.read_text())
+    import_graphs(manifest, run)
+    maps = read_vertex_data(manifest.parent / "L.maps.func.gii", 642, "L")
+    write_scalars(manifest.parent / "turned.func.gii", {"cells": maps["cells"], "myelin": maps["myelin"]}, "L")
+    second = data["hemispheres"][0] | {"brain": "B2", "features": ["turned.func.gii"]}
+    other = manifest.with_name("other.yaml")
+    other.write_text(yaml.safe_dump(data | {"hemispheres": [second]}))
+    capsys.readouterr()
+    import_graphs(other, run)
+    assert "in another order than those of B1_hemi-L in the run: reordered by name" in capsys.readouterr().err
+    one, two = (load_features(run, "maps", load_graph(run / "graphs" / f"{brain}_hemi-L")) for brain in ("B1", "B2"))
+    np.testing.assert_array_equal(one, two)
+    import_graphs(manifest, run)  # again: nothing changes its order
+    assert map_names(run, "maps", "B1_hemi-L") == map_names(run, "maps", "B2_hemi-L") == ("myelin", "cells")
+
+
 def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     folder = manifest.parent
     maps = read_vertex_data(folder / "R.maps.func.gii", 642, "R")
@@ -330,7 +347,7 @@ def test_features_are_matched_by_name(manifest, tmp_path, capsys):
     right = load_graph(tmp_path / "run" / "graphs" / "B1_hemi-R")
     found = load_features(tmp_path / "run", "maps", right)
     np.testing.assert_array_equal(found[right.is_linked, 0], maps["myelin"][right.is_linked].astype(np.float32))
-    assert map_names(tmp_path / "run", "maps", right) == ("myelin", "cells")
+    assert map_names(tmp_path / "run", "maps", right.name) == ("myelin", "cells")
     write_scalars(folder / "R.maps.func.gii", {"cells": maps["cells"], "iron": maps["myelin"]}, "R")
     with pytest.raises(GraphError, match="without myelin, with iron"):
         import_graphs(manifest, tmp_path / "run")

@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_named(run, tmp_path):
         measures_run(folder, "own", MeasuresConfig(files="{graph}.csv"))
     path = tmp_path / f"{left.name}.csv"
     for text, error, words in (
-        ("a\n1\n2\n", SurfaceError, f"{left.n_nodes} vertices"),
+        ("a\n1.5\n2\n", SurfaceError, f"{left.n_nodes} vertices"),
         ("a\n" + "x\n" * left.n_nodes, GraphError, "no column of numbers"),
     ):
         path.write_text(text)

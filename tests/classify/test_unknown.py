@@ -7,6 +7,7 @@ from cytomesh.classify.nodes import NodeData
 from cytomesh.classify.run import classify_run
 from cytomesh.classify.unknown import left_out_labels, unknown_record
 from cytomesh.core.config import load_config
+from cytomesh.core.counted import counted
 from cytomesh.core.errors import ConfigError
 from cytomesh.core.files import read_json
 from cytomesh.core.labels import LabelTable
@@ -78,5 +79,7 @@ def test_two_areas_have_to_be_left(section_run):
     for n, left in ((5, 1), (6, 0)):
         names = ", ".join(f"area {i + 1}" for i in range(n))
         settings = load_config(ClassifyConfig, None, ["model={kind: lda}", f"areas.leave_out=[{names}]"])
-        with pytest.raises(ConfigError, match=f"areas.leave_out: found {left} areas left on the training side"):
+        with pytest.raises(
+            ConfigError, match=f"areas.leave_out: found {counted(left, 'area')} left on the training side"
+        ):
             classify_run(section_run, "none", settings)

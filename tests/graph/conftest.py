@@ -86,6 +86,7 @@ def write_study(folder: Path, missing: tuple[int, ...] = ()) -> Path:
             continue
         contours = HemisphereContours(ellipse_px(plane, PIAL), ellipse_px(plane, WHITE))
         image = np.full((HEIGHT, WIDTH), 255 - index, np.uint8)
+        image[0, 0] = 0  # an image of one grey level is a problem
         areas = np.full((HEIGHT // 2, WIDTH // 2), 2, np.uint8)
         areas[:, : WIDTH // 4] = 1
         paths = [folder / "data" / f"{index:02d}{suffix}" for suffix in (".png", ".geojson", "_areas.png")]

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.ready-$(KEY)
-# Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes.
+# Benchmarks are timed on two threads everywhere; the demo takes what the machine has. Tests run in WORKERS processes, one
+# more than cores where there are two: many wait for programs that they start.
 WORKERS ?= 3
 bench: export OMP_NUM_THREADS ?= 2
 test test-gpu: export OMP_NUM_THREADS ?= 1

@@ -157,7 +157,7 @@ def class_targets(labels: NDArray[np.int32], is_train: Mask) -> tuple[NDArray[np
     """
     classes = np.unique(labels[is_train])
     if classes.size < 2:
-        raise SplitError("split", "train", found=f"{counted(classes.size, 'area')}", expected="two or more")
+        raise SplitError("split", "train", found=counted(classes.size, "area"), expected="two or more")
     position = np.searchsorted(classes, labels).clip(max=classes.size - 1)
     targets = np.where((labels > 0) & (classes[position] == labels), position, -1)
     return classes.astype(np.int32), targets.astype(np.int64)

@@ -112,7 +112,7 @@ def _predict(
     if registration:
         data = replace(data, places=common_places(run, registration, graphs))
     probabilities = _ensemble(model, record, trained, data)
-    quantiles = np.asarray(record["distance_quantiles"])
+    quantiles, own = np.asarray(record["distance_quantiles"]), _own_folder(run, model)
     summary: dict[str, Any] = {}
     distances = data.graphs(input_distances(data.inputs))
     parts = zip(named_as(graphs, record), data.graphs(probabilities), distances, strict=True)
@@ -121,9 +121,10 @@ def _predict(
         table = prediction_table(graph, p, here, np.full(graph.n_nodes, ""))
         _warn_of_strange(graph, distance, quantiles)
         table = _with_doubt(table, distance, quantiles, settings)
-        summary[graph.name] = _write(run, folder, graph, table, settings)
-        if not model.resolve().is_relative_to((run / "classify").resolve()):  # there, `classify` has scored it
-            summary[graph.name] |= scores_on_tests(graph, areas_said(graph, table))
+        area = np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
+        summary[graph.name] = _write(run, folder, graph, table, area, settings)
+        if not own:  # else `classify` has scored it
+            summary[graph.name] |= scores_on_tests(graph, area)
     remove(folder / "inputs")
     return summary
 
@@ -138,9 +139,7 @@ def predict_inputs(
 ) -> Inputs:
     """Return what predictions are made from: a classifier of any run, graphs and features of this one."""
     own = Inputs(settings=flat_settings(settings))
-    results = (run / "classify").resolve()
-    if model.resolve().is_relative_to(results):
-        folder = f"classify/{model.resolve().relative_to(results).as_posix()}"
+    if folder := _own_folder(run, model):
         own = own.merge(Inputs(products={CLASSIFIER: (folder, CLASSIFIER, classifier_digest(model))}))
     else:  # of another run, which looks after itself
         files = ["model.json", *record["weights"], *([record["scaling"]] if record["scaling"] else [])]
@@ -150,6 +149,13 @@ def predict_inputs(
     own = own.merge(maps_read(run, graphs, names))
     encoders = [name.removeprefix(FEATURES) for name in names if name.startswith(FEATURES)]
     return own.merge(parts_read(run, graphs, PARTS, digests)).merge(features_read(run, graphs, encoders, digests))
+
+
+def _own_folder(run: Path, model: Path) -> str:
+    """Return the folder of a classifier from the run, "classify/gat"; "" if it is of another run."""
+    results = (run / "classify").resolve()
+    is_own = model.resolve().is_relative_to(results)
+    return f"classify/{model.resolve().relative_to(results).as_posix()}" if is_own else ""
 
 
 def check_inputs(
@@ -193,9 +199,7 @@ def named_as(graphs: Sequence[CortexGraph], record: Mapping[str, Any]) -> list[C
         added = labels.names[len(graph.labels) :]
         if added and len(graph.labels):
             warn(f"{graph.name}: areas of the model are not in the label table and are added: {said(added)}")
-        # probability maps are of the table's areas alone
-        columns = {name: values for name, values in graph.nodes.columns.items() if name != "pmap" or not added}
-        named.append(replace(graph, labels=labels, nodes=replace(graph.nodes, columns=columns)))
+        named.append(graph.with_labels(labels) if added else graph)
     return named
 
 
@@ -277,11 +281,6 @@ def _warn_of_strange(graph: CortexGraph, distances: NDArray[np.float64], quantil
         warn(f"{graph.name}: {beyond}: areas are guesses; are units, scale and features those of training?")
 
 
-def areas_said(graph: CortexGraph, table: Table) -> NDArray[np.int32]:
-    """Return the area of every node, (n,), 0 where there is no image or the model does not know."""
-    return np.where(table["is_known"] & graph.is_linked, table["area"], 0).astype(np.int32)
-
-
 def scores_on_tests(graph: CortexGraph, area: NDArray[np.int32]) -> dict[str, float | int]:
     """Score areas, (n,), at the linked nodes that somebody annotated in sections of the role `test`; empty without any.
 
@@ -290,15 +289,15 @@ def scores_on_tests(graph: CortexGraph, area: NDArray[np.int32]) -> dict[str, fl
     is_test = graph.is_linked & (graph.annotation > 0) & (graph.section_role == "test")
     if not is_test.any():
         return {}
-    truth, said = graph.annotation[is_test].astype(np.int64), area[is_test].astype(np.int64)
-    right = float((truth == said).mean())
-    return {"n_scored": int(is_test.sum()), "macro_f1": macro_f1(truth, said), "accuracy": right}
+    truth, found = graph.annotation[is_test].astype(np.int64), area[is_test].astype(np.int64)
+    right = float((truth == found).mean())
+    return {"n_scored": int(is_test.sum()), "macro_f1": macro_f1(truth, found), "accuracy": right}
 
 
 def _write(
-    run: Path, folder: Path, graph: CortexGraph, table: Table, settings: PredictConfig
+    run: Path, folder: Path, graph: CortexGraph, table: Table, area: NDArray[np.int32], settings: PredictConfig
 ) -> dict[str, float | int]:
-    area = areas_said(graph, table)
+    """Write a graph's predictions; areas, (n,), are 0 where there is no image or the model does not know."""
     write_predictions(folder, graph, table, area)
     areas = area_table(graph, area, table["confidence"])
     write_table(folder / f"{graph.name}_areas.parquet", areas)

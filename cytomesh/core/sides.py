@@ -9,6 +9,8 @@ from pathlib import Path
 from cytomesh.core.errors import SurfaceError
 
 SIDES = {"L": "left", "R": "right"}
+WORDS = frozenset(word for side, name in SIDES.items() for word in (side.lower(), f"{side.lower()}h", name))
+"""l, lh, left, r, rh, right."""
 IN_FILE_NAMES = {
     side: re.compile(
         rf"(^|[._-]){side}h(?=[._-])|(^|[._])({word}|hemi-({side}|{word}))(?=[._])|(^|\.)(?-i:{side})(?=\.)",

@@ -177,8 +177,7 @@ def same_features(read: Mapping[str, VertexData]) -> dict[str, VertexData]:
             warn(f"{name}: features have other names than in {first}: taken to be in the same order")
             continue
         warn(f"{name}: features come in another order than in {first}: reordered by name")
-        ordered = tuple(names[i] for i in order)
-        found[name] = replace(read[name], features=read[name].features[:, order], names=ordered)
+        found[name] = _reordered(read[name], order)
     return found
 
 
@@ -190,8 +189,12 @@ def _as_in_run(run: Path, features: str, read: dict[str, VertexData]) -> dict[st
         if there != names and sorted(there) == sorted(names) and len(set(names)) == len(names):
             warn(f"features come in another order than those of {path.stem} in the run: reordered by name")
             order = order_by_name(names, there, path.stem)
-            return {own: replace(data, features=data.features[:, order], names=there) for own, data in read.items()}
+            return {own: _reordered(data, order) for own, data in read.items()}
     return read
+
+
+def _reordered(data: VertexData, order: Sequence[int]) -> VertexData:
+    return replace(data, features=data.features[:, order], names=tuple(data.names[i] for i in order))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ from cytomesh.core.errors import FeatureError
 from cytomesh.core.files import read_json
 from cytomesh.core.provenance import said
 from cytomesh.core.reading import reading
+from cytomesh.core.sides import WORDS
 
-SIDE_WORDS = ("l", "r", "lh", "rh", "left", "right")
 RENAME = "give the same maps the same names, in any order (first row of a table; wb_command -set-map-names)"
 
 
@@ -67,6 +67,6 @@ def _bare(names: Sequence[str]) -> list[str]:
     """Return names without what all begin with (numbers stay whole); the last word of a single one, unless a side's."""
     if len(names) == 1:
         word = re.split(r"[._ -]", names[0])[-1]
-        return ["" if word.casefold() in SIDE_WORDS else word]
+        return ["" if word.casefold() in WORDS else word]
     shared = os.path.commonprefix(list(names)).rstrip("0123456789")  # noqa: RUF071
     return [name[len(shared) :] for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,19 @@ class CortexGraph:
     def name(self) -> str:
         """Name of the graph and of its folder, `<brain>_hemi-<L|R>`."""
         return f"{self.brain}_hemi-{self.hemisphere}"
+
+    def with_labels(self, labels: LabelTable, annotation: NDArray[np.int32] | None = None) -> CortexGraph:
+        """Return the graph with another label table, without probability maps: they are of the areas of its own.
+
+        Parameters
+        ----------
+        labels : LabelTable
+        annotation : (n,) int32, optional
+            Labels of the new table, in the place of the graph's.
+        """
+        columns = {name: values for name, values in self.nodes.columns.items() if name != "pmap"}
+        changed = {} if annotation is None else {"annotation": annotation}
+        return replace(self, labels=labels, nodes=replace(self.nodes, columns=columns | changed))
 
     @property
     def n_nodes(self) -> int:
@@ -221,7 +234,7 @@ def write_graph(
         written.append(folder / f"{MEASURES[column][0]}.shape.gii")
         write_scalars(written[-1], {f"{graph.name} {column}": values}, graph.hemisphere)
     write_spec(folder / f"{graph.name}.spec", ((path, graph.hemisphere) for path in written))
-    _write_formats(folder, graph.hemisphere, meshes, measures, formats)
+    _write_formats(folder, graph.hemisphere, meshes, graph.nodes.columns, formats)
     facts = dict(zip(FACTS, (graph.brain, graph.hemisphere, graph.brain_role), strict=True))
     nodes = Table(graph.nodes.columns, NODE_UNITS, {**graph.nodes.metadata, **facts})
     write_table(folder / "nodes.parquet", nodes, "graph")
@@ -232,7 +245,7 @@ def _write_formats(
     folder: Path,
     hemisphere: str,
     meshes: Mapping[SurfaceKind, Mesh],
-    measures: Mapping[str, NDArray[Any]],
+    columns: Mapping[str, NDArray[Any]],
     formats: Sequence[str],
 ) -> None:
     for kind, mesh in meshes.items():
@@ -241,7 +254,7 @@ def _write_formats(
         if "ply" in formats:
             write_ply(folder / f"{kind}.ply", mesh)
     if "freesurfer" in formats:
-        write_morphometries(folder, hemisphere, measures, meshes["midthickness"].n_faces)
+        write_morphometries(folder, hemisphere, columns, meshes["midthickness"].n_faces)
 
 
 def write_morphometries(folder: Path, hemisphere: str, columns: Mapping[str, NDArray[Any]], n_faces: int) -> list[Path]:

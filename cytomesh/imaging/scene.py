@@ -124,8 +124,8 @@ def _write_image(folder: Path, final: Path, section: Section, depth_mm: float) -
     is_local = not isinstance(image, RemotePath) and reader_of(image) is OmeZarrReader
     header = read_header(image, section.image_part) if is_local else None
     levels = [image / level.name for level in header.levels] if header else []
-    if header is None or header.axes not in ("yx", "cyx") or not all((x / "zarr.json").is_file() for x in levels):
-        is_old = header is not None and not all((x / "zarr.json").is_file() for x in levels)
+    is_old = not all((level / "zarr.json").is_file() for level in levels)
+    if header is None or header.axes not in ("yx", "cyx") or is_old:
         found, where = ("OME-Zarr 0.4", "in another folder") if is_old else ("another format", "first")
         hint = f"make copies {where}: cytomesh images convert STUDY.yaml --out COPIES --update-study"
         raise ImageError(image, section.name, found=found, expected="OME-Zarr 0.5, one plane", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from cytomesh.core.errors import CytomeshError
 from cytomesh.core.progress import log
 from cytomesh.core.run import finished_folders
-from cytomesh.core.tables import Table
 from cytomesh.graph.storage import CortexGraph
 from cytomesh.imaging.pictures import contour_paths, placed_image, section_drawing
 from cytomesh.imaging.pyramid import open_section
@@ -69,10 +67,7 @@ def _predicted(run: Path, graph: CortexGraph) -> tuple[str, CortexGraph] | None:
         if path.is_file():
             labels, table = read_labels(path)
             if len(labels) == graph.n_nodes:  # else the graph was built anew since
-                # probability maps are of the study's areas, which may not be all of the table's
-                kept = {name: values for name, values in graph.nodes.columns.items() if name != "pmap"}
-                nodes = Table(kept | {"annotation": labels}, graph.nodes.units, graph.nodes.metadata)
-                return folder.name, replace(graph, nodes=nodes, labels=table)
+                return folder.name, graph.with_labels(table, labels)
     return None
 
 

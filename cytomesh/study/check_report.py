@@ -104,22 +104,28 @@ def grouped(problems: Sequence[CytomeshError]) -> list[CytomeshError]:
     """
     unknown: dict[str, set[str]] = {}
     for problem in problems:
-        if name := UNKNOWN.fullmatch(problem.found):
-            unknown.setdefault(problem.expected, set()).add(name[1])
+        if name := _unknown_class(problem):
+            unknown.setdefault(problem.expected, set()).add(name)
     groups: dict[tuple[str, ...], list[CytomeshError]] = {}
     for problem in problems:
         facts = [problem.found, problem.expected, problem.hint]
-        if UNKNOWN.fullmatch(problem.found) and len(unknown[problem.expected]) > NAMED:
+        if _unknown_class(problem) and len(unknown[problem.expected]) > NAMED:
             facts = ["unknown classes", problem.expected]
         facts = [re.sub(r"\b\d+(\.\d+)?\b", "#", fact) for fact in facts]
         groups.setdefault((type(problem).__name__, *facts), []).append(problem)
     return [group[0] if len(group) == 1 else _together(group) for group in groups.values()]
 
 
+def _unknown_class(problem: CytomeshError) -> str:
+    """Return the class that a problem says no table has, "" of others."""
+    found = UNKNOWN.fullmatch(problem.found)
+    return found[1] if found else ""
+
+
 def _together(group: Sequence[CytomeshError]) -> CytomeshError:
     first = group[0]
     facts = {"found": first.found, "expected": first.expected, "hint": first.hint}
-    unknown = sorted({name[1] for problem in group if (name := UNKNOWN.fullmatch(problem.found))})
+    unknown = sorted({name for problem in group if (name := _unknown_class(problem))})
     if len(unknown) > 1:
         more = f" and {len(unknown) - MOST_NAMES} more" * (len(unknown) > MOST_NAMES)
         facts["found"] = f"{len(unknown)} unknown classes: {', '.join(map(repr, unknown[:MOST_NAMES]))}{more}"

@@ -14,6 +14,7 @@ from cytomesh.core.counted import counted
 from cytomesh.core.errors import AtlasError, shown
 from cytomesh.core.labels import LabelTable
 from cytomesh.core.progress import warn
+from cytomesh.core.sides import WORDS
 from cytomesh.page.colours import css_colour
 from cytomesh.study.annotation import read_label_image
 from cytomesh.study.contour_formats.features import OTHERS, Colour
@@ -26,7 +27,7 @@ from cytomesh.study.start_text import listed
 MOST_SHOWN = 60
 # Words of laboratories' own names for rings, and those that stand beside them.
 RING_WORDS = {"pial", "pia", "white", "wm", "grey", "gray", "gm", "cortex"}
-BESIDE = {"matter", "surface", "boundary", "border", "outline", "contour", "left", "right", "l", "r", "lh", "rh"}
+BESIDE = {"matter", "surface", "boundary", "border", "outline", "contour", *WORDS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,8 @@ class MghReader(MapReader):
         """Return the frames."""
         raw = path.read_bytes()
         image = nib.MGHImage.from_bytes(gunzip(raw, MAX_BYTES) if path.suffix.lower() == ".mgz" else raw)
-        values = np.asarray(
-            image.dataobj
-        )  # (n, 1, 1), or in several dimensions, such as (n / 6, 1, 6), and (..., maps)
+        # (n, 1, 1), or as FreeSurfer reshapes long ones, (n / 6, 1, 6); and (..., maps)
+        values = np.asarray(image.dataobj)
         shape = (-1, values.shape[3]) if values.ndim > 3 else (-1,)
         return dict(_columns(stem(path), values.reshape(shape, order="F")))
 

@@ -115,6 +115,8 @@ def _order(values: NDArray[Any]) -> NDArray[np.int64] | None:
     """Return which row belongs to each vertex; None unless each of n vertices has one."""
     if values.dtype.kind not in "iuf" or values.ndim != 1 or not values.size:
         return None
+    first = float(values.min())
+    if first not in (0, 1) or float(values.max()) != first + len(values) - 1:  # maps of values need no sorting
+        return None
     order = np.argsort(values, kind="stable").astype(np.int64)
-    first = values[order[0]]
-    return order if first in (0, 1) and np.array_equal(values[order], first + np.arange(len(values))) else None
+    return order if np.array_equal(values[order], first + np.arange(len(values))) else None

@@ -27,19 +27,8 @@ changes += ["artefacts={missing: 0, torn: 0, gradient: 0}"]
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
 options = [word for change in changes for word in ("--set", change)]
-command = [
-    sys.executable,
-    "-m",
-    "cytomesh",
-    "phantom",
-    "--out",
-    str(folder),
-    "--workers",
-    "1",
-    "--no-baselines",
-    *options,
-]
-subprocess.run(command, check=True)
+command = [sys.executable, "-m", "cytomesh", "phantom", "--out", str(folder), "--workers", "1", "--no-baselines"]
+subprocess.run([*command, *options], check=True)
 brain = open_study(folder / "study.yaml").brains[0]
 
 # %%

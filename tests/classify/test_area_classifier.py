@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_named(nodes):
         AreaClassifier("lda").fit(inputs[:, :0], labels)
     with pytest.raises(FeatureError, match="shape"):
         AreaClassifier("lda").fit(inputs[:5], labels)
-    with pytest.raises(SplitError, match="1 area"):
+    with pytest.raises(SplitError, match="found 1 area, expected two or more"):
         AreaClassifier("lda").fit(inputs, np.ones(162, int))
 
 

@@ -78,7 +78,7 @@ def test_two_label_tables(synthetic, tmp_path):
 
 def test_a_single_area(synthetic, tmp_path):
     graph = synthetic.graph()
-    with pytest.raises(SplitError, match="found 1 area"):
+    with pytest.raises(SplitError, match="found 1 area, expected two or more"):
         assembled(tmp_path, [synthetic.change(graph, annotation=np.minimum(graph.annotation, 1))])
 
 

@@ -63,5 +63,5 @@ def test_without_validation_nodes_there_is_one_clear_error():
 def test_one_area_is_not_enough():
     graph = sphere_graph()
     one = np.where(graph.is_linked, 1, 0).astype(np.int32)
-    with pytest.raises(SplitError, match="1 area"):
+    with pytest.raises(SplitError, match="found 1 area, expected two or more"):
         nodes_of([change(graph, annotation=one)])

@@ -61,10 +61,9 @@ def read_svg(
 
     The class is the first known name among inkscape:label, data-name, class and id ("pial_L-2" counts as pial_L, and so
     does Illustrator's "pial_x5F_L") of the element, then of the groups around it; without a known one, the first that
-    no program has made up ("path1001"). Transforms and the views of svg
-    elements within others are honoured; what is hidden (display, visibility), by attribute, style or style sheet, is
-    left out. User units times `px_per_unit` are pixels counted from the corner: the page, or an image placed on it, has
-    to be the section's image then.
+    no program has made up ("path1001"). Transforms and the views of svg elements within others are honoured; what is
+    hidden (display, visibility), by attribute, style or style sheet, is left out. User units times `px_per_unit` are
+    pixels counted from the corner: the page, or an image placed on it, has to be the section's image then.
 
     Parameters
     ----------
